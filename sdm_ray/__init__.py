@@ -1,0 +1,1 @@
+"""Species maps of a continent from satellite tiles and field photos."""

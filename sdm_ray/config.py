@@ -1,0 +1,168 @@
+"""Strict YAML to typed job configurations.
+
+A job is configured by one YAML file. Unknown keys, wrong types and missing values are one-line errors that name
+the file and the key. This module imports nothing heavy, so that a mistake is found before torch or Ray load.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from upath import UPath
+
+from sdm_ray.errors import InputError
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class Config(BaseModel):
+    """Base of every configuration class: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class TrackingConfig(Config):
+    """Where MLflow keeps its runs."""
+
+    uri: str = "sqlite:///mlflow.db"
+    """Any MLflow tracking URI; the default is a file in the working folder."""
+    experiment: str | None = None
+    """Experiment name; by default the name of the run folder."""
+
+
+class JobConfig(Config):
+    """What every job has: a run folder, an output artefact in it, a seed and tracking."""
+
+    run_dir: str = Field(default="", validate_default=False)
+    """Folder or URL of the run's artefacts; by default `$SDM_RAY_RUNS/<name of the configuration's folder>`."""
+    output: str = ""
+    """Name of the artefact that the job writes, inside `run_dir`."""
+    seed: int = 0
+    tracking: TrackingConfig = TrackingConfig()
+
+    def path(self, name: str) -> UPath:
+        """The place of an artefact: absolute paths and URLs as they are, names inside the run folder."""
+        if "://" in name or os.path.isabs(name):
+            return UPath(name)
+        return UPath(self.run_dir) / name
+
+    def reads(self) -> list[str]:
+        """Names of the artefacts that the job reads."""
+        return []
+
+    def writes(self) -> list[str]:
+        """Names of the artefacts that the job writes."""
+        return [self.output]
+
+
+AnyConfig = TypeVar("AnyConfig", bound=JobConfig)
+
+
+def default_run_dir(config_file: Path) -> str:
+    """`$SDM_RAY_RUNS/<folder's name>` for a configuration file."""
+    return str(Path(os.environ.get("SDM_RAY_RUNS", "runs")) / config_file.resolve().parent.name)
+
+
+def load(path: str | Path, kind: type[AnyConfig], overrides: Sequence[str] = ()) -> AnyConfig:
+    """Read a job's YAML file into its configuration class.
+
+    Args:
+        path: the YAML file.
+        kind: the job's configuration class.
+        overrides: `key=value` or `key.inner=value` strings; a value is read as YAML.
+
+    Raises:
+        InputError: the file is missing or is no YAML mapping, a key is unknown, a value has the wrong type, or a
+            variable `${NAME}` in a string is not set.
+    """
+    path = Path(path)
+    values = _read_mapping(path)
+    values.setdefault("run_dir", default_run_dir(path))
+    for override in overrides:
+        _apply(values, override)
+    values = _expand(values, path, key="")
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first_problem(error)}") from None
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such configuration file") from None
+    except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a configuration file ({error})") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        raise InputError(f"{path}:{where} is not YAML ({getattr(error, 'problem', error)})") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected `key: value` lines, found {type(values).__name__}")
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"override {override!r}: expected key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"override {override!r}: the value is not YAML") from None
+    *outer, last = key.split(".")
+    place: Any = values
+    for name in outer:
+        place = place[_index(place, name, override)] if isinstance(place, list) else place.setdefault(name, {})
+        if not isinstance(place, dict | list):
+            raise InputError(f"override {override!r}: {name!r} holds a single value, not keys")
+    if isinstance(place, list):
+        place[_index(place, last, override)] = value
+    else:
+        place[last] = value
+
+
+def _index(place: list[Any], name: str, override: str) -> int:
+    if not name.isdigit() or int(name) >= len(place):
+        raise InputError(f"override {override!r}: {name!r} is no position in a list of {len(place)}")
+    return int(name)
+
+
+def _expand(value: Any, path: Path, key: str) -> Any:  # noqa: ANN401 - any YAML value
+    if isinstance(value, dict):
+        return {name: _expand(inner, path, f"{key}.{name}".lstrip(".")) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_expand(inner, path, f"{key}.{i}") for i, inner in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def variable(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if found is None:
+            raise InputError(f"{path}: {key}: the environment variable {match[1]} is not set")
+        return found
+
+    return _VARIABLE.sub(variable, value)
+
+
+def _first_problem(error: ValidationError) -> str:
+    problems = error.errors()
+    first = problems[0]
+    key = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"{key}: unknown key{more}"
+    if first["type"] == "missing":
+        return f"{key}: missing{more}"
+    found = first.get("input")
+    shown = "" if isinstance(found, dict | list) else f", found {found!r}"
+    return f"{key}: {first['msg'].removeprefix('Value error, ')}{shown}{more}"

@@ -1,0 +1,1 @@
+"""Pure arithmetic of the EU grid: no I/O."""

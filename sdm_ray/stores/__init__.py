@@ -1,0 +1,1 @@
+"""The formats on disk; the only place that knows a layout."""

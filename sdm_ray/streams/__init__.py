@@ -1,0 +1,1 @@
+"""Ray Data over the stores."""
