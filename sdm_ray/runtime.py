@@ -1,0 +1,30 @@
+"""Connect to Ray: a cluster where `RAY_ADDRESS` names one, else this machine."""
+
+import logging
+import os
+
+_LOCAL_OBJECT_STORE = 1 << 30  # bytes; the batches under way are far smaller than Ray's default share of memory
+
+
+def connect() -> None:
+    """Start or join Ray once per process.
+
+    With `RAY_ADDRESS` set (as `ray job submit` does) the driver joins that cluster; otherwise Ray starts here.
+    """
+    # A driver started by `uv run` would have every worker build an environment of its own.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    import ray
+
+    if ray.is_initialized():
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(logging_level=logging.WARNING)
+    else:
+        ray.init(
+            include_dashboard=False, logging_level=logging.WARNING, object_store_memory=_LOCAL_OBJECT_STORE
+        )
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)

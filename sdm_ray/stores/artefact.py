@@ -1,0 +1,157 @@
+"""What makes an artefact whole: its record, its fingerprint, its seal.
+
+An artefact is a folder (or one Parquet file). The last thing written is its record, `artefact.json`; without a
+record it is unfinished. While a folder is being made, `unfinished.json` holds the fingerprint it is made for, so
+that a rerun knows whether what lies there can be continued.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from upath import UPath
+
+from sdm_ray.errors import InputError
+
+FORMAT_VERSION = 1
+_HASH_WHOLE_BELOW = 1 << 28  # larger source files are known by size and time, not by content
+
+
+class Record(BaseModel):
+    """The record of a finished artefact."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str
+    fingerprint: str
+    format_version: int = FORMAT_VERSION
+    config: dict[str, Any] = {}
+    """The part of the configuration that shaped the artefact."""
+    inputs: dict[str, str] = {}
+    """Name of each artefact read, and its fingerprint."""
+    sources: list[str] = []
+    """Data sources with their licences, inherited from the inputs."""
+    figures: dict[str, Any] = {}
+    """What was counted while it was made."""
+    tools: dict[str, str] = {}
+    """Versions of the tools that made it."""
+
+
+def fingerprint(*parts: object) -> str:
+    """A hash of JSON-like parts (configuration, inputs' fingerprints, weights' hashes), 32 hexadecimal digits."""
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def file_identity(path: UPath) -> list[str | int]:
+    """What tells a source file from its next version: its name and content, or size and time when it is large.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    if stat.st_size >= _HASH_WHOLE_BELOW:
+        return [path.name, stat.st_size, int(stat.st_mtime)]
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 22):
+            digest.update(piece)
+    return [path.name, digest.hexdigest()]
+
+
+def tool_versions(*packages: str) -> dict[str, str]:
+    """Installed versions of packages, with our own."""
+    return {name: metadata.version(name) for name in ("sdm-ray", *packages)}
+
+
+def record_path(path: UPath) -> UPath:
+    """Where an artefact's record lies: inside a folder, beside a file."""
+    if path.suffix == ".parquet":
+        return path.parent / f"{path.name}.artefact.json"
+    return path / "artefact.json"
+
+
+def find_record(path: UPath) -> Record | None:
+    """The record of an artefact, or None where it is missing or unfinished.
+
+    Raises:
+        InputError: there is a record that cannot be read, or one of a newer format.
+    """
+    place = record_path(path)
+    try:
+        text = place.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        record = Record.model_validate_json(text)
+    except ValidationError:
+        raise InputError(f"{place}: is no artefact record; remove it and run the job again") from None
+    if record.format_version != FORMAT_VERSION:
+        raise InputError(
+            f"{place}: format version {record.format_version}, this release reads {FORMAT_VERSION}; rebuild it"
+        )
+    return record
+
+
+def read_record(path: UPath) -> Record:
+    """The record of a finished artefact.
+
+    Raises:
+        InputError: the artefact is missing or unfinished.
+    """
+    record = find_record(path)
+    if record is None:
+        state = "unfinished (no artefact.json)" if path.exists() else "missing"
+        raise InputError(f"{path}: {state}; run the job that writes it first")
+    return record
+
+
+def begin(path: UPath, mark: str) -> bool:
+    """Make a place ready for an artefact whose fingerprint will be `mark`.
+
+    The seal of an older artefact is taken off first. What an earlier, interrupted attempt for the same
+    fingerprint left is kept; anything else there is removed.
+
+    Returns:
+        Whether there is something to continue.
+    """
+    record_path(path).unlink(missing_ok=True)
+    if path.suffix == ".parquet":
+        return False
+    marker = path / "unfinished.json"
+    if marker.exists() and json.loads(marker.read_text()).get("fingerprint") == mark:
+        return True
+    if path.exists():
+        path.fs.rm(path.path, recursive=True)
+    path.mkdir(parents=True, exist_ok=True)
+    marker.write_text(json.dumps({"fingerprint": mark}))
+    return False
+
+
+def seal(path: UPath, record: Record) -> None:
+    """Write the record: from here on the artefact is whole."""
+    place = record_path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft = place.parent / f"{place.name}.tmp"
+    draft.write_text(record.model_dump_json(indent=1))
+    draft.rename(place)
+    if path.suffix != ".parquet":
+        (path / "unfinished.json").unlink(missing_ok=True)
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted names of the values in which two configurations differ."""
+    names: list[str] = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            names += changed_keys(before, after, f"{prefix}{key}.")
+        elif before != after:
+            names.append(f"{prefix}{key}")
+    return names

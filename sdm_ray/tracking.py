@@ -1,0 +1,153 @@
+"""MLflow, and nothing else knows it.
+
+A `Tracker` is a small picklable handle of one MLflow run: the driver hands it to a worker, which logs to the same
+run. A tracking server that fails while a job runs costs log entries, never the job.
+"""
+
+import contextlib
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from upath import UPath
+
+from sdm_ray.config import JobConfig
+from sdm_ray.errors import InputError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_log = logging.getLogger(__name__)
+_MAX_PARAM = 500  # characters of a parameter's value that MLflow's databases take
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """One MLflow run.
+
+    Attributes:
+        uri: tracking URI, absolute, so that a worker in another folder finds it.
+        run_id: the run.
+    """
+
+    uri: str
+    run_id: str
+
+    @property
+    def where(self) -> str:
+        """What to print for a person who wants to look at the run."""
+        return f"{self.run_id} at {self.uri}"
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log parameters; nested mappings become dotted names."""
+        from mlflow.entities import Param
+
+        flat = [Param(key, str(value)[:_MAX_PARAM]) for key, value in _flatten(values)]
+        for start in range(0, len(flat), 100):
+            self._try(lambda client, part=flat[start : start + 100]: client.log_batch(self.run_id, params=part))
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log figures at a step; what is not a finite number is left out."""
+        import time
+
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        batch = [
+            Metric(key, float(value), now, step)
+            for key, value in values.items()
+            if isinstance(value, int | float) and value == value and abs(value) != float("inf")
+        ]
+        self._try(lambda client: client.log_batch(self.run_id, metrics=batch))
+
+    def text(self, text: str, name: str) -> None:
+        """Log a text file."""
+        self._try(lambda client: client.log_text(self.run_id, text, name))
+
+    def picture(self, path: Path | UPath) -> None:
+        """Log one file under `pictures/`."""
+        self._upload(UPath(path), "pictures")
+
+    def folder(self, path: UPath, name: str) -> None:
+        """Log every file of a folder under `name/`."""
+        for file in sorted(path.rglob("*")):
+            if file.is_file():
+                inner = Path(str(file.relative_to(path))).parent
+                self._upload(file, str(Path(name) / inner))
+
+    def _upload(self, path: UPath, under: str) -> None:
+        if path.protocol in ("", "file", "local"):
+            self._try(lambda client: client.log_artifact(self.run_id, str(path), under))
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / path.name
+            local.write_bytes(path.read_bytes())
+            self._try(lambda client: client.log_artifact(self.run_id, str(local), under))
+
+    def _try(self, action: Any) -> None:  # noqa: ANN401 - a callable on the client
+        try:
+            action(_client(self.uri))
+        except Exception as error:
+            _log.warning("MLflow at %s did not take an entry: %s", self.uri, str(error).splitlines()[0])
+
+
+@contextlib.contextmanager
+def start(config: JobConfig, job: str) -> Iterator[Tracker]:
+    """Open a run for a job, log its configuration and close it as finished or failed.
+
+    Raises:
+        InputError: the tracking URI does not answer.
+    """
+    uri = _absolute(config.tracking.uri)
+    name = config.tracking.experiment or UPath(config.run_dir).name
+    try:
+        client = _client(uri)
+        experiment = client.get_experiment_by_name(name)
+        number = experiment.experiment_id if experiment else client.create_experiment(name)
+        tags = {"mlflow.source.name": "sdm-ray", "mlflow.runName": f"{job} {config.output}".strip()}
+        run_id = client.create_run(number, tags=tags).info.run_id
+    except Exception as error:
+        raise InputError(f"tracking.uri: {uri} does not answer ({str(error).splitlines()[0]})") from None
+    tracker = Tracker(uri, run_id)
+    values = config.model_dump(mode="json")
+    tracker.params(values)
+    tracker.text(_yaml(values), "config.yaml")
+    try:
+        yield tracker
+    except BaseException:
+        tracker._try(lambda client: client.set_terminated(run_id, "FAILED"))
+        raise
+    tracker._try(lambda client: client.set_terminated(run_id, "FINISHED"))
+
+
+def _client(uri: str) -> "MlflowClient":
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def _absolute(uri: str) -> str:
+    prefix = "sqlite:///"
+    if uri.startswith(prefix) and not os.path.isabs(uri.removeprefix(prefix)):
+        return prefix + os.path.abspath(uri.removeprefix(prefix))
+    return uri
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _yaml(values: Mapping[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump(dict(values), sort_keys=False)

@@ -1,0 +1,26 @@
+"""What all tests share: the real data's folder and one Ray cluster for the session."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    folder = os.environ.get("SDM_RAY_DATA")
+    if not folder:
+        pytest.skip("SDM_RAY_DATA is not set: the tests on real data need it")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster():
+    """One Ray of 2 CPUs for every test that needs one: it takes seconds to start."""
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="WARNING", object_store_memory=1 << 29)
+    yield
+    ray.shutdown()
