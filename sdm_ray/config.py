@@ -28,8 +28,8 @@ class Config(BaseModel):
 class TrackingConfig(Config):
     """Where MLflow keeps its runs."""
 
-    uri: str = "sqlite:///mlflow.db"
-    """Any MLflow tracking URI; the default is a file in the working folder."""
+    uri: str = Field(default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db"))
+    """Any MLflow tracking URI; by default `$MLFLOW_TRACKING_URI`, else a file in the working folder."""
     experiment: str | None = None
     """Experiment name; by default the name of the run folder."""
 

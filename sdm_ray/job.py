@@ -98,9 +98,8 @@ class Plan:
             changed = artefact.changed_keys(record.config, self.config)
             changed += [f"input {name}" for name in artefact.changed_keys(record.inputs, self.inputs)]
             say(f"rebuilding {self.output}: changed {', '.join(changed) or 'kind'}")
-        elif self.output.is_dir() and not (self.output / "unfinished.json").exists():
-            if any(self.output.iterdir()):
-                raise InputError(f"{self.output}: holds files that are no artefact of sdm-ray; name another output")
+        elif _holds_foreign_files(self.output):
+            raise InputError(f"{self.output}: holds files that are no artefact of sdm-ray; name another output")
 
     def make(self, tracker: tracking.Tracker, run: Callable[[Job], dict[str, Any]]) -> dict[str, Any]:
         """Make and seal the artefact; returns its figures."""
@@ -118,3 +117,7 @@ class Plan:
         )
         artefact.seal(self.output, record)
         return figures
+
+
+def _holds_foreign_files(place: UPath) -> bool:
+    return place.is_dir() and not (place / "unfinished.json").exists() and any(place.iterdir())

@@ -22,9 +22,7 @@ def connect() -> None:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(logging_level=logging.WARNING)
     else:
-        ray.init(
-            include_dashboard=False, logging_level=logging.WARNING, object_store_memory=_LOCAL_OBJECT_STORE
-        )
+        ray.init(include_dashboard=False, logging_level=logging.WARNING, object_store_memory=_LOCAL_OBJECT_STORE)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)

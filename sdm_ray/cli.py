@@ -1,0 +1,102 @@
+"""The command line: one command per job, `run` for a folder of them, and the demo.
+
+Nothing heavy is imported before the configuration has been read and found good.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdm_ray import chain
+from sdm_ray.errors import InputError
+
+app = typer.Typer(
+    help="From satellite tiles and field photos to species maps of a continent.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job's YAML file.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[key=value ...]", help="Values that replace those of the file.")
+]
+OutFolder = Annotated[
+    str | None,
+    typer.Option("--out", metavar="DIR", help="Run folder; default $SDM_RAY_RUNS/<folder's name>."),
+]
+
+
+@contextmanager
+def one_line_errors(command: str) -> Iterator[None]:
+    """Turn what the user can mend into one line and exit status 2, and an interrupt into 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"sdm-ray {command}: interrupted; run it again to continue", err=True)
+        raise typer.Exit(130) from None
+    except Exception as error:
+        mistake = find_input_error(error)
+        if mistake is None:
+            raise
+        typer.echo(f"sdm-ray {command}: {mistake}", err=True)
+        raise typer.Exit(2) from None
+
+
+def find_input_error(error: BaseException | None) -> InputError | None:
+    """The user's mistake inside an error that Ray may have wrapped on its way from a worker."""
+    seen: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or current in seen:
+            continue
+        seen.append(current)
+        if type(current) is InputError:
+            return current
+        waiting += [current.__cause__, current.__context__, getattr(current, "cause", None)]
+        waiting += list(getattr(current, "worker_failures", {}).values())
+    return None
+
+
+def _add_job(name: str, entry: chain.Entry) -> None:
+    def command(config: ConfigFile, overrides: Overrides = None) -> None:
+        with one_line_errors(name):
+            chain.run_job(name, config, overrides or [])
+
+    app.command(name, help=entry.help, rich_help_panel="Jobs: CONFIG is one YAML file")(command)
+
+
+for _name, _entry in chain.JOBS.items():
+    _add_job(_name, _entry)
+
+
+@app.command(rich_help_panel="Whole runs")
+def run(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of job configurations.")],
+    out: OutFolder = None,
+) -> None:
+    """Run the jobs of a folder in order, keep what is finished and unchanged, end with report.html."""
+    with one_line_errors("run"):
+        chain.run_folder(folder, out)
+
+
+@app.command(rich_help_panel="Whole runs")
+def demo(out: OutFolder = None) -> None:
+    """The whole chain on a virtual landscape whose true species probabilities are known."""
+    with one_line_errors("demo"):
+        chain.run_folder(chain.shipped_configs() / "demo", out)
+
+
+def main() -> None:
+    """Entry point of the `sdm-ray` command."""
+    app()
+
+
+def job_main(name: str) -> None:
+    """Entry point of `jobs/<name>.py`: the same as `sdm-ray <name>`."""
+    app(args=[name, *sys.argv[1:]], prog_name=f"jobs/{name}.py")
