@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _log = logging.getLogger(__name__)
+_SQLITE = "sqlite:///"
 _MAX_PARAM = 500  # characters of a parameter's value that MLflow's databases take
 
 
@@ -107,7 +108,7 @@ def start(config: JobConfig, job: str) -> Iterator[Tracker]:
     try:
         client = _client(uri)
         experiment = client.get_experiment_by_name(name)
-        number = experiment.experiment_id if experiment else client.create_experiment(name)
+        number = experiment.experiment_id if experiment else client.create_experiment(name, _files_of(uri, name))
         tags = {"mlflow.source.name": "sdm-ray", "mlflow.runName": f"{job} {config.output}".strip()}
         run_id = client.create_run(number, tags=tags).info.run_id
     except Exception as error:
@@ -125,6 +126,8 @@ def start(config: JobConfig, job: str) -> Iterator[Tracker]:
 
 
 def _client(uri: str) -> "MlflowClient":
+    # A server that does not answer is given up after seconds, not after MLflow's minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow import MlflowClient
@@ -133,10 +136,16 @@ def _client(uri: str) -> "MlflowClient":
 
 
 def _absolute(uri: str) -> str:
-    prefix = "sqlite:///"
-    if uri.startswith(prefix) and not os.path.isabs(uri.removeprefix(prefix)):
-        return prefix + os.path.abspath(uri.removeprefix(prefix))
+    if uri.startswith(_SQLITE):
+        return _SQLITE + os.path.abspath(uri.removeprefix(_SQLITE))
     return uri
+
+
+def _files_of(uri: str, experiment: str) -> str | None:
+    """Where a local experiment keeps its files: beside the database; a server decides for itself."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return str(Path(uri.removeprefix(_SQLITE)).parent / "mlruns" / experiment)
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

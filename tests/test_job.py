@@ -1,0 +1,88 @@
+"""What every job does around its work."""
+
+import pytest
+
+from sdm_ray import job
+from sdm_ray.config import JobConfig, TrackingConfig
+from sdm_ray.errors import InputError
+from sdm_ray.stores import artefact
+
+
+class Copy(JobConfig):
+    output: str = "copy"
+    source: str | None = None
+    text: str = "a"
+
+    def reads(self) -> list[str]:
+        return [self.source] if self.source else []
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db"
+
+
+@pytest.fixture
+def make(tmp_path, uri):
+    """Run the copying job in a folder; the list it returns grows by one for each time work was done."""
+    done: list[str] = []
+
+    def run(config: Copy, task: job.Job) -> dict:
+        done.append(config.output)
+        (task.output / "text").write_text(config.text)
+        if config.text == "fail":
+            raise OSError("disk full")
+        return {"letters": len(config.text)}
+
+    def call(**values: str) -> list[str]:
+        config = Copy(run_dir=str(tmp_path), tracking=TrackingConfig(uri=uri), **values)
+        job.execute("copy", config, run, "copy")
+        return done
+
+    return call
+
+
+def test_a_finished_job_is_kept_until_its_configuration_changes(make, capsys):
+    make(text="abc")
+    assert len(make(text="abc")) == 1
+    assert "kept" in capsys.readouterr().out
+    assert len(make(text="abcd")) == 2
+    assert "changed text" in capsys.readouterr().out
+
+
+def test_a_change_of_an_input_is_seen(make, tmp_path):
+    make(output="first", text="one")
+    make(output="second", source="first")
+    assert len(make(output="second", source="first")) == 2
+    make(output="first", text="other")
+    assert len(make(output="second", source="first")) == 4
+
+
+def test_a_failed_job_leaves_nothing_that_looks_whole(make, tmp_path):
+    make(text="good")
+    with pytest.raises(OSError, match="disk full"):
+        make(text="fail")
+    assert artefact.find_record(artefact.UPath(tmp_path) / "copy") is None
+
+
+def test_a_missing_input_is_named_before_any_work(make):
+    with pytest.raises(InputError, match="first: missing"):
+        make(output="second", source="first")
+
+
+def test_foreign_files_are_never_removed(make, tmp_path):
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="no artefact of sdm-ray"):
+        make(text="abc")
+    assert (tmp_path / "copy" / "thesis.txt").exists()
+
+
+def test_the_record_says_what_it_was_made_from(make, tmp_path):
+    make(output="first")
+    make(output="second", source="first", text="xyz")
+    record = artefact.read_record(artefact.UPath(tmp_path) / "second")
+    first = artefact.read_record(artefact.UPath(tmp_path) / "first")
+    assert record.inputs == {"first": first.fingerprint}
+    assert record.config["text"] == "xyz"
+    assert record.figures == {"letters": 3}
