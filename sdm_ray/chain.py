@@ -92,7 +92,7 @@ def run_folder(folder: Path, out: str | None = None) -> None:
     overrides = [f"run_dir={out}"] if out else []
     found = _find(folder)
     configs = {stem: load(file, _named(JOBS[job].config), overrides) for stem, (job, file) in found.items()}
-    order = _in_order(configs)
+    order = in_order(configs)
     for number, stem in enumerate(order, 1):
         say(f"[{number}/{len(order)}] {stem}")
         _execute(found[stem][0], configs[stem])
@@ -122,7 +122,7 @@ def _find(folder: Path) -> dict[str, tuple[str, Path]]:
     return found
 
 
-def _in_order(configs: dict[str, JobConfig]) -> list[str]:
+def in_order(configs: dict[str, JobConfig]) -> list[str]:
     """Stems in the order of JOBS, each moved behind the jobs whose artefacts it reads."""
     writer = {name: stem for stem, config in configs.items() for name in config.writes()}
     order: list[str] = []

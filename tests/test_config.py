@@ -19,7 +19,7 @@ class Example(JobConfig):
     name: str = "a"
     size: int = 3
     inner: Inner = Inner()
-    steps: list[Inner] = []
+    steps: tuple[Inner, ...] = ()
 
 
 def write(folder: Path, text: str) -> Path:
@@ -81,7 +81,8 @@ def test_a_missing_file_is_named(tmp_path):
 def test_configuration_loads_nothing_heavy():
     code = (
         "import sys, sdm_ray.cli, sdm_ray.sources.config, sdm_ray.training.config, sdm_ray.mapping.config, "
-        "sdm_ray.evaluation.config; print([m for m in ('torch', 'ray', 'timm', 'mlflow', 'zarr') if m in sys.modules])"
+        "sdm_ray.evaluation.config; "
+        "print([m for m in ('torch', 'ray', 'timm', 'mlflow', 'zarr') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
