@@ -47,7 +47,7 @@ def test_a_folder_without_jobs_is_one_line(tmp_path, make):
     if make:
         folder.mkdir()
         (folder / "notes.yaml").write_text("a: 1")
-    with pytest.raises(InputError, match="no such folder|holds no job"):
+    with pytest.raises(InputError, match=r"no such folder|holds no job"):
         chain.run_folder(folder)
 
 
