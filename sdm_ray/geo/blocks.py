@@ -1,0 +1,146 @@
+"""Spatial folds as a function of place, the same for surveys, photos, patches and cells.
+
+A block is a square of the EPSG:3035 plane. A hash of its number puts it into a fold; a second, independent hash
+sets some of the blocks that are not held out aside for selecting and calibrating. The same functions take any
+other number of a group, such as a country, where whole countries are to be left out.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Role(IntEnum):
+    """What a row is used for in one fold."""
+
+    TRAIN = 0
+    SELECT = 1
+    """Early stopping and sweeps."""
+    CALIBRATE = 2
+    """Calibration, thresholds."""
+    TEST = 3
+    BUFFER = 4
+    """Too near a held-out block to be used."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How places are held out.
+
+    Attributes:
+        size_m: side of a block, metres.
+        folds: number of folds.
+        seed: another seed is another assignment of blocks to folds.
+        origin: x and y of a corner of a block, metres.
+        buffer_m: rows nearer than this to a held-out block are not used.
+        select: share of the other blocks for early stopping and sweeps.
+        calibrate: share of the other blocks for calibration.
+
+    Raises:
+        ValueError: a value makes no folds.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    size_m: float = 100_000.0
+    folds: int = 5
+    seed: int = 0
+    origin: tuple[float, float] = (0.0, 0.0)
+    buffer_m: float = 0.0
+    select: float = 0.1
+    calibrate: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.size_m <= 0 or self.folds < 2:
+            raise ValueError(f"blocks need size_m > 0 and folds >= 2, found {self.size_m} and {self.folds}")
+        if not 0 <= self.buffer_m <= self.size_m:
+            raise ValueError(f"buffer_m must lie between 0 and size_m, found {self.buffer_m}")
+        if min(self.select, self.calibrate) < 0 or self.select + self.calibrate >= 1:
+            raise ValueError("select and calibrate must leave blocks for training")
+
+
+def block_id(x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks) -> NDArray[np.int64]:
+    """The number of the block of each point."""
+    col, row = _block(x, y, blocks)
+    return (col << 32) + row
+
+
+def fold(x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks) -> NDArray[np.int16]:
+    """The fold, 0 to folds - 1, that each point is held out in."""
+    return fold_of(block_id(x, y, blocks), blocks)
+
+
+def fold_of(group: NDArray[np.int64], blocks: Blocks) -> NDArray[np.int16]:
+    """The fold of each group (block, country, ...), by its number."""
+    return (_uniform(group, blocks.seed, 0) * blocks.folds).astype(np.int16)
+
+
+def role(x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks, held_out: int | None) -> NDArray[np.int8]:
+    """What each point is used for when one fold is held out; codes of `Role`.
+
+    Args:
+        x: EPSG:3035 metres, (N,).
+        y: EPSG:3035 metres, (N,).
+        blocks: how places are held out.
+        held_out: the fold held out; None where nothing is, and every row is for training.
+    """
+    roles = role_of(block_id(x, y, blocks), blocks, held_out)
+    if held_out is None or blocks.buffer_m == 0:
+        return roles
+    near = _near_held_out(np.asarray(x), np.asarray(y), blocks, held_out)
+    return np.where(near & (roles != Role.TEST), np.int8(Role.BUFFER), roles)
+
+
+def role_of(group: NDArray[np.int64], blocks: Blocks, held_out: int | None) -> NDArray[np.int8]:
+    """What each group (block, country, ...) is used for when one fold is held out; codes of `Role`."""
+    group = np.asarray(group)
+    roles = np.full(group.shape, Role.TRAIN, np.int8)
+    if held_out is None:
+        return roles
+    u = _uniform(group, blocks.seed, 1)
+    roles[u < blocks.select + blocks.calibrate] = Role.CALIBRATE
+    roles[u < blocks.select] = Role.SELECT
+    roles[fold_of(group, blocks) == held_out] = Role.TEST
+    return roles
+
+
+def _block(
+    x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    col = np.floor((np.asarray(x) - blocks.origin[0]) / blocks.size_m).astype(np.int64)
+    row = np.floor((np.asarray(y) - blocks.origin[1]) / blocks.size_m).astype(np.int64)
+    return col, row
+
+
+def _near_held_out(
+    x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks, held_out: int
+) -> NDArray[np.bool_]:
+    """Whether a held-out block, one of the 8 neighbours, begins within the buffer's distance."""
+    col, row = _block(x, y, blocks)
+    dx = np.asarray(x) - blocks.origin[0] - col * blocks.size_m
+    dy = np.asarray(y) - blocks.origin[1] - row * blocks.size_m
+    gap_x = {-1: dx, 0: np.zeros_like(dx), 1: blocks.size_m - dx}
+    gap_y = {-1: dy, 0: np.zeros_like(dy), 1: blocks.size_m - dy}
+    near = np.zeros(np.shape(x), bool)
+    for step_x in (-1, 0, 1):
+        for step_y in (-1, 0, 1):
+            held = fold_of(((col + step_x) << 32) + row + step_y, blocks) == held_out
+            near |= held & (np.hypot(gap_x[step_x], gap_y[step_y]) < blocks.buffer_m)
+    return near
+
+
+def _uniform(group: NDArray[np.int64], seed: int, stream: int) -> NDArray[np.float64]:
+    """A number in [0, 1) for each group: the mixing function of SplitMix64 (Steele, Lea and Flood 2014)."""
+    with np.errstate(over="ignore"):
+        start = np.uint64((2 * seed + stream + 1) & 0xFFFFFFFFFFFFFFFF) * np.uint64(0x9E3779B97F4A7C15)
+        z = np.asarray(group, np.int64).astype(np.uint64) ^ _mix(start)
+        return (_mix(z) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix(z: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(z ^ (z >> np.uint64(31)))

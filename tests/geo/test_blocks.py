@@ -1,0 +1,79 @@
+"""Spatial folds."""
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from sdm_ray.geo.blocks import Blocks, Role, block_id, fold, fold_of, role, role_of
+
+
+@pytest.fixture
+def places() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(1)
+    return rng.uniform(1e6, 7e6, 20_000), rng.uniform(1e6, 5e6, 20_000)
+
+
+def test_a_block_is_in_one_fold_and_folds_are_of_like_size(places):
+    blocks = Blocks(folds=5)
+    folds, ids = fold(*places, blocks), block_id(*places, blocks)
+    for each in np.unique(ids)[:200]:
+        assert len(np.unique(folds[ids == each])) == 1
+    shares = np.bincount(folds, minlength=5) / len(folds)
+    assert (np.abs(shares - 0.2) < 0.04).all()
+
+
+def test_the_fold_of_a_place_does_not_depend_on_the_others(places):
+    x, y = places
+    blocks = Blocks()
+    assert np.array_equal(fold(x, y, blocks)[100:110], fold(x[100:110], y[100:110], blocks))
+
+
+def test_another_seed_is_another_assignment(places):
+    assert (fold(*places, Blocks(seed=0)) != fold(*places, Blocks(seed=1))).mean() > 0.5
+
+
+def test_roles_hold_out_one_fold_and_keep_whole_blocks_together(places):
+    blocks = Blocks(select=0.1, calibrate=0.15)
+    roles = role(*places, blocks, held_out=2)
+    assert np.array_equal(roles == Role.TEST, fold(*places, blocks) == 2)
+    shares = np.bincount(roles, minlength=5) / len(roles)
+    assert np.allclose(shares[[Role.SELECT, Role.CALIBRATE]], [0.08, 0.12], atol=0.03)
+    ids = block_id(*places, blocks)
+    assert len(np.unique(np.stack([ids, roles]), axis=1)[0]) == len(np.unique(ids))
+
+
+def test_nothing_held_out_means_everything_is_for_training(places):
+    assert (role(*places, Blocks(buffer_m=1000), held_out=None) == Role.TRAIN).all()
+
+
+def test_the_buffer_is_a_distance_to_held_out_blocks():
+    blocks = Blocks(size_m=100.0, buffer_m=10.0, select=0.0, calibrate=0.0, folds=4)
+    x, y = (axis.ravel() for axis in np.meshgrid(np.arange(0.5, 1000), np.arange(0.5, 1000)))
+    roles = role(x, y, blocks, held_out=0).reshape(1000, 1000)
+    from scipy.ndimage import distance_transform_edt
+
+    distance = distance_transform_edt(roles != Role.TEST)
+    inner = np.s_[150:850, 150:850]  # outside the plane that was drawn there are held-out blocks as well
+    assert (roles[inner][distance[inner] > 11] == Role.TRAIN).all()
+    assert np.isin(roles[inner][distance[inner] < 9.5], [Role.BUFFER, Role.TEST]).all()
+
+
+def test_countries_are_groups_like_blocks():
+    countries = np.arange(1, 40)
+    roles = role_of(countries, Blocks(select=0.0, calibrate=0.0), held_out=1)
+    assert np.array_equal(roles == Role.TEST, fold_of(countries, Blocks()) == 1)
+
+
+@pytest.mark.parametrize(
+    "values", [{"folds": 1}, {"size_m": 0}, {"buffer_m": 2e5}, {"select": 0.6, "calibrate": 0.5}]
+)
+def test_settings_that_make_no_folds_are_refused(values):
+    with pytest.raises(ValueError, match=r"folds|buffer_m|select"):
+        Blocks(**values)
+
+
+def test_settings_from_a_file_are_strict():
+    read = TypeAdapter(Blocks).validate_python
+    assert read({"size_m": 50_000, "folds": 3}).folds == 3
+    with pytest.raises(ValidationError):
+        read({"size": 50_000})

@@ -1,0 +1,87 @@
+"""Windows, tiles and patches."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdm_ray.geo.codes import eea_code, from_eea_code, from_res_code, res_code
+from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window, centred, tiles, whole
+
+GRIDS = st.builds(
+    Grid,
+    x0=st.integers(0, 50).map(lambda k: k * 1000.0),
+    y1=st.integers(50, 100).map(lambda k: k * 1000.0),
+    resolution=st.just(1000.0),
+    width=st.integers(1, 30),
+    height=st.integers(1, 30),
+)
+
+
+@given(GRIDS, st.integers(1, 12))
+def test_tiles_partition_the_grid(grid, size):
+    seen = np.zeros(grid.shape, int)
+    cut = tiles(grid, size)
+    for tile in cut:
+        seen[tile.window.slices] += 1
+    assert (seen == 1).all()
+    assert len({tile.id for tile in cut}) == len(cut)
+
+
+@given(GRIDS, st.integers(1, 12))
+def test_a_cell_is_in_the_same_tile_whatever_the_map(grid, size):
+    larger = Grid(grid.x0 - 5000, grid.y1 + 3000, 1000.0, grid.width + 9, grid.height + 4)
+
+    def names(of: Grid) -> np.ndarray:
+        named = np.empty(of.shape, object)
+        for tile in tiles(of, size):
+            named[tile.window.slices] = tile.id
+        return named
+
+    assert (names(larger)[3 : 3 + grid.height, 5 : 5 + grid.width] == names(grid)).all()
+
+
+def test_the_worked_example():
+    grid = Grid(3000.0, 1000.0, 1000.0, 10, 1)
+    assert [(t.window.col, t.window.width) for t in tiles(grid, 4)] == [(0, 1), (1, 4), (5, 4), (9, 1)]
+
+
+def test_tile_ids_are_codes_of_their_lower_left_corner():
+    grid = Grid(4_096_000.0, 3_328_000.0, 1000.0, 512, 256)
+    assert [tile.id for tile in tiles(grid, 256)] == ["256kmE4096N3072", "256kmE4352N3072"]
+    assert from_eea_code("256kmE4096N3072") == (4_096_000, 3_072_000, 256_000)
+
+
+def test_codes_as_the_agencies_write_them():
+    assert eea_code(4_321_500, 3_210_020, 1000) == "1kmE4321N3210"
+    assert eea_code(4_321_500, 3_210_020, 10_000) == "10kmE432N321"
+    assert eea_code(4_321_500, 3_210_020, 100) == "100mE43215N32100"
+    assert res_code(4_321_500, 3_210_020, 1000) == "CRS3035RES1000mN3210000E4321000"
+
+
+@given(
+    st.integers(0, 7_000_000), st.integers(0, 6_000_000), st.sampled_from([10, 100, 250, 1000, 10_000, 100_000])
+)
+def test_codes_there_and_back(x, y, side):
+    west, south, back = from_eea_code(eea_code(x, y, side))
+    assert (west, south, back) == from_res_code(res_code(x, y, side))
+    assert back == side
+    assert west <= x < west + side
+    assert south <= y < south + side
+
+
+def test_a_patch_holds_its_point_in_the_middle():
+    grid = Grid(0.0, 1000.0, 10.0, 100, 100)
+    row, col = centred(grid, np.array([500.0, 504.0, 506.0]), np.array([500.0, 500.0, 500.0]), 4)
+    assert col.tolist() == [48, 48, 49]
+    assert row.tolist() == [48, 48, 48]
+    odd_row, odd_col = centred(grid, np.array([505.0]), np.array([495.0]), 3)
+    assert (odd_row[0], odd_col[0]) == (49, 49)
+
+
+def test_windows_pad_and_intersect():
+    grid = Grid(0.0, 10.0, 1.0, 10, 10)
+    window = Window(0, 6, 4, 4)
+    assert window.padded(2) == Window(-2, 4, 8, 8)
+    assert window.padded(2).intersect(whole(grid)) == Window(0, 4, 6, 6)
+    assert window.intersect(Window(5, 0, 2, 2)).size == 0
