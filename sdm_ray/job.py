@@ -36,9 +36,7 @@ class Job:
     tracker: tracking.Tracker
 
 
-def execute(
-    name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], dict[str, Any]], kind: str
-) -> None:
+def execute(name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], dict[str, Any]], kind: str) -> None:
     """Run a job that writes one artefact.
 
     A finished artefact of the same configuration and inputs is kept. `run` makes the artefact at `job.output` and

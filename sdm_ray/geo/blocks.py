@@ -115,9 +115,7 @@ def _block(
     return col, row
 
 
-def _near_held_out(
-    x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks, held_out: int
-) -> NDArray[np.bool_]:
+def _near_held_out(x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks, held_out: int) -> NDArray[np.bool_]:
     """Whether a held-out block, one of the 8 neighbours, begins within the buffer's distance."""
     col, row = _block(x, y, blocks)
     dx = np.asarray(x) - blocks.origin[0] - col * blocks.size_m

@@ -52,12 +52,12 @@ class Grid:
     @property
     def x(self) -> Floats:
         """Eastings of the centres of the columns, (width,)."""
-        return self.x0 + (np.arange(self.width) + 0.5) * self.resolution
+        return self.x0 + (np.arange(self.width, dtype=np.float64) + 0.5) * self.resolution
 
     @property
     def y(self) -> Floats:
         """Northings of the centres of the rows, (height,), descending."""
-        return self.y1 - (np.arange(self.height) + 0.5) * self.resolution
+        return self.y1 - (np.arange(self.height, dtype=np.float64) + 0.5) * self.resolution
 
     def cell(self, x: Floats, y: Floats) -> tuple[Integers, Integers]:
         """Row and column of points; they may lie outside the grid.
@@ -72,8 +72,8 @@ class Grid:
 
     def centre(self, row: Integers, col: Integers) -> tuple[Floats, Floats]:
         """Eastings and northings of the centres of cells."""
-        x = self.x0 + (np.asarray(col) + 0.5) * self.resolution
-        y = self.y1 - (np.asarray(row) + 0.5) * self.resolution
+        x = self.x0 + (np.asarray(col, np.float64) + 0.5) * self.resolution
+        y = self.y1 - (np.asarray(row, np.float64) + 0.5) * self.resolution
         return x, y
 
     def contains(self, row: Integers, col: Integers) -> NDArray[np.bool_]:

@@ -64,9 +64,7 @@ def test_countries_are_groups_like_blocks():
     assert np.array_equal(roles == Role.TEST, fold_of(countries, Blocks()) == 1)
 
 
-@pytest.mark.parametrize(
-    "values", [{"folds": 1}, {"size_m": 0}, {"buffer_m": 2e5}, {"select": 0.6, "calibrate": 0.5}]
-)
+@pytest.mark.parametrize("values", [{"folds": 1}, {"size_m": 0}, {"buffer_m": 2e5}, {"select": 0.6, "calibrate": 0.5}])
 def test_settings_that_make_no_folds_are_refused(values):
     with pytest.raises(ValueError, match=r"folds|buffer_m|select"):
         Blocks(**values)

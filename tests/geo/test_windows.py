@@ -59,9 +59,7 @@ def test_codes_as_the_agencies_write_them():
     assert res_code(4_321_500, 3_210_020, 1000) == "CRS3035RES1000mN3210000E4321000"
 
 
-@given(
-    st.integers(0, 7_000_000), st.integers(0, 6_000_000), st.sampled_from([10, 100, 250, 1000, 10_000, 100_000])
-)
+@given(st.integers(0, 7_000_000), st.integers(0, 6_000_000), st.sampled_from([10, 100, 250, 1000, 10_000, 100_000]))
 def test_codes_there_and_back(x, y, side):
     west, south, back = from_eea_code(eea_code(x, y, side))
     assert (west, south, back) == from_res_code(res_code(x, y, side))

@@ -1,0 +1,83 @@
+"""The covariate store: rasters that describe places (climate, terrain, land cover) on one grid of their own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import Grid
+from sdm_ray.stores import raster
+from sdm_ray.stores.raster import ArraySpec
+
+
+def write_covariates(
+    path: UPath, grid: Grid, names: Sequence[str], values: NDArray[np.float32], effective_resolution_m: float
+) -> None:
+    """Write a covariate store.
+
+    Args:
+        path: folder or URL.
+        grid: its cells.
+        names: one for each covariate.
+        values: (C, height, width), NaN where unknown.
+        effective_resolution_m: the finest detail that the values carry, metres.
+
+    Raises:
+        InputError: a covariate has no value anywhere, or two have one name.
+    """
+    finite = np.isfinite(values)
+    for name, known in zip(names, finite, strict=True):
+        if not known.any():
+            raise InputError(f"covariate {name}: has no value in any cell")
+    if len(set(names)) < len(names):
+        raise InputError(f"covariates: two have the same name among {', '.join(names)}")
+    attrs = {
+        "title": "Covariates",
+        "Conventions": "CF-1.11",
+        "effective_resolution_m": effective_resolution_m,
+        "mean": [float(v[k].mean(dtype=np.float64)) for v, k in zip(values, finite, strict=True)],
+        "std": [float(v[k].std(dtype=np.float64)) for v, k in zip(values, finite, strict=True)],
+    }
+    spec = ArraySpec("float32", (len(names), 128, 128), leading=("covariate",), fill=float("nan"))
+    raster.write(path, grid, {"covariates": (spec, values)}, {"covariate": list(names)}, attrs)
+
+
+class Covariates:
+    """A covariate store, held in memory: ten thousand square kilometres are a few numbers.
+
+    Attributes:
+        grid: its cells.
+        names: of the covariates.
+        effective_resolution_m: the finest detail that the values carry, metres.
+        mean: over all cells, (C,).
+        std: over all cells, (C,).
+    """
+
+    def __init__(self, path: UPath) -> None:
+        group: Any = raster.open_group(path)
+        self.grid: Grid = raster.read_grid(group)
+        self.names = [str(name) for name in group["covariate"][:]]
+        self.effective_resolution_m = float(group.attrs["effective_resolution_m"])
+        self.mean = np.array(group.attrs["mean"], np.float32)
+        self.std = np.array(group.attrs["std"], np.float32)
+        self._values: NDArray[np.float32] = group["covariates"][...]
+        self._known: NDArray[np.bool_] = np.isfinite(self._values).all(axis=0)
+
+    def at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Values of the cells that points lie in.
+
+        Args:
+            x: EPSG:3035 metres, (N,).
+            y: EPSG:3035 metres, (N,).
+
+        Returns:
+            Values (N, C), and whether all are known there (N,); where not, the values are 0, never NaN.
+        """
+        row, col = self.grid.cell(x, y)
+        inside = self.grid.contains(row, col)
+        row, col = np.where(inside, row, 0), np.where(inside, col, 0)
+        known = inside & self._known[row, col]
+        return np.where(known[:, None], self._values[:, row, col].T, np.float32(0)), known

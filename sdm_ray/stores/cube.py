@@ -1,0 +1,157 @@
+"""The tile cube: surface reflectance on the EU grid.
+
+`reflectance(time, band, y, x)` is uint16, reflectance x 10,000, 0 = nodata; `valid_count(time, y, x)` says from how
+many clear scenes a value was made. A static cube has one time.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from upath import UPath
+
+from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window, whole
+from sdm_ray.stores import raster
+from sdm_ray.stores.raster import ArraySpec
+
+
+def create_cube(
+    path: UPath, grid: Grid, times: Sequence[str], bands: Sequence[str], chunk: int = 256, shard: int = 2048
+) -> None:
+    """Make an empty cube.
+
+    Args:
+        path: folder or URL.
+        grid: its pixels.
+        times: names of the composites (`2021-summer`).
+        bands: names of the bands (`red`, `nir`).
+        chunk: side of a chunk, pixels; a chunk holds all bands.
+        shard: side of a shard, pixels; one task writes one shard.
+    """
+    attrs = {"title": "Surface reflectance", "Conventions": "CF-1.11"}
+    group = raster.create(path, grid, {"time": list(times), "band": list(bands)}, attrs)
+    reflectance = ArraySpec(
+        dtype="uint16",
+        chunks=(1, len(bands), chunk, chunk),
+        shards=(1, len(bands), shard, shard),
+        leading=("time", "band"),
+        fill=0,
+        attrs={"long_name": "surface reflectance", "scale_factor": 1e-4, "units": "1"},
+    )
+    count = ArraySpec(
+        dtype="uint8",
+        chunks=(1, chunk, chunk),
+        shards=(1, shard, shard),
+        leading=("time",),
+        attrs={"long_name": "number of valid scenes"},
+    )
+    raster.add_array(group, "reflectance", reflectance)
+    raster.add_array(group, "valid_count", count)
+
+
+class Cube:
+    """A tile cube for reading and for writing whole shards.
+
+    Attributes:
+        grid: its pixels.
+        bands: names of the bands.
+        times: names of the composites.
+    """
+
+    def __init__(self, path: UPath, *, writable: bool = False) -> None:
+        group: Any = raster.open_group(path, "r+" if writable else "r")
+        self.path = path
+        self.grid: Grid = raster.read_grid(group)
+        self.bands = [str(name) for name in group["band"][:]]
+        self.times = [str(name) for name in group["time"][:]]
+        self._reflectance = group["reflectance"]
+        self._valid_count = group["valid_count"]
+
+    @cached_property
+    def _chunk(self) -> int:
+        return self._reflectance.chunks[-1]
+
+    @cached_property
+    def shard(self) -> int:
+        """Side of the unit of writing, pixels."""
+        return (self._reflectance.shards or self._reflectance.chunks)[-1]
+
+    def read(self, window: Window, time: int = 0) -> NDArray[np.uint16]:
+        """Reflectance of a window, (band, height, width); 0 outside the cube."""
+        out = np.zeros((len(self.bands), window.height, window.width), np.uint16)
+        inner = window.intersect(whole(self.grid))
+        if inner.size:
+            rows, cols = inner.slices
+            row, col = inner.row - window.row, inner.col - window.col
+            out[:, row : row + inner.height, col : col + inner.width] = self._reflectance[time, :, rows, cols]
+        return out
+
+    def valid_count(self, window: Window, time: int = 0) -> NDArray[np.uint8]:
+        """Number of valid scenes of a window inside the cube, (height, width)."""
+        return self._valid_count[(time, *window.slices)]
+
+    def patches(self, rows: NDArray[np.int64], cols: NDArray[np.int64], size: int, time: int = 0) -> NDArray[np.uint16]:
+        """Many square patches.
+
+        The wanted patches are sorted by the chunk of their upper-left pixel, and what the patches of one chunk need
+        is read once.
+
+        Args:
+            rows: upper pixel row of each patch, (N,).
+            cols: left pixel column of each patch, (N,).
+            size: side, pixels.
+            time: number of the composite.
+
+        Returns:
+            (N, band, size, size) in the order asked for, 0 outside the cube.
+        """
+        out = np.empty((len(rows), len(self.bands), size, size), np.uint16)
+        for wanted in _by_chunk(rows, cols, self._chunk):
+            row, col = int(rows[wanted].min()), int(cols[wanted].min())
+            height = int(rows[wanted].max()) + size - row
+            width = int(cols[wanted].max()) + size - col
+            area = self.read(Window(row, col, height, width), time)
+            for i in wanted:
+                top, left = rows[i] - row, cols[i] - col
+                out[i] = area[:, top : top + size, left : left + size]
+        return out
+
+    def write(self, window: Window, time: int, reflectance: NDArray[np.uint16], valid_count: NDArray[np.uint8]) -> None:
+        """Write whole shards; two tasks never share one.
+
+        Args:
+            window: aligned to shards, or ending at the cube's edge.
+            time: number of the composite.
+            reflectance: (band, height, width).
+            valid_count: (height, width).
+
+        Raises:
+            ValueError: the window cuts a shard, so that two writers could lose each other's pixels.
+        """
+        require_aligned(window, self.shard, self.grid)
+        self._reflectance[(time, slice(None), *window.slices)] = reflectance
+        self._valid_count[(time, *window.slices)] = valid_count
+
+
+def require_aligned(window: Window, side: int, grid: Grid) -> None:
+    """Refuse a window that cuts a unit of writing of `side` cells.
+
+    Raises:
+        ValueError: an edge lies neither on a multiple of `side` nor on the grid's edge.
+    """
+    bottom, right = window.row + window.height, window.col + window.width
+    starts_ok = window.row % side == 0 and window.col % side == 0
+    ends_ok = (bottom % side == 0 or bottom == grid.height) and (right % side == 0 or right == grid.width)
+    if not (starts_ok and ends_ok):
+        raise ValueError(f"{window} cuts a unit of writing of {side} cells")
+
+
+def _by_chunk(rows: NDArray[np.int64], cols: NDArray[np.int64], chunk: int) -> list[NDArray[np.int64]]:
+    """Groups of patch numbers that start in the same chunk, in the order of the chunks."""
+    key = (rows // chunk) * (1 << 31) + cols // chunk
+    order = np.argsort(key, kind="stable")
+    breaks = np.flatnonzero(np.diff(key[order])) + 1
+    return [group for group in np.split(order, breaks) if len(group)]

@@ -1,0 +1,173 @@
+"""Zarr groups on the EU grid: what the cube, the covariates, the land mask and the maps have in common.
+
+Every group carries its coordinates, a CF grid mapping and the `proj:` and `spatial:` attributes, so that
+`xarray.open_zarr`, rioxarray and GDAL find place and projection without us.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from pyproj import CRS
+from upath import UPath
+from zarr.abc.store import Store
+from zarr.codecs import ZstdCodec
+from zarr.core.dtype import VariableLengthUTF8
+from zarr.storage import FsspecStore, LocalStore
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo import grid as geo_grid
+from sdm_ray.geo.grid import Grid
+
+Mode = Literal["r", "r+", "w", "a"]
+Group = Any  # zarr.Group or zarr.Array, whose members have no types that a checker could follow
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """How one array of a group is laid out; its last two axes are (y, x).
+
+    Attributes:
+        dtype: NumPy type.
+        chunks: shape of the unit that is decoded.
+        shards: shape of the unit that is written, a multiple of `chunks`; None for one object per chunk.
+        leading: names of the axes before (y, x).
+        fill: value of what was never written, decoded as missing.
+        attrs: CF attributes (`long_name`, `units`, `scale_factor`, ...).
+    """
+
+    dtype: str
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None = None
+    leading: tuple[str, ...] = ()
+    fill: float | int | None = None
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+def store_of(path: UPath, *, read_only: bool = False) -> Store:
+    """The Zarr store of a local path or URL."""
+    if path.protocol in ("", "file", "local"):
+        return LocalStore(path.path, read_only=read_only)
+    return FsspecStore.from_url(str(path), storage_options=dict(path.storage_options), read_only=read_only)
+
+
+def create(path: UPath, grid: Grid, coords: dict[str, Sequence[Any]], attrs: dict[str, Any]) -> Group:
+    """Make an empty group with its coordinates; what other arrays lay there is removed.
+
+    Args:
+        path: folder or URL of the group.
+        grid: its cells.
+        coords: values of the axes before (y, x), such as species or band names.
+        attrs: attributes of the group.
+    """
+    group: Group = zarr.open_group(store_of(path), mode="a", zarr_format=3, use_consolidated=False)
+    for name in list(group.keys()):
+        del group[name]
+    group.attrs.put({**attrs, **_place(grid)})
+    _axis(group, "y", grid.y, {"standard_name": "projection_y_coordinate", "units": "m", "axis": "Y"})
+    _axis(group, "x", grid.x, {"standard_name": "projection_x_coordinate", "units": "m", "axis": "X"})
+    for name, values in coords.items():
+        _axis(group, name, values, {})
+    mapping = group.create_array("spatial_ref", shape=(), dtype="int32")
+    mapping.attrs.put(CRS.from_user_input(geo_grid.CRS).to_cf())
+    return group
+
+
+def add_array(group: Group, name: str, spec: ArraySpec) -> Group:
+    """Make an array on the group's grid."""
+    shape = tuple(group[axis].shape[0] for axis in (*spec.leading, "y", "x"))
+    chunks = tuple(min(chunk, size) for chunk, size in zip(spec.chunks, shape, strict=True))
+    shards = None
+    if spec.shards:
+        # A shard is whole chunks even where the grid is smaller than one.
+        shards = tuple(
+            -(-min(shard, size) // chunk) * chunk for shard, chunk, size in zip(spec.shards, chunks, shape, strict=True)
+        )
+    attrs = {**spec.attrs, "grid_mapping": "spatial_ref"}
+    if isinstance(spec.fill, int):  # NaN says itself that it is missing
+        attrs["_FillValue"] = spec.fill
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=spec.dtype,
+        chunks=chunks,
+        shards=shards,
+        fill_value=spec.fill,
+        compressors=[ZstdCodec(level=3)],
+        dimension_names=[*spec.leading, "y", "x"],
+        attributes=attrs,
+    )
+
+
+def write(
+    path: UPath, grid: Grid, arrays: dict[str, tuple[ArraySpec, NDArray[Any]]], coords: dict[str, Sequence[Any]],
+    attrs: dict[str, Any],
+) -> None:  # fmt: skip
+    """Write a whole group of arrays that fit in memory."""
+    group = create(path, grid, coords, attrs)
+    for name, (spec, values) in arrays.items():
+        add_array(group, name, spec)[...] = values
+    consolidate(path)
+
+
+def open_group(path: UPath, mode: Mode = "r") -> Group:
+    """Open a group.
+
+    Raises:
+        InputError: there is none, or it is not of Zarr format 3.
+    """
+    try:
+        return zarr.open_group(store_of(path, read_only=mode == "r"), mode=mode, zarr_format=3)
+    except (FileNotFoundError, zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError):
+        raise InputError(f"{path}: no Zarr v3 group there") from None
+
+
+def read_grid(group: Group) -> Grid:
+    """The grid of a group, from its `spatial:` attributes.
+
+    Raises:
+        InputError: it carries none, or is of another projection.
+    """
+    attrs = group.attrs
+    try:
+        transform, shape, crs = attrs["spatial:transform"], attrs["spatial:shape"], attrs["proj:code"]
+    except KeyError as missing:
+        raise InputError(f"{group.store}: has no attribute {missing}; expected a group on the EU grid") from None
+    if crs != geo_grid.CRS:
+        raise InputError(f"{group.store}: is in {crs}, expected {geo_grid.CRS}")
+    return Grid(transform[2], transform[5], transform[0], shape[1], shape[0])
+
+
+def consolidate(path: UPath) -> None:
+    """Gather the metadata of a finished group in one object, once, by the driver."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        zarr.consolidate_metadata(store_of(path))
+
+
+def _place(grid: Grid) -> dict[str, Any]:
+    return {
+        "proj:code": geo_grid.CRS,
+        "spatial:dimensions": ["y", "x"],
+        "spatial:shape": [grid.height, grid.width],
+        "spatial:transform": list(grid.transform),
+        "spatial:bbox": list(grid.bounds),
+    }
+
+
+def _axis(group: Group, name: str, values: Sequence[Any] | NDArray[Any], attrs: dict[str, Any]) -> None:
+    text = len(values) > 0 and isinstance(values[0], str)
+    array = np.asarray(values, dtype=object if text else None)
+    made = group.create_array(
+        name,
+        shape=array.shape,
+        dtype=VariableLengthUTF8() if text else array.dtype,  # fixed-width strings are unstable in Zarr v3
+        chunks=(max(len(array), 1),),
+        dimension_names=[name],
+        attributes=attrs,
+    )
+    made[...] = array

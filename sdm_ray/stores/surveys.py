@@ -1,0 +1,143 @@
+"""Surveys on disk: one row is one visit to a place with the set of species seen.
+
+`surveys.parquet` has `survey_id, lon, lat, year, uncertainty_m, species` and any further columns of its source;
+`species.parquet` beside it has `species_id, name, gbif_key`. The kind of probability that models of these surveys
+can give is written in the file.
+"""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.checks import check_lonlat
+from sdm_ray.stores.labels import SparseLabels
+
+ProbabilityKind = Literal["occurrence", "recorded", "relative"]
+_COLUMNS = ("survey_id", "lon", "lat", "year", "uncertainty_m", "species")
+_KIND = b"sdm_ray.probability_kind"
+_SWAPPED_SHARE = 0.01  # above this share of exchanged coordinates a table is refused as a whole
+
+
+def write_surveys(path: UPath, surveys: pd.DataFrame, species: pd.DataFrame, kind: ProbabilityKind) -> None:
+    """Check and write surveys and their species.
+
+    Args:
+        path: of `surveys.parquet`; `species.parquet` is written beside it.
+        surveys: one row per survey; `species` holds lists of `species_id`.
+        species: `species_id` (0, 1, ...), `name`, `gbif_key` (may be missing).
+        kind: what a model of these surveys gives the probability of.
+
+    Raises:
+        InputError: the tables cannot be used; the first fault is named.
+    """
+    check_surveys(surveys, species, str(path))
+    table = pa.Table.from_pandas(surveys, preserve_index=False)
+    place = table.schema.get_field_index("species")
+    lists = pa.array(surveys["species"].tolist(), pa.list_(pa.int32()))
+    table = table.set_column(place, pa.field("species", pa.list_(pa.int32())), lists)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KIND: kind.encode()})
+    species_table = pa.Table.from_pandas(species, preserve_index=False)
+    _write(species_table, path.parent / "species.parquet")
+    _write(table, path)
+
+
+def read_surveys(path: UPath) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Surveys and species.
+
+    Raises:
+        InputError: a file is missing or no Parquet, or the tables cannot be used.
+    """
+    surveys = _read(path).to_pandas()
+    species = _read(path.parent / "species.parquet").to_pandas()
+    check_surveys(surveys, species, str(path))
+    return surveys, species
+
+
+def read_kind(path: UPath) -> ProbabilityKind:
+    """What a model of these surveys gives the probability of.
+
+    Raises:
+        InputError: the file does not say.
+    """
+    found = (_read(path, columns=[]).schema.metadata or {}).get(_KIND)
+    if found not in (b"occurrence", b"recorded", b"relative"):
+        raise InputError(f"{path}: does not say its probability_kind; write it with `sdm-ray prepare`")
+    return found.decode()
+
+
+def labels_of(surveys: pd.DataFrame, species: pd.DataFrame) -> SparseLabels:
+    """The surveys' species as sparse labels; the column of a species is its place in the species table."""
+    return SparseLabels.from_lists(surveys["species"].tolist(), len(species))
+
+
+def check_surveys(surveys: pd.DataFrame, species: pd.DataFrame, name: str) -> None:
+    """Refuse tables that a model must not be trained on.
+
+    Raises:
+        InputError: a column is missing, the table is empty, coordinates are impossible or exchanged, a survey
+            stands twice, or a species is not in the species table.
+    """
+    missing = [column for column in _COLUMNS if column not in surveys]
+    if missing:
+        raise InputError(f"{name}: has no column {missing[0]}; found {', '.join(map(str, surveys.columns))}")
+    if surveys.empty or species.empty:
+        raise InputError(f"{name}: holds no {'surveys' if surveys.empty else 'species'}")
+    lon, lat = surveys["lon"].to_numpy(np.float64), surveys["lat"].to_numpy(np.float64)
+    _check_coordinates(surveys, lon, lat, name)
+    twice = surveys["survey_id"].duplicated()
+    if twice.any():
+        raise InputError(f"{name}: survey {surveys['survey_id'][twice].iloc[0]} stands more than once")
+    if not np.array_equal(species["species_id"].to_numpy(), np.arange(len(species))):
+        raise InputError(f"{name}: species_id of species.parquet must count 0, 1, 2, ...")
+    _check_species(surveys, len(species), name)
+
+
+def _check_coordinates(surveys: pd.DataFrame, lon: np.ndarray, lat: np.ndarray, name: str) -> None:
+    wrong = ~(np.abs(lon) <= 180) | ~(np.abs(lat) <= 90)
+    if wrong.any():
+        row = surveys[wrong].iloc[0]
+        raise InputError(f"{name}: survey {row.survey_id} lies at lon {row.lon}, lat {row.lat}; expected WGS84 degrees")
+    swapped = check_lonlat(lon, lat)["swapped"]
+    if len(swapped) > _SWAPPED_SHARE * len(surveys):
+        row = surveys.iloc[swapped[0]]
+        raise InputError(
+            f"{name}: {len(swapped)} of {len(surveys)} surveys lie in Europe only with longitude and latitude "
+            f"exchanged, first survey {row.survey_id} (lon {row.lon}, lat {row.lat})"
+        )
+
+
+def _check_species(surveys: pd.DataFrame, count: int, name: str) -> None:
+    lists = surveys["species"]
+    longest = np.array([len(each) for each in lists])
+    every = np.concatenate([np.asarray(each, np.int64) for each in lists])
+    wrong = np.flatnonzero((every < 0) | (every >= count))
+    if len(wrong):
+        survey = np.searchsorted(np.cumsum(longest), wrong[0], side="right")
+        raise InputError(
+            f"{name}: survey {surveys['survey_id'].iloc[survey]} holds species {every[wrong[0]]}, "
+            f"species.parquet has 0 to {count - 1}"
+        )
+
+
+def _write(table: pa.Table, path: UPath) -> None:
+    """Under a temporary name first: a table cut short by a full disk never has the right name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.parent / f"{path.name}.tmp"
+    with draft.open("wb") as file:
+        pq.write_table(table, file, compression="zstd")
+    draft.rename(path)
+
+
+def _read(path: UPath, columns: list[str] | None = None) -> pa.Table:
+    try:
+        with path.open("rb") as file:
+            return pq.read_table(file, columns=columns)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except pa.ArrowInvalid:
+        raise InputError(f"{path}: is no Parquet file") from None
