@@ -1,16 +1,10 @@
-"""Rectangles of a grid: windows that are read, tiles that are written.
-
-In one dimension: a grid of 10 cells whose first cell is number 3 of the EU grid, cut into tiles of 4. Tiles are
-anchored to the EU grid, so its edges are at EU cells 0, 4, 8, 12: the first tile holds the cells 3..3, the next
-4..7, then 8..11 and 12..12. Any larger grid cuts the same cells the same way.
-"""
+"""Rectangles of a grid: windows that are read, tiles that are written."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sdm_ray.geo.codes import eea_code
 from sdm_ray.geo.grid import Grid
 
 
@@ -47,7 +41,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Tile:
-    """The unit of a map's work: an id that does not depend on the map's extent, and its window in the map."""
+    """The unit of a map's work: an id and its window in the map."""
 
     id: str
     window: Window
@@ -59,21 +53,18 @@ def whole(grid: Grid) -> Window:
 
 
 def tiles(grid: Grid, size: int) -> list[Tile]:
-    """Cut a grid into tiles of `size` x `size` cells anchored to the EU grid, from north to south.
+    """Cut a grid into tiles of `size` x `size` cells from its north-western corner, row by row.
 
-    Tiles at the grid's edge are smaller. The id is the EEA code of the whole tile's lower-left corner.
+    The cuts are those of the shards of a Zarr array of the same grid, so that a tile owns whole shards. Tiles at the
+    southern and eastern edge may be smaller. The id names the south-western corner in metres, `E4096000N3072000`.
     """
-    first_col = round(grid.x0 / grid.resolution)
-    north = round(grid.y1 / grid.resolution)  # number of cells between the EU grid's origin and the northern edge
-    rows = _cuts(-north, grid.height, size)
-    cols = _cuts(first_col, grid.width, size)
-    side = size * grid.resolution
     cut = []
-    for top, bottom in rows:
-        corner_y = (north - bottom) // size * side
-        for left, right in cols:
-            corner_x = (first_col + left) // size * side
-            cut.append(Tile(eea_code(corner_x, corner_y, side), Window(top, left, bottom - top, right - left)))
+    for top in range(0, grid.height, size):
+        for left in range(0, grid.width, size):
+            window = Window(top, left, min(size, grid.height - top), min(size, grid.width - left))
+            west = grid.x0 + left * grid.resolution
+            south = grid.y1 - (top + window.height) * grid.resolution
+            cut.append(Tile(f"E{west:.0f}N{south:.0f}", window))
     return cut
 
 
@@ -87,9 +78,3 @@ def centred(
     col = np.floor((np.asarray(x) - grid.x0) / grid.resolution - size / 2 + 0.5).astype(np.int64)
     row = np.floor((grid.y1 - np.asarray(y)) / grid.resolution - size / 2 + 0.5).astype(np.int64)
     return row, col
-
-
-def _cuts(first: int, count: int, size: int) -> list[tuple[int, int]]:
-    """Half-open ranges of 0..count that break where (first + i) is a multiple of size."""
-    starts = [0, *[i for i in range(1, count) if (first + i) % size == 0]]
-    return list(zip(starts, [*starts[1:], count], strict=True))

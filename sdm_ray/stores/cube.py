@@ -109,7 +109,7 @@ class Cube:
             (N, band, size, size) in the order asked for, 0 outside the cube.
         """
         out = np.empty((len(rows), len(self.bands), size, size), np.uint16)
-        for wanted in _by_chunk(rows, cols, self._chunk):
+        for wanted in raster.by_chunk(rows, cols, self._chunk):
             row, col = int(rows[wanted].min()), int(cols[wanted].min())
             height = int(rows[wanted].max()) + size - row
             width = int(cols[wanted].max()) + size - col
@@ -131,27 +131,6 @@ class Cube:
         Raises:
             ValueError: the window cuts a shard, so that two writers could lose each other's pixels.
         """
-        require_aligned(window, self.shard, self.grid)
+        raster.require_aligned(window, self.shard, self.grid)
         self._reflectance[(time, slice(None), *window.slices)] = reflectance
         self._valid_count[(time, *window.slices)] = valid_count
-
-
-def require_aligned(window: Window, side: int, grid: Grid) -> None:
-    """Refuse a window that cuts a unit of writing of `side` cells.
-
-    Raises:
-        ValueError: an edge lies neither on a multiple of `side` nor on the grid's edge.
-    """
-    bottom, right = window.row + window.height, window.col + window.width
-    starts_ok = window.row % side == 0 and window.col % side == 0
-    ends_ok = (bottom % side == 0 or bottom == grid.height) and (right % side == 0 or right == grid.width)
-    if not (starts_ok and ends_ok):
-        raise ValueError(f"{window} cuts a unit of writing of {side} cells")
-
-
-def _by_chunk(rows: NDArray[np.int64], cols: NDArray[np.int64], chunk: int) -> list[NDArray[np.int64]]:
-    """Groups of patch numbers that start in the same chunk, in the order of the chunks."""
-    key = (rows // chunk) * (1 << 31) + cols // chunk
-    order = np.argsort(key, kind="stable")
-    breaks = np.flatnonzero(np.diff(key[order])) + 1
-    return [group for group in np.split(order, breaks) if len(group)]

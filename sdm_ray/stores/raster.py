@@ -22,6 +22,7 @@ from zarr.storage import FsspecStore, LocalStore
 from sdm_ray.errors import InputError
 from sdm_ray.geo import grid as geo_grid
 from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window
 
 Mode = Literal["r", "r+", "w", "a"]
 Group = Any  # zarr.Group or zarr.Array, whose members have no types that a checker could follow
@@ -55,6 +56,11 @@ def store_of(path: UPath, *, read_only: bool = False) -> Store:
     return FsspecStore.from_url(str(path), storage_options=dict(path.storage_options), read_only=read_only)
 
 
+def open_root(path: UPath) -> Group:
+    """Make or open a group that only holds other groups."""
+    return zarr.open_group(store_of(path), mode="a", zarr_format=3, use_consolidated=False)
+
+
 def create(path: UPath, grid: Grid, coords: dict[str, Sequence[Any]], attrs: dict[str, Any]) -> Group:
     """Make an empty group with its coordinates; what other arrays lay there is removed.
 
@@ -64,7 +70,7 @@ def create(path: UPath, grid: Grid, coords: dict[str, Sequence[Any]], attrs: dic
         coords: values of the axes before (y, x), such as species or band names.
         attrs: attributes of the group.
     """
-    group: Group = zarr.open_group(store_of(path), mode="a", zarr_format=3, use_consolidated=False)
+    group = open_root(path)
     for name in list(group.keys()):
         del group[name]
     group.attrs.put({**attrs, **_place(grid)})
@@ -87,7 +93,7 @@ def add_array(group: Group, name: str, spec: ArraySpec) -> Group:
         shards = tuple(
             -(-min(shard, size) // chunk) * chunk for shard, chunk, size in zip(spec.shards, chunks, shape, strict=True)
         )
-    attrs = {**spec.attrs, "grid_mapping": "spatial_ref"}
+    attrs = {**spec.attrs, "grid_mapping": "spatial_ref", "coordinates": "spatial_ref"}
     if isinstance(spec.fill, int):  # NaN says itself that it is missing
         attrs["_FillValue"] = spec.fill
     return group.create_array(
@@ -147,6 +153,27 @@ def consolidate(path: UPath) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         zarr.consolidate_metadata(store_of(path))
+
+
+def by_chunk(rows: NDArray[np.int64], cols: NDArray[np.int64], chunk: int) -> list[NDArray[np.int64]]:
+    """Positions of cells grouped by the chunk that they lie in, in the order of the chunks."""
+    key = (rows // chunk) * (1 << 31) + cols // chunk
+    order = np.argsort(key, kind="stable")
+    breaks = np.flatnonzero(np.diff(key[order])) + 1
+    return [group for group in np.split(order, breaks) if len(group)]
+
+
+def require_aligned(window: Window, side: int, grid: Grid) -> None:
+    """Refuse a window that cuts a unit of writing of `side` cells.
+
+    Raises:
+        ValueError: an edge lies neither on a multiple of `side` nor on the grid's edge.
+    """
+    bottom, right = window.row + window.height, window.col + window.width
+    starts_ok = window.row % side == 0 and window.col % side == 0
+    ends_ok = (bottom % side == 0 or bottom == grid.height) and (right % side == 0 or right == grid.width)
+    if not (starts_ok and ends_ok):
+        raise ValueError(f"{window} cuts a unit of writing of {side} cells")
 
 
 def _place(grid: Grid) -> dict[str, Any]:

@@ -28,28 +28,11 @@ def test_tiles_partition_the_grid(grid, size):
     assert len({tile.id for tile in cut}) == len(cut)
 
 
-@given(GRIDS, st.integers(1, 12))
-def test_a_cell_is_in_the_same_tile_whatever_the_map(grid, size):
-    larger = Grid(grid.x0 - 5000, grid.y1 + 3000, 1000.0, grid.width + 9, grid.height + 4)
-
-    def names(of: Grid) -> np.ndarray:
-        named = np.empty(of.shape, object)
-        for tile in tiles(of, size):
-            named[tile.window.slices] = tile.id
-        return named
-
-    assert (names(larger)[3 : 3 + grid.height, 5 : 5 + grid.width] == names(grid)).all()
-
-
-def test_the_worked_example():
-    grid = Grid(3000.0, 1000.0, 1000.0, 10, 1)
-    assert [(t.window.col, t.window.width) for t in tiles(grid, 4)] == [(0, 1), (1, 4), (5, 4), (9, 1)]
-
-
-def test_tile_ids_are_codes_of_their_lower_left_corner():
-    grid = Grid(4_096_000.0, 3_328_000.0, 1000.0, 512, 256)
-    assert [tile.id for tile in tiles(grid, 256)] == ["256kmE4096N3072", "256kmE4352N3072"]
-    assert from_eea_code("256kmE4096N3072") == (4_096_000, 3_072_000, 256_000)
+def test_tiles_begin_at_the_north_western_corner_and_are_named_by_their_south_western():
+    grid = Grid(4_096_000.0, 3_328_000.0, 1000.0, 300, 256)
+    cut = tiles(grid, 256)
+    assert [tile.id for tile in cut] == ["E4096000N3072000", "E4352000N3072000"]
+    assert cut[1].window == Window(0, 256, 256, 44)
 
 
 def test_codes_as_the_agencies_write_them():

@@ -1,0 +1,48 @@
+"""The ledger of a map: which tiles are done.
+
+One small file per tile, written after the tile itself, under a temporary name first. That a chunk exists says
+nothing: a tile of sea writes none.
+"""
+
+import json
+from typing import Any
+
+from upath import UPath
+
+from sdm_ray.errors import InputError
+
+
+class Ledger:
+    """The finished tiles of a map.
+
+    Attributes:
+        folder: where the records lie.
+        fingerprint: of the map that they belong to.
+    """
+
+    def __init__(self, map_path: UPath, fingerprint: str) -> None:
+        self.folder = map_path / "ledger"
+        self.fingerprint = fingerprint
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, tile_id: str, figures: dict[str, Any]) -> None:
+        """Record a tile as done, with what was counted in it."""
+        draft = self.folder / f"{tile_id}.tmp"
+        draft.write_text(json.dumps({"tile": tile_id, "fingerprint": self.fingerprint, "figures": figures}))
+        draft.rename(self.folder / f"{tile_id}.json")
+
+    def done(self) -> dict[str, dict[str, Any]]:
+        """Figures of each finished tile by its id.
+
+        Raises:
+            InputError: a record belongs to another map.
+        """
+        found = {}
+        for file in self.folder.glob("*.json"):
+            record = json.loads(file.read_text())
+            if record["fingerprint"] != self.fingerprint:
+                raise InputError(
+                    f"{file}: belongs to a map of fingerprint {record['fingerprint']}, expected {self.fingerprint}"
+                )
+            found[record["tile"]] = record["figures"]
+        return found

@@ -1,0 +1,249 @@
+"""Maps on disk: probabilities of all species on the EU grid, the layers that say how good they are, coarser levels.
+
+A map is a Zarr v3 group. Level 0 in `0/` holds `probability(species, y, x)` and the quality layers, `1/`, `2/`, ...
+hold means over 2 x 2, 4 x 4, ... cells. A tile is the unit of writing: a square with all its species, whose task owns
+every shard under it. A chunk holds 16 species x 128 x 128 cells, so that all species of one cell are few chunks
+(5 for 65 species), and so is one species of a country.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window
+from sdm_ray.stores import raster
+from sdm_ray.stores.raster import ArraySpec
+
+SPECIES_CHUNK = 16
+SPECIES_SHARD = 256
+CELL_CHUNK = 128
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer beside the probabilities, (y, x).
+
+    Attributes:
+        dtype: NumPy type.
+        fill: value of what was never written.
+        attrs: CF attributes.
+    """
+
+    dtype: str
+    fill: float | int
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MapSpec:
+    """What a map holds.
+
+    Attributes:
+        species: `species_id` and `name`, one row per species.
+        probability_kind: what the probabilities are of.
+        tile: side of the unit of writing, cells.
+        layers: the quality layers.
+        bits: 8 (steps of 1/254) or 16 (steps of 1/65534, for rare species).
+        attrs: attributes of the root group.
+    """
+
+    species: pd.DataFrame
+    probability_kind: str
+    tile: int
+    layers: dict[str, Layer]
+    bits: Literal[8, 16] = 8
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+def encode(probability: NDArray[np.float32], bits: int = 8) -> NDArray[Any]:
+    """Probabilities as integers, the largest integer for NaN.
+
+    Raises:
+        ValueError: a value lies outside 0 to 1.
+    """
+    top = (1 << bits) - 2
+    known = ~np.isnan(probability)
+    if known.any() and not (probability[known].min() >= 0 and probability[known].max() <= 1):
+        raise ValueError("probabilities must lie between 0 and 1")
+    scaled = np.rint(np.where(known, probability, 0) * top)
+    return np.where(known, scaled, top + 1).astype(f"uint{bits}")
+
+
+def decode(stored: NDArray[Any]) -> NDArray[np.float32]:
+    """Integers as probabilities, NaN where there is no data."""
+    top = np.iinfo(stored.dtype).max - 1
+    return np.where(stored > top, np.float32(np.nan), stored.astype(np.float32) / np.float32(top))
+
+
+def create_map(path: UPath, grid: Grid, spec: MapSpec) -> None:
+    """Make an empty map; done once, by the driver."""
+    root: Any = raster.open_root(path)
+    own = {"probability_kind": spec.probability_kind, "tile": spec.tile, "bits": spec.bits}
+    root.attrs.put({"Conventions": "CF-1.11", **spec.attrs, "sdm_ray": {**own, **spec.attrs.get("sdm_ray", {})}})
+    _create_level(path, 0, grid, spec)
+
+
+def levels_of(grid: Grid, smallest: int = 512) -> int:
+    """How many coarser levels bring the longer side of a map below `smallest` cells."""
+    levels = 0
+    while max(grid.width, grid.height) >> levels >= smallest:
+        levels += 1
+    return levels
+
+
+def level_grid(grid: Grid, level: int) -> Grid:
+    """The grid of a coarser level: cells of 2^level times the side from the same north-western corner."""
+    step = 1 << level
+    return Grid(grid.x0, grid.y1, grid.resolution * step, -(-grid.width // step), -(-grid.height // step))
+
+
+def create_levels(path: UPath, levels: int) -> None:
+    """Make the empty coarser levels of a map and describe them all in `multiscales`; by the driver."""
+    base = Map(path)
+    spec = MapSpec(base.species, base.probability_kind, base.tile, {}, base.bits)
+    for level in range(1, levels + 1):
+        _create_level(path, level, level_grid(base.grid, level), spec)
+    layout = [{"asset": "0"}]
+    for level in range(1, levels + 1):
+        scale = {"scale": [2.0, 2.0], "translation": [0.0, 0.0]}
+        layout.append({"asset": str(level), "derived_from": str(level - 1), "transform": scale})  # type: ignore[dict-item]
+    root: Any = raster.open_group(path, "r+")
+    root.attrs["multiscales"] = {"layout": layout, "resampling_method": "average"}
+
+
+def fill_level(path: UPath, level: int, window: Window) -> None:
+    """Write a tile of a coarser level: the mean of the 2 x 2 finer cells that have data."""
+    finer, coarser = Map(path, level - 1), Map(path, level, writable=True)
+    area = Window(2 * window.row, 2 * window.col, 2 * window.height, 2 * window.width)
+    for block in coarser.species_blocks():
+        values = finer.read(area.intersect(Window(0, 0, *finer.grid.shape)), block)
+        coarser.write_species(window, block, _mean_of_four(values, window))
+
+
+def _mean_of_four(values: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+    full = np.full((len(values), 2 * window.height, 2 * window.width), np.nan, np.float32)
+    full[:, : values.shape[1], : values.shape[2]] = values
+    four = full.reshape(len(values), window.height, 2, window.width, 2)
+    known = ~np.isnan(four)
+    count = known.sum(axis=(2, 4))
+    total = np.where(known, four, 0).sum(axis=(2, 4))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+class Map:
+    """A map for reading, or for writing whole tiles.
+
+    Attributes:
+        grid: its cells at this level.
+        species: `species_id` and `name`.
+        probability_kind: what the probabilities are of.
+        tile: side of the unit of writing, cells.
+        bits: of the encoding.
+        attrs: what else the root group says under `sdm_ray`.
+    """
+
+    def __init__(self, path: UPath, level: int = 0, *, writable: bool = False) -> None:
+        root: Any = raster.open_group(path)
+        if "sdm_ray" not in root.attrs or "probability_kind" not in root.attrs["sdm_ray"]:
+            raise InputError(f"{path}: is no map (no probability_kind)")
+        self.path = path
+        self.attrs: dict[str, Any] = dict(root.attrs["sdm_ray"])
+        self.probability_kind: str = self.attrs["probability_kind"]
+        self.tile: int = self.attrs["tile"]
+        self.bits: Literal[8, 16] = self.attrs["bits"]
+        group: Any = raster.open_group(path / str(level), "r+" if writable else "r")
+        self.grid = raster.read_grid(group)
+        names = [str(name) for name in group["species"][:]]
+        self.species = pd.DataFrame({"species_id": group["species_id"][:], "name": names})
+        self._group = group
+        self._probability = group["probability"]
+
+    def species_blocks(self) -> list[slice]:
+        """Ranges of species that are written together."""
+        count = len(self.species)
+        return [slice(i, min(i + SPECIES_SHARD, count)) for i in range(0, count, SPECIES_SHARD)]
+
+    def read(self, window: Window, species: slice | int = slice(None)) -> NDArray[np.float32]:
+        """Probabilities of a window, (S, height, width) or for one species (height, width), NaN = nodata."""
+        return decode(self._probability[(species, *window.slices)])
+
+    def read_cells(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Probabilities of all species at cells, (N, S); each chunk is decoded once.
+
+        Args:
+            rows: inside the map, (N,).
+            cols: inside the map, (N,).
+        """
+        out = np.empty((len(rows), len(self.species)), np.float32)
+        side = self._probability.chunks[-1]
+        for wanted in raster.by_chunk(rows, cols, side):
+            top, left = int(rows[wanted[0]] // side * side), int(cols[wanted[0]] // side * side)
+            chunk = self._probability[:, top : top + side, left : left + side]
+            out[wanted] = decode(chunk[:, rows[wanted] - top, cols[wanted] - left]).T
+        return out
+
+    def layer(self, name: str, window: Window | None = None) -> NDArray[Any]:
+        """A quality layer as stored, (height, width).
+
+        Raises:
+            InputError: the map has no such layer.
+        """
+        if name not in self._group:
+            raise InputError(f"{self.path}: has no layer {name}")
+        return self._group[name][window.slices if window else ...]
+
+    def write(self, window: Window, probability: NDArray[np.float32], layers: dict[str, NDArray[Any]]) -> None:
+        """Write a tile with all its species and layers.
+
+        Args:
+            window: aligned to tiles, or ending at the map's edge.
+            probability: (S, height, width), NaN = nodata.
+            layers: (height, width) each.
+
+        Raises:
+            ValueError: the window cuts a tile, which two tasks could then overwrite for each other, or a
+                probability lies outside 0 to 1.
+        """
+        for block in self.species_blocks():
+            self.write_species(window, block, probability[block])
+        for name, values in layers.items():
+            self._group[name][window.slices] = values
+
+    def write_species(self, window: Window, species: slice, probability: NDArray[np.float32]) -> None:
+        """Write one of `species_blocks` of a tile; for maps of more species than fit in memory."""
+        raster.require_aligned(window, self.tile, self.grid)
+        self._probability[(species, *window.slices)] = encode(probability, self.bits)
+
+
+def _create_level(path: UPath, level: int, grid: Grid, spec: MapSpec) -> None:
+    if spec.tile % CELL_CHUNK and spec.tile > CELL_CHUNK:
+        raise InputError(f"tile: {spec.tile} cells; expected a multiple of {CELL_CHUNK}, or less")
+    names = [str(name) for name in spec.species["name"]]
+    group = raster.create(path / str(level), grid, {"species": names}, {"title": f"level {level}"})
+    ids = group.create_array("species_id", shape=(len(names),), dtype="int32", dimension_names=["species"])
+    ids[...] = spec.species["species_id"].to_numpy(np.int32)
+    top = (1 << spec.bits) - 2
+    chunk = min(CELL_CHUNK, spec.tile)
+    probability = ArraySpec(
+        dtype=f"uint{spec.bits}",
+        chunks=(SPECIES_CHUNK, chunk, chunk),
+        shards=(SPECIES_SHARD, spec.tile, spec.tile),
+        leading=("species",),
+        fill=top + 1,
+        attrs={
+            "long_name": f"probability ({spec.probability_kind})",
+            "units": "1",
+            "scale_factor": 1 / top,
+            "valid_max": top,
+        },
+    )
+    raster.add_array(group, "probability", probability)
+    for name, layer in spec.layers.items():
+        array = ArraySpec(layer.dtype, (chunk, chunk), (spec.tile, spec.tile), fill=layer.fill, attrs=layer.attrs)
+        raster.add_array(group, name, array)

@@ -1,0 +1,145 @@
+"""Image shards: WebDataset tar files with an index that makes every image one ranged read.
+
+`shard-00000.tar` holds `{key}.jpg|png|npy` and `{key}.json`; `index.parquet` has one row per image: `key, shard,
+offset, size, ext, scale, lon, lat, place_id, date`. The same samples give the same bytes.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from upath import UPath
+
+from sdm_ray.errors import InputError
+
+_INDEX = "index.parquet"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and where it was taken.
+
+    Attributes:
+        key: unique in the shards; no dots, which end a key in WebDataset.
+        ext: `jpg`, `png` or `npy`.
+        image: the file's bytes.
+        scale: `plant`, `landscape` or `satellite`.
+        lon: WGS84 degrees.
+        lat: WGS84 degrees.
+        place_id: images with one id show one place.
+        date: ISO date, or "" where unknown.
+    """
+
+    key: str
+    ext: str
+    image: bytes
+    scale: str
+    lon: float
+    lat: float
+    place_id: int
+    date: str = ""
+
+
+def write_shard(folder: UPath, number: int, samples: Iterable[Sample]) -> pd.DataFrame:
+    """Write one shard under a temporary name, move it into place and return its rows of the index.
+
+    Raises:
+        ValueError: a key holds a dot.
+    """
+    name = f"shard-{number:05d}.tar"
+    draft = folder / f"{name}.tmp"
+    rows = []
+    with draft.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for sample in samples:
+            if "." in sample.key:
+                raise ValueError(f"key {sample.key!r} holds a dot")
+            about = asdict(sample)
+            image = about.pop("image")
+            offset = tar.offset + tarfile.BLOCKSIZE  # a member's data begin behind its header block
+            _add(tar, f"{sample.key}.{sample.ext}", image)
+            _add(tar, f"{sample.key}.json", json.dumps(about, sort_keys=True).encode())
+            rows.append({**about, "shard": number, "offset": offset, "size": len(image)})
+    draft.rename(folder / name)
+    return pd.DataFrame(rows)
+
+
+def write_index(folder: UPath, parts: Sequence[pd.DataFrame]) -> None:
+    """Write the index of all shards.
+
+    Raises:
+        InputError: there is no image, or two have one key.
+    """
+    index = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else None
+    if index is None:
+        raise InputError(f"{folder}: no image could be used")
+    twice = index["key"].duplicated()
+    if twice.any():
+        raise InputError(f"{folder}: two images have the key {index['key'][twice].iloc[0]}")
+    draft = folder / f"{_INDEX}.tmp"
+    with draft.open("wb") as file:
+        index.to_parquet(file, index=False)
+    draft.rename(folder / _INDEX)
+
+
+class Shards:
+    """Image shards for reading.
+
+    Attributes:
+        index: one row per image, of all scales.
+    """
+
+    def __init__(self, folder: UPath) -> None:
+        self.folder = folder
+
+    @cached_property
+    def index(self) -> pd.DataFrame:
+        """One row per image, of all scales.
+
+        Raises:
+            InputError: there is no index.
+        """
+        try:
+            with (self.folder / _INDEX).open("rb") as file:
+                return pd.read_parquet(file)
+        except FileNotFoundError:
+            raise InputError(f"{self.folder}: has no {_INDEX}; expected image shards") from None
+
+    def of_scale(self, scale: str) -> NDArray[np.int64]:
+        """Rows of the index that belong to a scale.
+
+        Raises:
+            InputError: there are none.
+        """
+        rows = np.flatnonzero((self.index["scale"] == scale).to_numpy())
+        if len(rows) == 0:
+            found = ", ".join(sorted(set(self.index["scale"])))
+            raise InputError(f"{self.folder}: has no images of scale {scale}; found {found}")
+        return rows
+
+    def read(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """The files of some rows of the index, in the order asked for; each shard is opened once."""
+        shard = self.index["shard"].to_numpy()[rows]
+        offset = self.index["offset"].to_numpy()[rows]
+        size = self.index["size"].to_numpy()[rows]
+        out: list[bytes] = [b""] * len(rows)
+        order = np.lexsort((offset, shard))
+        for group in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1):
+            if len(group) == 0:
+                continue
+            with (self.folder / f"shard-{shard[group[0]]:05d}.tar").open("rb") as file:
+                for i in group:
+                    file.seek(int(offset[i]))
+                    out[i] = file.read(int(size[i]))
+        return out
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    member = tarfile.TarInfo(name)  # time, owner and mode are constants, so equal samples are equal bytes
+    member.size = len(content)
+    tar.addfile(member, io.BytesIO(content))

@@ -1,0 +1,62 @@
+"""Image shards: equal bytes, ranged reads."""
+
+import hashlib
+import tarfile
+
+import numpy as np
+import pytest
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.stores.shards import Sample, Shards, write_index, write_shard
+
+
+def samples(first: int, count: int) -> list[Sample]:
+    return [
+        Sample(f"p{i}", "jpg", bytes([i % 251]) * (300 + 200 * i), "plant" if i % 3 else "landscape", 5.0, 45.0, i // 2)
+        for i in range(first, first + count)
+    ]
+
+
+def write(folder: UPath) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_index(folder, [write_shard(folder, 0, samples(0, 5)), write_shard(folder, 1, samples(5, 4))])
+
+
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_images_come_back_in_the_order_asked_for(tmp_path, place):
+    folder = UPath(tmp_path) / "shards" if place == "local" else UPath("memory://shards")
+    write(folder)
+    shards = Shards(folder)
+    rows = np.array([7, 0, 3, 8, 3])
+    assert shards.read(rows) == [samples(0, 9)[i].image for i in rows]
+    assert shards.index["scale"].tolist()[:4] == ["landscape", "plant", "plant", "landscape"]
+    assert shards.of_scale("landscape").tolist() == [0, 3, 6]
+
+
+def test_equal_samples_are_equal_bytes(tmp_path):
+    digests = []
+    for name in ("a", "b"):
+        write(UPath(tmp_path) / name)
+        digests.append([hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted((tmp_path / name).iterdir())])
+    assert digests[0] == digests[1]
+
+
+def test_shards_are_plain_webdataset(tmp_path):
+    write(UPath(tmp_path) / "s")
+    with tarfile.open(tmp_path / "s" / "shard-00000.tar") as tar:
+        assert tar.getnames()[:4] == ["p0.jpg", "p0.json", "p1.jpg", "p1.json"]
+
+
+def test_faults_are_named(tmp_path):
+    folder = UPath(tmp_path)
+    with pytest.raises(InputError, match=r"has no index\.parquet"):
+        _ = Shards(folder).index
+    part = write_shard(folder, 0, samples(0, 2))
+    with pytest.raises(InputError, match="two images have the key p0"):
+        write_index(folder, [part, part])
+    with pytest.raises(InputError, match="no image could be used"):
+        write_index(folder, [])
+    write_index(folder, [part])
+    with pytest.raises(InputError, match="no images of scale satellite; found landscape, plant"):
+        Shards(folder).of_scale("satellite")
