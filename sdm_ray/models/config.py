@@ -1,0 +1,100 @@
+"""What the models are built from. No torch here, so that a configuration is checked in milliseconds."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from sdm_ray.config import Config
+
+Scale = Literal["plant", "landscape", "satellite"]
+
+
+class LocationConfig(Config):
+    """A location encoder: coordinates to an embedding."""
+
+    kind: Literal["ladder", "sincos"] = "ladder"
+    """`ladder`: global context and Fourier features of EPSG:3035 metres; `sincos`: four sines and cosines (SINR)."""
+    wavelengths_km: tuple[float, ...] = (3000, 1500, 750, 500, 250)
+    """Wavelengths of the ladder; short ones overfit where places are sparse."""
+    directions: int = Field(16, ge=1)
+    """Random directions for each wavelength; a sine and a cosine for each."""
+    hidden: int = Field(256, ge=1)
+    """Width of the residual network."""
+    depth: int = Field(4, ge=0)
+    """Residual blocks."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    dim: int = Field(128, ge=1)
+    """Length of the embedding."""
+
+
+class TowerConfig(Config):
+    """An image tower: images of one scale to an embedding."""
+
+    name: str = "test_convnext2"
+    """Any timm model."""
+    bands: int = Field(3, ge=1)
+    mean: tuple[float, ...] = (123.7, 116.3, 103.5)
+    """Mean of each band, in the units of the images; one number stands for all."""
+    std: tuple[float, ...] = (58.4, 57.1, 57.4)
+    """Standard deviation of each band."""
+    nodata_zero: bool = False
+    """Whether a pixel whose bands are all 0 has no data (reflectance) and is set to the mean."""
+    size: int | None = None
+    """Side of the images, pixels; for models that are built for one size (transformers)."""
+    weights: str | None = None
+    """A local safetensors file of timm weights to start from."""
+    norm: Literal["group", "frozen"] = "group"
+    """What batch norms become: group norms, or frozen statistics. Either keeps gradients independent of the cut."""
+    dim: int = Field(128, ge=1)
+    """Length of the embedding."""
+
+    @model_validator(mode="after")
+    def _statistics_fit_bands(self) -> Self:
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) not in (1, self.bands):
+                raise ValueError(f"{name} has {len(getattr(self, name))} numbers for {self.bands} bands")
+        if min(self.std) <= 0:
+            raise ValueError("std must be positive")
+        return self
+
+
+class AlignConfig(Config):
+    """Coordinates and images of several scales in one space."""
+
+    location: LocationConfig = LocationConfig()
+    towers: dict[Scale, TowerConfig]
+    covariates: tuple[str, ...] = ()
+    """Names of covariates that are one more modality of the contrast."""
+    dim: int = Field(128, ge=1)
+    """Length of the shared embedding."""
+    temperature: float = Field(0.07, gt=0)
+    """Where the learnt temperature of each scale starts."""
+
+    @model_validator(mode="after")
+    def _some_modality(self) -> Self:
+        if not self.towers and not self.covariates:
+            raise ValueError("towers: needs at least one scale, or covariates")
+        return self
+
+
+class SpeciesConfig(Config):
+    """A species model: what is known of a place to the probability of every species."""
+
+    location: LocationConfig | None = LocationConfig()
+    satellite: TowerConfig | None = None
+    covariates: tuple[str, ...] = ()
+    """Names of the covariates, in the order of the batch."""
+    embedding: int = Field(128, ge=1, le=256)
+    """Length of z; the head is linear in it."""
+    hidden: int = Field(256, ge=1)
+    depth: int = Field(2, ge=0)
+    """Residual blocks of the fusion."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    modality_dropout: float = Field(0.1, ge=0, lt=1)
+    """Chance that an optional input of a row is hidden in training, so that predictions without it are learnt."""
+
+    @model_validator(mode="after")
+    def _some_input(self) -> Self:
+        if self.location is None and self.satellite is None and not self.covariates:
+            raise ValueError("needs location, satellite or covariates")
+        return self

@@ -1,0 +1,124 @@
+"""The species model: whatever is known of a place to the probability of every species there."""
+
+import torch
+from torch import Tensor, nn
+
+from sdm_ray.errors import InputError
+from sdm_ray.models.config import SpeciesConfig
+from sdm_ray.models.layers import residual_mlp
+from sdm_ray.models.location import LocationEncoder
+from sdm_ray.models.towers import ImageTower
+
+
+class SpeciesModel(nn.Module):
+    """Location, satellite patch and covariates, fused to z, with a head that is linear in z.
+
+    Every input but the coordinates may be missing in a row: a learnt token stands in its place, and hiding inputs at
+    random in training teaches the model to do without.
+
+    Args:
+        config: what the model is built from.
+        n_species: number of species.
+    """
+
+    covariate_mean: Tensor
+    covariate_std: Tensor
+    calibration_scale: Tensor
+    calibration_shift: Tensor
+
+    def __init__(self, config: SpeciesConfig, n_species: int) -> None:
+        super().__init__()
+        self.config = config
+        widths: dict[str, int] = {}
+        if config.location is not None:
+            self.location = LocationEncoder(config.location)
+            widths["location"] = config.location.dim
+        if config.satellite is not None:
+            self.satellite = ImageTower(config.satellite)
+            widths["satellite"] = config.satellite.dim
+        if config.covariates:
+            widths["covariates"] = len(config.covariates)
+        count = len(config.covariates)
+        self.register_buffer("covariate_mean", torch.zeros(count))
+        self.register_buffer("covariate_std", torch.ones(count))
+        self.missing = nn.ParameterDict(
+            {name: nn.Parameter(torch.zeros(width)) for name, width in widths.items() if name != "location"}
+        )
+        self.fusion = residual_mlp(sum(widths.values()), config.hidden, config.depth, config.embedding, config.dropout)
+        self.head = nn.Linear(config.embedding, n_species)
+        self.register_buffer("calibration_scale", torch.ones(n_species))
+        self.register_buffer("calibration_shift", torch.zeros(n_species))
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Logits of a batch, (N, S), before calibration."""
+        return self.head(self.embed(batch))
+
+    def embed(self, batch: dict[str, Tensor]) -> Tensor:
+        """The fused embedding z of a batch, (N, embedding).
+
+        Args:
+            batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N,), and
+                `image_satellite` with `has_satellite` (N,), holding only the rows that have one, in order. In
+                training `hide_covariates` and `hide_satellite` (N,) may say which rows' inputs to hide.
+        """
+        parts = []
+        if self.config.location is not None:
+            parts.append(self.location(batch["lonlat"]))
+        if self.config.satellite is not None:
+            parts.append(self._satellite(batch))
+        if self.config.covariates:
+            values = (batch["covariates"] - self.covariate_mean) / self.covariate_std
+            parts.append(self._or_missing("covariates", values, batch))
+        return self.fusion(torch.cat(parts, -1))
+
+    def probabilities(self, batch: dict[str, Tensor]) -> Tensor:
+        """Calibrated probabilities of a batch, (N, S)."""
+        return self.calibrate(self.forward(batch))
+
+    def calibrate(self, logits: Tensor) -> Tensor:
+        """Logits (N, S) to probabilities by each species' own scale and shift."""
+        return torch.sigmoid(logits * self.calibration_scale + self.calibration_shift)
+
+    @torch.no_grad()
+    def set_prevalence(self, prevalence: Tensor) -> None:
+        """Start the head where every species has its share of the surveys, (S,)."""
+        share = prevalence.clamp(1e-5, 1 - 1e-5)
+        self.head.bias.copy_(torch.log(share / (1 - share)))
+        nn.init.normal_(self.head.weight, std=0.01)
+
+    @torch.no_grad()
+    def set_covariate_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """How covariates are standardised, (C,) each; what does not vary is left as it is."""
+        self.covariate_mean.copy_(mean)
+        self.covariate_std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+
+    def load_encoder(self, weights: dict[str, Tensor]) -> None:
+        """Take over the location encoder and the satellite tower of an alignment model.
+
+        Raises:
+            InputError: a weight is missing there or has another shape.
+        """
+        own = self.state_dict()
+        wanted = {name: f"towers.{name}" for name in own if name.startswith("satellite.")}
+        wanted |= {name: name for name in own if name.startswith("location.")}
+        for name, theirs in wanted.items():
+            if theirs not in weights:
+                raise InputError(f"encoder: has no {theirs}; pretrain with the location and satellite of the model")
+            if weights[theirs].shape != own[name].shape:
+                found, expected = tuple(weights[theirs].shape), tuple(own[name].shape)
+                raise InputError(f"encoder: {theirs} has shape {found}, the species model expects {expected}")
+        self.load_state_dict({**own, **{name: weights[theirs] for name, theirs in wanted.items()}})
+
+    def _satellite(self, batch: dict[str, Tensor]) -> Tensor:
+        has = batch["has_satellite"]
+        values = torch.zeros(len(has), self.missing["satellite"].shape[0], device=has.device)
+        if has.any():
+            embedded = self.satellite(batch["image_satellite"])
+            values = values.to(embedded.dtype).index_copy(0, torch.nonzero(has).squeeze(1), embedded)
+        return self._or_missing("satellite", values, batch)
+
+    def _or_missing(self, name: str, values: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        shown = batch[f"has_{name}"]
+        if self.training and f"hide_{name}" in batch:
+            shown = shown & ~batch[f"hide_{name}"]
+        return torch.where(shown[:, None], values, self.missing[name].to(values.dtype))
