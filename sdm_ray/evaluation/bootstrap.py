@@ -1,7 +1,7 @@
 """Intervals that respect space: whole blocks are drawn again, the same ones for every method.
 
-Neighbouring surveys share their species and their errors, so drawing single surveys again would make intervals
-far too narrow (Roberts et al. 2017, Ecography 40:913).
+Neighbouring surveys share their species and their errors, so drawing single surveys again would make
+intervals far too narrow (Roberts et al. 2017, Ecography 40:913).
 """
 
 from collections.abc import Mapping

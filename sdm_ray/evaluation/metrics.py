@@ -1,7 +1,7 @@
 """Scores per species: AUC, average precision, rank correlation, and what only occurrence probabilities allow.
 
-Everywhere `labels` is (N, S) of 0 and 1 and `scores` is (N, S), one column a species. A species for which a score
-is not defined (no positives, or no negatives) gets NaN, never a guess.
+Everywhere `labels` is (N, S) of 0 and 1 and `scores` is (N, S), one column a species. A species for which a
+score is not defined (no positives, or no negatives) gets NaN, never a guess.
 """
 
 from collections.abc import Callable
@@ -88,8 +88,8 @@ def block_scores(
     """AUC and average precision for many weightings of whole blocks, exactly, ties included.
 
     Both scores need, for each score level that holds a positive, only how much weight lies above and at that
-    level. Counting rows per level and block once turns every weighting into one matrix product, so hundreds of
-    bootstrap resamples cost little more than the one sort per species.
+    level. Counting rows per level and block once turns every weighting into one matrix product, so hundreds
+    of bootstrap resamples cost little more than the one sort per species.
 
     Args:
         labels: (N, S) of 0 and 1.

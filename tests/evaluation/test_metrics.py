@@ -90,7 +90,7 @@ def test_relative_probabilities_are_refused():
     assert metrics.brier(labels, p, "occurrence")[0] == pytest.approx((0.01 + 0.04 + 0.36 + 0.36) / 4)
     assert metrics.tss(labels, p, 0.5, "recorded")[0] == pytest.approx(0.0)
     assert metrics.brier(labels, p, "relative", force=True)[0] == pytest.approx(0.1925)
-    with pytest.raises(InputError, match="brier.*relative"):
+    with pytest.raises(InputError, match=r"brier.*relative"):
         metrics.brier(labels, p, "relative")
-    with pytest.raises(InputError, match="tss.*relative"):
+    with pytest.raises(InputError, match=r"tss.*relative"):
         metrics.tss(labels, p, 0.5, "relative")

@@ -1,0 +1,280 @@
+"""Curves, maps and bars as PNG bytes. One style: sea in light grey, viridis, units on every colour bar."""
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PatchCollection
+from matplotlib.colors import Normalize, TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+Extent = tuple[float, float, float, float]  # west, south, east, north in metres of EPSG:3035
+
+_SEA = "#e8e8e8"
+# Okabe and Ito's colours, which colour-blind readers tell apart
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#000000")
+
+
+def curves(history: Sequence[Mapping[str, float]], title: str) -> bytes:
+    """Training curves: one panel for each figure, where `train/loss` and `select/loss` share the panel `loss`.
+
+    Args:
+        history: rows with a `step` and any figures; a row may lack some.
+        title: above all panels.
+    """
+    panels: dict[str, list[str]] = {}
+    for name in dict.fromkeys(key for row in history for key in row if key != "step"):
+        panels.setdefault(name.rpartition("/")[2], []).append(name)
+    figure, axes = _panels(len(panels), width=3.6, height=2.6, columns=3)
+    for axis, (panel, names) in zip(axes, panels.items(), strict=True):
+        for number, name in enumerate(names):
+            points = [(row["step"], row[name]) for row in history if row.get(name) is not None]
+            few = len(points) <= 30
+            axis.plot(
+                *zip(*points, strict=True),
+                color=COLOURS[number % len(COLOURS)],
+                marker="o" if few else None,
+                markersize=3,
+                linewidth=1.5,
+                label=name.rpartition("/")[0],
+            )
+        axis.set(title=panel.replace("_", " "), xlabel="step")
+        axis.grid(alpha=0.3)
+        if len(names) > 1:
+            axis.legend(frameon=False)
+    figure.suptitle(title, fontweight="bold")
+    return _png(figure)
+
+
+def map_picture(
+    values: np.ndarray, title: str, unit: str, *, extent: Extent | None = None, limits: tuple[float, float] | None = None
+) -> bytes:
+    """One map.
+
+    Args:
+        values: (h, w), north up, NaN at sea.
+        title: above it.
+        unit: on the colour bar.
+        extent: outer bounds in metres, for axes in kilometres.
+        limits: of the colour scale; by default the data's 1st and 99th percentile.
+    """
+    height, width = values.shape
+    figure = _figure(6.4, 6.4 * min(max(height / width, 0.4), 1.6))
+    axis = figure.subplots()
+    _draw_map(figure, axis, values, unit, limits or _limits([values]), extent)
+    axis.set_title(title, fontweight="bold")
+    return _png(figure)
+
+
+def maps_beside(
+    columns: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    unit: str,
+    *,
+    extent: Extent | None = None,
+    captions: Mapping[str, Sequence[str]] | None = None,
+) -> bytes:
+    """Species maps side by side, a row a species and a column a source, one colour scale a row.
+
+    Args:
+        columns: label -> (S, h, w), NaN at sea; the truth first where there is one.
+        names: (S,) names of the species.
+        unit: on the colour bars.
+        extent: outer bounds in metres.
+        captions: label -> (S,) what to write under a map, such as its rank correlation with the truth.
+    """
+    first = next(iter(columns.values()))
+    aspect = min(max(first.shape[1] / first.shape[2], 0.3), 1.8)
+    wide = 3.4
+    figure = _figure(wide * len(columns) + 0.8, wide * aspect * len(names) + 0.5)
+    axes = figure.subplots(len(names), len(columns), squeeze=False)
+    for row, name in enumerate(names):
+        limits = _limits([values[row] for values in columns.values()])
+        image = None
+        for column, (label, values) in enumerate(columns.items()):
+            axis = axes[row, column]
+            image = _draw_map(None, axis, values[row], unit, limits, extent, ticks=False)
+            if row == 0:
+                axis.set_title(label, fontweight="bold")
+            if column == 0:
+                axis.set_ylabel(name, fontstyle="italic", fontsize=9)
+            if captions and label in captions:
+                axis.set_xlabel(captions[label][row], fontsize=8)
+        if image is not None:
+            figure.colorbar(image, ax=list(axes[row]), label=unit, shrink=0.85, pad=0.02)
+    return _png(figure)
+
+
+def bars(values: Mapping[str, np.ndarray], names: Sequence[str], title: str, unit: str) -> bytes:
+    """A score of each species for several methods: a dot a method, species in the order of the first method.
+
+    Args:
+        values: method -> (S,), NaN where not defined.
+        names: (S,) names of the species.
+        title: above it.
+        unit: name of the score, on its axis.
+    """
+    first = np.nan_to_num(next(iter(values.values())), nan=-np.inf)
+    order = np.argsort(first, kind="stable")
+    figure = _figure(7.2, 1.2 + 0.17 * max(len(names), 6))
+    axis = figure.subplots()
+    places = np.arange(len(names))
+    every = np.array(list(values.values()))[:, order]
+    shown = np.isfinite(every).any(axis=0)
+    low, high = np.nanmin(every[:, shown], axis=0), np.nanmax(every[:, shown], axis=0)
+    axis.hlines(places[shown], low, high, color="#cccccc", linewidth=1.5, zorder=1)
+    for number, (method, each) in enumerate(values.items()):
+        style = {"s": 26, "zorder": 3} if number == 0 else {"s": 14, "zorder": 2, "alpha": 0.9}
+        axis.scatter(each[order], places, color=COLOURS[number % len(COLOURS)], label=method, **style)
+    axis.set_yticks(places, [names[i] for i in order], fontsize=7, fontstyle="italic")
+    axis.set(xlabel=unit, ylim=(-1, len(names)))
+    axis.set_title(title, fontweight="bold")
+    axis.grid(axis="x", alpha=0.3)
+    axis.legend(frameon=False, loc="upper left", fontsize=8)
+    return _png(figure)
+
+
+def intervals(rows: Mapping[str, tuple[float, float, float]], title: str, unit: str) -> bytes:
+    """Values with their intervals, one line a method; a dotted line marks zero where an interval spans or nears it.
+
+    Args:
+        rows: label -> (value, low, high).
+        title: above it.
+        unit: on the axis.
+    """
+    figure = _figure(7.2, 1.1 + 0.32 * len(rows))
+    axis = figure.subplots()
+    for place, (value, low, high) in enumerate(rows.values()):
+        axis.hlines(-place, low, high, color=COLOURS[0], linewidth=2)
+        axis.plot(value, -place, "o", color=COLOURS[0])
+    if min(low for _, low, _ in rows.values()) < 0 or unit.startswith("difference"):
+        axis.axvline(0, color="black", linestyle=":", linewidth=1)
+    axis.set_yticks([-place for place in range(len(rows))], list(rows))
+    axis.set(xlabel=unit, ylim=(-len(rows) + 0.4, 0.6))
+    axis.set_title(title, fontweight="bold")
+    axis.grid(axis="x", alpha=0.3)
+    return _png(figure)
+
+
+def reliability(probabilities: Mapping[str, np.ndarray], labels: np.ndarray, title: str, bins: int = 15) -> bytes:
+    """Reliability: what share was present where a probability was predicted, on logarithmic axes.
+
+    Most species are absent from most surveys, so linear axes would hide nearly all the data in one corner. Bins
+    hold equal numbers of predictions; a bin without any presence is not drawn.
+
+    Args:
+        probabilities: method -> (N, S).
+        labels: (N, S) of 0 and 1.
+        title: above it.
+        bins: how many bins.
+    """
+    figure = _figure(5.2, 5.0)
+    axis = figure.subplots()
+    seen: list[float] = []
+    for number, (method, each) in enumerate(probabilities.items()):
+        order = np.argsort(each, axis=None, kind="stable")
+        groups = np.array_split(order, bins)
+        predicted = np.array([each.ravel()[group].mean() for group in groups])
+        observed = np.array([labels.ravel()[group].mean() for group in groups])
+        drawn = (predicted > 0) & (observed > 0)
+        seen += [*predicted[drawn], *observed[drawn]]
+        colour = COLOURS[number % len(COLOURS)]
+        axis.plot(predicted[drawn], observed[drawn], "o-", color=colour, label=method, markersize=4)
+    low = min([*seen, 0.1]) / 1.5
+    axis.plot([low, 1], [low, 1], color="black", linestyle=":", linewidth=1, label="perfect")
+    axis.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1), aspect="equal")
+    axis.set(xlabel="predicted probability", ylabel="share of surveys with the species")
+    axis.set_title(title, fontweight="bold")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    return _png(figure)
+
+
+def block_picture(x: np.ndarray, y: np.ndarray, values: np.ndarray, size_m: float, title: str, unit: str) -> bytes:
+    """Where a model errs: a square a block, coloured around zero (purple too high, orange too low).
+
+    Args:
+        x: (B,) west edges in metres.
+        y: (B,) south edges in metres.
+        values: (B,) signed values.
+        size_m: side of a block.
+        title: above it.
+        unit: on the colour bar.
+    """
+    reach = float(np.nanpercentile(np.abs(values), 98)) or 1.0
+    squares = [Rectangle((east / 1000, north / 1000), size_m / 1000, size_m / 1000) for east, north in zip(x, y, strict=True)]
+    figure = _figure(6.6, 6.0)
+    axis = figure.subplots()
+    drawn = PatchCollection(squares, cmap="PuOr", norm=TwoSlopeNorm(0, -reach, reach), edgecolor="white", linewidth=0.4)
+    drawn.set_array(values)
+    axis.add_collection(drawn)
+    axis.set_facecolor(_SEA)
+    axis.autoscale_view()
+    axis.set(aspect="equal", xlabel="easting (km, EPSG:3035)", ylabel="northing (km)")
+    axis.set_title(title, fontweight="bold")
+    figure.colorbar(drawn, ax=axis, label=unit, shrink=0.8, extend="both")
+    return _png(figure)
+
+
+def _draw_map(
+    figure: Figure | None,
+    axis: Axes,
+    values: np.ndarray,
+    unit: str,
+    limits: tuple[float, float],
+    extent: Extent | None,
+    *,
+    ticks: bool = True,
+):  # noqa: ANN202 - the image, for a colour bar that several maps share
+    from matplotlib import colormaps
+
+    colours = colormaps["viridis"].with_extremes(bad=_SEA)
+    place = None
+    if extent:
+        west, south, east, north = (edge / 1000 for edge in extent)
+        place = (west, east, south, north)
+    norm = Normalize(*limits)
+    shown = np.ma.masked_invalid(values)
+    image = axis.imshow(shown, cmap=colours, norm=norm, extent=place, interpolation="nearest", aspect="equal")
+    if not ticks or not extent:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    else:
+        axis.set(xlabel="easting (km, EPSG:3035)", ylabel="northing (km)")
+    if figure is not None:
+        figure.colorbar(image, ax=axis, label=unit, shrink=0.85, pad=0.02)
+    return image
+
+
+def _limits(maps: Sequence[np.ndarray]) -> tuple[float, float]:
+    """1st to 99th percentile of all finite values, so that a few extremes do not wash a map out."""
+    known = np.concatenate([values[np.isfinite(values)] for values in maps])
+    if not len(known):
+        return 0.0, 1.0
+    low, high = (float(edge) for edge in np.percentile(known, [1, 99]))
+    return (low, high) if high > low else (low, low + 1)
+
+
+def _panels(count: int, *, width: float, height: float, columns: int) -> tuple[Figure, list[Axes]]:
+    across = min(max(count, 1), columns)
+    down = -(-max(count, 1) // across)
+    figure = _figure(width * across, height * down + 0.4)
+    axes = list(np.ravel(figure.subplots(down, across, squeeze=False)))
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    return figure, axes[:count]
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=110)
+    return data.getvalue()
