@@ -4,11 +4,13 @@ import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PatchCollection
 from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 Extent = tuple[float, float, float, float]  # west, south, east, north in metres of EPSG:3035
@@ -19,7 +21,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#9
 
 
 def curves(history: Sequence[Mapping[str, float]], title: str) -> bytes:
-    """Training curves: one panel for each figure, where `train/loss` and `select/loss` share the panel `loss`.
+    """Training curves: a panel for each figure; `train/loss` and `select/loss` share the panel `loss`.
 
     Args:
         history: rows with a `step` and any figures; a row may lack some.
@@ -50,7 +52,12 @@ def curves(history: Sequence[Mapping[str, float]], title: str) -> bytes:
 
 
 def map_picture(
-    values: np.ndarray, title: str, unit: str, *, extent: Extent | None = None, limits: tuple[float, float] | None = None
+    values: np.ndarray,
+    title: str,
+    unit: str,
+    *,
+    extent: Extent | None = None,
+    limits: tuple[float, float] | None = None,
 ) -> bytes:
     """One map.
 
@@ -77,7 +84,7 @@ def maps_beside(
     extent: Extent | None = None,
     captions: Mapping[str, Sequence[str]] | None = None,
 ) -> bytes:
-    """Species maps side by side, a row a species and a column a source, one colour scale a row.
+    """Species maps side by side, for each species one map a source, all in the colour scale of that species.
 
     Args:
         columns: label -> (S, h, w), NaN at sea; the truth first where there is one.
@@ -86,25 +93,29 @@ def maps_beside(
         extent: outer bounds in metres.
         captions: label -> (S,) what to write under a map, such as its rank correlation with the truth.
     """
+    count = len(columns)
+    across = min(max(1, 4 // count), len(names))  # species in one row of the picture
+    down = -(-len(names) // across)
     first = next(iter(columns.values()))
     aspect = min(max(first.shape[1] / first.shape[2], 0.3), 1.8)
-    wide = 3.4
-    figure = _figure(wide * len(columns) + 0.8, wide * aspect * len(names) + 0.5)
-    axes = figure.subplots(len(names), len(columns), squeeze=False)
-    for row, name in enumerate(names):
-        limits = _limits([values[row] for values in columns.values()])
+    figure = _figure((2.9 * count + 0.9) * across, (2.9 * aspect + 0.45) * down + 0.3)
+    axes = figure.subplots(down, across * count, squeeze=False)
+    for axis in axes.flat:
+        axis.set_visible(False)
+    for number, name in enumerate(names):
+        row, start = number // across, number % across * count
+        group = list(axes[row, start : start + count])
+        limits = _limits([values[number] for values in columns.values()])
         image = None
-        for column, (label, values) in enumerate(columns.items()):
-            axis = axes[row, column]
-            image = _draw_map(None, axis, values[row], unit, limits, extent, ticks=False)
-            if row == 0:
-                axis.set_title(label, fontweight="bold")
-            if column == 0:
-                axis.set_ylabel(name, fontstyle="italic", fontsize=9)
+        for axis, (label, values) in zip(group, columns.items(), strict=True):
+            axis.set_visible(True)
+            image = _draw_map(None, axis, values[number], unit, limits, extent, ticks=False)
+            axis.set_title(label, fontsize=10)
             if captions and label in captions:
-                axis.set_xlabel(captions[label][row], fontsize=8)
+                axis.set_xlabel(captions[label][number], fontsize=8)
+        group[0].set_ylabel(name, fontstyle="italic", fontsize=9)
         if image is not None:
-            figure.colorbar(image, ax=list(axes[row]), label=unit, shrink=0.85, pad=0.02)
+            figure.colorbar(image, ax=group, label=unit, shrink=0.85, pad=0.02)
     return _png(figure)
 
 
@@ -133,12 +144,14 @@ def bars(values: Mapping[str, np.ndarray], names: Sequence[str], title: str, uni
     axis.set(xlabel=unit, ylim=(-1, len(names)))
     axis.set_title(title, fontweight="bold")
     axis.grid(axis="x", alpha=0.3)
-    axis.legend(frameon=False, loc="upper left", fontsize=8)
+    figure.legend(
+        *axis.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3, fontsize=8
+    )
     return _png(figure)
 
 
 def intervals(rows: Mapping[str, tuple[float, float, float]], title: str, unit: str) -> bytes:
-    """Values with their intervals, one line a method; a dotted line marks zero where an interval spans or nears it.
+    """Values with their intervals, one line a method; a dotted line marks zero for differences.
 
     Args:
         rows: label -> (value, low, high).
@@ -159,11 +172,13 @@ def intervals(rows: Mapping[str, tuple[float, float, float]], title: str, unit: 
     return _png(figure)
 
 
-def reliability(probabilities: Mapping[str, np.ndarray], labels: np.ndarray, title: str, bins: int = 15) -> bytes:
+def reliability(
+    probabilities: Mapping[str, np.ndarray], labels: np.ndarray, title: str, bins: int = 15
+) -> bytes:
     """Reliability: what share was present where a probability was predicted, on logarithmic axes.
 
-    Most species are absent from most surveys, so linear axes would hide nearly all the data in one corner. Bins
-    hold equal numbers of predictions; a bin without any presence is not drawn.
+    Most species are absent from most surveys, so linear axes would hide nearly all the data in one corner.
+    Bins hold equal numbers of predictions; a bin without any presence is not drawn.
 
     Args:
         probabilities: method -> (N, S).
@@ -175,10 +190,7 @@ def reliability(probabilities: Mapping[str, np.ndarray], labels: np.ndarray, tit
     axis = figure.subplots()
     seen: list[float] = []
     for number, (method, each) in enumerate(probabilities.items()):
-        order = np.argsort(each, axis=None, kind="stable")
-        groups = np.array_split(order, bins)
-        predicted = np.array([each.ravel()[group].mean() for group in groups])
-        observed = np.array([labels.ravel()[group].mean() for group in groups])
+        predicted, observed = reliability_bins(each, labels, bins)
         drawn = (predicted > 0) & (observed > 0)
         seen += [*predicted[drawn], *observed[drawn]]
         colour = COLOURS[number % len(COLOURS)]
@@ -193,7 +205,21 @@ def reliability(probabilities: Mapping[str, np.ndarray], labels: np.ndarray, tit
     return _png(figure)
 
 
-def block_picture(x: np.ndarray, y: np.ndarray, values: np.ndarray, size_m: float, title: str, unit: str) -> bytes:
+def reliability_bins(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean prediction and share of presences (bins,) in bins of equally many predictions."""
+    groups = np.array_split(np.argsort(probabilities, axis=None, kind="stable"), bins)
+    pairs = [
+        (probabilities.ravel()[group].mean(), labels.ravel()[group].mean()) for group in groups if len(group)
+    ]
+    predicted, observed = np.array(pairs, np.float64).T
+    return predicted, observed
+
+
+def block_picture(
+    x: np.ndarray, y: np.ndarray, values: np.ndarray, size_m: float, title: str, unit: str
+) -> bytes:
     """Where a model errs: a square a block, coloured around zero (purple too high, orange too low).
 
     Args:
@@ -205,10 +231,12 @@ def block_picture(x: np.ndarray, y: np.ndarray, values: np.ndarray, size_m: floa
         unit: on the colour bar.
     """
     reach = float(np.nanpercentile(np.abs(values), 98)) or 1.0
-    squares = [Rectangle((east / 1000, north / 1000), size_m / 1000, size_m / 1000) for east, north in zip(x, y, strict=True)]
+    side = size_m / 1000
+    squares = [Rectangle((east, north), side, side) for east, north in zip(x / 1000, y / 1000, strict=True)]
     figure = _figure(6.6, 6.0)
     axis = figure.subplots()
-    drawn = PatchCollection(squares, cmap="PuOr", norm=TwoSlopeNorm(0, -reach, reach), edgecolor="white", linewidth=0.4)
+    norm = TwoSlopeNorm(0, -reach, reach)
+    drawn = PatchCollection(squares, cmap="PuOr", norm=norm, edgecolor="white", linewidth=0.4)
     drawn.set_array(values)
     axis.add_collection(drawn)
     axis.set_facecolor(_SEA)
@@ -228,9 +256,8 @@ def _draw_map(
     extent: Extent | None,
     *,
     ticks: bool = True,
-):  # noqa: ANN202 - the image, for a colour bar that several maps share
-    from matplotlib import colormaps
-
+) -> AxesImage:
+    """Draw, with a colour bar of its own where a figure is given."""
     colours = colormaps["viridis"].with_extremes(bad=_SEA)
     place = None
     if extent:
