@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from sdm_ray.config import Config
+from sdm_ray.config import Config, JobConfig
+from sdm_ray.geo.blocks import Blocks
 
 Features = Literal["coordinates", "covariates", "both"]
 
@@ -38,3 +39,56 @@ class BoostingConfig(Config):
 
 
 RivalConfig = Annotated[ForestConfig | BoostingConfig, Field(discriminator="kind")]
+
+
+class EvaluateConfig(JobConfig):
+    """`evaluate`: score cross-fitted maps at the surveys, beside rivals fitted in the same folds."""
+
+    output: str = "evaluation"
+    surveys: str = "surveys.parquet"
+    maps: dict[str, str] = Field(default={"map": "map-crossfit.zarr"}, min_length=1)
+    """Label -> cross-fitted map; the first one is set against everything else."""
+    blocks: Blocks = Blocks()
+    """How places are held out; the same as those of the maps' models."""
+    covariates: str | None = None
+    """Covariate store for the rivals."""
+    rivals: list[RivalConfig] = Field(default_factory=lambda: [ForestConfig(), BoostingConfig()])
+    countries_out: bool = False
+    """Also leave whole countries out, as the second figure."""
+    countries_out_map: str | None = None
+    """A map whose models left whole countries out, for the second figure."""
+    truth: str | None = None
+    """Store of true probabilities, where the species are virtual."""
+    truth_maps: dict[str, str] = Field(default_factory=dict)
+    """Label -> map to hold against the truth on cells without surveys; by default those of `maps`."""
+    truth_cells: int = Field(default=50_000, ge=1)
+    """Most cells compared with the truth; where there are more, so many are drawn."""
+    min_positives: int = Field(default=10, ge=1)
+    """A species with fewer surveys counts in no mean."""
+    resamples: int = Field(default=200, ge=2)
+    """Resamples of blocks behind each interval."""
+    max_outside: float = Field(default=0.05, ge=0, le=1)
+    """Largest share of surveys that may lie where a map has no value; they are counted and left out."""
+    threads: int = Field(default=2, ge=1, exclude=True)
+    """Threads of each rival."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "EvaluateConfig":
+        wanting = [rival.kind for rival in self.rivals if rival.features != "coordinates"]
+        if wanting and self.covariates is None:
+            raise ValueError(f"rivals: {wanting[0]} asks for covariates, and `covariates` names no store")
+        if self.countries_out and not (self.rivals or self.countries_out_map):
+            raise ValueError("countries_out: there is neither a rival nor a countries_out_map to score")
+        if self.truth_maps and self.truth is None:
+            raise ValueError("truth_maps: needs `truth`")
+        return self
+
+    def compared_with_truth(self) -> dict[str, str]:
+        """Label -> map to hold against the truth."""
+        return (self.truth_maps or self.maps) if self.truth else {}
+
+    def reads(self) -> list[str]:
+        """Names of the artefacts that the job reads."""
+        optional = [self.covariates, self.countries_out_map, self.truth]
+        maps = [*self.maps.values(), *self.compared_with_truth().values()]
+        return list(dict.fromkeys([self.surveys, *maps, *(name for name in optional if name)]))

@@ -1,14 +1,18 @@
 """Which rows teach, choose and test: by spatial blocks, or by whole countries."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.baselines import build_rival, tuned
 from sdm_ray.evaluation.config import BoostingConfig, ForestConfig
+from sdm_ray.geo.blocks import Blocks, Role, fold_of, role
 from sdm_ray.progress import track
+
+_NO_FOLD = -1  # held out where no block is
 
 
 @dataclass(frozen=True)
@@ -26,62 +30,56 @@ class Fold:
         Raises:
             InputError: a role that is needed has no survey, or the surveys of one role hold a single class.
         """
-        for role, rows in (("train", self.train), ("test", self.test)):
+        for use, rows in (("train", self.train), ("test", self.test)):
             if not len(rows):
-                raise InputError(f"{self.name}: no {role} surveys; expected some: use larger or fewer folds")
+                raise InputError(f"{self.name}: no {use} surveys; expected some: use larger or fewer folds")
             present = labels[rows].any(axis=0) & ~labels[rows].all(axis=0)
             if not present.any():
                 raise InputError(
-                    f"{self.name}: its {len(rows)} {role} surveys hold a single class (no species is present"
+                    f"{self.name}: its {len(rows)} {use} surveys hold a single class (no species is present"
                     " in some and absent in others); use larger or fewer folds"
                 )
 
 
-def country_groups(country: np.ndarray, groups: int) -> np.ndarray:
-    """Put whole countries into groups of about equal size: the largest first, each into the emptiest group.
+def block_folds(x: np.ndarray, y: np.ndarray, blocks: Blocks) -> list[Fold]:
+    """One fold for each held-out set of blocks, as the models of a cross-fitted map have them.
 
     Args:
-        country: (N,) country of each row.
-        groups: number of groups.
-
-    Returns:
-        (N,) int16 group of each row.
-
-    Raises:
-        InputError: there are fewer countries than groups.
+        x: (N,) EPSG:3035 metres.
+        y: (N,) EPSG:3035 metres.
+        blocks: how places are held out.
     """
-    names, index, counts = np.unique(country, return_inverse=True, return_counts=True)
-    if len(names) < groups:
-        raise InputError(f"countries: {len(names)} found, expected at least {groups}, one a fold")
-    filled = np.zeros(groups, np.int64)
-    group_of = np.zeros(len(names), np.int16)
-    for each in np.argsort(-counts, kind="stable"):
-        group_of[each] = filled.argmin()
-        filled[group_of[each]] += counts[each]
-    return group_of[index]
+    return [_fold(f"fold {held_out}", role(x, y, blocks, held_out)) for held_out in range(blocks.folds)]
 
 
-def country_folds(
-    country: np.ndarray, blocks: np.ndarray, folds: int, select: float, seed: int
-) -> list[Fold]:
+def country_number(country: np.ndarray) -> np.ndarray:
+    """A number (N,) int64 for each country's name or code, the same in every table, for `fold_of`."""
+    names, index = np.unique(np.asarray(country).astype(str), return_inverse=True)
+    digests = [hashlib.sha256(name.encode()).digest()[:8] for name in names]
+    return np.array([int.from_bytes(digest, "big") >> 1 for digest in digests], np.int64)[index]
+
+
+def country_folds(country: np.ndarray, x: np.ndarray, y: np.ndarray, blocks: Blocks) -> list[Fold]:
     """Folds that leave whole countries out; the rows to choose on are whole blocks of the other countries.
 
+    Folds without any country are left out of the list: there may be fewer countries than folds.
+
     Args:
-        country: (N,) country of each row.
-        blocks: (N,) block id of each row.
-        folds: number of groups of countries.
-        select: share of the blocks to choose on.
-        seed: of their draw.
+        country: (N,) name or code of each row's country.
+        x: (N,) EPSG:3035 metres.
+        y: (N,) EPSG:3035 metres.
+        blocks: seed, number of folds and the share of blocks to choose on.
     """
-    group = country_groups(country, folds)
-    ids, block = np.unique(blocks, return_inverse=True)
-    chosen = np.random.default_rng(seed).random(len(ids))[block] < select
+    held_out_in = fold_of(country_number(country), blocks)
+    roles = role(x, y, replace(blocks, buffer_m=0), _NO_FOLD)
     made = []
-    for number in range(folds):
-        test = group == number
-        rows = [np.flatnonzero(which) for which in (~test & ~chosen, ~test & chosen, test)]
-        made.append(Fold(f"country fold {number}", *rows))
+    for held_out in np.unique(held_out_in):
+        made.append(_fold(f"country fold {held_out}", np.where(held_out_in == held_out, Role.TEST, roles)))
     return made
+
+
+def _fold(name: str, roles: np.ndarray) -> Fold:
+    return Fold(name, *(np.flatnonzero(roles == each) for each in (Role.TRAIN, Role.SELECT, Role.TEST)))
 
 
 def cross_fit(

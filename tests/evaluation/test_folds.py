@@ -5,28 +5,37 @@ import pytest
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.config import BoostingConfig, ForestConfig
-from sdm_ray.evaluation.folds import Fold, country_folds, country_groups, cross_fit
+from sdm_ray.evaluation.folds import Fold, block_folds, country_folds, country_number, cross_fit
 from sdm_ray.evaluation.metrics import auc
+from sdm_ray.geo.blocks import Blocks, block_id, fold
 
 
-def test_countries_stay_whole_and_groups_even():
-    country = np.repeat(["AT", "BE", "CZ", "DK", "EE"], [500, 300, 290, 200, 90])
-    group = country_groups(country, 3)
-    assert all(len(set(group[country == name])) == 1 for name in set(country))
-    assert np.bincount(group).tolist() == [500, 390, 490]
-    with pytest.raises(InputError, match="5 found, expected at least 6"):
-        country_groups(country, 6)
+def test_block_folds_are_those_of_geo():
+    numbers = np.random.default_rng(0)
+    x, y = numbers.uniform(3e6, 5e6, 4000), numbers.uniform(2e6, 4e6, 4000)
+    blocks = Blocks(folds=4)
+    folds = block_folds(x, y, blocks)
+    assert sorted(np.concatenate([each.test for each in folds]).tolist()) == list(range(4000))
+    for number, each in enumerate(folds):
+        assert (fold(x[each.test], y[each.test], blocks) == number).all()
+        used = [set(block_id(x[rows], y[rows], blocks)) for rows in (each.train, each.select, each.test)]
+        assert not (used[0] & used[1] or used[0] & used[2] or used[1] & used[2])
+        assert len(each.train) and len(each.select)
 
 
 def test_country_folds_choose_whole_blocks_elsewhere():
-    country = np.repeat(["A", "B", "C"], 100)
-    blocks = np.arange(300) // 10
-    folds = country_folds(country, blocks, 3, 0.2, seed=0)
-    assert sorted(np.concatenate([fold.test for fold in folds]).tolist()) == list(range(300))
-    for fold in folds:
-        assert not set(country[fold.test]) & set(country[np.r_[fold.train, fold.select]])
-        assert not set(blocks[fold.train]) & set(blocks[fold.select])
-        assert len(fold.train) + len(fold.select) + len(fold.test) == 300
+    numbers = np.random.default_rng(0)
+    country = np.repeat(["AT", "BE", "CZ", "DK", "EE", "FI"], 200)
+    x, y = numbers.uniform(3e6, 5e6, 1200), numbers.uniform(2e6, 4e6, 1200)
+    blocks = Blocks(folds=3)
+    folds = country_folds(country, x, y, blocks)
+    assert sorted(np.concatenate([each.test for each in folds]).tolist()) == list(range(1200))
+    for each in folds:
+        assert not set(country[each.test]) & set(country[np.r_[each.train, each.select]])
+        taught, chosen = (set(block_id(x[rows], y[rows], blocks)) for rows in (each.train, each.select))
+        assert taught and chosen and not taught & chosen
+    # the number of a country does not depend on which others are in the table
+    assert country_number(country[200:])[0] == country_number(country)[200]
 
 
 def test_cross_fit_never_saw_what_it_predicts():
