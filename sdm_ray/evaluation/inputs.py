@@ -76,7 +76,7 @@ def require_crossfitted(path: UPath, blocks: Blocks | None = None) -> None:
     if theirs is not None and theirs != ours:
         key = next(key for key in ours if theirs.get(key) != ours[key])
         raise InputError(
-            f"{path}: was cross-fitted with blocks.{key} = {theirs.get(key)}, the configuration has {ours[key]}"
+            f"{path}: was cross-fitted with blocks.{key} = {theirs.get(key)}, expected {ours[key]} as configured"
         )
 
 
