@@ -116,12 +116,8 @@ class Boosting:
         """
         import lightgbm
 
-        data = lightgbm.Dataset(
-            x[train], labels[train, 0], params=self._params, free_raw_data=False
-        ).construct()
-        check = lightgbm.Dataset(
-            x[select], labels[select, 0], reference=data, params=self._params, free_raw_data=False
-        )
+        data = lightgbm.Dataset(x[train], labels[train, 0], params=self._params, free_raw_data=False).construct()
+        check = lightgbm.Dataset(x[select], labels[select, 0], reference=data, params=self._params, free_raw_data=False)
         share = labels[train].mean(axis=0)
         positives = np.count_nonzero(labels[select], axis=0)
         self._models = [float(each) for each in share]

@@ -96,8 +96,7 @@ def compare(
             summary = macro(each[:, 0], positives, min_positives)
     values = {m: {method: _interval(draws) for method, draws in means[m].items()} for m in METRICS}
     differences = {
-        m: {(a, b): _interval(means[m][a] - means[m][b]) for a, b in combinations(means[m], 2)}
-        for m in METRICS
+        m: {(a, b): _interval(means[m][a] - means[m][b]) for a, b in combinations(means[m], 2)} for m in METRICS
     }
     return Comparison(values, differences, per_species, summary.counted, summary.left_out, len(weights))
 

@@ -53,6 +53,8 @@ class EvaluateConfig(JobConfig):
     covariates: str | None = None
     """Covariate store for the rivals."""
     rivals: list[RivalConfig] = Field(default_factory=lambda: [ForestConfig(), BoostingConfig()])
+    land: str | None = None
+    """Land store with countries, for surveys that do not name theirs."""
     countries_out: bool = False
     """Also leave whole countries out, as the second figure."""
     countries_out_map: str | None = None
@@ -89,6 +91,6 @@ class EvaluateConfig(JobConfig):
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        optional = [self.covariates, self.countries_out_map, self.truth]
+        optional = [self.covariates, self.land, self.countries_out_map, self.truth]
         maps = [*self.maps.values(), *self.compared_with_truth().values()]
         return list(dict.fromkeys([self.surveys, *maps, *(name for name in optional if name)]))

@@ -26,7 +26,8 @@ def run(config: EvaluateConfig, job: Job) -> dict[str, Any]:
             single class.
     """
     species = inputs.map_species(config.path(next(iter(config.maps.values()))))
-    held, unmapped = inputs.read_held(config.path(config.surveys), species, config.blocks)
+    land = config.path(config.land) if config.land else None
+    held, unmapped = inputs.read_held(config.path(config.surveys), species, config.blocks, land)
     say(f"evaluate: {len(held.labels)} surveys, {len(species)} species ({unmapped} more are not in the map)")
     maps = _maps(config, held, config.maps, by_blocks=True)
     folds = block_folds(held.x, held.y, config.blocks)
@@ -68,9 +69,7 @@ def _maps(config: EvaluateConfig, held: Held, maps: dict[str, str], *, by_blocks
     """Each map at the surveys."""
     for name in maps.values():
         inputs.require_crossfitted(config.path(name), config.blocks if by_blocks else None)
-    return {
-        label: inputs.map_at(config.path(name), held.x, held.y, held.species) for label, name in maps.items()
-    }
+    return {label: inputs.map_at(config.path(name), held.x, held.y, held.species) for label, name in maps.items()}
 
 
 def _rivals(config: EvaluateConfig, held: Held, folds: list[Fold]) -> tuple[Predictions, dict[str, dict]]:
@@ -98,7 +97,7 @@ def _scored(config: EvaluateConfig, held: Held, predictions: Predictions) -> tup
 def _countries_out(config: EvaluateConfig, held: Held) -> tuple[dict[str, Any], dict[str, float | None]]:
     """The second figure: rivals, and a map where there is one, that never saw a scored survey's country."""
     if held.country is None:
-        raise InputError(f"{config.path(config.surveys)}: has no column country, which countries_out needs")
+        raise InputError(f"{config.path(config.surveys)}: has no column country; countries_out needs it, or `land`")
     folds = country_folds(held.country, held.x, held.y, config.blocks)
     named = {next(iter(config.maps)): config.countries_out_map} if config.countries_out_map else {}
     maps = _maps(config, held, named, by_blocks=False)
@@ -116,10 +115,6 @@ def _truth(config: EvaluateConfig, held: Held, figures: dict[str, Any]) -> dict[
     if config.truth is None:
         return {}
     compared = {label: config.path(name) for label, name in config.compared_with_truth().items()}
-    found, cells = inputs.truth_correlation(
-        config.path(config.truth), compared, held, config.truth_cells, config.seed
-    )
-    figures["truth"] = {
-        label: {"spearman": number(np.nanmean(each)), "cells": cells} for label, each in found.items()
-    }
+    found, cells = inputs.truth_correlation(config.path(config.truth), compared, held, config.truth_cells, config.seed)
+    figures["truth"] = {label: {"spearman": number(np.nanmean(each)), "cells": cells} for label, each in found.items()}
     return found

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
+import xarray
 from upath import UPath
 
 from sdm_ray.errors import InputError
@@ -13,18 +13,21 @@ from sdm_ray.evaluation.metrics import spearman
 from sdm_ray.evaluation.scores import Held
 from sdm_ray.geo.blocks import Blocks, block_id
 from sdm_ray.geo.grid import to_xy
-from sdm_ray.stores import maps, raster
+from sdm_ray.stores import raster
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.land import Land
+from sdm_ray.stores.maps import Map
 from sdm_ray.stores.surveys import labels_of, read_kind, read_surveys
 
 
-def read_held(path: UPath, species: list[str], blocks: Blocks) -> tuple[Held, int]:
+def read_held(path: UPath, species: list[str], blocks: Blocks, land: UPath | None) -> tuple[Held, int]:
     """The surveys with the labels of some species.
 
     Args:
         path: of surveys.parquet.
         species: names, in the order that labels are to have.
         blocks: how places are held out.
+        land: store that says countries where the surveys have no column `country`.
 
     Returns:
         The surveys, and how many species of their table are not among `species`.
@@ -36,13 +39,16 @@ def read_held(path: UPath, species: list[str], blocks: Blocks) -> tuple[Held, in
     column = {str(name): number for number, name in enumerate(table["name"])}
     unknown = [name for name in species if name not in column]
     if unknown:
-        raise InputError(
-            f"{path}: knows no species {unknown[0]!r} ({len(unknown)} of the map's {len(species)})"
-        )
+        raise InputError(f"{path}: knows no species {unknown[0]!r} ({len(unknown)} of the map's {len(species)})")
     labels = labels_of(surveys, table).dense(np.arange(len(surveys)))[:, [column[name] for name in species]]
     lon, lat = surveys["lon"].to_numpy(np.float64), surveys["lat"].to_numpy(np.float64)
     x, y = to_xy(lon, lat)
-    country = surveys["country"].fillna("").to_numpy(str) if "country" in surveys else None
+    country = None
+    if "country" in surveys:
+        country = surveys["country"].fillna("").to_numpy(str)
+    elif land is not None:
+        store = Land(land)
+        country = np.array(store.countries)[store.country_at(x, y)]
     held = Held(labels, species, lon, lat, x, y, block_id(x, y, blocks), country, read_kind(path))
     return held, len(table) - len(species)
 
@@ -55,8 +61,7 @@ def covariates_at(path: UPath, held: Held) -> np.ndarray:
 
 def map_species(path: UPath) -> list[str]:
     """Names of a map's species."""
-    level: Any = raster.open_group(path / "0")
-    return [str(name) for name in level["species"][:]]
+    return Map(path).species["name"].tolist()
 
 
 def require_crossfitted(path: UPath, blocks: Blocks | None = None) -> None:
@@ -65,7 +70,7 @@ def require_crossfitted(path: UPath, blocks: Blocks | None = None) -> None:
     Raises:
         InputError: its cells come from a model that saw their surveys, or its blocks are others.
     """
-    known: Mapping[str, Any] = dict(raster.open_group(path).attrs).get("sdm_ray", {})
+    known = Map(path).attrs
     if not known.get("crossfitted"):
         raise InputError(
             f"{path}: is not cross-fitted, so its model saw the surveys it would be scored on; expected a map"
@@ -89,19 +94,21 @@ def map_at(path: UPath, x: np.ndarray, y: np.ndarray, species: list[str]) -> np.
     Raises:
         InputError: a species is missing in the map.
     """
-    column = {name: number for number, name in enumerate(map_species(path))}
-    missing = [name for name in species if name not in column]
-    if missing:
-        raise InputError(
-            f"{path}: lacks species {missing[0]!r} ({len(missing)} of {len(species)} are missing)"
-        )
-    grid = raster.read_grid(raster.open_group(path / "0"))
-    row, col = grid.cell(x, y)
-    inside = np.flatnonzero(grid.contains(row, col))
+    store = Map(path)
+    columns = _columns(path, store.species["name"].tolist(), species)
+    row, col = store.grid.cell(x, y)
+    inside = np.flatnonzero(store.grid.contains(row, col))
     found = np.full((len(x), len(species)), np.nan, np.float32)
-    cells = maps.read_cells(path, row[inside], col[inside])
-    found[inside] = cells[:, [column[name] for name in species]]
+    found[inside] = store.read_cells(row[inside], col[inside])[:, columns]
     return found
+
+
+def _columns(path: UPath, names: list[str], species: list[str]) -> list[int]:
+    place = {name: number for number, name in enumerate(names)}
+    missing = [name for name in species if name not in place]
+    if missing:
+        raise InputError(f"{path}: lacks species {missing[0]!r} ({len(missing)} of {len(species)} are missing)")
+    return [place[name] for name in species]
 
 
 def truth_correlation(
@@ -122,20 +129,18 @@ def truth_correlation(
     Raises:
         InputError: a species is missing, or no cell is left.
     """
+    data = xarray.open_zarr(raster.store_of(truth / "0", read_only=True), consolidated=False, chunks=None)
+    columns = _columns(truth, [str(name) for name in data["species"].values], held.species)
     grid = raster.read_grid(raster.open_group(truth / "0"))
-    free = np.ones(grid.shape, bool)
-    row, col = grid.cell(held.x, held.y)
-    inside = grid.contains(row, col)
-    free[row[inside], col[inside]] = False
-    chosen = np.flatnonzero(free)
-    if len(chosen) > 4 * cells:  # most cells may be sea: draw with room to spare
-        chosen = np.sort(np.random.default_rng(seed).choice(chosen, 4 * cells, replace=False))
+    true = data["probability"].values[columns].reshape(len(columns), -1)
+    free = np.isfinite(true).all(axis=0)
+    surveyed = grid.index(held.x, held.y)
+    free[surveyed[surveyed >= 0]] = False
+    chosen = np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(free))[:cells])
     x, y = grid.centre(chosen // grid.width, chosen % grid.width)
-    values = {label: map_at(path, x, y, held.species) for label, path in {"": truth, **compared}.items()}
+    values = {label: map_at(path, x, y, held.species) for label, path in compared.items()}
     known = np.all([np.isfinite(each).all(axis=1) for each in values.values()], axis=0)
-    rows = np.flatnonzero(known)
-    if not len(rows):
+    if not known.any():
         raise InputError(f"{truth}: has no cell without surveys where every compared map has a value")
-    rows = np.sort(np.random.default_rng(seed).permutation(rows)[:cells])
-    true = values.pop("")[rows].T
-    return {label: spearman(each[rows].T, true) for label, each in values.items()}, len(rows)
+    true = true[:, chosen[known]]
+    return {label: spearman(each[known].T, true) for label, each in values.items()}, int(known.sum())

@@ -62,9 +62,7 @@ def auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = Non
     return found
 
 
-def average_precision(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
-) -> np.ndarray:
+def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Average precision of each species, sum of (recall step) x precision, as scikit-learn defines it.
 
     Args and result as for `auc`.
@@ -224,9 +222,7 @@ def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float(a @ b / scale) if scale > 0 else float("nan")
 
 
-def brier(
-    labels: np.ndarray, probabilities: np.ndarray, probability_kind: str, *, force: bool = False
-) -> np.ndarray:
+def brier(labels: np.ndarray, probabilities: np.ndarray, probability_kind: str, *, force: bool = False) -> np.ndarray:
     """Brier score of each species, the mean squared error of its probabilities (S,).
 
     Raises:

@@ -144,9 +144,7 @@ def bars(values: Mapping[str, np.ndarray], names: Sequence[str], title: str, uni
     axis.set(xlabel=unit, ylim=(-1, len(names)))
     axis.set_title(title, fontweight="bold")
     axis.grid(axis="x", alpha=0.3)
-    figure.legend(
-        *axis.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3, fontsize=8
-    )
+    figure.legend(*axis.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3, fontsize=8)
     return _png(figure)
 
 
@@ -172,9 +170,7 @@ def intervals(rows: Mapping[str, tuple[float, float, float]], title: str, unit: 
     return _png(figure)
 
 
-def reliability(
-    probabilities: Mapping[str, np.ndarray], labels: np.ndarray, title: str, bins: int = 15
-) -> bytes:
+def reliability(probabilities: Mapping[str, np.ndarray], labels: np.ndarray, title: str, bins: int = 15) -> bytes:
     """Reliability: what share was present where a probability was predicted, on logarithmic axes.
 
     Most species are absent from most surveys, so linear axes would hide nearly all the data in one corner.
@@ -205,21 +201,15 @@ def reliability(
     return _png(figure)
 
 
-def reliability_bins(
-    probabilities: np.ndarray, labels: np.ndarray, bins: int
-) -> tuple[np.ndarray, np.ndarray]:
+def reliability_bins(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean prediction and share of presences (bins,) in bins of equally many predictions."""
     groups = np.array_split(np.argsort(probabilities, axis=None, kind="stable"), bins)
-    pairs = [
-        (probabilities.ravel()[group].mean(), labels.ravel()[group].mean()) for group in groups if len(group)
-    ]
+    pairs = [(probabilities.ravel()[group].mean(), labels.ravel()[group].mean()) for group in groups if len(group)]
     predicted, observed = np.array(pairs, np.float64).T
     return predicted, observed
 
 
-def block_picture(
-    x: np.ndarray, y: np.ndarray, values: np.ndarray, size_m: float, title: str, unit: str
-) -> bytes:
+def block_picture(x: np.ndarray, y: np.ndarray, values: np.ndarray, size_m: float, title: str, unit: str) -> bytes:
     """Where a model errs: a square a block, coloured around zero (purple too high, orange too low).
 
     Args:

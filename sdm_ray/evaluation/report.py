@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
@@ -55,9 +56,7 @@ def write_report(run_dir: UPath) -> Report:
         section, line = _map_section(run_dir / name, truth if "truth.zarr" in found else None)
         sections.append(section)
         summary.insert(0, line)
-    sections += [
-        _layers_section(run_dir / name) for name, record in found.items() if record.kind == "indicators"
-    ]
+    sections += [_layers_section(run_dir / name) for name, record in found.items() if record.kind == "indicators"]
     trained = [(name, record.kind) for name, record in found.items() if record.kind in _TRAINED]
     sections += [_curves_section(run_dir / name, kind) for name, kind in trained]
     sections.append(_artefacts_section(found))
@@ -110,9 +109,7 @@ def _map_section(path: UPath, truth: UPath | None) -> tuple[Section, str]:
             columns = {"truth": values, "map": probability.isel(species=some).values}
     kind = _attrs(path).get("probability_kind", "")
     unit = f"probability ({kind})" if kind else "probability"
-    picture = pictures.maps_beside(
-        columns, [names[n] for n in some], unit, extent=_extent(data), captions=captions
-    )
+    picture = pictures.maps_beside(columns, [names[n] for n in some], unit, extent=_extent(data), captions=captions)
     caption = "From the most frequent species to the rarest; each species has one colour scale; sea is grey"
     section = _layers_section(path)
     section.pictures.insert(0, Picture(caption, picture))
@@ -145,7 +142,7 @@ def _unit(attrs: dict[str, Any]) -> str:
 def _open(path: UPath, *, level: int | None = None, like: xarray.Dataset | None = None) -> xarray.Dataset:
     """A store as xarray, at a level, at the level of another store, or at one fit for a page."""
     group = raster.open_group(path)
-    levels = sorted(int(name) for name in group.group_keys() if name.isdigit())
+    levels = list(takewhile(lambda each: str(each) in group, count()))
     inner = None
     if levels:
         sizes = {each: max(raster.read_grid(raster.open_group(path / str(each))).shape) for each in levels}

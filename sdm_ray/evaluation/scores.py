@@ -64,9 +64,7 @@ def score(
         seed: of the resamples.
         min_positives: fewest positives of a species that counts.
     """
-    found = compare(
-        held.labels, predictions, block, resamples=resamples, seed=seed, min_positives=min_positives
-    )
+    found = compare(held.labels, predictions, block, resamples=resamples, seed=seed, min_positives=min_positives)
     figures = {
         "surveys": len(held.labels),
         "species_counted": found.counted,
@@ -90,10 +88,7 @@ def within_countries(
     """AUC within countries by method: the details, and the weighted means."""
     if held.country is None:
         return {}, {}
-    found = {
-        method: auc_within(held.country, held.labels, each, min_positives)
-        for method, each in predictions.items()
-    }
+    found = {method: auc_within(held.country, held.labels, each, min_positives) for method, each in predictions.items()}
     return found, {method: number(each.value) for method, each in found.items()}
 
 
@@ -102,14 +97,11 @@ def brier_scores(held: Held, predictions: Mapping[str, np.ndarray]) -> dict[str,
     if held.probability_kind == "relative":
         return {}
     return {
-        method: number(brier(held.labels, each, held.probability_kind).mean())
-        for method, each in predictions.items()
+        method: number(brier(held.labels, each, held.probability_kind).mean()) for method, each in predictions.items()
     }
 
 
-def block_errors(
-    held: Held, probabilities: np.ndarray, blocks: Blocks
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def block_errors(held: Held, probabilities: np.ndarray, blocks: Blocks) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean of predicted minus observed richness in each block.
 
     Returns:
