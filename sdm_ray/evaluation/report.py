@@ -13,10 +13,13 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation import pictures, present
 from sdm_ray.evaluation.page import Picture, Section, Table, render
+from sdm_ray.geo.windows import Window
 from sdm_ray.stores import artefact, raster
+from sdm_ray.stores.maps import Map
 
 _SHOWN_SPECIES = 6
 _SHOWN_CELLS = 450  # along the longer side: a pyramid's level below this shows no more on a page
+_KINDS = ("map", "indicators", "encoder", "model", "evaluation")
 _TRAINED = {"encoder": "Encoder", "model": "Species model"}
 
 
@@ -42,27 +45,25 @@ def write_report(run_dir: UPath) -> Report:
     found = dict(_artefacts(run_dir))
     if not found:
         raise InputError(f"{run_dir}: holds no finished artefact to report on")
-    summary: list[str] = []
+    named = {kind: [name for name, record in found.items() if record.kind == kind] for kind in _KINDS}
+    refitted = [name for name in named["map"] if not Map(run_dir / name).attrs.get("crossfitted")]
+    truth = run_dir / "truth.zarr" if "truth.zarr" in found else None
     sections: list[Section] = []
-    for name, record in found.items():
-        if record.kind == "evaluation":
-            figures = json.loads((run_dir / name / "metrics.json").read_text())
-            sections += present.sections(run_dir / name, figures)
-            summary.append(present.headline(figures))
-    maps = [name for name, record in found.items() if record.kind == "map"]
-    shown = [name for name in maps if not _attrs(run_dir / name).get("crossfitted")] or maps
-    truth = run_dir / "truth.zarr"
-    for name in shown:
-        section, line = _map_section(run_dir / name, truth if "truth.zarr" in found else None)
+    summary: list[str] = []
+    for name in refitted or named["map"]:
+        section, line = _map_section(run_dir / name, truth)
         sections.append(section)
-        summary.insert(0, line)
-    sections += [_layers_section(run_dir / name) for name, record in found.items() if record.kind == "indicators"]
-    trained = [(name, record.kind) for name, record in found.items() if record.kind in _TRAINED]
-    sections += [_curves_section(run_dir / name, kind) for name, kind in trained]
+        summary.append(line)
+    sections += [_layers_section(run_dir / name) for name in named["indicators"]]
+    sections += [_curves_section(run_dir / name, kind) for kind in _TRAINED for name in named[kind]]
+    for name in named["evaluation"]:
+        figures = json.loads((run_dir / name / "metrics.json").read_text())
+        sections += present.sections(run_dir / name, figures)
+        summary.append(present.headline(figures))
     sections.append(_artefacts_section(found))
     line = "; ".join(summary) or f"{len(found)} finished artefacts"
     path = run_dir / "report.html"
-    path.write_text(render(f"sdm-ray: {run_dir.name}", line, [each for each in sections if each]))
+    path.write_text(render(f"sdm-ray: {run_dir.name}", line, sections))
     return Report(path, line)
 
 
@@ -72,10 +73,6 @@ def _artefacts(run_dir: UPath) -> Iterable[tuple[str, artefact.Record]]:
             record = artefact.find_record(path)
             if record is not None:
                 yield path.name, record
-
-
-def _attrs(path: UPath) -> dict[str, Any]:
-    return dict(raster.open_group(path).attrs).get("sdm_ray", {})  # type: ignore[return-value]
 
 
 def _curves_section(path: UPath, kind: str) -> Section:
@@ -89,45 +86,67 @@ def _curves_section(path: UPath, kind: str) -> Section:
 
 
 def _map_section(path: UPath, truth: UPath | None) -> tuple[Section, str]:
-    """Species maps, beside the truth where there is one, and the map's quality layers."""
+    """Species maps, beside the truth where there is one, and the map's quality layers; and a line of summary."""
+    store = Map(path)
+    names = store.species["name"].tolist()
     data = _open(path)
-    probability = data["probability"]
-    names = [str(name) for name in data["species"].values]
-    mean = probability.mean(("y", "x")).values
-    # from the most frequent species to the rarest, evenly
-    ranked = np.argsort(-np.nan_to_num(mean), kind="stable")
-    some = ranked[np.unique(np.linspace(0, len(ranked) - 1, _SHOWN_SPECIES).round().astype(int))]
-    columns = {"map": probability.isel(species=some).values}
-    captions = {}
+    sources = {"map": data}
     if truth is not None:
-        true = _open(truth, like=data)
-        place = {str(name): number for number, name in enumerate(true["species"].values)}
-        both = [number for number in some if names[number] in place]
-        if both:
-            some = np.array(both)
-            values = true["probability"].isel(species=[place[names[n]] for n in some]).values
-            columns = {"truth": values, "map": probability.isel(species=some).values}
-    kind = _attrs(path).get("probability_kind", "")
-    unit = f"probability ({kind})" if kind else "probability"
-    picture = pictures.maps_beside(columns, [names[n] for n in some], unit, extent=_extent(data), captions=captions)
-    caption = "From the most frequent species to the rarest; each species has one colour scale; sea is grey"
+        sources = {"truth": _open(truth).sel(x=data["x"], y=data["y"], method="nearest"), "map": data}
+    place = {label: {str(n): i for i, n in enumerate(each["species"].values)} for label, each in sources.items()}
+    shown = _frequent_to_rare(path, [name for name in names if all(name in each for each in place.values())])
+    columns = {
+        label: each["probability"].isel(species=[place[label][name] for name in shown]).values
+        for label, each in sources.items()
+    }
     section = _layers_section(path)
-    section.pictures.insert(0, Picture(caption, picture))
-    cells = int(np.isfinite(_open(path, level=0)["probability"].isel(species=0).values).sum())
-    return section, f"{path.name}: {len(names)} species on {cells:,} cells"
+    if shown:
+        unit = f"probability ({store.probability_kind})"
+        png = pictures.maps_beside(columns, shown, unit, extent=_extent(data))
+        caption = "From the most frequent species to the rarest; one colour scale a species; sea is grey"
+        section.pictures.insert(0, Picture(caption, png))
+    known = np.isfinite(store.read(Window(0, 0, *store.grid.shape), 0))
+    return section, f"{path.name}: {len(names)} species on {np.count_nonzero(known):,} cells"
+
+
+def _frequent_to_rare(path: UPath, names: list[str]) -> list[str]:
+    """Some of the species, evenly from the one with the highest mean probability to the lowest."""
+    coarse = _thinned(_open(path), 64)["probability"]
+    mean = dict(zip(map(str, coarse["species"].values), coarse.mean(("y", "x")).values, strict=True))
+    ranked = sorted(names, key=lambda name: -np.nan_to_num(mean[name]))
+    picks = np.linspace(0, len(ranked) - 1, min(_SHOWN_SPECIES, len(ranked))).round().astype(int)
+    return [ranked[pick] for pick in picks]
 
 
 def _layers_section(path: UPath) -> Section:
     """Every two-dimensional layer of a store as a picture."""
-    data = _open(path)
+    data = _thinned(_open(path, finest=True), 2 * _SHOWN_CELLS)
     made = []
     for name, layer in data.data_vars.items():
         if layer.dims == ("y", "x") and np.issubdtype(layer.dtype, np.number):
             title = str(layer.attrs.get("long_name", name)).replace("_", " ")
-            unit = _unit(layer.attrs)
-            png = pictures.map_picture(layer.values.astype(float), title, unit, extent=_extent(data))
-            made.append(Picture(title, png))
+            values = layer.values.astype(float)
+            made.append(Picture(title, pictures.map_picture(values, title, _unit(layer.attrs), extent=_extent(data))))
     return Section(path.name, pictures=made)
+
+
+def _open(path: UPath, *, finest: bool = False) -> xarray.Dataset:
+    """A store without pyramid, or the level of a map that is fit for a page."""
+    group = raster.open_group(path)
+    levels = [str(level) for level in takewhile(lambda level: str(level) in group, count())]
+    if not levels:
+        inner = path
+    else:
+        sizes = {level: max(raster.read_grid(raster.open_group(path / level)).shape) for level in levels}
+        fit = [level for level in levels if sizes[level] >= _SHOWN_CELLS]
+        inner = path / (fit[-1] if fit and not finest else "0")
+    return xarray.open_zarr(raster.store_of(inner, read_only=True), consolidated=False, chunks=None)
+
+
+def _thinned(data: xarray.Dataset, side: int) -> xarray.Dataset:
+    """Every n-th row and column, so that the longer side has about `side` cells."""
+    step = max(1, max(data.sizes["x"], data.sizes["y"]) // side)
+    return data.isel(x=slice(None, None, step), y=slice(None, None, step))
 
 
 def _unit(attrs: dict[str, Any]) -> str:
@@ -137,22 +156,6 @@ def _unit(attrs: dict[str, Any]) -> str:
         return ", ".join(f"{value} {meaning.replace('_', ' ')}" for value, meaning in pairs)
     unit = str(attrs.get("units", ""))
     return "" if unit == "1" else unit
-
-
-def _open(path: UPath, *, level: int | None = None, like: xarray.Dataset | None = None) -> xarray.Dataset:
-    """A store as xarray, at a level, at the level of another store, or at one fit for a page."""
-    group = raster.open_group(path)
-    levels = list(takewhile(lambda each: str(each) in group, count()))
-    inner = None
-    if levels:
-        sizes = {each: max(raster.read_grid(raster.open_group(path / str(each))).shape) for each in levels}
-        fit = [each for each in levels if sizes[each] >= min(_SHOWN_CELLS, sizes[0])]
-        inner = str(max(fit) if level is None else level)
-    store = raster.store_of(path / inner if inner else path, read_only=True)
-    data = xarray.open_zarr(store, consolidated=False, chunks=None)
-    if like is not None and (data.sizes["y"], data.sizes["x"]) != (like.sizes["y"], like.sizes["x"]):
-        return data.sel(x=like["x"], y=like["y"], method="nearest")
-    return data
 
 
 def _extent(data: xarray.Dataset) -> pictures.Extent:

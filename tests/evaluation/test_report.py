@@ -3,15 +3,16 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
-import zarr
 from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.report import write_report
 from sdm_ray.geo.grid import Grid
-from sdm_ray.stores import artefact, raster
-from sdm_ray.stores.raster import ArraySpec
+from sdm_ray.geo.windows import Window
+from sdm_ray.stores import artefact
+from sdm_ray.stores.maps import Layer, Map, MapSpec, create_levels, create_map, fill_level
 
 GRID = Grid(4_000_000, 3_000_000, 1000, 30, 20)
 SPECIES = ["Abies alba", "Quercus <robur>", "Fagus sylvatica"]
@@ -22,14 +23,12 @@ def seal(path, kind, **more):
 
 
 def write_map(path, probability, kind, layers=None, crossfitted=False):
-    root = zarr.open_group(raster.store_of(path), mode="w", zarr_format=3)
-    root.attrs["sdm_ray"] = {"crossfitted": crossfitted, "probability_kind": "occurrence"}
-    code = np.where(np.isnan(probability), 255, np.nan_to_num(probability) * 254).round().astype(np.uint8)
-    spec = ArraySpec("uint8", (3, 20, 30), leading=("species",), fill=255, attrs={"scale_factor": 1 / 254})
-    arrays = {"probability": (spec, code)}
-    for name, (values, attrs) in (layers or {}).items():
-        arrays[name] = (ArraySpec("float32", (20, 30), fill=float("nan"), attrs=attrs), values)
-    raster.write(path / "0", GRID, arrays, {"species": SPECIES}, {})
+    species = pd.DataFrame({"species_id": range(3), "name": SPECIES})
+    specs = {name: Layer("float32", float("nan"), attrs) for name, (_, attrs) in (layers or {}).items()}
+    attrs = {"sdm_ray": {"crossfitted": crossfitted}}
+    create_map(path, GRID, MapSpec(species, "occurrence", 32, specs, attrs=attrs))
+    values = {name: values for name, (values, _) in (layers or {}).items()}
+    Map(path, writable=True).write(Window(0, 0, 20, 30), probability, values)
     seal(path, kind, sources=["Made up, CC0"])
 
 
@@ -68,6 +67,15 @@ def test_a_map_alone_has_no_truth_beside_it(run_dir):
     whole = len(write_report(run_dir).path.read_text())
     seal(run_dir / "truth.zarr", "truth")
     assert len(write_report(run_dir).path.read_text()) > whole
+
+
+def test_a_pyramid_shows_a_coarser_level(run_dir, monkeypatch):
+    create_levels(run_dir / "map.zarr", 1)
+    fill_level(run_dir / "map.zarr", 1, Window(0, 0, 10, 15))
+    monkeypatch.setattr("sdm_ray.evaluation.report._SHOWN_CELLS", 12)
+    report = write_report(run_dir)
+    assert report.summary == "map.zarr: 3 species on 500 cells"
+    assert report.path.read_text().count("data:image/png;base64,") == 4
 
 
 def test_an_empty_folder(tmp_path):
