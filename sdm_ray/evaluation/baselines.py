@@ -10,7 +10,7 @@ from sdm_ray.evaluation.config import BoostingConfig, Features, ForestConfig
 from sdm_ray.evaluation.metrics import auc
 
 _ROWS_AT_ONCE = 20_000  # rows predicted at a time: bounds the forest's memory
-_GRIDS = {
+_GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
     "forest": {"max_features": (0.15, 0.3, 0.6), "min_samples_leaf": (5, 10, 20)},
     "boosting": {"learning_rate": (0.05, 0.1), "num_leaves": (7, 15, 31), "min_child_samples": (20, 100)},
 }

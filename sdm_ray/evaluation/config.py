@@ -41,6 +41,10 @@ class BoostingConfig(Config):
 RivalConfig = Annotated[ForestConfig | BoostingConfig, Field(discriminator="kind")]
 
 
+def _rivals() -> list[ForestConfig | BoostingConfig]:
+    return [ForestConfig(), BoostingConfig()]
+
+
 class EvaluateConfig(JobConfig):
     """`evaluate`: score cross-fitted maps at the surveys, beside rivals fitted in the same folds."""
 
@@ -52,7 +56,7 @@ class EvaluateConfig(JobConfig):
     """How places are held out; the same as those of the maps' models."""
     covariates: str | None = None
     """Covariate store for the rivals."""
-    rivals: list[RivalConfig] = Field(default_factory=lambda: [ForestConfig(), BoostingConfig()])
+    rivals: list[RivalConfig] = Field(default_factory=_rivals)
     land: str | None = None
     """Land store with countries, for surveys that do not name theirs."""
     countries_out: bool = False

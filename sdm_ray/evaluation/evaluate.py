@@ -75,8 +75,9 @@ def _maps(config: EvaluateConfig, held: Held, maps: dict[str, str], *, by_blocks
 def _rivals(config: EvaluateConfig, held: Held, folds: list[Fold]) -> tuple[Predictions, dict[str, dict]]:
     """The rivals' predictions on what each fold holds out, and their settings."""
     covariates = inputs.covariates_at(config.path(config.covariates), held) if config.covariates else None
-    kinds = {rival.features for rival in config.rivals}
-    features = {kind: feature_matrix(kind, held.lon, held.lat, covariates) for kind in kinds}
+    features = {
+        rival.features: feature_matrix(rival.features, held.lon, held.lat, covariates) for rival in config.rivals
+    }
     return cross_fit(config.rivals, features, held.labels, folds, seed=config.seed, threads=config.threads)
 
 
@@ -116,5 +117,7 @@ def _truth(config: EvaluateConfig, held: Held, figures: dict[str, Any]) -> dict[
         return {}
     compared = {label: config.path(name) for label, name in config.compared_with_truth().items()}
     found, cells = inputs.truth_correlation(config.path(config.truth), compared, held, config.truth_cells, config.seed)
-    figures["truth"] = {label: {"spearman": number(np.nanmean(each)), "cells": cells} for label, each in found.items()}
+    figures["truth"] = {
+        label: {"spearman": number(float(np.nanmean(each))), "cells": cells} for label, each in found.items()
+    }
     return found

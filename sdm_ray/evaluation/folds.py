@@ -8,7 +8,7 @@ import numpy as np
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.baselines import build_rival, tuned
-from sdm_ray.evaluation.config import BoostingConfig, ForestConfig
+from sdm_ray.evaluation.config import BoostingConfig, Features, ForestConfig
 from sdm_ray.geo.blocks import Blocks, Role, fold_of, role
 from sdm_ray.progress import track
 
@@ -84,7 +84,7 @@ def _fold(name: str, roles: np.ndarray) -> Fold:
 
 def cross_fit(
     rivals: Sequence[ForestConfig | BoostingConfig],
-    features: Mapping[str, np.ndarray],
+    features: Mapping[Features, np.ndarray],
     labels: np.ndarray,
     folds: Sequence[Fold],
     *,

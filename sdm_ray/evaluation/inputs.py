@@ -77,12 +77,14 @@ def require_crossfitted(path: UPath, blocks: Blocks | None = None) -> None:
             " made with `crossfit: true`"
         )
     theirs = known.get("blocks")
-    ours = json.loads(json.dumps(asdict(blocks))) if blocks else theirs
-    if theirs is not None and theirs != ours:
-        key = next(key for key in ours if theirs.get(key) != ours[key])
-        raise InputError(
-            f"{path}: was cross-fitted with blocks.{key} = {theirs.get(key)}, expected {ours[key]} as configured"
-        )
+    if blocks is None or theirs is None:
+        return
+    ours = json.loads(json.dumps(asdict(blocks)))  # lists for tuples, as in the map's attributes
+    for key, value in ours.items():
+        if theirs.get(key) != value:
+            raise InputError(
+                f"{path}: was cross-fitted with blocks.{key} = {theirs.get(key)}, expected {value} as configured"
+            )
 
 
 def map_at(path: UPath, x: np.ndarray, y: np.ndarray, species: list[str]) -> np.ndarray:

@@ -138,8 +138,9 @@ def bars(values: Mapping[str, np.ndarray], names: Sequence[str], title: str, uni
     low, high = np.nanmin(every[:, shown], axis=0), np.nanmax(every[:, shown], axis=0)
     axis.hlines(places[shown], low, high, color="#cccccc", linewidth=1.5, zorder=1)
     for number, (method, each) in enumerate(values.items()):
-        style = {"s": 26, "zorder": 3} if number == 0 else {"s": 14, "zorder": 2}
-        axis.scatter(each[order], places, color=COLOURS[number % len(COLOURS)], label=method, **style)
+        size, above = (26, 3) if number == 0 else (14, 2)
+        colour = COLOURS[number % len(COLOURS)]
+        axis.scatter(each[order], places, s=size, zorder=above, color=colour, label=method)
     axis.set_yticks(places, [names[i] for i in order], fontsize=7, fontstyle="italic")
     axis.set(xlabel=unit, ylim=(-1, len(names)))
     axis.set_title(title, fontweight="bold")

@@ -12,6 +12,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation import pictures, present
+from sdm_ray.evaluation.metrics import spearman
 from sdm_ray.evaluation.page import Picture, Section, Table, render
 from sdm_ray.geo.windows import Window
 from sdm_ray.stores import artefact, raster
@@ -102,11 +103,19 @@ def _map_section(path: UPath, truth: UPath | None) -> tuple[Section, str]:
     section = _layers_section(path)
     if shown:
         unit = f"probability ({store.probability_kind})"
-        png = pictures.maps_beside(columns, shown, unit, extent=_extent(data))
+        png = pictures.maps_beside(columns, shown, unit, extent=_extent(data), captions=_captions(columns))
         caption = "From the most frequent species to the rarest; one colour scale a species; sea is grey"
         section.pictures.insert(0, Picture(caption, png))
     known = np.isfinite(store.read(Window(0, 0, *store.grid.shape), 0))
     return section, f"{path.name}: {len(names)} species on {np.count_nonzero(known):,} cells"
+
+
+def _captions(columns: dict[str, np.ndarray]) -> dict[str, list[str]]:
+    """Under each map its rank correlation with the truth on the cells shown."""
+    if "truth" not in columns:
+        return {}
+    flat = {label: each.reshape(len(each), -1) for label, each in columns.items()}
+    return {"map": [f"rank correlation {each:.2f}" for each in spearman(flat["map"], flat["truth"])]}
 
 
 def _frequent_to_rare(path: UPath, names: list[str]) -> list[str]:
