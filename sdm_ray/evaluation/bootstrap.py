@@ -1,0 +1,116 @@
+"""Intervals that respect space: whole blocks are drawn again, the same ones for every method.
+
+Neighbouring surveys share their species and their errors, so drawing single surveys again would make
+intervals far too narrow (Roberts et al. 2017, Ecography 40:913).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from sdm_ray.evaluation.metrics import Macro, block_scores, macro
+
+METRICS = ("auc", "average_precision")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods scored on the same rows and the same resamples of blocks.
+
+    Attributes:
+        values: metric -> method -> macro score with interval.
+        differences: metric -> (first, second) -> first minus second with interval.
+        species: metric -> method -> (S,) score of each species on all rows, NaN where not defined.
+        counted: number of species in the macro means.
+        left_out: number of species with fewer positives than asked for, or no negatives.
+        blocks: number of blocks.
+    """
+
+    values: dict[str, dict[str, Interval]]
+    differences: dict[str, dict[tuple[str, str], Interval]]
+    species: dict[str, dict[str, np.ndarray]]
+    counted: int
+    left_out: int
+    blocks: int
+
+
+def block_resamples(blocks: np.ndarray, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw blocks with replacement.
+
+    Args:
+        blocks: (N,) int64 block id of each row.
+        resamples: number of resamples.
+        seed: of the draws.
+
+    Returns:
+        (N,) position of each row's block among the sorted ids, and (B, 1 + resamples) how often each block
+        counts: the first column is the data as they are.
+    """
+    ids, position = np.unique(blocks, return_inverse=True)
+    draws = np.random.default_rng(seed).multinomial(len(ids), np.full(len(ids), 1 / len(ids)), size=resamples)
+    return position, np.vstack([np.ones((1, len(ids)), int), draws]).T
+
+
+def compare(
+    labels: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    blocks: np.ndarray,
+    *,
+    resamples: int = 200,
+    seed: int = 0,
+    min_positives: int = 10,
+) -> Comparison:
+    """Macro AUC and average precision of each method, and all differences, with block-bootstrap intervals.
+
+    The species of the macro means are chosen once, on all rows. In a resample that lost a species' last
+    positive block that species is left out, for every method alike.
+
+    Args:
+        labels: (N, S) of 0 and 1.
+        predictions: method -> (N, S) scores.
+        blocks: (N,) int64 block id of each row.
+        resamples: number of resamples.
+        seed: of the resamples.
+        min_positives: fewest positives of a species that counts.
+    """
+    position, weights = block_resamples(blocks, resamples, seed)
+    positives = np.count_nonzero(labels, axis=0)
+    per_species: dict[str, dict[str, np.ndarray]] = {metric: {} for metric in METRICS}
+    means: dict[str, dict[str, np.ndarray]] = {metric: {} for metric in METRICS}
+    summary = Macro(float("nan"), 0, labels.shape[1])
+    for method, scores in predictions.items():
+        for metric, each in zip(METRICS, block_scores(labels, scores, position, weights), strict=True):
+            per_species[metric][method] = each[:, 0]
+            means[metric][method] = _macro_of_columns(each, positives, min_positives)
+            summary = macro(each[:, 0], positives, min_positives)
+    values = {m: {method: _interval(draws) for method, draws in means[m].items()} for m in METRICS}
+    differences = {
+        m: {(a, b): _interval(means[m][a] - means[m][b]) for a, b in combinations(means[m], 2)} for m in METRICS
+    }
+    return Comparison(values, differences, per_species, summary.counted, summary.left_out, len(weights))
+
+
+def _macro_of_columns(each: np.ndarray, positives: np.ndarray, min_positives: int) -> np.ndarray:
+    """(R,) mean over the species that count and are defined in each resample; each is (S, R)."""
+    chosen = each[positives >= min_positives]
+    defined = np.isfinite(chosen)
+    with np.errstate(invalid="ignore"):
+        return np.where(defined, chosen, 0).sum(axis=0) / defined.sum(axis=0)
+
+
+def _interval(draws: np.ndarray) -> Interval:
+    """The first draw is the value; the percentiles of the others its interval."""
+    again = draws[1:][np.isfinite(draws[1:])]
+    low, high = np.percentile(again, [2.5, 97.5]) if len(again) else (np.nan, np.nan)
+    return Interval(float(draws[0]), float(low), float(high))

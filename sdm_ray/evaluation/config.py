@@ -1,0 +1,100 @@
+"""What `evaluate` is told. Light: no numerics are imported here."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sdm_ray.config import Config, JobConfig
+from sdm_ray.geo.blocks import Blocks
+
+Features = Literal["coordinates", "covariates", "both"]
+
+
+class ForestConfig(Config):
+    """A random forest, all species in one."""
+
+    kind: Literal["forest"] = "forest"
+    features: Features = "both"
+    trees: int = Field(default=200, ge=1)
+    max_features: float = Field(default=0.3, gt=0, le=1)
+    """Share of the features tried at each split."""
+    min_samples_leaf: int = Field(default=10, ge=1)
+    tune: bool = False
+    """Choose `max_features` and `min_samples_leaf` from a small grid on `select` rows of the first fold."""
+
+
+class BoostingConfig(Config):
+    """Gradient-boosted trees, one model a species; the number of rounds is chosen on the `select` rows."""
+
+    kind: Literal["boosting"] = "boosting"
+    features: Features = "both"
+    max_rounds: int = Field(default=600, ge=1)
+    patience: int = Field(default=30, ge=1)
+    """Rounds without a better loss on the `select` rows before it stops."""
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    num_leaves: int = Field(default=15, ge=2)
+    min_child_samples: int = Field(default=50, ge=1)
+    tune: bool = False
+    """Choose `learning_rate`, `num_leaves` and `min_child_samples` likewise."""
+
+
+RivalConfig = Annotated[ForestConfig | BoostingConfig, Field(discriminator="kind")]
+
+
+def _rivals() -> list[ForestConfig | BoostingConfig]:
+    return [ForestConfig(), BoostingConfig()]
+
+
+class EvaluateConfig(JobConfig):
+    """`evaluate`: score cross-fitted maps at the surveys, beside rivals fitted in the same folds."""
+
+    output: str = "evaluation"
+    surveys: str = "surveys.parquet"
+    maps: dict[str, str] = Field(default={"map": "map-crossfit.zarr"}, min_length=1)
+    """Label -> cross-fitted map; the first one is set against everything else."""
+    blocks: Blocks = Blocks()
+    """How places are held out; the same as those of the maps' models."""
+    covariates: str | None = None
+    """Covariate store for the rivals."""
+    rivals: list[RivalConfig] = Field(default_factory=_rivals)
+    land: str | None = None
+    """Land store with countries, for surveys that do not name theirs."""
+    countries_out: bool = False
+    """Also leave whole countries out, as the second figure."""
+    countries_out_map: str | None = None
+    """A map whose models left whole countries out, for the second figure."""
+    truth: str | None = None
+    """Store of true probabilities, where the species are virtual."""
+    truth_maps: dict[str, str] = Field(default_factory=dict)
+    """Label -> map to hold against the truth on cells without surveys; by default those of `maps`."""
+    truth_cells: int = Field(default=50_000, ge=1)
+    """Most cells compared with the truth; where there are more, so many are drawn."""
+    min_positives: int = Field(default=10, ge=1)
+    """A species with fewer surveys counts in no mean."""
+    resamples: int = Field(default=200, ge=2)
+    """Resamples of blocks behind each interval."""
+    max_outside: float = Field(default=0.05, ge=0, le=1)
+    """Largest share of surveys that may lie where a map has no value; they are counted and left out."""
+    threads: int = Field(default=2, ge=1, exclude=True)
+    """Threads of each rival."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "EvaluateConfig":
+        wanting = [rival.kind for rival in self.rivals if rival.features != "coordinates"]
+        if wanting and self.covariates is None:
+            raise ValueError(f"rivals: {wanting[0]} asks for covariates, and `covariates` names no store")
+        if self.countries_out and not (self.rivals or self.countries_out_map):
+            raise ValueError("countries_out: there is neither a rival nor a countries_out_map to score")
+        if self.truth_maps and self.truth is None:
+            raise ValueError("truth_maps: needs `truth`")
+        return self
+
+    def compared_with_truth(self) -> dict[str, str]:
+        """Label -> map to hold against the truth."""
+        return (self.truth_maps or self.maps) if self.truth else {}
+
+    def reads(self) -> list[str]:
+        """Names of the artefacts that the job reads."""
+        optional = [self.covariates, self.land, self.countries_out_map, self.truth]
+        maps = [*self.maps.values(), *self.compared_with_truth().values()]
+        return list(dict.fromkeys([self.surveys, *maps, *(name for name in optional if name)]))

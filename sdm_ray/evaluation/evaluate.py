@@ -1,0 +1,123 @@
+"""The job `evaluate`: what a cross-fitted map says at the surveys, beside rivals fitted in the same folds."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from sdm_ray.errors import InputError
+from sdm_ray.evaluation import inputs, present
+from sdm_ray.evaluation.baselines import feature_matrix
+from sdm_ray.evaluation.config import EvaluateConfig
+from sdm_ray.evaluation.folds import Fold, block_folds, country_folds, country_number, cross_fit
+from sdm_ray.evaluation.page import render
+from sdm_ray.evaluation.scores import Held, brier_scores, number, score, within_countries
+from sdm_ray.job import Job
+from sdm_ray.progress import say
+
+Predictions = dict[str, np.ndarray]
+
+
+def run(config: EvaluateConfig, job: Job) -> dict[str, Any]:
+    """Score the maps and the rivals; writes metrics.json, two tables, pictures and evaluation.html.
+
+    Raises:
+        InputError: a map is not cross-fitted, lacks a species or too many surveys; a fold is empty or holds a
+            single class.
+    """
+    species = inputs.map_species(config.path(next(iter(config.maps.values()))))
+    land = config.path(config.land) if config.land else None
+    held, unmapped = inputs.read_held(config.path(config.surveys), species, config.blocks, land)
+    say(f"evaluate: {len(held.labels)} surveys, {len(species)} species ({unmapped} more are not in the map)")
+    maps = _maps(config, held, config.maps, by_blocks=True)
+    folds = block_folds(held.x, held.y, config.blocks)
+    rivals, settings = _rivals(config, held, folds)
+    scored, predictions, outside = _scored(config, held, {**maps, **rivals})
+    how = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
+    comparison, by_blocks = score(scored, predictions, scored.block, **how)
+    countries, within = within_countries(scored, predictions, config.min_positives)
+    figures: dict[str, Any] = {
+        "probability_kind": held.probability_kind,
+        "min_positives": config.min_positives,
+        "resamples": config.resamples,
+        "surveys_outside_the_map": outside,
+        "species_not_mapped": unmapped,
+        "blocks": by_blocks,
+        "within": {"blocks": within},
+        "brier": brier_scores(scored, predictions),
+        "rivals": settings,
+    }
+    if config.countries_out:
+        figures["countries"], figures["within"]["countries"] = _countries_out(config, held)
+    truth = _truth(config, held, figures)
+    (job.output / "metrics.json").write_text(json.dumps(figures, indent=1))
+    tables = {
+        "species.csv": present.species_table(scored, comparison, truth),
+        "countries.csv": present.country_table(countries),
+    }
+    for name, table in tables.items():
+        (job.output / name).write_text(table.to_csv(index=False))
+    for picture in present.write_pictures(job.output, scored, predictions, comparison, config.blocks):
+        job.tracker.picture(picture)
+    page = render("Evaluation", present.headline(figures), present.sections(job.output, figures))
+    (job.output / "evaluation.html").write_text(page)
+    say(f"evaluate: {present.headline(figures)}")
+    return present.flat(figures)
+
+
+def _maps(config: EvaluateConfig, held: Held, maps: dict[str, str], *, by_blocks: bool) -> Predictions:
+    """Each map at the surveys."""
+    for name in maps.values():
+        inputs.require_crossfitted(config.path(name), config.blocks if by_blocks else None)
+    return {label: inputs.map_at(config.path(name), held.x, held.y, held.species) for label, name in maps.items()}
+
+
+def _rivals(config: EvaluateConfig, held: Held, folds: list[Fold]) -> tuple[Predictions, dict[str, dict]]:
+    """The rivals' predictions on what each fold holds out, and their settings."""
+    covariates = inputs.covariates_at(config.path(config.covariates), held) if config.covariates else None
+    features = {
+        rival.features: feature_matrix(rival.features, held.lon, held.lat, covariates) for rival in config.rivals
+    }
+    return cross_fit(config.rivals, features, held.labels, folds, seed=config.seed, threads=config.threads)
+
+
+def _scored(config: EvaluateConfig, held: Held, predictions: Predictions) -> tuple[Held, Predictions, int]:
+    """The surveys where every method has a value, what each says, and how many are left out."""
+    known = np.all([np.isfinite(each).all(axis=1) for each in predictions.values()], axis=0)
+    outside = int((~known).sum())
+    if outside > config.max_outside * len(known):
+        without = {label: int(np.isnan(each).any(axis=1).sum()) for label, each in predictions.items()}
+        worst = max(without, key=lambda label: without[label])
+        raise InputError(
+            f"{config.path(config.maps.get(worst, worst))}: has no value at {without[worst]} of {len(known)}"
+            f" surveys, max_outside allows {config.max_outside:.0%}"
+        )
+    return held.rows(known), {label: each[known] for label, each in predictions.items()}, outside
+
+
+def _countries_out(config: EvaluateConfig, held: Held) -> tuple[dict[str, Any], dict[str, float | None]]:
+    """The second figure: rivals, and a map where there is one, that never saw a scored survey's country."""
+    if held.country is None:
+        raise InputError(f"{config.path(config.surveys)}: has no column country; countries_out needs it, or `land`")
+    folds = country_folds(held.country, held.x, held.y, config.blocks)
+    named = {next(iter(config.maps)): config.countries_out_map} if config.countries_out_map else {}
+    maps = _maps(config, held, named, by_blocks=False)
+    rivals, _ = _rivals(config, held, folds)
+    scored, predictions, _ = _scored(config, held, {**maps, **rivals})
+    assert scored.country is not None
+    groups = country_number(scored.country)
+    how = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
+    _, figures = score(scored, predictions, groups, **how)
+    return figures, within_countries(scored, predictions, config.min_positives)[1]
+
+
+def _truth(config: EvaluateConfig, held: Held, figures: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Rank correlations of maps with the truth by species; their means go into the figures."""
+    if config.truth is None:
+        return {}
+    compared = {label: config.path(name) for label, name in config.compared_with_truth().items()}
+    found, cells = inputs.truth_correlation(config.path(config.truth), compared, held, config.truth_cells, config.seed)
+    figures["truth"] = {
+        label: {"spearman": number(float(np.nanmean(each))), "cells": cells} for label, each in found.items()
+    }
+    return found

@@ -1,0 +1,273 @@
+"""Scores per species: AUC, average precision, rank correlation, and what only occurrence probabilities allow.
+
+Everywhere `labels` is (N, S) of 0 and 1 and `scores` is (N, S), one column a species. A species for which a
+score is not defined (no positives, or no negatives) gets NaN, never a guess.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from scipy.stats import rankdata
+
+from sdm_ray.errors import InputError
+
+_LEVELS_AT_ONCE = 2048  # bounds the memory of block_scores to some tens of megabytes
+
+
+@dataclass(frozen=True)
+class Macro:
+    """Mean of a score over species.
+
+    Attributes:
+        value: the mean; NaN where no species counts.
+        counted: how many species it is the mean of.
+        left_out: how many had too few positives or no defined score.
+    """
+
+    value: float
+    counted: int
+    left_out: int
+
+
+def macro(values: np.ndarray, positives: np.ndarray, min_positives: int = 1) -> Macro:
+    """Mean over the species with at least `min_positives` positives and a defined score."""
+    counts = (positives >= min_positives) & np.isfinite(values)
+    value = float(values[counts].mean()) if counts.any() else float("nan")
+    return Macro(value, int(counts.sum()), int((~counts).sum()))
+
+
+def auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Area under the ROC curve of each species: the chance that a positive outranks a negative, ties half.
+
+    Args:
+        labels: (N, S) of 0 and 1.
+        scores: (N, S), finite.
+        weights: (N,) non-negative, how often each row counts.
+
+    Returns:
+        (S,) float64.
+    """
+    if weights is not None:
+        return _weighted(labels, scores, weights)[0]
+    found = np.full(labels.shape[1], np.nan)
+    for species, (label, score) in enumerate(zip(labels.T, scores.T, strict=True)):
+        positives = np.flatnonzero(label)
+        negatives = len(label) - len(positives)
+        if len(positives) and negatives:
+            # Mann-Whitney: the rank sum of the positives, less what they would have among themselves
+            excess = rankdata(score)[positives].sum() - len(positives) * (len(positives) + 1) / 2
+            found[species] = excess / (len(positives) * negatives)
+    return found
+
+
+def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Average precision of each species, sum of (recall step) x precision, as scikit-learn defines it.
+
+    Args and result as for `auc`.
+    """
+    return _weighted(labels, scores, np.ones(len(labels)) if weights is None else weights)[1]
+
+
+def _weighted(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """AUC and average precision (S,), where every row is a block of its own."""
+    each = block_scores(labels, scores, np.zeros(len(labels), np.int64), np.ones((1, 1)), weights)
+    return each[0][:, 0], each[1][:, 0]
+
+
+def block_scores(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    block: np.ndarray,
+    weights: np.ndarray,
+    row_weights: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """AUC and average precision for many weightings of whole blocks, exactly, ties included.
+
+    Both scores need, for each score level that holds a positive, only how much weight lies above and at that
+    level. Counting rows per level and block once turns every weighting into one matrix product, so hundreds
+    of bootstrap resamples cost little more than the one sort per species.
+
+    Args:
+        labels: (N, S) of 0 and 1.
+        scores: (N, S), finite.
+        block: (N,) block of each row, 0..B-1.
+        weights: (B, R) non-negative, how often each block counts in each of R weightings.
+        row_weights: (N,) non-negative, a further weight of each row within its block.
+
+    Returns:
+        Two (S, R) float64: AUC and average precision; NaN where a weighting has no positives or no negatives.
+    """
+    weights = np.asarray(weights, np.float64)
+    rows = np.ones(len(block)) if row_weights is None else np.asarray(row_weights, np.float64)
+    found_auc = np.full((labels.shape[1], weights.shape[1]), np.nan)
+    found_ap = found_auc.copy()
+    total = np.bincount(block, rows, minlength=len(weights)) @ weights
+    for species in range(labels.shape[1]):
+        positive = labels[:, species] != 0
+        if positive.any():
+            pair = _species_scores(positive, scores[:, species], block, weights, rows, total)
+            found_auc[species], found_ap[species] = pair
+    return found_auc, found_ap
+
+
+def _species_scores(
+    positive: np.ndarray,
+    score: np.ndarray,
+    block: np.ndarray,
+    weights: np.ndarray,
+    rows: np.ndarray,
+    total: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """One species of `block_scores`: two (R,) arrays."""
+    levels = np.unique(score[positive])[::-1]  # descending: the best score first
+    count = len(levels)
+    # a row with levels[g-1] > score > levels[g] lies above level g and below g-1: it enters the sum at g
+    place = count - np.searchsorted(levels[::-1], score, side="right")
+    tied = np.zeros(len(score), bool)
+    inside = place < count
+    tied[inside] = levels[place[inside]] == score[inside]
+
+    def counted(which: np.ndarray) -> sparse.csr_array:
+        """(count + 1, B): weight of the chosen rows by level and block; the last is below all levels."""
+        cells = (rows[which], (place[which], block[which]))
+        return sparse.csr_array(sparse.coo_array(cells, shape=(count + 1, len(weights))))
+
+    between, at, hits = counted(~tied), counted(tied), counted(positive)
+    positives = hits.sum(axis=0) @ weights
+    negatives = total - positives
+    above = np.zeros(weights.shape[1])  # weight of all rows above the level at hand
+    hits_above = np.zeros_like(above)
+    area = np.zeros_like(above)
+    precision = np.zeros_like(above)
+    for start in range(0, count, _LEVELS_AT_ONCE):
+        part = slice(start, min(start + _LEVELS_AT_ONCE, count))
+        here, hit = at[part] @ weights, hits[part] @ weights  # (levels, R)
+        upto = above + np.cumsum(between[part] @ weights + here, axis=0)
+        hits_upto = hits_above + np.cumsum(hit, axis=0)
+        misses_upto = upto - hits_upto
+        area += (hit * (negatives - misses_upto + (here - hit) / 2)).sum(axis=0)
+        precision += (hit * hits_upto / np.maximum(upto, np.finfo(float).tiny)).sum(axis=0)
+        above, hits_above = upto[-1], hits_upto[-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        area = np.where((positives > 0) & (negatives > 0), area / (positives * negatives), np.nan)
+        precision = np.where((positives > 0) & (negatives > 0), precision / positives, np.nan)
+    return area, precision
+
+
+@dataclass(frozen=True)
+class Within:
+    """AUC inside groups such as countries, where telling the groups apart is worth nothing.
+
+    Attributes:
+        groups: (G,) the groups with at least one species that counts.
+        values: (G,) mean AUC over their species.
+        species: (G,) number of those species.
+        rows: (G,) number of rows.
+        value: mean over the groups, weighted by their rows; NaN where no group counts.
+    """
+
+    groups: np.ndarray
+    values: np.ndarray
+    species: np.ndarray
+    rows: np.ndarray
+    value: float
+
+
+def auc_within(groups: np.ndarray, labels: np.ndarray, scores: np.ndarray, min_positives: int = 10) -> Within:
+    """AUC within each group, over the species with at least `min_positives` positives and negatives there.
+
+    Args:
+        groups: (N,) group of each row.
+        labels: (N, S) of 0 and 1.
+        scores: (N, S), finite.
+        min_positives: fewest positives, and fewest negatives, of a species in a group.
+    """
+    found = []
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        positives = np.count_nonzero(labels[rows], axis=0)
+        enough = np.flatnonzero((positives >= min_positives) & (len(rows) - positives >= min_positives))
+        if len(enough):
+            pick = np.ix_(rows, enough)
+            found.append((group, auc(labels[pick], scores[pick]).mean(), len(enough), len(rows)))
+    if not found:
+        empty = np.zeros(0)
+        return Within(groups[:0], empty, empty.astype(int), empty.astype(int), float("nan"))
+    names, values, species, sizes = (np.array(column) for column in zip(*found, strict=True))
+    return Within(names, values, species, sizes, float(np.average(values, weights=sizes)))
+
+
+def spearman(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation of each species' map with the truth.
+
+    Args:
+        predicted: (S, n); cells that are not finite here or in `truth` are left out.
+        truth: (S, n).
+
+    Returns:
+        (S,) float64; NaN where either is constant.
+    """
+    return np.array([_rank_correlation(*pair) for pair in zip(predicted, truth, strict=True)], np.float64)
+
+
+def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    known = np.isfinite(first) & np.isfinite(second)
+    if not known.any():
+        return float("nan")
+    ranks = [rankdata(values[known]) for values in (first, second)]
+    a, b = (rank - rank.mean() for rank in ranks)
+    scale = np.sqrt((a @ a) * (b @ b))
+    return float(a @ b / scale) if scale > 0 else float("nan")
+
+
+def brier(labels: np.ndarray, probabilities: np.ndarray, probability_kind: str, *, force: bool = False) -> np.ndarray:
+    """Brier score of each species, the mean squared error of its probabilities (S,).
+
+    Raises:
+        InputError: the probabilities are `relative`, which has no zero and no one, and `force` is not set.
+    """
+    _need_occurrence("brier", probability_kind, force)
+    return _per_species(labels, probabilities, lambda label, p: float(np.mean((p - label) ** 2)))
+
+
+def tss(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    threshold: float,
+    probability_kind: str,
+    *,
+    force: bool = False,
+) -> np.ndarray:
+    """True skill statistic of each species, sensitivity + specificity - 1 at a threshold (S,).
+
+    NaN where a species has no positives or no negatives.
+
+    Raises:
+        InputError: the probabilities are `relative` and `force` is not set.
+    """
+    _need_occurrence("tss", probability_kind, force)
+
+    def skill(label: np.ndarray, p: np.ndarray) -> float:
+        present = label != 0
+        if present.all() or not present.any():
+            return float("nan")
+        return float(np.mean(p[present] >= threshold) + np.mean(p[~present] < threshold) - 1)
+
+    return _per_species(labels, probabilities, skill)
+
+
+def _need_occurrence(metric: str, probability_kind: str, force: bool) -> None:
+    if probability_kind == "relative" and not force:
+        raise InputError(
+            f"{metric}: the probabilities are of kind 'relative' (presence only), expected 'occurrence' or"
+            " 'recorded'; force it by name if you mean it"
+        )
+
+
+def _per_species(
+    labels: np.ndarray, values: np.ndarray, score: Callable[[np.ndarray, np.ndarray], float]
+) -> np.ndarray:
+    pairs = zip(labels.T, values.T, strict=True)
+    return np.array([score(label, value.astype(np.float64)) for label, value in pairs], np.float64)

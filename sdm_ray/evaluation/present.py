@@ -1,0 +1,173 @@
+"""What `evaluate` leaves to be looked at: tables, pictures and the sections of its page."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from upath import UPath
+
+from sdm_ray.evaluation import pictures
+from sdm_ray.evaluation.bootstrap import Comparison
+from sdm_ray.evaluation.metrics import Within
+from sdm_ray.evaluation.page import Picture, Section, Table
+from sdm_ray.evaluation.scores import Held, block_errors
+from sdm_ray.geo.blocks import Blocks
+
+_METRIC = {"auc": "AUC", "average_precision": "average precision"}
+_WAYS = {"blocks": "Held-out blocks", "countries": "Whole countries left out"}
+_COUNTRY_COLUMNS = ["country", "surveys", "species"]
+_CAPTIONS = {
+    "differences.png": "Paired differences on the same resamples of blocks, with 95 % intervals",
+    "species.png": "AUC of each species on held-out blocks",
+    "reliability.png": "Reliability: what was predicted, and what share was present",
+    "errors.png": "Where it fails: mean of predicted minus observed richness in each block",
+}
+
+
+def species_table(held: Held, comparison: Comparison, truth: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """One row a species: surveys with it, and each score by method."""
+    columns: dict[str, Any] = {"species": held.species, "surveys": np.count_nonzero(held.labels, axis=0)}
+    for metric, methods in comparison.species.items():
+        columns |= {f"{metric}: {method}": values for method, values in methods.items()}
+    columns |= {f"spearman with truth: {label}": values for label, values in truth.items()}
+    return pd.DataFrame(columns)
+
+
+def country_table(found: Mapping[str, Within]) -> pd.DataFrame:
+    """One row a country: its surveys, the species that count, and the AUC within it by method."""
+    tables = []
+    for method, each in found.items():
+        index = pd.MultiIndex.from_arrays([each.groups, each.rows, each.species], names=_COUNTRY_COLUMNS)
+        tables.append(pd.DataFrame({f"auc: {method}": each.values}, index))
+    if not tables:
+        return pd.DataFrame(columns=_COUNTRY_COLUMNS)
+    return pd.concat(tables, axis=1).reset_index()
+
+
+def write_pictures(
+    folder: UPath,
+    held: Held,
+    predictions: Mapping[str, np.ndarray],
+    comparison: Comparison,
+    blocks: Blocks,
+) -> list[UPath]:
+    """The pictures of an evaluation; the first method is the one that is shown alone.
+
+    Args:
+        folder: where to.
+        held: the surveys.
+        predictions: method -> (N, S).
+        comparison: their scores.
+        blocks: how places were held out.
+    """
+    main = next(iter(predictions))
+    made: dict[str, bytes] = {}
+    pairs = comparison.differences["auc"].items()
+    rows = {f"{a} minus {b}": (each.value, each.low, each.high) for (a, b), each in pairs if a == main}
+    if rows:
+        title = "Paired differences on held-out blocks, 95 % interval"
+        made["differences.png"] = pictures.intervals(rows, title, "difference of macro AUC")
+    made["species.png"] = pictures.bars(
+        comparison.species["auc"], held.species, "AUC per species on held-out blocks", "AUC"
+    )
+    if held.probability_kind != "relative":
+        title = "Reliability on held-out blocks"
+        made["reliability.png"] = pictures.reliability(predictions, held.labels, title)
+        title, unit = (
+            f"Where {main} fails: predicted minus observed richness",
+            "mean error (species per survey)",
+        )
+        errors = block_errors(held, predictions[main], blocks)
+        made["errors.png"] = pictures.block_picture(*errors, blocks.size_m, title, unit)
+    for name, png in made.items():
+        (folder / name).write_bytes(png)
+    return [folder / name for name in made]
+
+
+def sections(folder: UPath, figures: Mapping[str, Any]) -> list[Section]:
+    """The sections of an evaluation's page, from its `metrics.json` and its pictures."""
+    made = []
+    for way, title in _WAYS.items():
+        if way not in figures:
+            continue
+        scores = figures[way]
+        texts = [
+            f"{scores['surveys']} surveys, probabilities of kind '{figures['probability_kind']}'. Means over"
+            f" {scores['species_counted']} species; {scores['species_left_out']} left out with fewer than"
+            f" {figures['min_positives']} positives. 95 % intervals from {figures['resamples']} resamples of"
+            f" {scores['resampled']} {way}, the same for every method."
+        ]
+        if way == "countries":
+            texts.append(
+                "Nothing of a scored country was learned from: a method must carry what it knows across a border,"
+                " where inventories differ as well. Expect less than on held-out blocks, for every method."
+            )
+        within = figures.get("within", {}).get(way, {})
+        if within:
+            texts.append("AUC within countries gives nothing for telling countries apart, so it is lower.")
+        made.append(Section(title, texts, _score_tables(scores, within)))
+    if made:
+        names = [name for name in _CAPTIONS if (folder / name).exists()]
+        made[0].pictures.extend(Picture(_CAPTIONS[name], (folder / name).read_bytes()) for name in names)
+    if "truth" in figures:
+        header = ["map", "mean rank correlation with the truth", "cells without surveys"]
+        rows = [[label, _shown(each["spearman"]), each["cells"]] for label, each in figures["truth"].items()]
+        made.append(Section("Against the truth", tables=[Table("Mean over species", header, rows)]))
+    return made
+
+
+def headline(figures: Mapping[str, Any]) -> str:
+    """One line that says the main figures."""
+    parts = []
+    for way, name in (("blocks", "held-out blocks"), ("countries", "countries left out")):
+        if way in figures:
+            values = figures[way]["values"]["auc"]
+            shown = ", ".join(f"{method} {_shown(each['value'])}" for method, each in values.items())
+            parts.append(f"AUC on {name}: {shown}")
+    for label, each in figures.get("truth", {}).items():
+        parts.append(f"rank correlation of {label} with the truth {_shown(each['spearman'])}")
+    return "; ".join(parts)
+
+
+def flat(figures: Mapping[str, Any]) -> dict[str, float]:
+    """The main figures by one name each, for the artefact's record and MLflow."""
+    found: dict[str, float | None] = {}
+    for way in _WAYS:
+        for metric, methods in figures.get(way, {}).get("values", {}).items():
+            found |= {f"{way}/{metric}/{_key(method)}": each["value"] for method, each in methods.items()}
+    for method, value in figures["within"].get("blocks", {}).items():
+        found[f"within_countries/auc/{_key(method)}"] = value
+    for label, each in figures.get("truth", {}).items():
+        found[f"truth/spearman/{_key(label)}"] = each["spearman"]
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _key(method: str) -> str:
+    """A method's name as MLflow takes it in the name of a figure."""
+    return method.replace(", ", "_").replace(" ", "_")
+
+
+def _score_tables(scores: Mapping[str, Any], within: Mapping[str, float | None]) -> list[Table]:
+    values, differences = scores["values"], scores["differences"]
+    header = ["method", *(f"macro {_METRIC[metric]}" for metric in values)]
+    rows = [[method, *(_interval(values[metric][method]) for metric in values)] for method in values["auc"]]
+    if within:
+        header.append("AUC within countries")
+        rows = [[*row, _shown(within.get(row[0]))] for row in rows]
+    tables = [Table("Scores (95 % interval)", header, rows)]
+    pairs = [(each["first"], each["second"]) for each in differences["auc"]]
+    if pairs:
+        found = {metric: {(e["first"], e["second"]): e for e in each} for metric, each in differences.items()}
+        rows = [[f"{a} minus {b}", *(_interval(found[m][a, b], "+.4f") for m in found)] for a, b in pairs]
+        header = ["pair", *(_METRIC[metric] for metric in found)]
+        tables.append(Table("Paired differences (95 % interval)", header, rows))
+    return tables
+
+
+def _interval(each: Mapping[str, float | None], form: str = ".3f") -> str:
+    return f"{_shown(each['value'], form)} ({_shown(each['low'], form)} to {_shown(each['high'], form)})"
+
+
+def _shown(value: float | None, form: str = ".3f") -> str:
+    return "not defined" if value is None else format(value, form)

@@ -1,0 +1,180 @@
+"""`report.html`: one self-contained page of whatever a run folder holds."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import count, takewhile
+from typing import Any
+
+import numpy as np
+import xarray
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.evaluation import pictures, present
+from sdm_ray.evaluation.metrics import spearman
+from sdm_ray.evaluation.page import Picture, Section, Table, render
+from sdm_ray.geo.windows import Window
+from sdm_ray.stores import artefact, raster
+from sdm_ray.stores.maps import Map
+
+_SHOWN_SPECIES = 6
+_SHOWN_CELLS = 450  # along the longer side: a pyramid's level below this shows no more on a page
+_KINDS = ("map", "indicators", "encoder", "model", "evaluation")
+_TRAINED = {"encoder": "Encoder", "model": "Species model"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """A written report.
+
+    Attributes:
+        path: of the page.
+        summary: its one line.
+    """
+
+    path: UPath
+    summary: str
+
+
+def write_report(run_dir: UPath) -> Report:
+    """Assemble `report.html` from the finished artefacts of a run folder.
+
+    Raises:
+        InputError: the folder holds no finished artefact.
+    """
+    found = dict(_artefacts(run_dir))
+    if not found:
+        raise InputError(f"{run_dir}: holds no finished artefact to report on")
+    named = {kind: [name for name, record in found.items() if record.kind == kind] for kind in _KINDS}
+    refitted = [name for name in named["map"] if not Map(run_dir / name).attrs.get("crossfitted")]
+    truth = run_dir / "truth.zarr" if "truth.zarr" in found else None
+    sections: list[Section] = []
+    summary: list[str] = []
+    for name in refitted or named["map"]:
+        section, line = _map_section(run_dir / name, truth)
+        sections.append(section)
+        summary.append(line)
+    sections += [_layers_section(run_dir / name) for name in named["indicators"]]
+    sections += [_curves_section(run_dir / name, kind) for kind in _TRAINED for name in named[kind]]
+    for name in named["evaluation"]:
+        figures = json.loads((run_dir / name / "metrics.json").read_text())
+        sections += present.sections(run_dir / name, figures)
+        summary.append(present.headline(figures))
+    sections.append(_artefacts_section(found))
+    line = "; ".join(summary) or f"{len(found)} finished artefacts"
+    path = run_dir / "report.html"
+    path.write_text(render(f"sdm-ray: {run_dir.name}", line, sections))
+    return Report(path, line)
+
+
+def _artefacts(run_dir: UPath) -> Iterable[tuple[str, artefact.Record]]:
+    for path in sorted(run_dir.iterdir(), key=lambda path: path.name) if run_dir.is_dir() else []:
+        if path.is_dir() or path.suffix == ".parquet":
+            record = artefact.find_record(path)
+            if record is not None:
+                yield path.name, record
+
+
+def _curves_section(path: UPath, kind: str) -> Section:
+    """Training curves from the `history` of a metrics.json."""
+    metrics = json.loads((path / "metrics.json").read_text())
+    history = metrics.get("history", [])
+    title = f"{_TRAINED[kind]}: {path.name}"
+    if not history:
+        return Section(title, ["No training history was kept."])
+    return Section(title, pictures=[Picture("Training curves", pictures.curves(history, title))])
+
+
+def _map_section(path: UPath, truth: UPath | None) -> tuple[Section, str]:
+    """Species maps, beside the truth where there is one, and the map's quality layers; and a line of summary."""
+    store = Map(path)
+    names = store.species["name"].tolist()
+    data = _open(path)
+    sources = {"map": data}
+    if truth is not None:
+        sources = {"truth": _open(truth).sel(x=data["x"], y=data["y"], method="nearest"), "map": data}
+    place = {label: {str(n): i for i, n in enumerate(each["species"].values)} for label, each in sources.items()}
+    shown = _frequent_to_rare(path, [name for name in names if all(name in each for each in place.values())])
+    columns = {
+        label: each["probability"].isel(species=[place[label][name] for name in shown]).values
+        for label, each in sources.items()
+    }
+    section = _layers_section(path)
+    if shown:
+        unit = f"probability ({store.probability_kind})"
+        png = pictures.maps_beside(columns, shown, unit, extent=_extent(data), captions=_captions(columns))
+        caption = "From the most frequent species to the rarest; one colour scale a species; sea is grey"
+        section.pictures.insert(0, Picture(caption, png))
+    known = np.isfinite(store.read(Window(0, 0, *store.grid.shape), 0))
+    return section, f"{path.name}: {len(names)} species on {np.count_nonzero(known):,} cells"
+
+
+def _captions(columns: dict[str, np.ndarray]) -> dict[str, list[str]]:
+    """Under each map its rank correlation with the truth on the cells shown."""
+    if "truth" not in columns:
+        return {}
+    flat = {label: each.reshape(len(each), -1) for label, each in columns.items()}
+    return {"map": [f"rank correlation {each:.2f}" for each in spearman(flat["map"], flat["truth"])]}
+
+
+def _frequent_to_rare(path: UPath, names: list[str]) -> list[str]:
+    """Some of the species, evenly from the one with the highest mean probability to the lowest."""
+    coarse = _thinned(_open(path), 64)["probability"]
+    mean = dict(zip(map(str, coarse["species"].values), coarse.mean(("y", "x")).values, strict=True))
+    ranked = sorted(names, key=lambda name: -np.nan_to_num(mean[name]))
+    picks = np.linspace(0, len(ranked) - 1, min(_SHOWN_SPECIES, len(ranked))).round().astype(int)
+    return [ranked[pick] for pick in picks]
+
+
+def _layers_section(path: UPath) -> Section:
+    """Every two-dimensional layer of a store as a picture."""
+    data = _thinned(_open(path, finest=True), 2 * _SHOWN_CELLS)
+    made = []
+    for name, layer in data.data_vars.items():
+        if layer.dims == ("y", "x") and np.issubdtype(layer.dtype, np.number):
+            title = str(layer.attrs.get("long_name", name)).replace("_", " ")
+            values = layer.values.astype(float)
+            made.append(Picture(title, pictures.map_picture(values, title, _unit(layer.attrs), extent=_extent(data))))
+    return Section(path.name, pictures=made)
+
+
+def _open(path: UPath, *, finest: bool = False) -> xarray.Dataset:
+    """A store without pyramid, or the level of a map that is fit for a page."""
+    group = raster.open_group(path)
+    levels = [str(level) for level in takewhile(lambda level: str(level) in group, count())]
+    if not levels:
+        inner = path
+    else:
+        sizes = {level: max(raster.read_grid(raster.open_group(path / level)).shape) for level in levels}
+        fit = [level for level in levels if sizes[level] >= _SHOWN_CELLS]
+        inner = path / (fit[-1] if fit and not finest else "0")
+    return xarray.open_zarr(raster.store_of(inner, read_only=True), consolidated=False, chunks=None)
+
+
+def _thinned(data: xarray.Dataset, side: int) -> xarray.Dataset:
+    """Every n-th row and column, so that the longer side has about `side` cells."""
+    step = max(1, max(data.sizes["x"], data.sizes["y"]) // side)
+    return data.isel(x=slice(None, None, step), y=slice(None, None, step))
+
+
+def _unit(attrs: dict[str, Any]) -> str:
+    meanings, values = attrs.get("flag_meanings"), attrs.get("flag_values", attrs.get("flag_masks"))
+    if meanings and values is not None:
+        pairs = zip(np.ravel(values), str(meanings).split(), strict=False)
+        return ", ".join(f"{value} {meaning.replace('_', ' ')}" for value, meaning in pairs)
+    unit = str(attrs.get("units", ""))
+    return "" if unit == "1" else unit
+
+
+def _extent(data: xarray.Dataset) -> pictures.Extent:
+    x, y = data["x"].values, data["y"].values
+    half = abs(x[1] - x[0]) / 2 if len(x) > 1 else 0.5
+    return float(x.min() - half), float(y.min() - half), float(x.max() + half), float(y.max() + half)
+
+
+def _artefacts_section(found: dict[str, artefact.Record]) -> Section:
+    rows = [[name, record.kind, record.fingerprint[:12]] for name, record in found.items()]
+    sources = sorted({source for record in found.values() for source in record.sources})
+    texts = ["Data sources and their terms: " + "; ".join(sources)] if sources else []
+    return Section("Artefacts", texts, [Table("Finished artefacts", ["name", "kind", "fingerprint"], rows)])

@@ -1,0 +1,76 @@
+"""The rivals learn what is planted, survive what is missing, and give the same twice."""
+
+import numpy as np
+import pytest
+
+from sdm_ray.errors import InputError
+from sdm_ray.evaluation.baselines import build_rival, feature_matrix, tuned
+from sdm_ray.evaluation.config import BoostingConfig, ForestConfig
+from sdm_ray.evaluation.metrics import auc
+
+RIVALS = [
+    ForestConfig(trees=30, min_samples_leaf=3),
+    BoostingConfig(max_rounds=60, learning_rate=0.1, min_child_samples=10),
+]
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """A niche on the first covariate, one on the product of two, one never present, one always."""
+    numbers = np.random.default_rng(0)
+    c = numbers.normal(size=(1500, 3))
+    p = np.column_stack([1 / (1 + np.exp(-3 * c[:, 0])), 1 / (1 + np.exp(-4 * c[:, 1] * c[:, 2]))])
+    labels = np.column_stack([numbers.random((1500, 2)) < p, np.zeros(1500), np.ones(1500)]).astype(np.uint8)
+    c[::17, 1] = np.nan
+    lon, lat = numbers.uniform(0, 10, 1500), numbers.uniform(40, 50, 1500)
+    x = feature_matrix("both", lon, lat, c)
+    rows = np.arange(1500)
+    return x, labels, rows[:900], rows[900:1100], rows[1100:]
+
+
+@pytest.mark.parametrize("config", RIVALS, ids=lambda config: config.kind)
+def test_learns_the_planted_signal(config, planted):
+    x, labels, train, select, test = planted
+    rival = build_rival(config, seed=1, threads=2)
+    rival.fit(x, labels, train, select)
+    found = rival.predict(x[test])
+    assert found.dtype == np.float32 and found.shape == (400, 4)
+    assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
+    assert (auc(labels[test], found)[:2] > 0.7).all()
+    np.testing.assert_allclose(found[:, 2:], [[0, 1]] * 400)
+    again = build_rival(config, seed=1, threads=2)
+    again.fit(x, labels, train, select)
+    np.testing.assert_array_equal(again.predict(x[test]), found)
+
+
+def test_boosting_stops_on_the_select_rows(planted):
+    x, labels, train, select, test = planted
+    noise = np.random.default_rng(5).integers(0, 2, labels.shape).astype(np.uint8)
+    config = BoostingConfig(max_rounds=300, learning_rate=0.3, patience=5, min_child_samples=5)
+    stopped, never = build_rival(config, 0, 1), build_rival(config, 0, 1)
+    stopped.fit(x, noise, train, select)
+    never.fit(x, noise, train, select[:0])
+    # nothing can be learned: what stops stays near one half, what does not stop learns the noise by heart
+    assert stopped.predict(x[test]).std() < 0.1 < 0.3 < never.predict(x[test]).std()
+
+
+def test_tuning_takes_the_best_of_the_grid(planted):
+    x, labels, train, select, _ = planted
+
+    def score(config):
+        rival = build_rival(config, 0, 2)
+        rival.fit(x, labels, train, select)
+        return np.nanmean(auc(labels[select], rival.predict(x[select])))
+
+    start = ForestConfig(trees=5, min_samples_leaf=400)
+    best = tuned(start, x, labels, train, select, seed=0, threads=2)
+    assert best.trees == 5 and best.min_samples_leaf < 400
+    assert score(best) > score(start)
+
+
+def test_features():
+    lon, lat, c = np.array([1.0, 2]), np.array([3.0, 4]), np.array([[5.0], [6]])
+    assert feature_matrix("both", lon, lat, c).tolist() == [[1, 3, 5], [2, 4, 6]]
+    assert feature_matrix("coordinates", lon, lat).tolist() == [[1, 3], [2, 4]]
+    with pytest.raises(InputError, match="covariates"):
+        feature_matrix("covariates", lon, lat)

@@ -1,0 +1,67 @@
+"""Folds by country, and rivals that predict only what they have not seen."""
+
+import numpy as np
+import pytest
+
+from sdm_ray.errors import InputError
+from sdm_ray.evaluation.config import BoostingConfig, ForestConfig
+from sdm_ray.evaluation.folds import Fold, block_folds, country_folds, country_number, cross_fit
+from sdm_ray.evaluation.metrics import auc
+from sdm_ray.geo.blocks import Blocks, block_id, fold
+
+
+def test_block_folds_are_those_of_geo():
+    numbers = np.random.default_rng(0)
+    x, y = numbers.uniform(3e6, 5e6, 4000), numbers.uniform(2e6, 4e6, 4000)
+    blocks = Blocks(folds=4)
+    folds = block_folds(x, y, blocks)
+    assert sorted(np.concatenate([each.test for each in folds]).tolist()) == list(range(4000))
+    for number, each in enumerate(folds):
+        assert (fold(x[each.test], y[each.test], blocks) == number).all()
+        used = [set(block_id(x[rows], y[rows], blocks)) for rows in (each.train, each.select, each.test)]
+        assert not (used[0] & used[1] or used[0] & used[2] or used[1] & used[2])
+        assert len(each.train) and len(each.select)
+
+
+def test_country_folds_choose_whole_blocks_elsewhere():
+    numbers = np.random.default_rng(0)
+    country = np.repeat(["AT", "BE", "CZ", "DK", "EE", "FI"], 200)
+    x, y = numbers.uniform(3e6, 5e6, 1200), numbers.uniform(2e6, 4e6, 1200)
+    blocks = Blocks(folds=3)
+    folds = country_folds(country, x, y, blocks)
+    assert sorted(np.concatenate([each.test for each in folds]).tolist()) == list(range(1200))
+    for each in folds:
+        assert not set(country[each.test]) & set(country[np.r_[each.train, each.select]])
+        taught, chosen = (set(block_id(x[rows], y[rows], blocks)) for rows in (each.train, each.select))
+        assert taught and chosen and not taught & chosen
+    # the number of a country does not depend on which others are in the table
+    assert country_number(country[200:])[0] == country_number(country)[200]
+
+
+def test_cross_fit_never_saw_what_it_predicts():
+    numbers = np.random.default_rng(0)
+    block = np.repeat(np.arange(30), 20)
+    place = block[:, None] + numbers.random((600, 1))
+    # labels are constant within a block and random between them: only who saw the block could know
+    labels = numbers.integers(0, 2, (30, 4))[block].astype(np.uint8)
+    folds = [
+        Fold(f"fold {k}", np.flatnonzero(block % 3 != k), np.zeros(0, int), np.flatnonzero(block % 3 == k))
+        for k in range(3)
+    ]
+    rivals = [ForestConfig(trees=10, min_samples_leaf=1), BoostingConfig(max_rounds=30, min_child_samples=5)]
+    found, settings = cross_fit(rivals, {"both": place}, labels, folds, seed=0, threads=1)
+    assert list(found) == list(settings) == ["random forest, both", "gradient boosting, both"]
+    for each in found.values():
+        assert np.isfinite(each).all() and auc(labels, each).mean() < 0.75
+    leaking = [Fold("leak", np.arange(600), np.zeros(0, int), np.arange(600))]
+    known, _ = cross_fit(rivals, {"both": place}, labels, leaking, seed=0, threads=1)
+    assert all(auc(labels, each).mean() > 0.95 for each in known.values())
+
+
+def test_folds_that_cannot_teach_or_test():
+    labels = np.array([[1, 0], [0, 1], [1, 1], [1, 1]], np.uint8)
+    none = np.zeros(0, int)
+    with pytest.raises(InputError, match="fold 2: no test surveys"):
+        Fold("fold 2", np.arange(4), none, none).check(labels)
+    with pytest.raises(InputError, match="fold 3: its 2 test surveys hold a single class"):
+        Fold("fold 3", np.array([0, 1]), none, np.array([2, 3])).check(labels)

@@ -1,0 +1,83 @@
+"""The report shows what a run folder holds, in one file."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.evaluation.report import write_report
+from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window
+from sdm_ray.stores import artefact
+from sdm_ray.stores.maps import Layer, Map, MapSpec, create_levels, create_map, fill_level
+
+GRID = Grid(4_000_000, 3_000_000, 1000, 30, 20)
+SPECIES = ["Abies alba", "Quercus <robur>", "Fagus sylvatica"]
+
+
+def seal(path, kind, **more):
+    artefact.seal(path, artefact.Record(kind=kind, fingerprint="f" * 32, **more))
+
+
+def write_map(path, probability, kind, layers=None, crossfitted=False):
+    species = pd.DataFrame({"species_id": range(3), "name": SPECIES})
+    specs = {name: Layer("float32", float("nan"), attrs) for name, (_, attrs) in (layers or {}).items()}
+    attrs = {"sdm_ray": {"crossfitted": crossfitted}}
+    create_map(path, GRID, MapSpec(species, "occurrence", 32, specs, attrs=attrs))
+    values = {name: values for name, (values, _) in (layers or {}).items()}
+    Map(path, writable=True).write(Window(0, 0, 20, 30), probability, values)
+    seal(path, kind, sources=["Made up, CC0"])
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    folder = UPath(tmp_path / "run")
+    numbers = np.random.default_rng(0)
+    p = numbers.random((3, 20, 30)).astype(np.float32)
+    p[:, :, :5] = np.nan
+    write_map(folder / "truth.zarr", p, "truth")
+    layer = {"distance": (p[0] * 100, {"long_name": "distance to surveys", "units": "m"})}
+    write_map(folder / "map.zarr", p, "map", layer)
+    write_map(folder / "map-crossfit.zarr", p, "map", crossfitted=True)
+    for kind in ("encoder", "model"):
+        (folder / kind).mkdir()
+        history = [{"step": step, "train/loss": 1.0 / (step + 1)} for step in range(5)]
+        (folder / kind / "metrics.json").write_text(json.dumps({"history": history}))
+        seal(folder / kind, kind)
+    (folder / "unfinished").mkdir()
+    return folder
+
+
+def test_report_of_a_run(run_dir):
+    report = write_report(run_dir)
+    page = report.path.read_text()
+    assert report.summary == "map.zarr: 3 species on 500 cells" and report.summary in page
+    assert page.count("data:image/png;base64,") == 4  # species maps, the distance layer, two training curves
+    assert "distance to surveys" in page and "Made up, CC0" in page
+    assert "map-crossfit.zarr" in page.split("Finished artefacts")[1]
+    assert "unfinished" not in page.split("Finished artefacts")[1]
+    assert 'src="http' not in page and "<script" not in page
+
+
+def test_a_map_alone_has_no_truth_beside_it(run_dir):
+    (run_dir / "truth.zarr" / "artefact.json").unlink()
+    whole = len(write_report(run_dir).path.read_text())
+    seal(run_dir / "truth.zarr", "truth")
+    assert len(write_report(run_dir).path.read_text()) > whole
+
+
+def test_a_pyramid_shows_a_coarser_level(run_dir, monkeypatch):
+    create_levels(run_dir / "map.zarr", 1)
+    fill_level(run_dir / "map.zarr", 1, Window(0, 0, 10, 15))
+    monkeypatch.setattr("sdm_ray.evaluation.report._SHOWN_CELLS", 12)
+    report = write_report(run_dir)
+    assert report.summary == "map.zarr: 3 species on 500 cells"
+    assert report.path.read_text().count("data:image/png;base64,") == 4
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(InputError, match="no finished artefact"):
+        write_report(UPath(tmp_path))

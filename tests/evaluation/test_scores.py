@@ -1,0 +1,81 @@
+"""Figures, tables, pictures and sections of an evaluation from plain arrays."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from upath import UPath
+
+from sdm_ray.evaluation import present
+from sdm_ray.evaluation.page import render
+from sdm_ray.evaluation.scores import Held, block_errors, brier_scores, score, within_countries
+from sdm_ray.geo.blocks import Blocks, block_id
+from sdm_ray.geo.grid import to_lonlat
+
+BLOCKS = Blocks(size_m=10_000)
+
+
+@pytest.fixture(scope="module")
+def held():
+    numbers = np.random.default_rng(0)
+    x, y = numbers.uniform(4e6, 4.1e6, 800), numbers.uniform(3e6, 3.1e6, 800)
+    p = numbers.random((800, 3)) ** 3
+    p[:, 2] = 0
+    labels = (numbers.random((800, 3)) < p).astype(np.uint8)
+    country = np.where(x < 4.04e6, "AT", "BE")
+    made = Held(labels, ["A a", "B b", "C c"], *to_lonlat(x, y), x, y, block_id(x, y, BLOCKS), country, "occurrence")
+    return made, {"map": p, "random forest, both": p + numbers.normal(size=p.shape) * 0.3}
+
+
+def figures_of(held, predictions):
+    comparison, blocks = score(held, predictions, held.block, resamples=50, seed=0, min_positives=10)
+    details, within = within_countries(held, predictions, 10)
+    figures = {"probability_kind": held.probability_kind, "min_positives": 10, "resamples": 50, "blocks": blocks}
+    return comparison, details, figures | {"within": {"blocks": within}}
+
+
+def test_figures_survive_json(held):
+    surveys, predictions = held
+    _, _, figures = figures_of(surveys, predictions)
+    again = json.loads(json.dumps(figures, allow_nan=False))
+    assert again["blocks"]["species_counted"] == 2 and again["blocks"]["species_left_out"] == 1
+    pair = again["blocks"]["differences"]["auc"][0]
+    assert (pair["first"], pair["second"]) == ("map", "random forest, both") and pair["low"] > 0
+    assert present.flat(again)["blocks/auc/random_forest_both"] < present.flat(again)["blocks/auc/map"]
+    line = present.headline(again)
+    assert line.startswith("AUC on held-out blocks: map 0.") and "random forest, both 0." in line
+
+
+def test_tables_and_page(held, tmp_path):
+    surveys, predictions = held
+    comparison, details, figures = figures_of(surveys, predictions)
+    species = present.species_table(surveys, comparison, {"map": np.array([0.5, 0.6, np.nan])})
+    assert species["surveys"].tolist() == surveys.labels.sum(axis=0).tolist()
+    assert np.isnan(species["auc: map"][2]) and species["spearman with truth: map"][1] == 0.6
+    countries = present.country_table(details)
+    assert countries["country"].tolist() == ["AT", "BE"] and countries["surveys"].sum() == 800
+    folder = UPath(tmp_path)
+    names = [path.name for path in present.write_pictures(folder, surveys, predictions, comparison, BLOCKS)]
+    assert names == ["differences.png", "species.png", "reliability.png", "errors.png"]
+    page = render("Evaluation", present.headline(figures), present.sections(folder, figures))
+    assert page.count("data:image/png") == 4 and "map minus random forest, both" in page
+    assert isinstance(present.country_table({}), pd.DataFrame)
+
+
+def test_relative_probabilities_have_no_reliability(held, tmp_path):
+    surveys, predictions = held
+    relative = Held(**{**surveys.__dict__, "probability_kind": "relative"})
+    assert brier_scores(relative, predictions) == {} and brier_scores(surveys, predictions)["map"] > 0
+    comparison, _, _ = figures_of(relative, predictions)
+    made = present.write_pictures(UPath(tmp_path), relative, predictions, comparison, BLOCKS)
+    assert [path.name for path in made] == ["differences.png", "species.png"]
+
+
+def test_block_errors(held):
+    surveys, _ = held
+    constant = np.full(surveys.labels.shape, 1.0)
+    west, south, errors = block_errors(surveys, constant, BLOCKS)
+    assert len(west) == len(np.unique(surveys.block)) and (west % 10_000 == 0).all()
+    first = (surveys.x // 10_000 * 10_000 == west[0]) & (surveys.y // 10_000 * 10_000 == south[0])
+    assert errors[0] == pytest.approx((3 - surveys.labels[first].sum(axis=1)).mean())
