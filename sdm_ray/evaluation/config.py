@@ -58,7 +58,7 @@ class EvaluateConfig(JobConfig):
     """Covariate store for the rivals."""
     rivals: list[RivalConfig] = Field(default_factory=_rivals)
     land: str | None = None
-    """Land store with countries, for surveys that do not name theirs."""
+    """Land store, whose countries are those of tables and of `countries_out`."""
     countries_out: bool = False
     """Also leave whole countries out, as the second figure."""
     countries_out_map: str | None = None
@@ -85,6 +85,8 @@ class EvaluateConfig(JobConfig):
             raise ValueError(f"rivals: {wanting[0]} asks for covariates, and `covariates` names no store")
         if self.countries_out and not (self.rivals or self.countries_out_map):
             raise ValueError("countries_out: there is neither a rival nor a countries_out_map to score")
+        if self.countries_out and self.land is None:
+            raise ValueError("countries_out: needs `land`, which knows the countries")
         if self.truth_maps and self.truth is None:
             raise ValueError("truth_maps: needs `truth`")
         return self

@@ -9,11 +9,13 @@ from sdm_ray.errors import InputError
 from sdm_ray.evaluation import inputs, present
 from sdm_ray.evaluation.baselines import feature_matrix
 from sdm_ray.evaluation.config import EvaluateConfig
-from sdm_ray.evaluation.folds import Fold, block_folds, country_folds, country_number, cross_fit
+from sdm_ray.evaluation.folds import Fold, cross_fit, folds_of
 from sdm_ray.evaluation.page import render
 from sdm_ray.evaluation.scores import Held, brier_scores, number, score, within_countries
 from sdm_ray.job import Job
 from sdm_ray.progress import say
+from sdm_ray.stores.holdout import HoldOut
+from sdm_ray.stores.land import Land
 
 Predictions = dict[str, np.ndarray]
 
@@ -30,7 +32,7 @@ def run(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     held, unmapped = inputs.read_held(config.path(config.surveys), species, config.blocks, land)
     say(f"evaluate: {len(held.labels)} surveys, {len(species)} species ({unmapped} more are not in the map)")
     maps = _maps(config, held, config.maps, by_blocks=True)
-    folds = block_folds(held.x, held.y, config.blocks)
+    folds = folds_of(held.x, held.y, HoldOut(config.blocks))
     rivals, settings = _rivals(config, held, folds)
     scored, predictions, outside = _scored(config, held, {**maps, **rivals})
     how = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
@@ -97,15 +99,14 @@ def _scored(config: EvaluateConfig, held: Held, predictions: Predictions) -> tup
 
 def _countries_out(config: EvaluateConfig, held: Held) -> tuple[dict[str, Any], dict[str, float | None]]:
     """The second figure: rivals, and a map where there is one, that never saw a scored survey's country."""
-    if held.country is None:
-        raise InputError(f"{config.path(config.surveys)}: has no column country; countries_out needs it, or `land`")
-    folds = country_folds(held.country, held.x, held.y, config.blocks)
+    assert config.land is not None
+    holdout = HoldOut(config.blocks, str(config.path(config.land)))
+    folds = folds_of(held.x, held.y, holdout)
     named = {next(iter(config.maps)): config.countries_out_map} if config.countries_out_map else {}
     maps = _maps(config, held, named, by_blocks=False)
     rivals, _ = _rivals(config, held, folds)
     scored, predictions, _ = _scored(config, held, {**maps, **rivals})
-    assert scored.country is not None
-    groups = country_number(scored.country)
+    groups = Land(config.path(config.land)).country_at(scored.x, scored.y)
     how = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     _, figures = score(scored, predictions, groups, **how)
     return figures, within_countries(scored, predictions, config.min_positives)[1]

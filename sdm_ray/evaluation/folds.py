@@ -1,18 +1,16 @@
 """Which rows teach, choose and test: by spatial blocks, or by whole countries."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.baselines import build_rival, tuned
 from sdm_ray.evaluation.config import BoostingConfig, Features, ForestConfig
-from sdm_ray.geo.blocks import Blocks, Role, fold_of, role
+from sdm_ray.geo.blocks import Role
 from sdm_ray.progress import track
-
-_NO_FOLD = -1  # held out where no block is
+from sdm_ray.stores.holdout import HoldOut
 
 
 @dataclass(frozen=True)
@@ -41,41 +39,20 @@ class Fold:
                 )
 
 
-def block_folds(x: np.ndarray, y: np.ndarray, blocks: Blocks) -> list[Fold]:
-    """One fold for each held-out set of blocks, as the models of a cross-fitted map have them.
-
-    Args:
-        x: (N,) EPSG:3035 metres.
-        y: (N,) EPSG:3035 metres.
-        blocks: how places are held out.
-    """
-    return [_fold(f"fold {held_out}", role(x, y, blocks, held_out)) for held_out in range(blocks.folds)]
-
-
-def country_number(country: np.ndarray) -> np.ndarray:
-    """A number (N,) int64 for each country's name or code, the same in every table, for `fold_of`."""
-    names, index = np.unique(np.asarray(country).astype(str), return_inverse=True)
-    digests = [hashlib.sha256(name.encode()).digest()[:8] for name in names]
-    return np.array([int.from_bytes(digest, "big") >> 1 for digest in digests], np.int64)[index]
-
-
-def country_folds(country: np.ndarray, x: np.ndarray, y: np.ndarray, blocks: Blocks) -> list[Fold]:
-    """Folds that leave whole countries out; the rows to choose on are whole blocks of the other countries.
+def folds_of(x: np.ndarray, y: np.ndarray, holdout: HoldOut) -> list[Fold]:
+    """One fold for each held-out set of places, as the models of a cross-fitted map have them.
 
     Folds without any country are left out of the list: there may be fewer countries than folds.
 
     Args:
-        country: (N,) name or code of each row's country.
         x: (N,) EPSG:3035 metres.
         y: (N,) EPSG:3035 metres.
-        blocks: seed, number of folds and the share of blocks to choose on.
+        holdout: what is held out together.
     """
-    held_out_in = fold_of(country_number(country), blocks)
-    roles = role(x, y, replace(blocks, buffer_m=0), _NO_FOLD)
-    made = []
-    for held_out in np.unique(held_out_in):
-        made.append(_fold(f"country fold {held_out}", np.where(held_out_in == held_out, Role.TEST, roles)))
-    return made
+    numbers: Sequence[int] = range(holdout.blocks.folds)
+    if holdout.countries is not None:
+        numbers = np.unique(holdout.fold(x, y)).tolist()
+    return [_fold(f"fold {held_out}", holdout.role(x, y, held_out)) for held_out in numbers]
 
 
 def _fold(name: str, roles: np.ndarray) -> Fold:

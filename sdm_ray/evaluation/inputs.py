@@ -27,7 +27,7 @@ def read_held(path: UPath, species: list[str], blocks: Blocks, land: UPath | Non
         path: of surveys.parquet.
         species: names, in the order that labels are to have.
         blocks: how places are held out.
-        land: store that says countries where the surveys have no column `country`.
+        land: store that says countries; without one the surveys' own column `country` does, where there is one.
 
     Returns:
         The surveys, and how many species of their table are not among `species`.
@@ -44,11 +44,11 @@ def read_held(path: UPath, species: list[str], blocks: Blocks, land: UPath | Non
     lon, lat = surveys["lon"].to_numpy(np.float64), surveys["lat"].to_numpy(np.float64)
     x, y = to_xy(lon, lat)
     country = None
-    if "country" in surveys:
-        country = surveys["country"].fillna("").to_numpy(str)
-    elif land is not None:
+    if land is not None:
         store = Land(land)
         country = np.array(store.countries)[store.country_at(x, y)]
+    elif "country" in surveys:
+        country = surveys["country"].fillna("").to_numpy(str)
     held = Held(labels, species, lon, lat, x, y, block_id(x, y, blocks), country, read_kind(path))
     return held, len(table) - len(species)
 

@@ -2,19 +2,23 @@
 
 import numpy as np
 import pytest
+from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.config import BoostingConfig, ForestConfig
-from sdm_ray.evaluation.folds import Fold, block_folds, country_folds, country_number, cross_fit
+from sdm_ray.evaluation.folds import Fold, cross_fit, folds_of
 from sdm_ray.evaluation.metrics import auc
 from sdm_ray.geo.blocks import Blocks, block_id, fold
+from sdm_ray.geo.grid import Grid
+from sdm_ray.stores.holdout import HoldOut
+from sdm_ray.stores.land import write_land
 
 
 def test_block_folds_are_those_of_geo():
     numbers = np.random.default_rng(0)
     x, y = numbers.uniform(3e6, 5e6, 4000), numbers.uniform(2e6, 4e6, 4000)
     blocks = Blocks(folds=4)
-    folds = block_folds(x, y, blocks)
+    folds = folds_of(x, y, HoldOut(blocks))
     assert sorted(np.concatenate([each.test for each in folds]).tolist()) == list(range(4000))
     for number, each in enumerate(folds):
         assert (fold(x[each.test], y[each.test], blocks) == number).all()
@@ -23,19 +27,15 @@ def test_block_folds_are_those_of_geo():
         assert len(each.train) and len(each.select)
 
 
-def test_country_folds_choose_whole_blocks_elsewhere():
+def test_country_folds_leave_out_folds_without_a_country(tmp_path):
+    grid = Grid(3e6, 4e6, 50_000.0, 40, 40)
+    country = np.repeat(np.arange(1, 4, dtype=np.int16), [10, 10, 20])[None].repeat(40, 0)
+    write_land(UPath(tmp_path) / "land.zarr", grid, np.ones(grid.shape, bool), country, ["AT", "BE", "CZ"])
     numbers = np.random.default_rng(0)
-    country = np.repeat(["AT", "BE", "CZ", "DK", "EE", "FI"], 200)
     x, y = numbers.uniform(3e6, 5e6, 1200), numbers.uniform(2e6, 4e6, 1200)
-    blocks = Blocks(folds=3)
-    folds = country_folds(country, x, y, blocks)
+    folds = folds_of(x, y, HoldOut(Blocks(folds=20), str(tmp_path / "land.zarr")))
+    assert 2 <= len(folds) <= 3
     assert sorted(np.concatenate([each.test for each in folds]).tolist()) == list(range(1200))
-    for each in folds:
-        assert not set(country[each.test]) & set(country[np.r_[each.train, each.select]])
-        taught, chosen = (set(block_id(x[rows], y[rows], blocks)) for rows in (each.train, each.select))
-        assert taught and chosen and not taught & chosen
-    # the number of a country does not depend on which others are in the table
-    assert country_number(country[200:])[0] == country_number(country)[200]
 
 
 def test_cross_fit_never_saw_what_it_predicts():
