@@ -1,0 +1,195 @@
+"""What every source yields, and the account of what it could not use."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from zipfile import ZipFile
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.checks import check_lonlat
+from sdm_ray.geo.grid import Grid
+from sdm_ray.stores.surveys import ProbabilityKind
+
+_MOST_KEYS = 10_000  # of one kind, in a report
+_KEPT_KINDS = ("whole_degrees",)  # suspicious, but a place all the same
+
+
+@dataclass
+class Report:
+    """What a source could not use, by kind and key.
+
+    Attributes:
+        name: the file it is about.
+        rows: how many rows or images there were.
+        dropped: kind of fault -> keys of what was left out.
+        noted: kind -> keys of what was kept all the same.
+        facts: further figures.
+    """
+
+    name: str
+    rows: int
+    dropped: dict[str, list[str]] = field(default_factory=dict)
+    noted: dict[str, list[str]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def drop(self, kind: str, keys: Iterable[object]) -> None:
+        """Account for rows that are left out."""
+        _extend(self.dropped, kind, keys)
+
+    def note(self, kind: str, keys: Iterable[object]) -> None:
+        """Account for rows that are kept although something is odd."""
+        _extend(self.noted, kind, keys)
+
+    @property
+    def lost(self) -> int:
+        """How many were left out."""
+        return sum(map(len, self.dropped.values()))
+
+    def check(self, max_dropped: float) -> None:
+        """Refuse a source that loses more than the stated share.
+
+        Raises:
+            InputError: naming the most frequent fault and its first key.
+        """
+        if self.lost > max_dropped * self.rows:
+            kinds = sorted(self.dropped.items(), key=lambda item: -len(item[1]))
+            counts = ", ".join(f"{len(keys)} {kind}" for kind, keys in kinds)
+            raise InputError(
+                f"{self.name}: {self.lost} of {self.rows} rows cannot be used, more than max_dropped {max_dropped:g}: "
+                f"{counts}; first {kinds[0][1][0]}"
+            )
+
+    def figures(self) -> dict[str, Any]:
+        """Counts for the artefact's record."""
+        counts = {f"dropped_{kind}": len(keys) for kind, keys in self.dropped.items()}
+        counts |= {f"noted_{kind}": len(keys) for kind, keys in self.noted.items()}
+        return {"rows": self.rows, "dropped": self.lost, **counts, **self.facts}
+
+    def as_json(self) -> dict[str, Any]:
+        """Counts with keys, at most 10,000 of a kind."""
+        return {
+            "source": self.name,
+            **self.figures(),
+            "dropped_keys": {kind: keys[:_MOST_KEYS] for kind, keys in self.dropped.items()},
+            "noted_keys": {kind: keys[:_MOST_KEYS] for kind, keys in self.noted.items()},
+        }
+
+
+def write_reports(path: UPath, reports: list[Report]) -> None:
+    """Write the reports of an artefact's sources."""
+    path.write_text(json.dumps([report.as_json() for report in reports], indent=1))
+
+
+@dataclass(frozen=True)
+class SurveyTables:
+    """Surveys and species as `stores.surveys` wants them."""
+
+    surveys: pd.DataFrame
+    species: pd.DataFrame
+    kind: ProbabilityKind
+    report: Report
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """Covariates: names and values (C, height, width) on a grid, NaN where unknown."""
+
+    grid: Grid
+    names: list[str]
+    values: NDArray[np.float32]
+    effective_resolution_m: float
+
+
+@dataclass(frozen=True)
+class LandTable:
+    """Land (height, width), number of the country (0 is none) and the names of countries 1, 2, ..."""
+
+    grid: Grid
+    land: NDArray[np.bool_]
+    country: NDArray[np.int16]
+    names: list[str]
+
+
+class Opener(Protocol):
+    """Picklable access to image files; a task opens its own handles."""
+
+    def opened(self) -> AbstractContextManager[Callable[[str], bytes]]:
+        """A function from a file's name to its bytes; raises KeyError or OSError where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """Images to be packed: `key, ext, scale, lon, lat, place_id, date, file`, and access to the files."""
+
+    rows: pd.DataFrame
+    opener: Opener
+    report: Report
+
+
+@dataclass(frozen=True)
+class ZipFiles:
+    """Files inside a zip."""
+
+    path: str
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[str], bytes]]:
+        """Open the zip once."""
+        with UPath(self.path).open("rb") as file, ZipFile(file) as archive:
+            yield archive.read
+
+
+@dataclass(frozen=True)
+class FolderFiles:
+    """Files under a folder."""
+
+    path: str
+
+    @contextmanager
+    def opened(self) -> Iterator[Callable[[str], bytes]]:
+        """Nothing to hold open."""
+        root = UPath(self.path)
+        yield lambda name: (root / name).read_bytes()
+
+
+def place_id(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.int64]:
+    """A number for each place, the same in every source: coordinates rounded to 0.0001 degrees (11 m or less)."""
+    east = np.rint((np.asarray(lon) + 180) * 1e4).astype(np.int64)
+    north = np.rint((np.asarray(lat) + 90) * 1e4).astype(np.int64)
+    return east << 32 | north
+
+
+def usable_places(
+    lonlat: pd.DataFrame, keys: pd.Series, region: tuple[float, float, float, float], report: Report
+) -> NDArray[np.bool_]:
+    """Which rows have coordinates that can be right; the others go into the report by kind.
+
+    Args:
+        lonlat: columns `lon`, `lat`, degrees.
+        keys: what to call each row.
+        region: west, south, east, north of where they must lie, degrees.
+        report: takes what is found.
+    """
+    usable = np.ones(len(lonlat), bool)
+    lon, lat = lonlat["lon"].to_numpy(np.float64), lonlat["lat"].to_numpy(np.float64)
+    for kind, rows in check_lonlat(lon, lat, region).items():
+        if kind in _KEPT_KINDS:
+            report.note(kind, keys.iloc[rows])
+            continue
+        usable[rows] = False
+        report.drop(kind, [f"{keys.iloc[row]} (lon {lon[row]:g}, lat {lat[row]:g})" for row in rows])
+    return usable
+
+
+def _extend(kinds: dict[str, list[str]], kind: str, keys: Iterable[object]) -> None:
+    found = [str(key) for key in keys]
+    if found:
+        kinds.setdefault(kind, []).extend(found)

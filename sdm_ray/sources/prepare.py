@@ -1,0 +1,164 @@
+"""The job `prepare`: build and seal each listed artefact alone, keep what is unchanged."""
+
+import importlib
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from upath import UPath
+
+from sdm_ray.job import Job, Plan
+from sdm_ray.progress import say
+from sdm_ray.sources import config as names
+from sdm_ray.sources import images
+from sdm_ray.sources.base import Report, write_reports
+from sdm_ray.sources.config import FileSource, PrepareConfig, Source, Virtual
+from sdm_ray.sources.fetch import ensure
+from sdm_ray.stores import artefact
+from sdm_ray.stores.covariates import write_covariates
+from sdm_ray.stores.land import write_land
+from sdm_ray.stores.surveys import write_surveys
+from sdm_ray.tracking import Tracker
+
+_KINDS = {
+    names.SURVEYS: "surveys",
+    names.LAND: "land",
+    names.COVARIATES: "covariates",
+    names.TRUTH: "map",
+    names.CUBE: "cube",
+    names.SHARDS: "shards",
+}
+
+
+def run(config: PrepareConfig, tracker: Tracker) -> None:
+    """Build what the configuration lists.
+
+    Every source file is looked for (and fetched where an address is given) before anything is built; tables are
+    read before Ray starts.
+
+    Raises:
+        InputError: a file is missing or cannot be used, or more rows than allowed cannot be used.
+    """
+    plans = {name: _plan(config, name, sources) for name, sources in config.artefacts()}
+    for name, plan in plans.items():
+        if plan.finished():
+            say(f"prepare: {plan.output} is finished and unchanged: kept")
+            continue
+        plan.make_ready()
+        start = time.monotonic()
+        figures = plan.make(tracker, lambda job, name=name: _MAKERS[name](config, job))
+        shown = ", ".join(f"{key} {value}" for key, value in figures.items() if isinstance(value, int | float | str))
+        say(f"prepare: artefact {plan.output} ({shown}; {time.monotonic() - start:.0f} s)")
+        prefix = name.partition(".")[0]
+        tracker.metrics({f"{prefix}.{key}": value for key, value in figures.items() if isinstance(value, int | float)})
+    say(f"prepare: MLflow run {tracker.where}")
+
+
+def _plan(config: PrepareConfig, name: str, sources: list[Source]) -> Plan:
+    inputs: dict[str, str] = {}
+    shaping: list[dict[str, Any]] = []
+    for number, source in enumerate(sources):
+        prefix = f"{number}." if len(sources) > 1 else ""
+        for key, file in source.files().items():
+            place = UPath(file)
+            download = source.download.get(key) if isinstance(source, FileSource) else None
+            ensure(place, download, f"{name}: {key}")
+            inputs[f"{prefix}{key}"] = artefact.fingerprint(_identity(place))
+        shaping.append(source.model_dump(mode="json", exclude=source.not_shaping()))
+    made_from: dict[str, Any] = {str(number): each for number, each in enumerate(shaping)}
+    if len(shaping) == 1:
+        made_from = shaping[0]
+    if any(isinstance(source, Virtual) for source in sources):
+        made_from |= {"virtual": config.virtual.model_dump(mode="json"), "seed": config.seed}
+    if name == names.SHARDS:
+        made_from["images_per_shard"] = config.images_per_shard
+    cited = sorted({source.cite() for source in sources} - {""})
+    return Plan(config.path(name), _KINDS[name], made_from, inputs, cited)
+
+
+def _identity(place: UPath) -> list[list[str | int]]:
+    """Of a file; a shapefile is several files of one name."""
+    files = sorted(place.parent.glob(f"{place.stem}.*")) if place.suffix == ".shp" else [place]
+    return [artefact.file_identity(file) for file in files]
+
+
+def _module(source: Source) -> ModuleType:
+    return importlib.import_module(f"sdm_ray.sources.{source.source}")  # type: ignore[attr-defined]
+
+
+def _surveys(config: PrepareConfig, job: Job) -> dict[str, Any]:
+    source = config.surveys
+    assert source is not None
+    found = _module(source).surveys(source, config)
+    _check(found.report, source)
+    write_surveys(job.output, found.surveys, found.species, found.kind)
+    write_reports(job.output.parent / f"{job.output.name}.report.json", [found.report])
+    presences = int(found.surveys["species"].map(len).sum())
+    counts = {"surveys": len(found.surveys), "species": len(found.species), "presences": presences}
+    return counts | {"probability_kind": found.kind} | found.report.figures()
+
+
+def _land(config: PrepareConfig, job: Job) -> dict[str, Any]:
+    source = config.land
+    assert source is not None
+    made = _module(source).land(source, config)
+    write_land(job.output, made.grid, made.land, made.country, made.names)
+    nowhere = int((made.land & (made.country == 0)).sum())
+    return {"land_cells": int(made.land.sum()), "countries": len(made.names), "land_without_country": nowhere}
+
+
+def _covariates(config: PrepareConfig, job: Job) -> dict[str, Any]:
+    source = config.covariates
+    assert source is not None
+    made = _module(source).covariates(source, config)
+    write_covariates(job.output, made.grid, made.names, made.values, made.effective_resolution_m)
+    return {"covariates": len(made.names), "cells": made.grid.width * made.grid.height}
+
+
+def _truth(config: PrepareConfig, job: Job) -> dict[str, Any]:
+    source = config.truth
+    assert source is not None
+    return _module(source).truth(source, config, job.output)
+
+
+def _cube(config: PrepareConfig, job: Job) -> dict[str, Any]:
+    source = config.cube
+    assert source is not None
+    return _module(source).cube(source, config, job.output)
+
+
+def _shards(config: PrepareConfig, job: Job) -> dict[str, Any]:
+    lists = [_module(source).images(source, config) for source in config.shards]
+    for source, each in zip(config.shards, lists, strict=True):
+        _check(each.report, source)  # by their coordinates, before anything is read
+    if job.resumed:
+        say(f"prepare: continuing {job.output}")
+    images.pack(job.output, lists, config.images_per_shard)
+    reports = [each.report for each in lists]
+    write_reports(job.output / "report.json", reports)
+    try:
+        for source, report in zip(config.shards, reports, strict=True):
+            _check(report, source)
+    except Exception:
+        images.forget_faulty(job.output)
+        raise
+    index = images.finish(job.output)
+    figures = {f"images_{scale}": int(count) for scale, count in index["scale"].value_counts().items()}
+    dropped = {"dropped": sum(report.lost for report in reports)}
+    return {"images": len(index), **figures, **dropped, "sources": [report.figures() for report in reports]}
+
+
+def _check(report: Report, source: Source) -> None:
+    if isinstance(source, FileSource):
+        report.check(source.max_dropped)
+
+
+_MAKERS: dict[str, Callable[[PrepareConfig, Job], dict[str, Any]]] = {
+    names.SURVEYS: _surveys,
+    names.LAND: _land,
+    names.COVARIATES: _covariates,
+    names.TRUTH: _truth,
+    names.CUBE: _cube,
+    names.SHARDS: _shards,
+}

@@ -1,0 +1,76 @@
+"""Tables as publishers write them: CSV with any of the usual separators, or Parquet."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from sdm_ray.errors import InputError
+
+_SHOWN = 12  # column names in a message
+
+
+def read_table(path: str, needed: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
+    """Read the named columns of a table; others, which publishers add from time to time, are passed over.
+
+    Args:
+        path: file or URL; `.parquet` is Parquet, anything else text with `,`, `;` or tabs.
+        needed: columns that must be there.
+        optional: columns that are taken if they are there.
+
+    Raises:
+        InputError: the file is missing, is no table, lacks a column or holds no row.
+    """
+    place = UPath(path)
+    try:
+        table = _parquet(place, needed, optional) if place.suffix == ".parquet" else _text(place, needed, optional)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from None
+    if table.empty:
+        raise InputError(f"{path}: holds no rows")
+    return table
+
+
+def numbers(table: pd.DataFrame, column: str, path: str) -> pd.Series:
+    """A column as float64, blanks as NaN.
+
+    Raises:
+        InputError: a value is no number.
+    """
+    values = pd.to_numeric(table[column], errors="coerce").astype("float64")
+    wrong = values.isna() & table[column].notna()
+    if wrong.any():
+        row = int(wrong.to_numpy().argmax())
+        raise InputError(f"{path}: column {column}, row {row + 1} holds {table[column].iloc[row]!r}, expected a number")
+    return values
+
+
+def _parquet(place: UPath, needed: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
+    with place.open("rb") as file:
+        source = pq.ParquetFile(file)
+        columns = _wanted(place, source.schema_arrow.names, needed, optional)
+        return source.read(columns=columns).to_pandas()
+
+
+def _text(place: UPath, needed: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
+    compression = "gzip" if place.suffix == ".gz" else None
+    with place.open("rb", compression=compression) as file:
+        first = file.readline().decode("utf-8-sig").rstrip("\r\n")
+        separator = max(",;\t", key=first.count)
+        file.seek(0)
+        names = list(pd.read_csv(file, sep=separator, nrows=0, encoding="utf-8-sig").columns)
+        columns = _wanted(place, names, needed, optional)
+        file.seek(0)
+        return pd.read_csv(file, sep=separator, usecols=columns, encoding="utf-8-sig", low_memory=False)[columns]
+
+
+def _wanted(place: UPath, found: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> list[str]:
+    missing = [name for name in needed if name not in found]
+    if missing:
+        more = ", ..." if len(found) > _SHOWN else ""
+        raise InputError(f"{place}: has no column {missing[0]}; found {', '.join(found[:_SHOWN])}{more}")
+    return list(dict.fromkeys([*needed, *(name for name in optional if name in found)]))
