@@ -1,6 +1,7 @@
 """Tables as publishers write them: CSV with any of the usual separators, or Parquet."""
 
 from collections.abc import Sequence
+from typing import IO
 
 import pandas as pd
 import pyarrow as pa
@@ -10,6 +11,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 
 _SHOWN = 12  # column names in a message
+_NO_TABLE = (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError)
 
 
 def read_table(path: str, needed: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
@@ -28,11 +30,27 @@ def read_table(path: str, needed: Sequence[str], optional: Sequence[str] = ()) -
         table = _parquet(place, needed, optional) if place.suffix == ".parquet" else _text(place, needed, optional)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except _NO_TABLE as error:
         raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from None
     if table.empty:
         raise InputError(f"{path}: holds no rows")
     return table
+
+
+def column_names(path: str) -> list[str]:
+    """Names of a table's columns.
+
+    Raises:
+        InputError: the file is missing or is no table.
+    """
+    place = UPath(path)
+    try:
+        with place.open("rb", compression="gzip" if place.suffix == ".gz" else None) as file:
+            return pq.read_schema(file).names if place.suffix == ".parquet" else _header(file)[1]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except _NO_TABLE as error:
+        raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from None
 
 
 def numbers(table: pd.DataFrame, column: str, path: str) -> pd.Series:
@@ -57,15 +75,20 @@ def _parquet(place: UPath, needed: Sequence[str], optional: Sequence[str]) -> pd
 
 
 def _text(place: UPath, needed: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
-    compression = "gzip" if place.suffix == ".gz" else None
-    with place.open("rb", compression=compression) as file:
-        first = file.readline().decode("utf-8-sig").rstrip("\r\n")
-        separator = max(",;\t", key=first.count)
-        file.seek(0)
-        names = list(pd.read_csv(file, sep=separator, nrows=0, encoding="utf-8-sig").columns)
+    with place.open("rb", compression="gzip" if place.suffix == ".gz" else None) as file:
+        separator, names = _header(file)
         columns = _wanted(place, names, needed, optional)
-        file.seek(0)
         return pd.read_csv(file, sep=separator, usecols=columns, encoding="utf-8-sig", low_memory=False)[columns]
+
+
+def _header(file: IO[bytes]) -> tuple[str, list[str]]:
+    """Separator and column names; the file is then at its beginning again."""
+    first = file.readline().decode("utf-8-sig").rstrip("\r\n")
+    separator = max(",;\t", key=first.count)
+    file.seek(0)
+    names = list(pd.read_csv(file, sep=separator, nrows=0, encoding="utf-8-sig").columns)
+    file.seek(0)
+    return separator, names
 
 
 def _wanted(place: UPath, found: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> list[str]:

@@ -139,8 +139,8 @@ def _patch(
             draw.line([(x, y), (x + (right - left) * 0.2, y)], fill=(206, 222, 234), width=1)
     elif kind in (BARE, GRASS):  # stones or tufts
         spot = (112, 102, 92) if kind == BARE else _mix(fill, (40, 84, 30), 0.5)
-        for _ in range(int((right - left) * (bottom - top) / 60) + 1):
-            x, y = rng.uniform(left, right), rng.uniform(top, bottom)
+        count = int((right - left) * (bottom - top) / 60) + 1
+        for x, y in rng.uniform((left, top), (right, bottom), (count, 2)).tolist():
             draw.ellipse([x, y, x + 2 + kind % 2, y + 2], fill=spot)
 
 
@@ -164,15 +164,7 @@ def _trees(
 
 def _plant(size: int, species: int, cover: int, rng: np.random.Generator) -> Image.Image:
     side = size * _OVERSAMPLING
-    image = Image.new("RGB", (side, side), _vary(_GROUND[cover], 14, rng))
-    draw = ImageDraw.Draw(image)
-    for _ in range(260):  # litter, grass or stones out of focus
-        x, y = rng.uniform(0, side, 2)
-        reach = side * rng.uniform(0.02, 0.06)
-        turn = rng.uniform(-0.6, 0.6) - np.pi / 2 if cover in (GRASS, CROP) else rng.uniform(0, 2 * np.pi)
-        end = (x + reach * np.cos(turn), y + reach * np.sin(turn))
-        draw.line([(x, y), end], fill=_vary(_GROUND[cover], 40, rng), width=3)
-    image = image.filter(ImageFilter.GaussianBlur(side / 60))
+    image = _litter(size, cover, rng).resize((side, side), Image.Resampling.BICUBIC)  # out of focus
     draw = ImageDraw.Draw(image)
     # A species is its looks: hue, petals and leaf follow from its number alone.
     petals, slim = 3 + species % 6, 0.14 + 0.1 * (species * 0.618 % 1)
@@ -190,6 +182,21 @@ def _plant(size: int, species: int, cover: int, rng: np.random.Generator) -> Ima
     x, y = centre
     draw.ellipse([x - heart, y - heart, x + heart, y + heart], fill=_vary(_rgb((hue + 0.45) % 1, 0.8, 0.75), 10, rng))
     return _finish(image, size, rng)
+
+
+def _litter(size: int, cover: int, rng: np.random.Generator) -> Image.Image:
+    """The ground: upright stalks in grass and crops, leaves and stones lying anyhow elsewhere."""
+    image = Image.new("RGB", (size, size), _vary(_GROUND[cover], 14, rng))
+    draw = ImageDraw.Draw(image)
+    tones = [_vary(_GROUND[cover], 40, rng) for _ in range(8)]
+    upright = cover in (GRASS, CROP)
+    turn = rng.uniform(-0.6, 0.6, 150) - np.pi / 2 if upright else rng.uniform(0, 2 * np.pi, 150)
+    start = rng.uniform(0, size, (150, 2))
+    reach = size * rng.uniform(0.03, 0.08, (150, 1))
+    end = start + reach * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    for number, line in enumerate(np.concatenate([start, end], axis=1).tolist()):
+        draw.line(line, fill=tones[number % 8], width=2)
+    return image.filter(ImageFilter.BoxBlur(size / 90))
 
 
 def _blade(
@@ -218,8 +225,8 @@ def _mix(one: Colour, other: Colour, share: float) -> Colour:
 
 
 def _vary(colour: Colour, by: int, rng: np.random.Generator) -> Colour:
-    shift = rng.integers(-by, by + 1)
-    red, green, blue = (int(np.clip(each + shift + rng.integers(-3, 4), 0, 255)) for each in colour)
+    shifts = (rng.integers(-by, by + 1) + rng.integers(-3, 4, 3)).tolist()
+    red, green, blue = (min(max(each + shift, 0), 255) for each, shift in zip(colour, shifts, strict=True))
     return red, green, blue
 
 

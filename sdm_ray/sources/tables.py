@@ -1,0 +1,78 @@
+"""Any table of occurrences with named columns: the rows of one survey become one survey with a set of species."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from upath import UPath
+
+from sdm_ray.sources.base import Report, SurveyTables, usable_places
+from sdm_ray.sources.config import PrepareConfig, TableColumns, Tables
+from sdm_ray.sources.reading import numbers, read_table
+from sdm_ray.sources.sets import species_sets
+
+
+def surveys(source: Tables, config: PrepareConfig) -> SurveyTables:
+    """Surveys of a table.
+
+    Rows of one survey share the survey column, or else place and year. Where they contradict each other in place,
+    the first row counts and the survey is noted.
+
+    Raises:
+        InputError: the table cannot be read, lacks a column, or no species has enough records.
+    """
+    rows = read_occurrences(source.table, source.columns)
+    report = Report(UPath(source.table).name, len(rows))
+    usable = usable_places(rows[["lon", "lat"]], rows["survey_id"], source.region, report)
+    usable &= _precise(rows, source.max_uncertainty_m, report, usable)
+    rows = rows[usable].reset_index(drop=True)
+    survey, first = pd.factorize(rows["survey_id"])[0], ~rows["survey_id"].duplicated()
+    table = rows[first].drop(columns=["species", "gbif_key"]).reset_index(drop=True)
+    moved = (rows["lon"] != table["lon"].to_numpy()[survey]) | (rows["lat"] != table["lat"].to_numpy()[survey])
+    report.note("survey_at_two_places", rows.loc[moved, "survey_id"].unique())
+    sets = species_sets(survey, rows["species"], len(table), source.min_records, report, rows["gbif_key"])
+    return SurveyTables(table.assign(species=sets.lists), sets.species, source.probability_kind, report)
+
+
+def read_occurrences(path: str, columns: TableColumns) -> pd.DataFrame:
+    """Rows with our names: `survey_id, lon, lat, year, uncertainty_m, [country,] species, gbif_key`."""
+    named = {own: name for own, name in columns.model_dump().items() if name is not None}
+    raw = read_table(path, list(named.values()))
+    year = numbers(raw, columns.year, path) if columns.year else np.nan
+    uncertainty = numbers(raw, columns.uncertainty_m, path) if columns.uncertainty_m else np.nan
+    out: dict[str, Any] = {
+        "survey_id": "",
+        "lon": numbers(raw, columns.lon, path),
+        "lat": numbers(raw, columns.lat, path),
+        "year": pd.Series(year, raw.index, dtype="float64").round().astype("Int32"),
+        "uncertainty_m": pd.Series(uncertainty, raw.index, dtype="float64").where(lambda each: np.isfinite(each)),
+    }
+    if columns.country:
+        out["country"] = raw[columns.country].fillna("").astype(str)
+    rows = pd.DataFrame(out)
+    rows["species"] = _names(raw[columns.species])
+    rows["gbif_key"] = numbers(raw, columns.gbif_key, path).astype("Int64") if columns.gbif_key else pd.NA
+    if columns.survey:
+        rows["survey_id"] = _names(raw[columns.survey])
+    else:
+        place = rows["lon"].map("{:.5f}".format) + "_" + rows["lat"].map("{:.5f}".format)
+        rows["survey_id"] = place + "_" + rows["year"].astype(str).replace("<NA>", "")
+    return rows
+
+
+def _names(values: pd.Series) -> pd.Series:
+    """As text; whole numbers without the `.0` that blanks in a column of numbers bring about."""
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")
+    return values.astype("string").str.strip().astype(object).where(values.notna(), None)
+
+
+def _precise(
+    rows: pd.DataFrame, most: float | None, report: Report, usable: NDArray[np.bool_]
+) -> NDArray[np.bool_]:  # fmt: skip
+    if most is None:
+        return np.ones(len(rows), bool)
+    vague = (rows["uncertainty_m"] > most).to_numpy()
+    report.drop("uncertain", rows.loc[vague & usable, "survey_id"])
+    return ~vague
