@@ -16,7 +16,7 @@ class ComputeConfig(Config):
     """CPUs of one worker; whole numbers are also its torch threads."""
     gpus: float = Field(default=0, ge=0)
     """GPUs of one worker; a fraction lets several share one."""
-    memory_mb: int = Field(default=512, ge=16)
+    memory_mb: float = Field(default=512, gt=0)
     """Megabytes of the tile cube that one worker may hold at once."""
 
 

@@ -1,11 +1,16 @@
 """Image patches of many cells out of a tile cube: each pixel read about once, in bounded memory."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from upath import UPath
 
+from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import Window, centred
 from sdm_ray.stores.cube import Cube
+from sdm_ray.training.folders import Imagery as Images
 
 
 class Imagery:
@@ -19,10 +24,10 @@ class Imagery:
         budget: bytes that the held region may take.
     """
 
-    def __init__(self, path: UPath, bands: list[str], size: int, budget: int) -> None:
+    def __init__(self, path: UPath, images: Images, budget: int) -> None:
         self._cube = Cube(path)
-        self._bands = [list(self._cube.bands).index(band) for band in bands]
-        self.size = size
+        self._bands = [self._cube.bands.index(band) for band in images.bands]
+        self.size = images.size
         self.budget = budget
         self._held: tuple[Window, np.ndarray] | None = None
 
@@ -36,7 +41,8 @@ class Imagery:
         region = self._region(*centred(self._cube.grid, x, y, self.size))
         self._held = None
         if self.fits(x, y) and region.height * region.width <= len(x) * self.size**2:
-            self._held = region, np.asarray(self._cube.read(region, 0))[self._bands]
+            with self._readable():
+                self._held = region, self._cube.read(region)[self._bands]
 
     def patches(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The patches of cells.
@@ -50,10 +56,18 @@ class Imagery:
         """
         rows, cols = centred(self._cube.grid, x, y, self.size)
         if self._held is None:
-            return self._cube.patches(rows, cols, self.size)[:, self._bands]
+            with self._readable():
+                return self._cube.patches(rows, cols, self.size)[:, self._bands]
         region, pixels = self._held
         views = sliding_window_view(pixels, (self.size, self.size), axis=(1, 2))
         return views[:, rows - region.row, cols - region.col].swapaxes(0, 1)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:  # what codecs raise for bytes that they cannot decode
+            raise InputError(f"{self._cube.path}: a chunk cannot be read ({error})") from None
 
     def _region(self, rows: np.ndarray, cols: np.ndarray) -> Window:
         row, col = int(rows.min()), int(cols.min())

@@ -1,6 +1,7 @@
 """The job `map`: species probabilities of every wanted cell, tile by tile, each tile once."""
 
 import time
+import uuid
 from functools import partial
 from typing import Any
 
@@ -73,7 +74,7 @@ def dry_run(config: MapConfig) -> None:
 
 
 def _do_tiles(config: MapConfig, work: Work, todo: plan.Plan) -> None:
-    shared = (work.fingerprint, [ray.put(work)])
+    shared = (uuid.uuid4().hex, [ray.put(work)])
     failed = []
     ended = spread(_tile, shared, todo.left, config.compute)
     for piece, _, problem in track(ended, len(todo.left), "map: tiles"):

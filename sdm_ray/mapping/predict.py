@@ -13,8 +13,8 @@ from sdm_ray.geo.windows import Window
 from sdm_ray.mapping import plan
 from sdm_ray.mapping.imagery import Imagery
 from sdm_ray.mapping.layers import COVARIATES, LOCATION, SATELLITE
-from sdm_ray.mapping.model import open_model
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.training.folders import load_species_model
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Recipe:
         cube: tile cube, where the model has a satellite tower and there is one.
         block: cells along the side of a compute block.
         threads: torch threads.
+        gpu: whether to compute on a GPU.
         memory: bytes of the cube held at once.
     """
 
@@ -37,6 +38,7 @@ class Recipe:
     cube: str | None
     block: int
     threads: int
+    gpu: bool
     memory: int
 
 
@@ -63,20 +65,19 @@ class Predictor:
     def __init__(self, recipe: Recipe) -> None:
         torch.set_num_threads(recipe.threads)
         self._recipe = recipe
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._device = torch.device("cuda" if recipe.gpu else "cpu")
         folder = UPath(recipe.model)
-        folders = [folder / "folds" / str(i) for i in range(recipe.folds)] or [folder]
-        opened = [open_model(each) for each in folders]
-        self._models = [each.load().to(self._device) for each in opened]
-        self._blocks = opened[0].blocks
-        self._config = opened[0].config
+        loaded = [load_species_model(folder, fold) for fold in (range(recipe.folds) if recipe.folds else [None])]
+        self._models = [each.model.to(self._device) for each in loaded]
+        about = loaded[0].about
+        self._blocks, self._config = about.blocks, about.config
         self._covariates = None
         if recipe.covariates is not None:
             self._covariates = Covariates(UPath(recipe.covariates))
             self._columns = [self._covariates.names.index(name) for name in self._config.covariates]
         self._imagery = None
-        if recipe.cube is not None:
-            self._imagery = Imagery(UPath(recipe.cube), opened[0].bands, opened[0].size, recipe.memory)
+        if recipe.cube is not None and about.satellite is not None:
+            self._imagery = Imagery(UPath(recipe.cube), about.satellite, recipe.memory)
 
     def predict(self, grid: Grid, window: Window, wanted: np.ndarray) -> Iterator[Cells]:
         """Predict the wanted cells of a window, compute block by compute block.

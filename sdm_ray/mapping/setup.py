@@ -1,6 +1,6 @@
 """Whether the inputs of a map fit each other, and what is made of them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,6 @@ from sdm_ray.geo.grid import to_xy
 from sdm_ray.mapping.area import Area, grid_within, surveyed_cells
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.layers import LAYERS
-from sdm_ray.mapping.model import ModelFolder, open_model
 from sdm_ray.mapping.predict import Recipe
 from sdm_ray.mapping.spread import absolute
 from sdm_ray.progress import say
@@ -20,6 +19,7 @@ from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.land import Land
 from sdm_ray.stores.maps import MapSpec
 from sdm_ray.stores.surveys import read_surveys
+from sdm_ray.training.folders import SpeciesFolder, read_species_folder
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def prepare(config: MapConfig) -> Ready:
     Raises:
         InputError: one line for the first that does not fit.
     """
-    model = open_model(config.path(config.model))
+    model = read_species_folder(config.path(config.model))
     _check_covariates(config, model)
     _check_cube(config, model)
     if config.crossfit and not model.folds:
@@ -63,7 +63,7 @@ def _area(config: MapConfig) -> Area:
     return Area(absolute(land.path), grid, places, countries, config.cells == "surveyed")
 
 
-def _check_covariates(config: MapConfig, model: ModelFolder) -> None:
+def _check_covariates(config: MapConfig, model: SpeciesFolder) -> None:
     wanted = list(model.config.covariates)
     if not wanted:
         return
@@ -78,21 +78,21 @@ def _check_covariates(config: MapConfig, model: ModelFolder) -> None:
         )
 
 
-def _check_cube(config: MapConfig, model: ModelFolder) -> None:
-    if model.config.satellite is None:
+def _check_cube(config: MapConfig, model: SpeciesFolder) -> None:
+    if model.satellite is None:
         return
     if config.cube is None:
         say("map: no cube is given: the model's satellite tower stays unused and every cell says so")
         return
     path = config.path(config.cube)
     have = Cube(path).bands
-    if missing := [band for band in model.bands if band not in have]:
+    if missing := [band for band in model.satellite.bands if band not in have]:
         raise InputError(
             f"{path}: has no band {missing[0]}, which {config.path(config.model)} was trained with; found {_few(have)}"
         )
 
 
-def _recipe(config: MapConfig, model: ModelFolder) -> Recipe:
+def _recipe(config: MapConfig, model: SpeciesFolder) -> Recipe:
     with_cube = config.cube is not None and model.config.satellite is not None
     with_covariates = config.covariates is not None and bool(model.config.covariates)
     return Recipe(
@@ -102,11 +102,12 @@ def _recipe(config: MapConfig, model: ModelFolder) -> Recipe:
         cube=absolute(config.path(config.cube)) if config.cube and with_cube else None,
         block=config.block_cells,
         threads=max(1, int(config.compute.cpus)),
-        memory=config.compute.memory_mb << 20,
+        gpu=config.compute.gpus > 0,
+        memory=int(config.compute.memory_mb * 2**20),
     )
 
 
-def _spec(config: MapConfig, model: ModelFolder) -> MapSpec:
+def _spec(config: MapConfig, model: SpeciesFolder) -> MapSpec:
     records = {name: artefact.read_record(config.path(name)) for name in config.reads()}
     own: dict[str, Any] = {
         "crossfitted": config.crossfit,
@@ -116,13 +117,13 @@ def _spec(config: MapConfig, model: ModelFolder) -> MapSpec:
         "pretraining": model.pretraining,
     }
     if config.crossfit:
-        own["blocks"] = model.blocks
+        own["blocks"] = asdict(model.blocks)
     sources = sorted({source for record in records.values() for source in record.sources})
     attrs = {"title": config.title, "sources": sources, "sdm_ray": own}
     return MapSpec(model.species, model.probability_kind, config.tile, LAYERS, config.bits, attrs)
 
 
-def _effective_resolution(config: MapConfig, model: ModelFolder) -> float:
+def _effective_resolution(config: MapConfig, model: SpeciesFolder) -> float:
     """The finest detail that any input carries, metres, and never finer than a cell."""
     finest = [float("inf")]
     if model.config.location is not None and model.config.location.kind == "ladder":

@@ -1,4 +1,4 @@
-"""Tiles over the cluster: a bounded number of Ray tasks, one tile each, what fails listed and the rest finished."""
+"""Pieces of work over the cluster: a bounded number of Ray tasks; what fails is listed and the rest is finished."""
 
 import math
 import os
@@ -23,10 +23,11 @@ class Named(Protocol):
 
 def spread(
     work: Callable[[Any, Any], Any], shared: object, pieces: Sequence[Named], compute: ComputeConfig
-) -> Iterator[tuple[Named, Any, str | None]]:
+) -> Iterator[tuple[Any, Any, str | None]]:
     """Do pieces on the cluster, at most as many at once as there are workers.
 
-    A piece whose task fails or whose worker dies is tried once more.
+    A piece that fails, or whose worker dies, is tried once more. Where the caller stops early, what is under way is
+    cancelled.
 
     Args:
         work: a function of `shared` and one piece, at the top of a module.
@@ -35,26 +36,33 @@ def spread(
         compute: what one task takes, and how many at once.
 
     Yields:
-        Each piece as it ends, with what `work` returned, or None and one line about what went wrong.
+        Each piece as it ends, with what `work` returned, or with None and one line about what went wrong.
     """
-    task = ray.remote(work).options(num_cpus=compute.cpus, num_gpus=compute.gpus, max_retries=1, retry_exceptions=True)
+    task = ray.remote(_guarded).options(num_cpus=compute.cpus, num_gpus=compute.gpus, max_retries=1)
     waiting = iter(pieces)
-    under_way: dict[ray.ObjectRef, Named] = {}
+    under_way: dict[ray.ObjectRef, Any] = {}
+    tried: set[str] = set()
     width = workers(compute)
 
-    def start() -> None:
+    def start_more() -> None:
         while len(under_way) < width and (piece := next(waiting, None)) is not None:
-            under_way[task.remote(shared, piece)] = piece
+            under_way[task.remote(work, shared, piece)] = piece
 
-    start()
-    while under_way:
-        (ended,), _ = ray.wait(list(under_way), num_returns=1)
-        piece = under_way.pop(ended)
-        start()
-        try:
-            yield piece, ray.get(ended), None
-        except ray.exceptions.RayError as error:
-            yield piece, None, reason(error)
+    start_more()
+    try:
+        while under_way:
+            (ended,), _ = ray.wait(list(under_way), num_returns=1)
+            piece = under_way.pop(ended)
+            result, problem = _outcome(ended)
+            if problem is not None and piece.id not in tried:
+                tried.add(piece.id)
+                under_way[task.remote(work, shared, piece)] = piece
+                continue
+            start_more()
+            yield piece, result, problem
+    finally:
+        for left in under_way:
+            ray.cancel(left)
 
 
 def workers(compute: ComputeConfig) -> int:
@@ -67,14 +75,27 @@ def workers(compute: ComputeConfig) -> int:
     return max(1, int(min(by_cpu, by_gpu)))
 
 
-def reason(error: BaseException) -> str:
-    """What went wrong in a task, in one line."""
-    cause = getattr(error, "cause", None) or error
-    text = str(cause).strip().splitlines()
-    name = "" if isinstance(cause, InputError) else f"{type(cause).__name__}: "
-    return name + (text[0] if text else "no message")
-
-
 def absolute(place: UPath) -> str:
     """A place as every worker finds it: a worker's working folder may be another."""
     return os.path.abspath(place.path) if place.protocol in ("", "file", "local") else str(place)
+
+
+def _guarded(work: Callable[[Any, Any], Any], shared: object, piece: object) -> tuple[Any, str | None]:
+    """What `work` returns, or what went wrong: one line for the driver instead of a traceback from every worker."""
+    try:
+        return work(shared, piece), None
+    except Exception as error:
+        return None, _line(error)
+
+
+def _outcome(ended: ray.ObjectRef) -> tuple[Any, str | None]:
+    try:
+        return ray.get(ended)
+    except ray.exceptions.RayError as error:  # the worker died
+        return None, _line(error)
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    name = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+    return name + (text[0] if text else "no message")

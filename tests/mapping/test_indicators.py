@@ -46,7 +46,7 @@ def made(world, probability, ray_cluster, tmp_path_factory):
         run_dir=str(folder),
         land=str(world.folder / "land.zarr"),
         thresholds=[0.25, 0.5],
-        tracking={"uri": f"sqlite:///{folder}/mlflow.db"},
+        tracking={"uri": f"sqlite:///{world.folder}/mlflow.db"},
         compute=ComputeConfig(cpus=0.5),
     )
     execute("indicators", config, run, "indicators")
