@@ -152,6 +152,7 @@ def consolidate(path: UPath) -> None:
     """Gather the metadata of a finished group in one object, once, by the driver."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")
+        warnings.filterwarnings("ignore", message="Object at")  # records, ledgers and pictures lie beside the arrays
         zarr.consolidate_metadata(store_of(path))
 
 

@@ -1,0 +1,113 @@
+"""Where a map is wanted: land, countries and surveys, by window of the map's grid."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+from scipy.spatial import KDTree
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window
+from sdm_ray.mapping.layers import SEA
+from sdm_ray.stores.land import Land
+
+
+@dataclass(frozen=True)
+class Area:
+    """The cells of a map; small to send to a worker, which opens the land store itself.
+
+    Attributes:
+        land: the land store.
+        grid: the map's grid, a window of the land store's.
+        places: distinct centres of cells with surveys, metres east and north, float64 (P, 2); none without surveys.
+        countries: numbers of the countries that those cells lie in.
+        surveyed_only: whether only cells with surveys are wanted.
+    """
+
+    land: str
+    grid: Grid
+    places: np.ndarray
+    countries: np.ndarray
+    surveyed_only: bool
+
+    def wanted(self, window: Window) -> np.ndarray:
+        """Mask of the wanted cells, bool (height, width)."""
+        return self._surveyed(window) if self.surveyed_only else self._land.land(self._in_land(window))
+
+    def surveyed_country(self, window: Window) -> np.ndarray:
+        """1 where the cell's country has a survey, 0 where not, 255 at sea; uint8 (height, width)."""
+        there = self._in_land(window)
+        known = np.isin(self._land.country(there), self.countries)
+        return np.where(known, np.uint8(1), np.where(self._land.land(there), np.uint8(0), np.uint8(SEA)))
+
+    def distance(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Metres to the centre of the nearest cell with a survey, float32 (N,); NaN where there is no survey."""
+        if not len(self.places):
+            return np.full(len(x), np.nan, np.float32)
+        return self._tree.query(np.column_stack([x, y]))[0].astype(np.float32)
+
+    def __getstate__(self) -> dict[str, object]:
+        """The fields alone: neither an open store nor the tree."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @cached_property
+    def _tree(self) -> KDTree:
+        return KDTree(self.places)
+
+    @cached_property
+    def _land(self) -> Land:
+        return Land(UPath(self.land))
+
+    def _in_land(self, window: Window) -> Window:
+        row, col = offset(self._land.grid, self.grid)
+        return Window(window.row + row, window.col + col, window.height, window.width)
+
+    def _surveyed(self, window: Window) -> np.ndarray:
+        rows, cols = self.grid.cell(self.places[:, 0], self.places[:, 1])
+        rows, cols = rows - window.row, cols - window.col
+        inside = (rows >= 0) & (rows < window.height) & (cols >= 0) & (cols < window.width)
+        mask = np.zeros((window.height, window.width), bool)
+        mask[rows[inside], cols[inside]] = True
+        return mask
+
+
+def offset(outer: Grid, inner: Grid) -> tuple[int, int]:
+    """Row and column in `outer` of the first cell of `inner`."""
+    return round((outer.y1 - inner.y1) / outer.resolution), round((inner.x0 - outer.x0) / outer.resolution)
+
+
+def grid_within(land: Land, extent: tuple[float, float, float, float] | None, resolution: int) -> Grid:
+    """The map's grid: that of a land store, or a part of it.
+
+    Raises:
+        InputError: another resolution, or an extent that the land store does not cover.
+    """
+    outer = land.grid
+    if outer.resolution != resolution:
+        raise InputError(f"resolution_m: {resolution}, but {land.path} has cells of {outer.resolution:g} m")
+    if extent is None:
+        return outer
+    west, south, east, north = extent
+    grid = Grid(west, north, outer.resolution, round((east - west) / resolution), round((north - south) / resolution))
+    row, col = offset(outer, grid)
+    if row < 0 or col < 0 or row + grid.height > outer.height or col + grid.width > outer.width:
+        raise InputError(f"extent: {list(extent)} reaches beyond {land.path}, which covers {list(outer.bounds)}")
+    return grid
+
+
+def surveyed_cells(land: Land, grid: Grid, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct centres of cells of the map's grid, continued beyond its edges, that hold surveys; their countries.
+
+    Args:
+        land: the land store.
+        grid: the map's grid.
+        x: of the surveys, EPSG:3035 metres, (N,).
+        y: likewise.
+    """
+    rows, cols = grid.cell(x, y)
+    cells = np.unique(np.column_stack([rows, cols]), axis=0)
+    places = np.column_stack(grid.centre(cells[:, 0], cells[:, 1]))
+    countries = np.unique(land.country_at(places[:, 0], places[:, 1]))
+    return places, countries[countries > 0]

@@ -1,0 +1,97 @@
+"""Configuration of the jobs `map` and `indicators`; imports nothing heavy."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sdm_ray.config import Config, JobConfig
+
+
+class ComputeConfig(Config):
+    """What the job may use of the machine or cluster; changes no result, so it is no part of the fingerprint."""
+
+    workers: int = Field(default=0, ge=0)
+    """Tiles under way at once; 0: as many as the cluster's CPUs (or GPUs) allow."""
+    cpus: float = Field(default=1, gt=0)
+    """CPUs of one worker; whole numbers are also its torch threads."""
+    gpus: float = Field(default=0, ge=0)
+    """GPUs of one worker; a fraction lets several share one."""
+    memory_mb: float = Field(default=512, gt=0)
+    """Megabytes of the tile cube that one worker may hold at once."""
+
+
+class MapConfig(JobConfig):
+    """`map`: species probabilities for every wanted cell, tile by tile."""
+
+    output: str = "map.zarr"
+    model: str = "model"
+    """Model folder of `finetune`."""
+    land: str = "land.zarr"
+    """Land mask and country index; the map lies on its grid."""
+    covariates: str | None = None
+    """Covariate store; needed by a model with covariates, whose cells without them are flagged."""
+    cube: str | None = None
+    """Tile cube for a model with a satellite tower; without one, cells are predicted from the rest and flagged."""
+    surveys: str | None = None
+    """Surveys, for distance and country layers, and for `cells: surveyed`."""
+    resolution_m: int = Field(default=1000, gt=0)
+    extent: tuple[float, float, float, float] | None = None
+    """West, south, east, north in EPSG:3035 metres; by default that of the land store."""
+    cells: Literal["land", "surveyed"] = "land"
+    """Which cells are wanted: all land, or only those that hold a survey (a cheap map to score)."""
+    crossfit: bool = False
+    """Each cell from the fold model that never saw its block, to be scored; else the model of all surveys."""
+    tile: int = Field(default=256, gt=0)
+    """Cells along the side of a tile, the unit of work, writing and resuming; a multiple of `block`."""
+    block: int = Field(default=0, ge=0)
+    """Cells along the side of a compute block, one forward pass, anchored to the grid; 0: 64, or 16 with a cube."""
+    levels: int | None = Field(default=None, ge=0)
+    """Coarser levels of the pyramid; by default until the longer side has fewer than 512 cells."""
+    bits: Literal[8, 16] = 8
+    """Of a stored probability: steps of 1/254, or of 1/65534 for rare species."""
+    title: str = "Species probability map"
+    dry_run: bool = Field(default=False, exclude=True)
+    """Print the plan and a measured sample, and write nothing."""
+    compute: ComputeConfig = Field(default=ComputeConfig(), exclude=True)
+
+    @model_validator(mode="after")
+    def _fits(self) -> "MapConfig":
+        if self.tile % self.block_cells:
+            raise ValueError(f"tile {self.tile} is no multiple of block {self.block_cells}")
+        if self.cells == "surveyed" and self.surveys is None:
+            raise ValueError("cells: surveyed needs surveys")
+        if self.extent is not None:
+            west, south, east, north = self.extent
+            if not (west < east and south < north):
+                raise ValueError(f"extent {list(self.extent)} is not west, south, east, north")
+            if any(edge % self.resolution_m for edge in self.extent):
+                raise ValueError(f"extent {list(self.extent)} is not on multiples of {self.resolution_m} m")
+        return self
+
+    @property
+    def block_cells(self) -> int:
+        """Cells along the side of a compute block."""
+        return self.block or (16 if self.cube else 64)
+
+    def reads(self) -> list[str]:
+        """Names of the artefacts that the job reads."""
+        wanted = [self.model, self.land, self.covariates, self.cube, self.surveys]
+        return [name for name in wanted if name is not None]
+
+
+class IndicatorsConfig(JobConfig):
+    """`indicators`: richness, its uncertainty, countries and species ranges from a map."""
+
+    output: str = "indicators.zarr"
+    map: str = "map.zarr"
+    land: str = "land.zarr"
+    """Country index for the table of countries, on a grid that covers the map's."""
+    thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.5], min_length=1)
+    """Probabilities from which a species counts as likely in `likely_species`."""
+    force: list[Literal["relative"]] = Field(default=[])
+    """`relative`: derive indicators from relative suitabilities all the same."""
+    compute: ComputeConfig = Field(default=ComputeConfig(), exclude=True)
+
+    def reads(self) -> list[str]:
+        """Names of the artefacts that the job reads."""
+        return [self.map, self.land]

@@ -1,0 +1,74 @@
+"""Image patches of many cells out of a tile cube: each pixel read about once, in bounded memory."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.windows import Window, centred
+from sdm_ray.stores.cube import Cube
+from sdm_ray.training.folders import Imagery as Images
+
+
+class Imagery:
+    """Patches centred on cells.
+
+    Cells closer than a patch is wide share pixels: their common region is read once (`hold`) and every patch is cut
+    out of it. Scattered cells are read patch by patch.
+
+    Attributes:
+        size: pixels along the side of a patch.
+        budget: bytes that the held region may take.
+    """
+
+    def __init__(self, path: UPath, images: Images, budget: int) -> None:
+        self._cube = Cube(path)
+        self._bands = [self._cube.bands.index(band) for band in images.bands]
+        self.size = images.size
+        self.budget = budget
+        self._held: tuple[Window, np.ndarray] | None = None
+
+    def fits(self, x: np.ndarray, y: np.ndarray) -> bool:
+        """Whether the cells' common region is within the budget."""
+        region = self._region(*centred(self._cube.grid, x, y, self.size))
+        return len(self._cube.bands) * region.height * region.width * 2 <= self.budget
+
+    def hold(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Read the region of cells whose patches will be asked for, unless reading them one by one is less."""
+        region = self._region(*centred(self._cube.grid, x, y, self.size))
+        self._held = None
+        if self.fits(x, y) and region.height * region.width <= len(x) * self.size**2:
+            with self._readable():
+                self._held = region, self._cube.read(region)[self._bands]
+
+    def patches(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """The patches of cells.
+
+        Args:
+            x: metres east, (N,).
+            y: metres north, (N,).
+
+        Returns:
+            uint16 (N, band, size, size); 0 outside the cube and where it has no data.
+        """
+        rows, cols = centred(self._cube.grid, x, y, self.size)
+        if self._held is None:
+            with self._readable():
+                return self._cube.patches(rows, cols, self.size)[:, self._bands]
+        region, pixels = self._held
+        views = sliding_window_view(pixels, (self.size, self.size), axis=(1, 2))
+        return views[:, rows - region.row, cols - region.col].swapaxes(0, 1)
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:  # what codecs raise for bytes that they cannot decode
+            raise InputError(f"{self._cube.path}: a chunk cannot be read ({error})") from None
+
+    def _region(self, rows: np.ndarray, cols: np.ndarray) -> Window:
+        row, col = int(rows.min()), int(cols.min())
+        return Window(row, col, int(rows.max()) - row + self.size, int(cols.max()) - col + self.size)

@@ -1,0 +1,35 @@
+"""The layers beside a map's probabilities, which say how good they are and what was summed before rounding."""
+
+from sdm_ray.stores.maps import Layer
+
+LOCATION, COVARIATES, SATELLITE = 1, 2, 4
+"""Bits of the layer `inputs`."""
+SEA = 255
+"""In the layer `surveyed_country`."""
+_NAN = float("nan")
+
+LAYERS = {
+    "richness": Layer("float32", _NAN, {"long_name": "expected number of species, from unrounded probabilities"}),
+    "richness_variance": Layer(
+        "float32", _NAN, {"long_name": "variance of the number of species given the probabilities, sum of p (1 - p)"}
+    ),
+    "inputs": Layer(
+        "uint8",
+        0,
+        {
+            "long_name": "what a cell was predicted from",
+            "flag_masks": [LOCATION, COVARIATES, SATELLITE],
+            "flag_meanings": "location covariates satellite",
+        },
+    ),
+    "surveyed_country": Layer(
+        "uint8",
+        SEA,
+        {
+            "long_name": "whether the cell's country has a survey",
+            "flag_values": [0, 1],
+            "flag_meanings": "country_without_survey country_with_survey",
+        },
+    ),
+    "survey_distance": Layer("float32", _NAN, {"long_name": "distance to the nearest surveyed cell", "units": "m"}),
+}

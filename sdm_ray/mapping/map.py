@@ -1,0 +1,148 @@
+"""The job `map`: species probabilities of every wanted cell, tile by tile, each tile once."""
+
+import time
+import uuid
+from functools import partial
+from typing import Any
+
+import numpy as np
+import ray
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.windows import Window, whole
+from sdm_ray.job import Job
+from sdm_ray.mapping import plan, setup
+from sdm_ray.mapping.config import MapConfig
+from sdm_ray.mapping.overview import overview, picture
+from sdm_ray.mapping.spread import absolute, spread
+from sdm_ray.mapping.tile import Mapper, Work
+from sdm_ray.progress import say, track
+from sdm_ray.runtime import connect
+from sdm_ray.stores import maps, raster
+from sdm_ray.stores.ledger import Ledger
+
+_mappers: dict[str, Mapper] = {}  # of this process: models are loaded once, however many tiles it does
+
+
+def run(config: MapConfig, job: Job) -> dict[str, Any]:
+    """Map every wanted cell; tiles that an interrupted attempt finished are not done again.
+
+    Raises:
+        InputError: the inputs do not fit each other, or tiles failed twice (all others are finished and kept).
+    """
+    ready = setup.prepare(config)
+    ledger = Ledger(job.output, job.fingerprint)
+    done = ledger.done() if job.resumed else {}
+    work = plan.make(ready.area.grid, config.tile, ready.area.wanted, done)
+    for line in work.lines(len(ready.spec.species), config.bits):
+        say(f"map: {line}")
+    if not work.pieces:
+        raise InputError(f"extent: no cell is wanted (cells: {config.cells}) in {list(ready.area.grid.bounds)}")
+    if not done:
+        maps.create_map(job.output, ready.area.grid, ready.spec)
+    connect()
+    start = time.monotonic()
+    _do_tiles(config, Work(absolute(job.output), job.fingerprint, ready.area, ready.recipe), work)
+    seconds = time.monotonic() - start
+    _build_levels(config, job.output)
+    raster.consolidate(job.output)
+    for drawn in _pictures(job.output):
+        job.tracker.picture(drawn)
+    figures = _figures(ledger.done())
+    rate = sum(piece.cells for piece in work.left) / max(seconds, 1e-9)
+    say(f"map: {figures['cells']} cells, {len(work.left)} tiles done now at {rate:.0f} cells/s")
+    return figures
+
+
+def dry_run(config: MapConfig) -> None:
+    """Print the plan and what one tile costs, measured here; write nothing."""
+    ready = setup.prepare(config)
+    work = plan.make(ready.area.grid, config.tile, ready.area.wanted)
+    for line in work.lines(len(ready.spec.species), config.bits):
+        say(f"map: {line}")
+    if not work.pieces:
+        return
+    mapper = Mapper(Work("", "", ready.area, ready.recipe))
+    sample = sorted(work.pieces, key=lambda piece: piece.cells)[len(work.pieces) // 2]
+    mapper.compute(sample)  # the first pass also warms up
+    start = time.monotonic()
+    mapper.compute(sample)
+    rate = sample.cells / (time.monotonic() - start)
+    say(f"map: tile {sample.id} of {sample.cells} cells: {rate:.0f} cells/s on one worker")
+    say(f"map: about {work.cells / rate / 60:.1f} worker-minutes for all tiles")
+
+
+def _do_tiles(config: MapConfig, work: Work, todo: plan.Plan) -> None:
+    shared = (uuid.uuid4().hex, [ray.put(work)])
+    failed = []
+    ended = spread(_tile, shared, todo.left, config.compute)
+    for piece, _, problem in track(ended, len(todo.left), "map: tiles"):
+        if problem is not None:
+            failed.append(f"{piece.id} ({problem})")
+            say(f"map: tile {piece.id} failed twice: {problem}")
+    if failed:
+        shown = ", ".join(failed[:3]) + (", ..." if len(failed) > 3 else "")
+        raise InputError(
+            f"{work.output}: {len(failed)} of {len(todo.pieces)} tiles failed: {shown}; the others are kept,"
+            " run the job again for the rest"
+        )
+
+
+def _tile(shared: tuple[str, list[ray.ObjectRef]], piece: plan.Piece) -> dict[str, Any]:
+    key, (work,) = shared
+    if key not in _mappers:
+        _mappers.clear()
+        _mappers[key] = Mapper(ray.get(work))
+    return _mappers[key].do(piece)
+
+
+def _build_levels(config: MapConfig, output: UPath) -> None:
+    """Coarser levels, each from the one below it; one task writes whole tiles."""
+    base = maps.Map(output)
+    levels = maps.levels_of(base.grid) if config.levels is None else config.levels
+    if not levels:
+        return
+    maps.create_levels(output, levels)
+    for level in range(1, levels + 1):
+        grid = maps.level_grid(base.grid, level)
+        pieces = plan.make(grid, config.tile, partial(_has_data, output, level)).pieces
+        ended = spread(_level, (absolute(output), level), pieces, config.compute)
+        for piece, _, problem in track(ended, len(pieces), f"map: level {level}"):
+            if problem is not None:
+                raise InputError(f"{output}: tile {piece.id} of level {level} failed: {problem}; run the job again")
+
+
+def _level(shared: tuple[str, int], piece: plan.Piece) -> None:
+    output, level = shared
+    maps.fill_level(UPath(output), level, piece.window)
+
+
+def _has_data(output: UPath, level: int, window: Window) -> np.ndarray:
+    """Which cells of a coarser level lie over predicted cells; bool (height, width)."""
+    base = maps.Map(output)
+    step = 1 << level
+    below = Window(window.row * step, window.col * step, window.height * step, window.width * step)
+    known = base.layer("inputs", below.intersect(whole(base.grid))) > 0
+    rows = np.logical_or.reduceat(known, np.arange(0, known.shape[0], step), axis=0)
+    return np.logical_or.reduceat(rows, np.arange(0, known.shape[1], step), axis=1)
+
+
+def _pictures(output: UPath) -> list[UPath]:
+    base = maps.Map(output)
+    group = raster.open_group(output / "0")
+    made = []
+    for name, unit in (("richness", "species"), ("survey_distance", "m")):
+        values = overview(group[name], float("nan"), base.tile)
+        if np.isfinite(values).any():
+            title = str(group[name].attrs["long_name"]).partition(",")[0]
+            made.append(picture(output / "pictures" / f"{name}.png", values, base.grid, title, unit))
+    return made
+
+
+def _figures(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Totals over tiles; sums of probabilities are of unrounded ones."""
+    names = ("cells", "with_covariates", "with_satellite", "without_survey_in_country")
+    totals: dict[str, Any] = {name: sum(figures[name] for figures in done.values()) for name in names}
+    summed = np.sum([done[tile]["species_sums"] for tile in sorted(done)], axis=0)
+    return {**totals, "tiles": len(done), "mean_richness": float(summed.sum() / totals["cells"])}

@@ -1,0 +1,104 @@
+"""What a map's work is: which cells are wanted, in which tiles, and how much that is."""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window, tiles
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One tile with work in it.
+
+    Attributes:
+        id: its south-western corner, `E4096000N3072000`.
+        window: its cells on the map's grid.
+        cells: how many of them are wanted.
+    """
+
+    id: str
+    window: Window
+    cells: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tiles of a map.
+
+    Attributes:
+        grid: the map's grid.
+        pieces: tiles with at least one wanted cell.
+        done: ids of those that an earlier attempt finished.
+    """
+
+    grid: Grid
+    pieces: list[Piece]
+    done: frozenset[str]
+
+    @property
+    def left(self) -> list[Piece]:
+        """Tiles still to do."""
+        return [piece for piece in self.pieces if piece.id not in self.done]
+
+    @property
+    def cells(self) -> int:
+        """Wanted cells."""
+        return sum(piece.cells for piece in self.pieces)
+
+    def lines(self, species: int, bits: int) -> list[str]:
+        """The plan for a person to read."""
+        total = self.grid.width * self.grid.height
+        raw = self.cells * species * bits // 8
+        return [
+            f"grid {self.grid.width} x {self.grid.height} cells of {self.grid.resolution:g} m",
+            f"tiles {len(self.pieces)}, of which {len(self.pieces) - len(self.left)} done",
+            f"cells {self.cells} ({self.cells / total:.1%} of the grid), {species} species",
+            f"probabilities {raw / 1e6:.1f} MB before compression",
+        ]
+
+
+def make(grid: Grid, size: int, wanted: Callable[[Window], np.ndarray], done: Collection[str] = ()) -> Plan:
+    """Plan a map.
+
+    Args:
+        grid: the map's grid.
+        size: cells along the side of a tile.
+        wanted: gives the mask of the wanted cells of a window, bool (height, width).
+        done: ids of tiles that need no work.
+    """
+    counted = ((tile, int(wanted(tile.window).sum())) for tile in tiles(grid, size))
+    pieces = [Piece(tile.id, tile.window, cells) for tile, cells in counted if cells]
+    return Plan(grid, pieces, frozenset(done))
+
+
+def split(window: Window, block: int, fits: Callable[[Window], bool]) -> Iterator[Window]:
+    """Cut a window into quarters, on block edges, until each part fits or is one block."""
+    if (window.height <= block and window.width <= block) or fits(window):
+        yield window
+        return
+    half = [max(1, -(-side // block) // 2) * block for side in (window.height, window.width)]
+    for row in range(0, window.height, half[0]):
+        for col in range(0, window.width, half[1]):
+            part = Window(
+                window.row + row,
+                window.col + col,
+                min(half[0], window.height - row),
+                min(half[1], window.width - col),
+            )
+            yield from split(part, block, fits)
+
+
+def blocks(window: Window, block: int) -> Iterator[Window]:
+    """Cut a tile, or a part of one, into the compute blocks of a forward pass, row by row.
+
+    Tiles are cut from the grid's corner and are whole blocks, so the grid alone decides the blocks, and a cell's
+    numbers do not depend on its tile: a matrix product may round differently in a batch of another shape. At the
+    grid's lower and right edges a block may be smaller.
+    """
+    for row in range(0, window.height, block):
+        for col in range(0, window.width, block):
+            height, width = min(block, window.height - row), min(block, window.width - col)
+            yield Window(window.row + row, window.col + col, height, width)

@@ -1,0 +1,101 @@
+"""Pieces of work over the cluster: a bounded number of Ray tasks; what fails is listed and the rest is finished."""
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import ray
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.mapping.config import ComputeConfig
+
+
+class Named(Protocol):
+    """A piece of work with a name to report."""
+
+    @property
+    def id(self) -> str:
+        """The name."""
+        ...
+
+
+def spread(
+    work: Callable[[Any, Any], Any], shared: object, pieces: Sequence[Named], compute: ComputeConfig
+) -> Iterator[tuple[Any, Any, str | None]]:
+    """Do pieces on the cluster, at most as many at once as there are workers.
+
+    A piece that fails, or whose worker dies, is tried once more. Where the caller stops early, what is under way is
+    cancelled.
+
+    Args:
+        work: a function of `shared` and one piece, at the top of a module.
+        shared: what every piece needs; small, or an object reference inside a list.
+        pieces: what to do, in this order.
+        compute: what one task takes, and how many at once.
+
+    Yields:
+        Each piece as it ends, with what `work` returned, or with None and one line about what went wrong.
+    """
+    task = ray.remote(_guarded).options(num_cpus=compute.cpus, num_gpus=compute.gpus, max_retries=1)
+    waiting = iter(pieces)
+    under_way: dict[ray.ObjectRef, Any] = {}
+    tried: set[str] = set()
+    width = workers(compute)
+
+    def start_more() -> None:
+        while len(under_way) < width and (piece := next(waiting, None)) is not None:
+            under_way[task.remote(work, shared, piece)] = piece
+
+    start_more()
+    try:
+        while under_way:
+            (ended,), _ = ray.wait(list(under_way), num_returns=1)
+            piece = under_way.pop(ended)
+            result, problem = _outcome(ended)
+            if problem is not None and piece.id not in tried:
+                tried.add(piece.id)
+                under_way[task.remote(work, shared, piece)] = piece
+                continue
+            start_more()
+            yield piece, result, problem
+    finally:
+        for left in under_way:
+            ray.cancel(left)
+
+
+def workers(compute: ComputeConfig) -> int:
+    """Pieces under way at once."""
+    if compute.workers:
+        return compute.workers
+    have = ray.cluster_resources()
+    by_cpu = have.get("CPU", 1) / compute.cpus
+    by_gpu = have.get("GPU", 0) / compute.gpus if compute.gpus else math.inf
+    return max(1, int(min(by_cpu, by_gpu)))
+
+
+def absolute(place: UPath) -> str:
+    """A place as every worker finds it: a worker's working folder may be another."""
+    return os.path.abspath(place.path) if place.protocol in ("", "file", "local") else str(place)
+
+
+def _guarded(work: Callable[[Any, Any], Any], shared: object, piece: object) -> tuple[Any, str | None]:
+    """What `work` returns, or what went wrong: one line for the driver instead of a traceback from every worker."""
+    try:
+        return work(shared, piece), None
+    except Exception as error:
+        return None, _line(error)
+
+
+def _outcome(ended: ray.ObjectRef) -> tuple[Any, str | None]:
+    try:
+        return ray.get(ended)
+    except ray.exceptions.RayError as error:  # the worker died
+        return None, _line(error)
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    name = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+    return name + (text[0] if text else "no message")

@@ -1,0 +1,55 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window
+from sdm_ray.mapping.area import Area, grid_within, surveyed_cells
+from sdm_ray.stores.land import Land
+
+EXTENT = (4_032_000.0, 3_072_000.0, 4_160_000.0, 3_168_000.0)
+
+
+def area_of(world, grid, surveyed_only=False):
+    land = Land(world.folder / "land.zarr")
+    x, y = world.grid.centre(*np.nonzero(world.surveys))
+    places, countries = surveyed_cells(land, grid, x + 300, y - 300)
+    return Area(str(land.path), grid, places, countries, surveyed_only)
+
+
+def test_land_is_wanted_in_a_part_of_the_land_store(world):
+    grid = grid_within(Land(world.folder / "land.zarr"), EXTENT, 1000)
+    area = pickle.loads(pickle.dumps(area_of(world, grid)))
+    part = slice(32, 128), slice(32, 160)
+    assert np.array_equal(area.wanted(Window(0, 0, 96, 128)), world.land[part])
+    assert np.array_equal(area.wanted(Window(64, 32, 10, 20)), world.land[96:106, 64:84])
+    flags = area.surveyed_country(Window(0, 0, 96, 128))
+    assert np.array_equal(flags, np.array([255, 1, 0])[world.country[part]])
+
+
+def test_only_cells_with_surveys_are_wanted(world):
+    grid = grid_within(Land(world.folder / "land.zarr"), EXTENT, 1000)
+    area = area_of(world, grid, surveyed_only=True)
+    assert np.array_equal(area.wanted(Window(0, 0, 96, 128)), world.surveys[32:128, 32:160])
+
+
+def test_distance_to_the_nearest_surveyed_cell_counts_surveys_beyond_the_map(world):
+    grid = grid_within(Land(world.folder / "land.zarr"), EXTENT, 1000)
+    x, y = grid.centre(np.array([0, 90]), np.array([127, 3]))
+    rows, cols = np.nonzero(world.surveys)
+    there = np.column_stack(world.grid.centre(rows, cols))
+    expected = np.hypot(*(np.column_stack([x, y])[:, None] - there).transpose(2, 0, 1)).min(axis=1)
+    assert area_of(world, grid).distance(x, y) == pytest.approx(expected)
+    empty = Area("", grid, np.empty((0, 2)), np.empty(0), False)
+    assert np.isnan(empty.distance(x, y)).all()
+
+
+def test_another_resolution_or_a_larger_extent_is_refused(world):
+    land = Land(world.folder / "land.zarr")
+    with pytest.raises(InputError, match=r"resolution_m: 500, but .*land.zarr has cells of 1000 m"):
+        grid_within(land, None, 500)
+    with pytest.raises(InputError, match=r"extent: .* reaches beyond .*land.zarr"):
+        grid_within(land, (3_999_000, 3_100_000, 4_100_000, 3_200_000), 1000)
+    assert grid_within(land, None, 1000) == Grid(4_000_000, 3_200_000, 1000, 208, 144)

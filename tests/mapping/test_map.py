@@ -1,0 +1,265 @@
+"""The job on a generated country: how the work is cut, interrupted or spread changes nothing."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.blocks import Blocks, fold
+from sdm_ray.geo.grid import to_lonlat
+from sdm_ray.geo.windows import whole
+from sdm_ray.job import execute
+from sdm_ray.mapping.config import ComputeConfig, MapConfig
+from sdm_ray.mapping.map import dry_run, run
+from sdm_ray.models.config import LocationConfig, SpeciesConfig, TowerConfig
+from sdm_ray.models.species import SpeciesModel
+from sdm_ray.stores import artefact
+from sdm_ray.stores.covariates import Covariates, write_covariates
+from sdm_ray.stores.cube import create_cube
+from sdm_ray.stores.maps import Map
+from sdm_ray.stores.weights import save_weights
+from sdm_ray.training.folders import Imagery, SpeciesFolder, describe_species
+
+BLOCKS = Blocks(size_m=40_000, folds=3)
+LOCATION = LocationConfig(wavelengths_km=(200, 50), directions=4, hidden=16, depth=1, dim=8)
+TOWER = TowerConfig(name="resnet10t", bands=2, mean=(2500.0,), std=(1500.0,), nodata_zero=True, dim=8)
+PLAIN = SpeciesConfig(location=LOCATION, covariates=("lime", "rain"), embedding=8, hidden=16, depth=1)
+SEEING = SpeciesConfig(location=LOCATION, covariates=("lime", "rain"), satellite=TOWER, embedding=8, hidden=16)
+
+
+def save_model(folder, config, species, held_out, folds=BLOCKS.folds):
+    torch.manual_seed(0 if held_out is None else 1 + held_out)
+    model = SpeciesModel(config, len(species)).eval()
+    table = pd.DataFrame({"species_id": range(len(species)), "name": species, "gbif_key": range(len(species))})
+    images = Imagery(("nir", "red"), 8) if config.satellite else None
+    about = SpeciesFolder(config, table, "occurrence", BLOCKS, held_out, folds, images, "none")
+    save_weights(folder, model.state_dict(), describe_species(about), table, {})
+    return model
+
+
+@pytest.fixture(scope="module")
+def models(world):
+    """Model folders in the world, and the models in them by name and fold."""
+    made = {}
+    for name, config in (("plain", PLAIN), ("seeing", SEEING)):
+        made[name, None] = save_model(world.folder / name, config, world.species, None)
+        for held_out in range(BLOCKS.folds):
+            place = world.folder / name / "folds" / str(held_out)
+            made[name, held_out] = save_model(place, config, world.species, held_out)
+        artefact.seal(world.folder / name, artefact.Record(kind="model", fingerprint=name, sources=["a model"]))
+    return made
+
+
+@pytest.fixture
+def make(world, models, ray_cluster, tmp_path):
+    """Runs the job in the world; returns the map."""
+
+    def made(output="map.zarr", **values):
+        values = {"model": "plain", "covariates": "covariates.zarr", "surveys": "surveys.parquet", "tile": 64} | values
+        config = MapConfig(
+            run_dir=str(world.folder),
+            output=str(tmp_path / output),
+            tracking={"uri": f"sqlite:///{world.folder}/mlflow.db"},
+            **{"compute": ComputeConfig(workers=2, cpus=0.5), "block": 16, "levels": 1} | values,
+        )
+        execute("map", config, run, "map")
+        return UPath(config.output)
+
+    return made
+
+
+def stored(path):
+    """All decoded arrays of a map, by level and name."""
+    levels = sorted(each.name for each in path.iterdir() if each.name.isdigit())
+    found = {level: xarray.open_zarr(str(path), group=level).load() for level in levels}
+    return {(level, name): array.values for level, data in found.items() for name, array in data.variables.items()}
+
+
+def assert_equal_maps(first, second):
+    first, second = stored(first), stored(second)
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        np.testing.assert_array_equal(values, second[name], str(name))
+
+
+def expected(world, model, cells):
+    """What a model says of cells, (N, S), computed at once."""
+    x, y = world.grid.centre(*np.nonzero(cells))
+    store = Covariates(world.folder / "covariates.zarr")
+    values, known = store.at(x, y)
+    columns = [store.names.index(name) for name in PLAIN.covariates]
+    batch = {
+        "lonlat": torch.from_numpy(np.column_stack(to_lonlat(x, y))),
+        "covariates": torch.from_numpy(values[:, columns]),
+        "has_covariates": torch.from_numpy(known),
+    }
+    with torch.inference_mode():
+        return model.probabilities(batch).numpy()
+
+
+def test_the_map_is_the_models_on_land_and_nodata_at_sea(world, models, make):
+    path = make()
+    data = xarray.open_zarr(str(path), group="0")
+    assert list(data["species"].values) == world.species
+    assert np.array_equal(data["x"], world.grid.x)
+    assert np.array_equal(data["y"], world.grid.y)
+    assert "3035" in data["spatial_ref"].attrs["crs_wkt"]
+    p = expected(world, models["plain", None], world.land)
+    probability = data["probability"].values
+    assert np.isnan(probability[:, ~world.land]).all()
+    np.testing.assert_allclose(probability[:, world.land], p.T, atol=0.51 / 254)
+    np.testing.assert_allclose(data["richness"].values[world.land], p.sum(1), rtol=1e-5)
+    np.testing.assert_allclose(data["richness_variance"].values[world.land], (p * (1 - p)).sum(1), rtol=1e-5)
+    assert np.array_equal(data["inputs"].values[world.land], np.where(world.covered, 3, 1)[world.land])
+    assert set(np.unique(data["surveyed_country"].values[world.country == 2])) == {0}
+    assert set(np.unique(data["surveyed_country"].values[world.country == 1])) == {1}
+    assert (data["survey_distance"].values[world.surveys] == 0).all()
+    record = artefact.read_record(path)
+    assert record.figures["cells"] == world.land.sum()
+    assert record.figures["mean_richness"] == pytest.approx(p.sum(1).mean(), rel=1e-6)
+    about = Map(path).attrs
+    assert (about["crossfitted"], about["effective_resolution_m"]) == (False, 2000)
+    assert (path / "pictures" / "richness.png").exists()
+
+
+def test_tiles_and_workers_change_nothing(make):
+    first = make("one.zarr", tile=64, compute=ComputeConfig(workers=1))
+    second = make("two.zarr", tile=128, compute=ComputeConfig(workers=2, cpus=0.5))
+    assert_equal_maps(first, second)
+
+
+def test_an_interrupted_map_is_continued(make, monkeypatch, tmp_path, world):
+    whole_map = make("whole.zarr")
+    from sdm_ray.mapping import map as job
+
+    def ends(*args):
+        for count, each in enumerate(genuine(*args)):
+            if count == 4:
+                raise KeyboardInterrupt
+            yield each
+
+    genuine = job.spread
+    monkeypatch.setattr(job, "spread", ends)
+    with pytest.raises(KeyboardInterrupt):
+        make("cut.zarr")
+    monkeypatch.setattr(job, "spread", genuine)
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "cut.zarr" / "ledger").glob("*.json")}
+    assert 4 <= len(before) < len(list((whole_map / "ledger").glob("*.json")))
+    again = make("cut.zarr")
+    assert (
+        before.items()
+        <= {file: file.stat().st_mtime_ns for file in (tmp_path / "cut.zarr" / "ledger").iterdir()}.items()
+    )
+    assert_equal_maps(whole_map, again)
+
+
+def test_a_tile_that_fails_is_named_and_the_others_are_kept(make, world, tmp_path):
+    """A chunk of the cube that cannot be decoded fails its tiles alone; once mended, a rerun does only those."""
+    broken = tmp_path / "cube.zarr"
+    shutil.copytree(str(world.folder / "cube.zarr"), broken)
+    (shard,) = (broken / "reflectance").glob("c/0/0/0/0")
+    good = shard.read_bytes()
+    shard.write_bytes(good[:1000])
+    with pytest.raises(InputError, match=r"seen.zarr: 1 of \d+ tiles failed: E4000000N3136000 \(.*cube.zarr: a chunk"):
+        make("seen.zarr", model="seeing", cube=str(broken), extent=CORNER)
+    done = len(list((tmp_path / "seen.zarr" / "ledger").glob("*.json")))
+    shard.write_bytes(good)
+    again = make("seen.zarr", model="seeing", cube=str(broken), extent=CORNER)
+    assert len(list((again / "ledger").glob("*.json"))) == done + 1
+    assert_equal_maps(again, make("sound.zarr", model="seeing", cube="cube.zarr", extent=CORNER))
+
+
+CORNER = (4_000_000.0, 3_072_000.0, 4_128_000.0, 3_200_000.0)
+
+
+def test_cells_with_imagery_use_it_and_the_others_say_so(world, models, make):
+    path = make(model="seeing", cube="cube.zarr", extent=CORNER)
+    found = Map(path)
+    land, covered, imaged = (each[:128, :128] for each in (world.land, world.covered, world.imaged))
+    inputs = found.layer("inputs")
+    assert np.array_equal(inputs, land * (1 + 2 * covered + 4 * imaged))
+    without = Map(make("blind.zarr", model="seeing", extent=CORNER))
+    assert np.array_equal(without.layer("inputs"), land * (1 + 2 * covered))
+    assert not np.array_equal(found.layer("richness")[land & imaged], without.layer("richness")[land & imaged])
+    blind = land & ~imaged
+    np.testing.assert_allclose(found.layer("richness")[blind], without.layer("richness")[blind], rtol=1e-5)
+
+
+def test_memory_for_imagery_changes_nothing(make):
+    first = make("wide.zarr", model="seeing", cube="cube.zarr", extent=CORNER)
+    tight = ComputeConfig(workers=2, cpus=0.5, memory_mb=0.1)
+    assert_equal_maps(first, make("tight.zarr", model="seeing", cube="cube.zarr", extent=CORNER, compute=tight))
+
+
+def test_each_cell_of_a_crossfitted_map_is_from_the_model_that_never_saw_its_block(world, models, make):
+    path = make(crossfit=True, cells="surveyed", bits=16)
+    found = Map(path)
+    assert found.attrs["crossfitted"] and found.attrs["blocks"]["size_m"] == BLOCKS.size_m
+    probability = found.read(whole(world.grid))
+    assert np.isnan(probability[:, ~world.surveys]).all()
+    rows, cols = np.nonzero(world.surveys)
+    held_out = fold(*world.grid.centre(rows, cols), BLOCKS)
+    assert set(held_out) == {0, 1, 2}
+    for number in range(3):
+        here = np.zeros_like(world.surveys)
+        here[rows[held_out == number], cols[held_out == number]] = True
+        p = expected(world, models["plain", number], here)
+        np.testing.assert_allclose(probability[:, here], p.T, atol=0.6 / 65534 + 1e-6)
+
+
+def test_coarser_levels_are_means_of_the_cells_below(world, make):
+    path = make(levels=2)
+    below, above = Map(path, 1), Map(path, 2)
+    finer = below.read(whole(below.grid)).reshape(5, 36, 2, 52, 2)
+    known = ~np.isnan(finer).all(axis=(2, 4))
+    mean = np.nanmean(np.where(known[:, :, None, :, None], finer, 0), axis=(2, 4))
+    coarser = above.read(whole(above.grid))
+    assert np.array_equal(~np.isnan(coarser), known)
+    np.testing.assert_allclose(coarser[known], mean[known], atol=0.51 / 254)
+
+
+def test_a_dry_run_prints_the_plan_and_a_measured_sample(world, models, tmp_path, capsys):
+    output = tmp_path / "map.zarr"
+    config = MapConfig(
+        run_dir=str(world.folder),
+        output=str(output),
+        model="plain",
+        covariates="covariates.zarr",
+        tile=64,
+        dry_run=True,
+    )
+    dry_run(config)
+    said = capsys.readouterr().out
+    assert f"cells {world.land.sum()}" in said and "cells/s on one worker" in said
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"covariates": None}, r"covariates: names no store; .*plain needs lime, rain"),
+        ({"resolution_m": 500}, r"resolution_m: 500, but .*land.zarr has cells of 1000 m"),
+        ({"land": "no.zarr"}, r"no.zarr: missing; run the job that writes it first"),
+        ({"extent": (4_128_000, 3_060_000, 4_140_000, 3_064_000)}, r"extent: no cell is wanted \(cells: land\)"),
+        (
+            {"covariates": "other.zarr"},
+            r"other.zarr: has no covariate lime, which .*plain was trained with; found rain",
+        ),
+        ({"model": "seeing", "cube": "grey.zarr"}, r"grey.zarr: has no band nir, which .*seeing .*; found pan"),
+        ({"model": "alone", "crossfit": True}, r"crossfit: .*alone has no fold models"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_one_line(world, models, make, values, line):
+    if not (world.folder / "grey.zarr").exists():
+        create_cube(world.folder / "grey.zarr", world.grid, ["2021"], ["pan"])
+        write_covariates(world.folder / "other.zarr", world.grid, ["rain"], np.ones((1, 144, 208), np.float32), 1000)
+        save_model(world.folder / "alone", PLAIN, world.species, None, folds=0)
+        for name in ("grey.zarr", "other.zarr", "alone"):
+            artefact.seal(world.folder / name, artefact.Record(kind=name, fingerprint=name))
+    with pytest.raises(InputError, match=line):
+        make(**values)

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window
+from sdm_ray.mapping.plan import blocks, make, split
+
+GRID = Grid(4_000_000, 3_200_000, 1000, 208, 144)
+
+
+def test_a_plan_holds_the_tiles_with_wanted_cells_and_skips_the_done_ones():
+    wanted = np.zeros(GRID.shape, bool)
+    wanted[70, 70] = wanted[143, 207] = wanted[143, 206] = True
+    plan = make(GRID, 64, lambda window: wanted[window.slices], done={"E4064000N3072000"})
+    assert {(piece.window.row, piece.window.col): piece.cells for piece in plan.pieces} == {(64, 64): 1, (128, 192): 2}
+    assert plan.pieces[1].window == Window(128, 192, 16, 16)
+    assert plan.cells == 3
+    assert [piece.cells for piece in plan.left] == [2]
+
+
+def test_the_lines_count_what_is_wanted():
+    plan = make(GRID, 64, lambda window: np.ones((window.height, window.width), bool))
+    text = "\n".join(plan.lines(10, 8))
+    assert f"cells {208 * 144} (100.0% of the grid), 10 species" in text
+
+
+@given(row=st.integers(0, 3), col=st.integers(0, 3), block=st.sampled_from([16, 32, 64]), limit=st.integers(1, 300))
+def test_parts_and_blocks_cover_a_tile_once_and_blocks_lie_on_the_grid(row, col, block, limit):
+    tile = Window(row * 64, col * 64, min(64, 208 - row * 64), min(64, 144 - col * 64 + 16 * 4))
+    seen = np.zeros((512, 512), int)
+    for part in split(tile, block, lambda each: each.height * each.width <= limit):
+        for each in blocks(part, block):
+            assert each.row % block == 0 and each.col % block == 0
+            assert each.height <= block and each.width <= block
+            seen[each.slices] += 1
+    assert seen[tile.slices].min() == 1
+    assert seen.sum() == tile.size
+
+
+@pytest.mark.parametrize("size", [16, 48, 80])
+def test_blocks_do_not_depend_on_the_tile(size):
+    def cut(tile):
+        plan = make(GRID, tile, lambda window: np.ones((window.height, window.width), bool))
+        return {each for piece in plan.pieces for each in blocks(piece.window, 16)}
+
+    assert cut(size) == cut(160)

@@ -1,0 +1,47 @@
+import os
+import signal
+import time
+
+from sdm_ray.geo.windows import Tile, Window
+from sdm_ray.mapping.config import ComputeConfig
+from sdm_ray.mapping.spread import spread
+
+FEW = ComputeConfig(workers=2, cpus=0.25)
+
+
+def pieces(*names):
+    return [Tile(name, Window(0, 0, 1, 1)) for name in names]
+
+
+def test_failures_are_tried_once_more_and_then_listed(ray_cluster, tmp_path):
+    def work(folder, piece):
+        tries = len(list(folder.glob(f"{piece.id}-*")))
+        (folder / f"{piece.id}-{tries}").touch()
+        if piece.id == "always" or (piece.id == "once" and tries == 0):
+            raise OSError("no space left\nand more of it")
+        if piece.id == "killed" and tries == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return piece.id.upper()
+
+    todo = pieces("a", "once", "always", "killed", "b")
+    ended = {piece.id: (result, problem) for piece, result, problem in spread(work, tmp_path, todo, FEW)}
+    assert ended == {
+        "a": ("A", None),
+        "b": ("B", None),
+        "once": ("ONCE", None),
+        "killed": ("KILLED", None),
+        "always": (None, "OSError: no space left"),
+    }
+    assert len(list(tmp_path.glob("always-*"))) == 2
+
+
+def test_no_more_than_workers_are_under_way(ray_cluster, tmp_path):
+    def work(folder, piece):
+        (folder / piece.id).touch()
+        time.sleep(0.2)
+        count = len(list(folder.iterdir()))
+        (folder / piece.id).unlink()
+        return count
+
+    ended = spread(work, tmp_path, pieces(*"abcdef"), FEW)
+    assert max(count for _, count, _ in ended) <= 2
