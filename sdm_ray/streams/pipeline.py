@@ -59,7 +59,7 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Ite
         _Group(stream, rank, world, group, stop),
         batch_size=None,
         num_cpus=0.25,
-        compute=ray.data.TaskPoolStrategy(size=_TASKS_AT_ONCE),
+        compute=ray.data.TaskPoolStrategy(size=min(_TASKS_AT_ONCE, len(first))),
     )
     for block in data.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1):
         for i in range(len(block["step"])):
