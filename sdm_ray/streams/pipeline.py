@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdm_ray.errors import InputError
 from sdm_ray.streams.order import Order, share
 
 Batch = dict[str, np.ndarray]
@@ -19,7 +20,8 @@ Fetch = Callable[[np.ndarray, np.ndarray], Batch]
 _TASK_BYTES = 16 << 20  # of what one task returns: large enough to hide Ray's price a task, small in the store
 _TASK_ROWS = 1 << 15
 _TASKS_AT_ONCE = 2
-_STORE_BYTES = 128 << 20
+_STORE_BYTES = 128 << 20  # that one pipeline may fill ahead of the training
+_MISTAKE = "mistake"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,9 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Ite
     """This rank's batches of the steps from `start` to before `stop`, through Ray Data.
 
     The arrays are read-only views of Ray's object store.
+
+    Raises:
+        InputError: what a fetch raised.
     """
     if start >= stop:
         return
@@ -62,6 +67,8 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Ite
         compute=ray.data.TaskPoolStrategy(size=min(_TASKS_AT_ONCE, len(first))),
     )
     for block in data.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1):
+        if _MISTAKE in block:
+            raise InputError(str(block[_MISTAKE][0]))
         for i in range(len(block["step"])):
             yield {name: values[i] for name, values in block.items() if name != "step"}
 
@@ -79,7 +86,10 @@ class _Group:
     def __call__(self, block: Batch) -> Batch:
         steps = np.concatenate([np.arange(s, min(s + self.size, self.stop)) for s in block["start"]])
         ids, passes = self.stream.rows(steps, self.rank, self.world)
-        fetched = self.stream.fetch(ids.ravel(), passes.ravel())
+        try:
+            fetched = self.stream.fetch(ids.ravel(), passes.ravel())
+        except InputError as error:  # Ray Data would pass on its text alone, inside a traceback
+            return {_MISTAKE: np.array([str(error)])}
         return {"step": steps} | {
             name: values.reshape(*ids.shape, *values.shape[1:]) for name, values in fetched.items()
         }

@@ -38,7 +38,8 @@ class SurveyFetch:
         labels: species of all surveys.
         imagery: where satellite windows come from.
         augment: whether windows are turned and flipped, by a key per (seed, pass, survey).
-        seed: of the augmentation.
+        hide: chance that covariates, and a window, are to be hidden from the model, by the same key.
+        seed: of what is drawn.
     """
 
     rows: np.ndarray = field(repr=False)
@@ -48,26 +49,30 @@ class SurveyFetch:
     labels: SparseLabels = field(repr=False)
     imagery: Imagery | None = None
     augment: bool = False
+    hide: float = 0.0
     seed: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def only(self, rows: np.ndarray, augment: bool) -> "SurveyFetch":
-        """The same surveys, cut to some rows of the table."""
-        return replace(self, rows=rows, augment=augment)
+    def only(self, rows: np.ndarray, *, plain: bool = False) -> "SurveyFetch":
+        """The same table, with ids that number some of its rows; `plain` draws nothing."""
+        return replace(self, rows=rows, **({"augment": False, "hide": 0.0} if plain else {}))
 
     def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
         """A batch of DESIGN.md with `labels` dense, uint8 (N, S), and `place` the number of the survey."""
         survey = self.rows[ids]
+        key = draws.keys(self.seed, passes, survey)
         batch: Batch = {"lonlat": self.lonlat[survey], "place": survey, "labels": self.labels.dense(survey)}
         if self.covariates.shape[1]:
             batch["covariates"] = self.covariates[survey]
             batch["has_covariates"] = self.known[survey]
+            if self.hide:
+                batch["hide_covariates"] = draws.uniform(key, 6) < self.hide
         if self.imagery is not None:
             images = windows(self.imagery.cube, self.imagery.bands, self.lonlat[survey], self.imagery.size)
             batch["has_satellite"] = images.any(axis=(1, 2, 3))
-            batch["image_satellite"] = (
-                dihedral(images, draws.keys(self.seed, passes, survey)) if self.augment else images
-            )
+            batch["image_satellite"] = dihedral(images, key) if self.augment else images
+            if self.hide:
+                batch["hide_satellite"] = draws.uniform(key, 7) < self.hide
         return batch

@@ -55,6 +55,7 @@ class Fit:
         save: keeps what was trained; called on rank 0.
         select_by: name of the figure whose best epoch is kept (the higher, the better); None keeps the last epoch.
         patience: epochs without a better figure until training stops.
+        stop_after: epochs to train of those that the learning rate is planned for.
     """
 
     name: str
@@ -67,11 +68,12 @@ class Fit:
     save: Callable[["Trained"], None]
     select_by: str | None = None
     patience: int | None = None
+    stop_after: int | None = None
 
     @property
     def steps(self) -> int:
-        """Steps in all."""
-        return self.optim.epochs * self.steps_per_epoch
+        """Steps to train."""
+        return min(self.optim.epochs, self.stop_after or self.optim.epochs) * self.steps_per_epoch
 
 
 class Keeper(Protocol):
@@ -184,7 +186,7 @@ def _step(
     # dropout, unlike with anything drawn by key in the streams, results depend on the number of ranks.
     torch.manual_seed((fit.seed * 1_000_003 + step) * 4096 + ranks.rank)
     for group in optimiser.param_groups:
-        group["lr"] = learning_rate(fit.optim, step, fit.steps)
+        group["lr"] = learning_rate(fit.optim, step, fit.optim.epochs * fit.steps_per_epoch)
     stepper.train()
     optimiser.zero_grad(set_to_none=True)
     loss = stepper({name: tensors(part, ranks) for name, part in batch.items()}, ranks)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from ray import cloudpickle
 
-from sdm_ray.errors import InputError, find_input_error
+from sdm_ray.errors import InputError
 from sdm_ray.streams import draws
 from sdm_ray.streams.order import Order
 from sdm_ray.streams.pipeline import Stream, batches
@@ -56,6 +56,5 @@ def test_nothing_left_to_do(stream):
 
 
 def test_a_row_that_cannot_be_read_is_named(ray_cluster):
-    with pytest.raises(Exception) as caught:
+    with pytest.raises(InputError, match="row 17 cannot be read"):
         list(batches(Stream(Numbers(broken=17), Order(n=53, seed=2), batch=10), 0, 1, 0, 6))
-    assert str(find_input_error(caught.value)) == "row 17 cannot be read"

@@ -67,5 +67,22 @@ def test_a_batch_of_surveys(cube):
     assert batch["has_satellite"].tolist() == [False, True]
     assert batch["covariates"].tolist() == [[0, 0], [1, 2]]
     assert batch["image_satellite"].shape == (2, 1, 8, 8)
-    again = fetch.only(np.array([0]), augment=True)(np.array([0]), np.array([0]))
+    again = fetch.only(np.array([0]))(np.array([0]), np.array([0]))
     assert np.array_equal(again["image_satellite"][0], batch["image_satellite"][1])
+
+
+def test_inputs_are_hidden_at_the_asked_rate_by_key():
+    n = 4000
+    fetch = SurveyFetch(
+        rows=np.arange(n),
+        lonlat=np.zeros((n, 2)),
+        covariates=np.zeros((n, 1), np.float32),
+        known=np.ones(n, bool),
+        labels=SparseLabels.from_lists([[]] * n, 1),
+        hide=0.25,
+    )
+    ids, zeros = np.arange(n), np.zeros(n, np.int64)
+    hidden = fetch(ids, zeros)["hide_covariates"]
+    assert 0.22 < hidden.mean() < 0.28
+    assert np.array_equal(fetch(ids[100:], zeros[100:])["hide_covariates"], hidden[100:])
+    assert "hide_covariates" not in fetch.only(ids, plain=True)(ids, zeros)
