@@ -1,6 +1,6 @@
 """Windows of the tile cube around places, by id: the dense way into the satellite scale."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +23,7 @@ class WindowFetch:
         cube: the tile cube.
         bands: names of the bands, in the order of the images' channels.
         lonlat: WGS84 degrees, float64 (n, 2).
+        place: place id, int64 (n,).
         size: side of a window, pixels.
         augment: whether to turn and flip, by a key per (seed, pass, id).
         seed: of the augmentation.
@@ -31,16 +32,22 @@ class WindowFetch:
     cube: str
     bands: tuple[str, ...]
     lonlat: np.ndarray = field(repr=False)
+    place: np.ndarray = field(repr=False)
     size: int
     augment: bool = False
     seed: int = 0
+
+    def only(self, rows: np.ndarray, *, plain: bool = False) -> "WindowFetch":
+        """Windows of some of these places; `plain` draws nothing."""
+        part = replace(self, lonlat=self.lonlat[rows], place=self.place[rows])
+        return replace(part, augment=False) if plain else part
 
     def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
         """`image` float32 reflectance x 10,000, 0 = nodata, (N, B, size, size); `lonlat`; `place`."""
         images = windows(self.cube, self.bands, self.lonlat[ids], self.size)
         if self.augment:
             images = dihedral(images, draws.keys(self.seed, passes, ids))
-        return {"lonlat": self.lonlat[ids], "image": images, "place": ids}
+        return {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
 
 
 def windows(cube: str, bands: tuple[str, ...], lonlat: np.ndarray, size: int) -> np.ndarray:
@@ -49,8 +56,7 @@ def windows(cube: str, bands: tuple[str, ...], lonlat: np.ndarray, size: int) ->
     x, y = to_xy(lonlat[:, 0], lonlat[:, 1])
     rows, cols = centred(source.grid, x, y, size)
     images = source.patches(rows, cols, size)
-    chosen = band_numbers(cube, bands)
-    return images[:, chosen].astype(np.float32) if chosen != list(range(len(source.bands))) else images.astype(np.float32)
+    return images[:, band_numbers(cube, bands)].astype(np.float32)
 
 
 def band_numbers(cube: str, bands: tuple[str, ...]) -> list[int]:

@@ -1,7 +1,7 @@
 """Photos and patches from image shards, decoded and augmented, by id."""
 
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -39,6 +39,11 @@ class PhotoFetch:
     size: int
     augment: Augment = "none"
     seed: int = 0
+
+    def only(self, rows: np.ndarray, *, plain: bool = False) -> "PhotoFetch":
+        """Some of these images; `plain` draws nothing."""
+        part = replace(self, rows=self.rows[rows], lonlat=self.lonlat[rows], place=self.place[rows])
+        return replace(part, augment="none") if plain else part
 
     def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
         """`image` uint8 (N, 3, size, size), or as stored where it is an array; `lonlat`; `place`."""

@@ -28,7 +28,8 @@ class OptimConfig(Config):
 class WorkersConfig(Config):
     """How training is spread out; what comes out does not depend on it (up to rounding)."""
 
-    count: PositiveInt = 1
+    count: int = Field(1, ge=0)
+    """Ranks of Ray Train; 0 trains in the driver's own process, which starts some 15 seconds sooner."""
     cpus: float = Field(1.0, gt=0)
     gpus: float = Field(0.0, ge=0)
     checkpoint_s: float = Field(60.0, ge=0)

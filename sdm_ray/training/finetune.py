@@ -20,7 +20,7 @@ from sdm_ray.streams.pipeline import Stream
 from sdm_ray.training import species
 from sdm_ray.training.config import FinetuneConfig
 from sdm_ray.training.folders import (
-    Imagery,
+    Images,
     Pretraining,
     SpeciesFolder,
     describe_species,
@@ -28,6 +28,7 @@ from sdm_ray.training.folders import (
 )
 from sdm_ray.training.launch import launch
 from sdm_ray.training.loop import Fit, Trained
+from sdm_ray.training.paths import absolute
 from sdm_ray.training.ranks import Ranks
 
 
@@ -37,15 +38,10 @@ def run(config: FinetuneConfig, job: Job) -> dict[str, Any]:
     Raises:
         InputError: surveys, covariates, cube or encoder cannot be used.
     """
-    study = Study(config, species.read_table(config), str(absolute_output(job)))
+    study = Study(config, species.read_table(config), absolute(job.output))
     study.check_encoder()
     launch(study, job, config.workers)
     return study.figures(job)
-
-
-def absolute_output(job: Job) -> UPath:
-    """The artefact's place as ranks, which run in other folders, find it."""
-    return job.output.absolute() if job.output.protocol in ("", "file", "local") else job.output
 
 
 @dataclass(frozen=True)
@@ -145,7 +141,7 @@ class Study:
     def _encoder(self, fold: int | None) -> tuple[dict[str, torch.Tensor], Pretraining]:
         """The encoder's weights for a fold, and whether they saw the fold's blocks."""
         assert self.config.encoder is not None
-        path = UPath(species.absolute(self.config, self.config.encoder))
+        path = UPath(absolute(self.config.path(self.config.encoder)))
         if fold is not None and is_whole(path / "folds" / str(fold)):
             own = load_encoder(path, fold)
             if own.blocks == self.config.blocks:
@@ -193,7 +189,7 @@ class Study:
             blocks=self.config.blocks,
             fold=fold,
             folds=self.config.blocks.folds if self.config.crossfit and fold is None else 0,
-            satellite=None if imagery is None else Imagery(imagery.bands, imagery.size),
+            satellite=None if imagery is None else Images(imagery.bands, imagery.size),
             pretraining="none" if self.config.encoder is None else self._encoder(fold)[1],
         )
 

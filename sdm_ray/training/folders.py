@@ -20,7 +20,7 @@ Pretraining = Literal["none", "inductive", "transductive"]
 
 
 @dataclass(frozen=True)
-class Imagery:
+class Images:
     """The images that a tower was trained on.
 
     Attributes:
@@ -53,7 +53,7 @@ class SpeciesFolder:
     blocks: Blocks
     fold: int | None
     folds: int
-    satellite: Imagery | None
+    satellite: Images | None
     pretraining: Pretraining
 
 
@@ -106,7 +106,7 @@ class LoadedEncoder:
 
     state: dict[str, torch.Tensor]
     config: AlignConfig
-    images: dict[str, Imagery]
+    images: dict[str, Images]
     blocks: Blocks
     fold: int | None
 
@@ -177,7 +177,7 @@ def load_encoder(path: UPath, fold: int | None = None) -> LoadedEncoder:
     return LoadedEncoder(
         weights.state,
         _parse(place, AlignConfig, config["model"]),
-        {scale: _parse(place, Imagery, each) for scale, each in config["images"].items()},
+        {scale: _parse(place, Images, each) for scale, each in config["images"].items()},
         _parse(place, Blocks, config["blocks"]),
         config["fold"],
     )
@@ -194,7 +194,7 @@ def _species_folder(place: UPath, weights: Weights) -> SpeciesFolder:
         blocks=_parse(place, Blocks, config["blocks"]),
         fold=config["fold"],
         folds=config["folds"],
-        satellite=None if config["satellite"] is None else _parse(place, Imagery, config["satellite"]),
+        satellite=None if config["satellite"] is None else _parse(place, Images, config["satellite"]),
         pretraining=config["pretraining"],
     )
 

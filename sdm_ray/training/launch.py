@@ -1,21 +1,20 @@
 """From the driver to the ranks: one Ray Train run for all fits of a job, continued after whatever stopped it."""
 
 import os
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from upath import UPath
 
-from sdm_ray.errors import InputError, find_input_error
+from sdm_ray.errors import find_input_error
 from sdm_ray.job import Job
 from sdm_ray.progress import say
 from sdm_ray.runtime import connect
+from sdm_ray.tracking import Tracker
 from sdm_ray.training.config import WorkersConfig
-from sdm_ray.training.voice import Voice, listening
+from sdm_ray.training.keepers import FolderKeeper, TrainKeeper
+from sdm_ray.training.paths import absolute
+from sdm_ray.training.voice import Printer, Voice, listening
 
 Fits = Callable[[], Iterator[Any]]
 """Yields each `loop.Fit` that is not finished; run on every rank, and one that is saved may shape the next."""
@@ -36,14 +35,34 @@ def launch(fits: Fits, job: Job, workers: WorkersConfig) -> None:
         InputError: data that cannot be trained on.
     """
     connect()
-    from ray.train import TrainingFailedError
-
-    place = UPath(os.path.abspath(job.output.path)) if _is_local(job.output) else job.output
+    place = UPath(absolute(job.output))
     storage = place.parent / ".train"
     name = f"{place.name}-{job.fingerprint[:12]}"
     if not job.resumed:
         _remove(storage / name)
-    with listening(job.tracker) as voice:
+    if workers.count == 0:
+        _train_here(fits, FolderKeeper(storage / name, workers.checkpoint_s), Voice(Printer(), job.tracker))
+    else:
+        _train_on_ranks(fits, storage, name, workers, job.tracker)
+    _remove(storage / name)
+
+
+def _train_here(fits: Fits, keeper: Any, voice: Voice) -> None:  # noqa: ANN401 - a loop.Keeper
+    from sdm_ray.training import loop
+    from sdm_ray.training.ranks import Ranks
+
+    for fit in fits():
+        fit.save(loop.run(fit, Ranks(), keeper, voice))
+
+
+def _train_on_ranks(fits: Fits, storage: UPath, name: str, workers: WorkersConfig, tracker: Tracker | None) -> None:
+    # A checkpoint is acknowledged at the controller's next look at its workers.
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
+    if not os.environ.get("RAY_ADDRESS"):
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
+    from ray.train import TrainingFailedError
+
+    with listening(tracker) as voice:
         for attempt in range(workers.retries + 1):
             try:
                 _trainer(fits, storage, name, workers, voice).fit()
@@ -55,7 +74,6 @@ def launch(fits: Fits, job: Job, workers: WorkersConfig) -> None:
                 if attempt == workers.retries:
                     raise
                 say(f"  a worker was lost ({_first_line(error)}); continuing from the last checkpoint")
-    _remove(storage / name)
 
 
 def _trainer(fits: Fits, storage: UPath, name: str, workers: WorkersConfig, voice: Voice) -> Any:  # noqa: ANN401
@@ -87,7 +105,7 @@ def _work(settings: dict[str, Any]) -> None:
     device = str(ray.train.torch.get_device())
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), device)
     voice = settings["voice"] if ranks.rank == 0 else Voice()
-    keeper = TrainKeeper(ranks.rank, settings["checkpoint_s"])
+    keeper = TrainKeeper(settings["checkpoint_s"], ranks.rank)
     for fit in settings["fits"]():
         trained = loop.run(fit, ranks, keeper, voice)
         if ranks.rank == 0:
@@ -95,57 +113,8 @@ def _work(settings: dict[str, Any]) -> None:
         ranks.wait()
 
 
-@dataclass
-class TrainKeeper:
-    """Keeps states as checkpoints of Ray Train (a `loop.Keeper`)."""
-
-    rank: int
-    every_s: float
-    _last: float = 0.0
-
-    def __post_init__(self) -> None:
-        self._last = time.monotonic()
-
-    def load(self, name: str) -> dict[str, Any] | None:
-        """The last checkpoint, where it is one of this fit."""
-        import ray.train
-        import torch
-
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            return None
-        with checkpoint.as_directory() as folder:
-            state = torch.load(Path(folder) / "state.pt", map_location="cpu", weights_only=True)
-        return state if state["fit"] == name else None
-
-    def due(self) -> bool:
-        """Whether the interval has passed."""
-        return time.monotonic() - self._last >= self.every_s
-
-    def save(self, state: dict[str, Any]) -> None:
-        """Report a checkpoint; a barrier of all ranks."""
-        import ray.train
-        import torch
-
-        figures = {"fit": state["fit"], "step": state["progress"]["step"]}
-        if self.rank != 0:
-            ray.train.report(figures)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                torch.save(state, Path(folder) / "state.pt")
-                ray.train.report(figures, checkpoint=ray.train.Checkpoint.from_directory(folder))
-        self._last = time.monotonic()
-
-    def epoch(self, state: Callable[[], dict[str, Any]], figures: dict[str, float]) -> None:
-        """Nothing: the voice has told it."""
-
-
 def _first_line(error: BaseException) -> str:
     return str(error).strip().splitlines()[0][:100]
-
-
-def _is_local(path: UPath) -> bool:
-    return path.protocol in ("", "file", "local")
 
 
 def _remove(path: UPath) -> None:

@@ -20,6 +20,7 @@ from sdm_ray.streams import cubes
 from sdm_ray.streams.surveys import Imagery, SurveyFetch
 from sdm_ray.training.config import FinetuneConfig
 from sdm_ray.training.loop import Batches, tensors
+from sdm_ray.training.paths import absolute
 from sdm_ray.training.ranks import Ranks
 
 _PREDICT_ROWS = 1024
@@ -131,7 +132,7 @@ def _covariates(
 def _imagery(config: FinetuneConfig) -> Imagery | None:
     if config.cube is None or config.model.satellite is None:
         return None
-    path = absolute(config, config.cube)
+    path = absolute(config.path(config.cube))
     bands = config.bands or tuple(cubes.open_cube(path).bands)
     cubes.band_numbers(path, bands)
     if len(bands) != config.model.satellite.bands:
@@ -139,12 +140,6 @@ def _imagery(config: FinetuneConfig) -> Imagery | None:
             f"model.satellite.bands: {config.model.satellite.bands}, but {path} gives {len(bands)} ({', '.join(bands)})"
         )
     return Imagery(path, bands, config.size)
-
-
-def absolute(config: FinetuneConfig, name: str) -> str:
-    """The place of an artefact as ranks and pipeline tasks, which run in other folders, find it."""
-    path = config.path(name)
-    return str(path.absolute()) if path.protocol in ("", "file", "local") else str(path)
 
 
 class PresenceLoss(nn.Module):

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,32 +10,34 @@ from typing import Any
 from sdm_ray.progress import Meter, say
 from sdm_ray.tracking import Tracker
 
-_EVERY_S = 1.0  # between two progress messages
+_EVERY_S = 0.5  # between two progress messages
+
+Message = tuple[Any, ...]
 
 
 @dataclass
 class Voice:
-    """The voice of one rank.
+    """The voice of one rank; picklable.
 
     Attributes:
-        lines: the actor that carries messages to the driver; None keeps silent.
+        send: takes messages to the driver; None keeps silent.
         tracker: where figures go; None for nowhere.
     """
 
-    lines: Any = None
+    send: Callable[[Message], None] | None = None
     tracker: Tracker | None = None
     _last: float = 0.0
 
     def say(self, line: str) -> None:
         """One line to the driver's output."""
-        if self.lines is not None:
-            self.lines.add.remote(("say", line))
+        if self.send is not None:
+            self.send(("say", line))
 
     def at(self, label: str, count: int, total: int) -> None:
-        """Progress; shown at most every second."""
-        if self.lines is not None and time.monotonic() - self._last > _EVERY_S:
+        """Progress; passed on about twice a second."""
+        if self.send is not None and time.monotonic() - self._last > _EVERY_S:
             self._last = time.monotonic()
-            self.lines.add.remote(("at", label, count, total))
+            self.send(("at", label, count, total))
 
     def epoch(self, label: str, figures: dict[str, float], step: int) -> None:
         """The figures of an epoch: a line, and an entry in the tracker."""
@@ -45,9 +47,31 @@ class Voice:
             self.tracker.metrics({f"{label}/{name}": value for name, value in figures.items()}, step)
 
 
+class Printer:
+    """Prints messages: lines as they are, progress as a meter."""
+
+    def __init__(self) -> None:
+        self._meter: Meter | None = None
+
+    def __call__(self, message: Message) -> None:
+        if message[0] == "say":
+            self.close()
+            say(message[1])
+            return
+        _, label, count, total = message
+        if self._meter is None or self._meter.label != label:
+            self._meter = Meter(total, label)
+        self._meter.at(count)
+
+    def close(self) -> None:
+        """Wipe the meter."""
+        if self._meter is not None:
+            self._meter.clear()
+
+
 @contextmanager
 def listening(tracker: Tracker | None) -> Iterator[Voice]:
-    """Print on the driver what ranks say while the block runs.
+    """Print on the driver what ranks in other processes say while the block runs.
 
     Ray prints workers' output with a process's name before each line; a small actor carries ours instead.
     """
@@ -58,7 +82,7 @@ def listening(tracker: Tracker | None) -> Iterator[Voice]:
     printer = threading.Thread(target=_print, args=(lines, done), daemon=True)
     printer.start()
     try:
-        yield Voice(lines, tracker)
+        yield Voice(_Wire(lines), tracker)
     finally:
         done.set()
         printer.join(timeout=10)
@@ -69,32 +93,31 @@ class _Lines:
     """Messages on their way."""
 
     def __init__(self) -> None:
-        self.waiting: list[tuple] = []
+        self.waiting: list[Message] = []
 
-    def add(self, message: tuple) -> None:
+    def add(self, message: Message) -> None:
         self.waiting.append(message)
 
-    def take(self) -> list[tuple]:
+    def take(self) -> list[Message]:
         taken, self.waiting = self.waiting, []
         return taken
+
+
+@dataclass
+class _Wire:
+    lines: Any
+
+    def __call__(self, message: Message) -> None:
+        self.lines.add.remote(message)
 
 
 def _print(lines: Any, done: threading.Event) -> None:  # noqa: ANN401 - a Ray actor
     import ray
 
-    meter: Meter | None = None
+    show = Printer()
     ending = False
     while not ending:
         ending = done.wait(0.3)
         for message in ray.get(lines.take.remote()):
-            if message[0] == "say":
-                if meter is not None:
-                    meter.clear()
-                say(message[1])
-                continue
-            _, label, count, total = message
-            if meter is None or meter.label != label:
-                meter = Meter(total, label)
-            meter.at(count)
-    if meter is not None:
-        meter.clear()
+            show(message)
+    show.close()

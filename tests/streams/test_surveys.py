@@ -28,7 +28,7 @@ def lonlat_of(row: list[int], col: list[int]) -> np.ndarray:
 
 
 def test_windows_are_what_the_cube_holds(cube):
-    source = WindowFetch(str(cube), ("nir", "red"), lonlat_of([50, 30, 70], [40, 90, 8]), size=16)
+    source = WindowFetch(str(cube), ("nir", "red"), lonlat_of([50, 30, 70], [40, 90, 8]), np.arange(3), size=16)
     batch = source(np.array([2, 0]), np.array([0, 0]))
     expected = Cube(cube).read(Window(row=42, col=32, height=16, width=16))[[2, 0]]
     assert batch["image"].dtype == np.float32
@@ -37,7 +37,7 @@ def test_windows_are_what_the_cube_holds(cube):
 
 
 def test_a_band_that_is_not_there_is_named(cube):
-    source = WindowFetch(str(cube), ("swir",), lonlat_of([50], [40]), size=16)
+    source = WindowFetch(str(cube), ("swir",), lonlat_of([50], [40]), np.arange(1), size=16)
     with pytest.raises(InputError, match="no band swir"):
         source(np.array([0]), np.array([0]))
 
