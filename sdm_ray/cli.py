@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from sdm_ray import chain
-from sdm_ray.errors import InputError
+from sdm_ray.errors import find_input_error
 
 app = typer.Typer(
     help="From satellite tiles and field photos to species maps of a continent.",
@@ -45,22 +45,6 @@ def one_line_errors(command: str) -> Iterator[None]:
             raise
         typer.echo(f"sdm-ray {command}: {mistake}", err=True)
         raise typer.Exit(2) from None
-
-
-def find_input_error(error: BaseException | None) -> InputError | None:
-    """The user's mistake inside an error that Ray may have wrapped on its way from a worker."""
-    seen: list[BaseException] = []
-    waiting = [error]
-    while waiting:
-        current = waiting.pop()
-        if current is None or current in seen:
-            continue
-        seen.append(current)
-        if type(current) is InputError:
-            return current
-        waiting += [current.__cause__, current.__context__, getattr(current, "cause", None)]
-        waiting += list(getattr(current, "worker_failures", {}).values())
-    return None
 
 
 def _add_job(name: str, entry: chain.Entry) -> None:

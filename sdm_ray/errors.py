@@ -7,3 +7,19 @@ class InputError(Exception):
     The message is one line that names the file, the key or row, what was found and what was expected.
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+def find_input_error(error: BaseException | None) -> InputError | None:
+    """The user's mistake inside an error that Ray may have wrapped on its way from a worker."""
+    seen: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        current = waiting.pop()
+        if current is None or current in seen:
+            continue
+        seen.append(current)
+        if type(current) is InputError:
+            return current
+        waiting += [current.__cause__, current.__context__, getattr(current, "cause", None)]
+        waiting += list(getattr(current, "worker_failures", {}).values())
+    return None

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from typing import Any
 
 _LOCAL_OBJECT_STORE = 1 << 30  # bytes; the batches under way are far smaller than Ray's default share of memory
 
@@ -19,10 +20,12 @@ def connect() -> None:
 
     if ray.is_initialized():
         return
+    # What workers print stays in Ray's logs: jobs say what a person needs through the driver.
+    quiet: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(logging_level=logging.WARNING)
+        ray.init(**quiet)
     else:
-        ray.init(include_dashboard=False, logging_level=logging.WARNING, object_store_memory=_LOCAL_OBJECT_STORE)
+        ray.init(include_dashboard=False, object_store_memory=_LOCAL_OBJECT_STORE, **quiet)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)

@@ -1,0 +1,110 @@
+"""Weights on disk: `model.safetensors`, `config.yaml`, `species.parquet`, `metrics.json`. Reading runs no code.
+
+`metrics.json` is written last: a folder without it is unfinished.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from upath import UPath
+
+from sdm_ray.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What a folder of weights holds.
+
+    Attributes:
+        state: tensors by parameter name, on the CPU.
+        config: the content of `config.yaml`, without its version.
+        species: the rows of `species.parquet`, in the order of the model's outputs; None for an encoder.
+        metrics: the content of `metrics.json`.
+    """
+
+    state: "dict[str, torch.Tensor]"
+    config: dict[str, Any]
+    species: "pd.DataFrame | None"
+    metrics: dict[str, Any]
+
+
+def save_weights(
+    folder: UPath,
+    state: "Mapping[str, torch.Tensor]",
+    config: Mapping[str, Any],
+    species: "pd.DataFrame | None",
+    metrics: Mapping[str, Any],
+) -> None:
+    """Write a folder of weights; whatever an interrupted attempt left there is written over."""
+    from safetensors.torch import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").unlink(missing_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    (folder / "model.safetensors").write_bytes(save(tensors))
+    text = yaml.safe_dump({"format_version": VERSION, **config}, sort_keys=False)
+    (folder / "config.yaml").write_text(text)
+    if species is not None:
+        with (folder / "species.parquet").open("wb") as file:
+            species.to_parquet(file, index=False)
+    (folder / "metrics.json").write_text(json.dumps(dict(metrics), indent=1))
+
+
+def is_whole(folder: UPath) -> bool:
+    """Whether a folder of weights was written to its end."""
+    return (folder / "metrics.json").exists()
+
+
+def load_weights(folder: UPath) -> Weights:
+    """Read a folder of weights.
+
+    Raises:
+        InputError: a file is missing, unreadable or of another version.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of weights")
+    config = yaml.safe_load(_bytes(folder / "config.yaml"))
+    version = config.pop("format_version", None) if isinstance(config, dict) else None
+    if version != VERSION:
+        raise InputError(f"{folder / 'config.yaml'}: format version {version}, this release reads {VERSION}")
+    return Weights(
+        state=_tensors(folder / "model.safetensors"),
+        config=config,
+        species=_species(folder / "species.parquet"),
+        metrics=json.loads(_bytes(folder / "metrics.json")),
+    )
+
+
+def _bytes(file: UPath) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{file}: missing; the folder is no finished folder of weights") from None
+
+
+def _tensors(file: UPath) -> "dict[str, torch.Tensor]":
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(_bytes(file))
+    except SafetensorError as error:
+        raise InputError(f"{file}: is no safetensors file ({error})") from None
+
+
+def _species(file: UPath) -> "pd.DataFrame | None":
+    import pandas as pd
+
+    if not file.exists():
+        return None
+    with file.open("rb") as opened:
+        return pd.read_parquet(opened)

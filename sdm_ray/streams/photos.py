@@ -1,0 +1,121 @@
+"""Photos and patches from image shards, decoded and augmented, by id."""
+
+import io
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.stores.shards import Shards
+from sdm_ray.streams import draws
+from sdm_ray.streams.augment import dihedral
+from sdm_ray.streams.pipeline import Batch
+
+Augment = Literal["none", "dihedral", "photo"]
+_SMALLEST = 0.4  # share of a photo's area that a random crop keeps at least
+
+
+@dataclass(frozen=True)
+class PhotoFetch:
+    """Images of one scale.
+
+    Attributes:
+        shards: folder of the shards.
+        rows: row of the shards' index for each id, (n,).
+        lonlat: WGS84 degrees, float64 (n, 2).
+        place: place id, int64 (n,).
+        size: side of the images that come out, pixels.
+        augment: `photo` flips and crops, `dihedral` turns and flips, by a key per (seed, pass, id).
+        seed: of the augmentation.
+    """
+
+    shards: str
+    rows: np.ndarray = field(repr=False)
+    lonlat: np.ndarray = field(repr=False)
+    place: np.ndarray = field(repr=False)
+    size: int
+    augment: Augment = "none"
+    seed: int = 0
+
+    def only(self, rows: np.ndarray, *, plain: bool = False) -> "PhotoFetch":
+        """Some of these images; `plain` draws nothing."""
+        part = replace(self, rows=self.rows[rows], lonlat=self.lonlat[rows], place=self.place[rows])
+        return replace(part, augment="none") if plain else part
+
+    def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
+        """`image` uint8 (N, 3, size, size), or as stored where it is an array; `lonlat`; `place`."""
+        source = _open(self.shards)
+        rows = self.rows[ids]
+        key = draws.keys(self.seed, passes, ids)
+        exts = source.index["ext"].to_numpy()[rows]
+        boxes = crops(key) if self.augment == "photo" else None
+        images = np.stack(
+            [
+                self._decode(data, exts[i], rows[i], None if boxes is None else boxes[i])
+                for i, data in enumerate(source.read(rows))
+            ]
+        )
+        if self.augment == "dihedral":
+            images = dihedral(images, key)
+        elif self.augment == "photo":
+            flip = draws.uniform(key, 4) < 0.5
+            images[flip] = images[flip][..., ::-1]
+        return {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
+
+    def _decode(self, data: bytes, ext: str, row: int, box: np.ndarray | None) -> np.ndarray:
+        try:
+            if ext == "npy":
+                return _square(np.load(io.BytesIO(data), allow_pickle=False), self.size)
+            return _photo(data, self.size, box)
+        except (OSError, ValueError, SyntaxError) as error:
+            key = _open(self.shards).index["key"].iloc[row]
+            raise InputError(f"{self.shards}: image {key}.{ext} cannot be decoded ({error})") from None
+
+
+def crops(key: np.ndarray) -> np.ndarray:
+    """Random crops: left, upper, right, lower as shares of width and height, (N, 4)."""
+    area = _SMALLEST + (1 - _SMALLEST) * draws.uniform(key, 0)
+    ratio = np.exp((draws.uniform(key, 1) * 2 - 1) * np.log(4 / 3))
+    width = np.minimum(1, np.sqrt(area * ratio))
+    height = np.minimum(1, np.sqrt(area / ratio))
+    left, upper = draws.uniform(key, 2) * (1 - width), draws.uniform(key, 3) * (1 - height)
+    return np.stack([left, upper, left + width, upper + height], axis=1)
+
+
+def _photo(data: bytes, size: int, box: np.ndarray | None) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        if min(image.size) > 4 * size:
+            image.draft("RGB", (2 * size, 2 * size))  # a JPEG is decoded at half, a quarter, ... of its size
+        width, height = image.size
+        if box is not None:
+            part = tuple(np.maximum(box, 0) * [width, height, width, height])
+        else:  # the centred square
+            side = min(width, height)
+            part = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+        if (width, height) == (size, size) and box is None:
+            resized = image.convert("RGB")
+        else:
+            resized = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, box=part)
+        return np.asarray(resized).transpose(2, 0, 1)
+
+
+def _square(image: np.ndarray, size: int) -> np.ndarray:
+    """The centre of a (B, H, W) array; what is smaller is padded with 0, nodata."""
+    if image.ndim != 3:
+        raise ValueError(f"shape {image.shape}, expected band, height, width")
+    out = np.zeros((len(image), size, size), np.float32)
+    height, width = min(size, image.shape[1]), min(size, image.shape[2])
+    top, left = (image.shape[1] - height) // 2, (image.shape[2] - width) // 2
+    down, right = (size - height) // 2, (size - width) // 2
+    out[:, down : down + height, right : right + width] = image[:, top : top + height, left : left + width]
+    return out
+
+
+@lru_cache(maxsize=8)
+def _open(folder: str) -> Shards:
+    return Shards(UPath(folder))

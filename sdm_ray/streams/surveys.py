@@ -1,0 +1,78 @@
+"""Surveys as batches for the species model: coordinates, covariates, windows of the cube and labels, by id."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from sdm_ray.stores.labels import SparseLabels
+from sdm_ray.streams import draws
+from sdm_ray.streams.augment import dihedral
+from sdm_ray.streams.cubes import windows
+from sdm_ray.streams.pipeline import Batch
+
+
+@dataclass(frozen=True)
+class Imagery:
+    """Where surveys get their satellite windows.
+
+    Attributes:
+        cube: the tile cube.
+        bands: names of the bands, in the order of the channels.
+        size: side of a window, pixels.
+    """
+
+    cube: str
+    bands: tuple[str, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class SurveyFetch:
+    """Surveys by their number; ids index `rows`.
+
+    Attributes:
+        rows: number of the survey for each id, (n,) int64.
+        lonlat: of all surveys, WGS84 degrees, float64 (N, 2).
+        covariates: of all surveys, float32 (N, C), 0 where unknown; C may be 0.
+        known: whether a survey's covariates are known, (N,) bool.
+        labels: species of all surveys.
+        imagery: where satellite windows come from.
+        augment: whether windows are turned and flipped, by a key per (seed, pass, survey).
+        hide: chance that covariates, and a window, are to be hidden from the model, by the same key.
+        seed: of what is drawn.
+    """
+
+    rows: np.ndarray = field(repr=False)
+    lonlat: np.ndarray = field(repr=False)
+    covariates: np.ndarray = field(repr=False)
+    known: np.ndarray = field(repr=False)
+    labels: SparseLabels = field(repr=False)
+    imagery: Imagery | None = None
+    augment: bool = False
+    hide: float = 0.0
+    seed: int = 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def only(self, rows: np.ndarray, *, plain: bool = False) -> "SurveyFetch":
+        """The same table, with ids that number some of its rows; `plain` draws nothing."""
+        return replace(self, rows=rows, **({"augment": False, "hide": 0.0} if plain else {}))
+
+    def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
+        """A batch of DESIGN.md with `labels` dense, uint8 (N, S), and `place` the number of the survey."""
+        survey = self.rows[ids]
+        key = draws.keys(self.seed, passes, survey)
+        batch: Batch = {"lonlat": self.lonlat[survey], "place": survey, "labels": self.labels.dense(survey)}
+        if self.covariates.shape[1]:
+            batch["covariates"] = self.covariates[survey]
+            batch["has_covariates"] = self.known[survey]
+            if self.hide:
+                batch["hide_covariates"] = draws.uniform(key, 6) < self.hide
+        if self.imagery is not None:
+            images = windows(self.imagery.cube, self.imagery.bands, self.lonlat[survey], self.imagery.size)
+            batch["has_satellite"] = images.any(axis=(1, 2, 3))
+            batch["image_satellite"] = dihedral(images, key) if self.augment else images
+            if self.hide:
+                batch["hide_satellite"] = draws.uniform(key, 7) < self.hide
+        return batch

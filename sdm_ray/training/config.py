@@ -1,0 +1,142 @@
+"""What training jobs are configured by. Light: imports neither torch nor Ray."""
+
+from typing import Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from sdm_ray.config import Config, JobConfig
+from sdm_ray.geo.blocks import Blocks
+from sdm_ray.models.config import LocationConfig, Scale, SpeciesConfig, TowerConfig
+
+
+class OptimConfig(Config):
+    """AdamW with a linear warm-up and a cosine to zero."""
+
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    epochs: PositiveInt = 10
+    batch: PositiveInt = 256
+    """Rows of a step over all ranks together."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps with a rising learning rate."""
+    clip: float | None = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    steps_per_epoch: PositiveInt | None = None
+    """By default one pass over the rows (of the largest scale)."""
+
+
+class WorkersConfig(Config):
+    """How training is spread out; what comes out does not depend on it (up to rounding)."""
+
+    count: int = Field(1, ge=0)
+    """Ranks of Ray Train; 0 trains in the driver's own process, which starts some 15 seconds sooner."""
+    cpus: float = Field(1.0, gt=0)
+    gpus: float = Field(0.0, ge=0)
+    checkpoint_s: float = Field(60.0, ge=0)
+    """Seconds between checkpoints, which are what an interrupted run continues from."""
+    retries: int = Field(2, ge=0)
+    """How often a run continues by itself after a lost worker."""
+
+
+class ScaleConfig(Config):
+    """One scale of pretraining: images and the tower that reads them."""
+
+    shards: str | None = None
+    """Image shards that hold the scale."""
+    cube: str | None = None
+    """Tile cube; places are a regular grid over it."""
+    stride_m: float = Field(1000.0, gt=0)
+    """Distance between the places of a cube."""
+    bands: tuple[str, ...] = ()
+    """Names of the cube's bands, in the order of the tower's; by default all of them."""
+    size: int = Field(64, ge=8)
+    """Side of an image, pixels."""
+    tower: TowerConfig = TowerConfig()
+    batch: PositiveInt | None = None
+    """Images of a step over all ranks together; by default that of `optim`."""
+    weight: float = Field(1.0, gt=0)
+    """Of the scale's loss."""
+    augment: Literal["none", "dihedral", "photo"] = "none"
+    """`dihedral` turns and flips, `photo` flips and crops."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.shards is None) == (self.cube is None):
+            raise ValueError("needs `shards` or `cube`, and not both")
+        if self.cube is not None and self.augment == "photo":
+            raise ValueError("augment: photo crops, which a window of a cube is not made for")
+        return self
+
+
+class PretrainConfig(JobConfig):
+    """`pretrain`: align coordinates with images of every scale in one space."""
+
+    output: str = "encoder"
+    scales: dict[Scale, ScaleConfig] = {}
+    location: LocationConfig = LocationConfig()
+    covariates: str | None = None
+    """Covariate store as one more modality, sampled over all its cells."""
+    dim: PositiveInt = 128
+    """Length of the shared embedding."""
+    temperature: float = Field(0.07, gt=0)
+    blocks: Blocks = Blocks()
+    crossfit: bool = False
+    """One encoder for each fold that never saw its blocks, and one of everything; otherwise one encoder that leaves
+    out the `select` blocks for its figures."""
+    candidates: PositiveInt = 256
+    """Held-out pairs to match among; the same number for any batch."""
+    optim: OptimConfig = OptimConfig()
+    workers: WorkersConfig = Field(default=WorkersConfig(), exclude=True)
+
+    @model_validator(mode="after")
+    def _some_modality(self) -> Self:
+        if not self.scales and self.covariates is None:
+            raise ValueError("scales: needs at least one scale, or covariates")
+        return self
+
+    def reads(self) -> list[str]:
+        """Names of the artefacts that the job reads."""
+        images = [name for scale in self.scales.values() for name in (scale.shards, scale.cube) if name]
+        return list(dict.fromkeys([*images, *([self.covariates] if self.covariates else [])]))
+
+
+class FinetuneConfig(JobConfig):
+    """`finetune`: train the species model on surveys."""
+
+    output: str = "model"
+    surveys: str = "surveys.parquet"
+    covariates: str | None = None
+    """Covariate store; all its covariates unless `model.covariates` names some."""
+    cube: str | None = None
+    """Tile cube for the model's satellite tower."""
+    bands: tuple[str, ...] = ()
+    """Names of the cube's bands, in the order of the tower's; by default all of them."""
+    size: int = Field(64, ge=8)
+    """Side of a window, pixels."""
+    encoder: str | None = None
+    """Encoder of `pretrain` to start from."""
+    freeze: bool = False
+    """Whether what the encoder gave stays as it is."""
+    model: SpeciesConfig = SpeciesConfig()
+    blocks: Blocks = Blocks()
+    crossfit: bool = True
+    """One model for each fold that never saw its blocks, then one refitted on everything; otherwise one model that
+    leaves out the `select` and `calibrate` blocks."""
+    patience: PositiveInt | None = 5
+    """Epochs without a better AUC on the `select` blocks until training stops."""
+    optim: OptimConfig = OptimConfig(lr=2e-3, epochs=25, batch=1024)
+    workers: WorkersConfig = Field(default=WorkersConfig(), exclude=True)
+
+    @model_validator(mode="after")
+    def _inputs_fit_model(self) -> Self:
+        if self.model.covariates and self.covariates is None:
+            raise ValueError("model.covariates: names covariates, and `covariates` names no store")
+        if (self.model.satellite is None) != (self.cube is None):
+            raise ValueError("cube: a model with `satellite` needs one, and only such a model")
+        if self.freeze and self.encoder is None:
+            raise ValueError("freeze: there is no `encoder`")
+        return self
+
+    def reads(self) -> list[str]:
+        """Names of the artefacts that the job reads."""
+        return [name for name in (self.surveys, self.covariates, self.cube, self.encoder) if name]

@@ -1,0 +1,214 @@
+"""The job `finetune`: a species model for each fold, and one refitted on everything."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from upath import UPath
+
+from sdm_ray.job import Job
+from sdm_ray.models.calibration import fit_platt
+from sdm_ray.models.config import SpeciesConfig
+from sdm_ray.models.species import SpeciesModel
+from sdm_ray.progress import say
+from sdm_ray.stores.weights import is_whole, load_weights, save_weights
+from sdm_ray.streams.order import Order
+from sdm_ray.streams.pipeline import Stream
+from sdm_ray.training import species
+from sdm_ray.training.config import FinetuneConfig
+from sdm_ray.training.folders import (
+    Images,
+    Pretraining,
+    SpeciesFolder,
+    describe_species,
+    load_encoder,
+)
+from sdm_ray.training.launch import launch
+from sdm_ray.training.loop import Fit, Trained
+from sdm_ray.training.paths import absolute
+from sdm_ray.training.ranks import Ranks
+
+
+def run(config: FinetuneConfig, job: Job) -> dict[str, Any]:
+    """Train, cross-fitted or not, and return the figures.
+
+    Raises:
+        InputError: surveys, covariates, cube or encoder cannot be used.
+    """
+    study = Study(config, species.read_table(config), absolute(job.output))
+    study.check_encoder()
+    launch(study, job, config.workers)
+    return study.figures(job)
+
+
+@dataclass(frozen=True)
+class Study:
+    """All fits of a job; picklable.
+
+    Attributes:
+        config: the job's configuration.
+        table: the surveys.
+        output: the model folder.
+    """
+
+    config: FinetuneConfig
+    table: species.Table
+    output: str
+
+    def __call__(self) -> Iterator[Fit]:
+        """The fits that are not finished: the folds, then the one of everything."""
+        folds = range(self.config.blocks.folds) if self.config.crossfit else []
+        for fold in folds:
+            if not is_whole(self.folder(fold)):
+                yield self.fit(fold)
+        if not is_whole(self.folder(None)):
+            yield self.refit() if self.config.crossfit else self.fit(None)
+
+    def folder(self, fold: int | None) -> UPath:
+        """Where a fit's model is kept."""
+        return UPath(self.output) if fold is None else UPath(self.output) / "folds" / str(fold)
+
+    @property
+    def model_config(self) -> SpeciesConfig:
+        """What the models are built from, with the covariates by name."""
+        return self.config.model.model_copy(update={"covariates": self.table.covariates})
+
+    def check_encoder(self) -> None:
+        """Find out on the driver whether the encoder fits the model.
+
+        Raises:
+            InputError: it does not.
+        """
+        if self.config.encoder is not None:
+            SpeciesModel(self.model_config, 1).load_encoder(self._encoder(None)[0])
+
+    def fit(self, fold: int | None) -> Fit:
+        """Train with one fold held out; with None, without the `select` and `calibrate` blocks."""
+        split = self.table.split(self.config.blocks, fold, keep_some=True)
+        chosen = len(split.select) > 0
+        return Fit(
+            **self._common(fold, split),
+            validate=lambda objective, ranks: self._validate(objective, split.select, ranks),
+            select_by="auc" if chosen else None,
+            patience=self.config.patience,
+            save=lambda trained: self._save(trained, fold, split),
+        )
+
+    def refit(self) -> Fit:
+        """Train on everything, for as long as was best in the folds; calibrated as they were."""
+        split = self.table.split(self.config.blocks, None)
+        folds = [load_weights(self.folder(fold)) for fold in range(self.config.blocks.folds)]
+        epochs = round(float(np.median([each.metrics["best_epoch"] for each in folds])))
+        calibration = tuple(
+            torch.stack([each.state[f"calibration_{name}"] for each in folds]).mean(0) for name in ("scale", "shift")
+        )
+        return Fit(
+            **self._common(None, split),
+            stop_after=max(1, epochs),
+            validate=lambda objective, ranks: {},
+            save=lambda trained: self._save(trained, None, split, calibration),
+        )
+
+    def _common(self, fold: int | None, split: species.Split) -> dict[str, Any]:
+        config, optim = self.config, self.config.optim
+        order = Order(len(split.train), seed=config.seed)
+        return {
+            "name": "all" if fold is None else f"fold-{fold}",
+            "seed": config.seed,
+            "optim": optim,
+            "steps_per_epoch": optim.steps_per_epoch or max(1, round(len(split.train) / optim.batch)),
+            "streams": {"surveys": Stream(self.table.fetch.only(split.train), order, optim.batch)},
+            "objective": lambda: self._objective(fold, split),
+        }
+
+    def _objective(self, fold: int | None, split: species.Split) -> nn.Module:
+        model = SpeciesModel(self.model_config, len(self.table.species))
+        labels = self.table.fetch.labels
+        present = labels.rows(split.train)[1]
+        prevalence = np.bincount(present, minlength=labels.n_species) / len(split.train)
+        model.set_prevalence(torch.from_numpy(prevalence).float())
+        model.set_covariate_statistics(torch.from_numpy(self.table.mean), torch.from_numpy(self.table.std))
+        if self.config.encoder is not None:
+            model.load_encoder(self._encoder(fold)[0])
+            if self.config.freeze:
+                for name, parameter in model.named_parameters():
+                    parameter.requires_grad_(not name.startswith(("location.", "satellite.")))
+        return species.PresenceLoss(model, self.config.optim.batch)
+
+    def _encoder(self, fold: int | None) -> tuple[dict[str, torch.Tensor], Pretraining]:
+        """The encoder's weights for a fold, and whether they saw the fold's blocks."""
+        assert self.config.encoder is not None
+        path = UPath(absolute(self.config.path(self.config.encoder)))
+        if fold is not None and is_whole(path / "folds" / str(fold)):
+            own = load_encoder(path, fold)
+            if own.blocks == self.config.blocks:
+                return own.state, "inductive"
+        return load_encoder(path).state, "transductive"
+
+    def _validate(self, objective: nn.Module, rows: np.ndarray, ranks: Ranks) -> dict[str, float]:
+        if len(rows) == 0:
+            return {}
+        logits = species.predict(objective.model, self.table.fetch, rows, ranks)
+        return species.scores(logits, self.table.fetch.labels.dense(rows))
+
+    def _save(
+        self,
+        trained: Trained,
+        fold: int | None,
+        split: species.Split,
+        calibration: tuple[torch.Tensor, ...] | None = None,
+    ) -> None:
+        model = trained.objective.model
+        if calibration is None:
+            rows = split.calibrate
+            logits = species.predict(model, self.table.fetch, rows, Ranks(device=_device(model)))
+            calibration = tuple(map(torch.from_numpy, fit_platt(logits, self.table.fetch.labels.dense(rows))))
+        model.calibration_scale.copy_(calibration[0])
+        model.calibration_shift.copy_(calibration[1])
+        about = self.about(fold)
+        best = trained.history[trained.best_epoch - 1]
+        metrics = {
+            **{name: value for name, value in best.items() if name != "loss"},
+            "best_epoch": trained.best_epoch,
+            "transductive": about.pretraining == "transductive",
+            "surveys": {"train": len(split.train), "select": len(split.select), "calibrate": len(split.calibrate)},
+            "history": trained.history,
+        }
+        save_weights(self.folder(fold), model.state_dict(), describe_species(about), self.table.species, metrics)
+
+    def about(self, fold: int | None) -> SpeciesFolder:
+        """What a model's folder says of itself."""
+        imagery = self.table.fetch.imagery
+        return SpeciesFolder(
+            config=self.model_config,
+            species=self.table.species,
+            probability_kind=self.table.probability_kind,
+            blocks=self.config.blocks,
+            fold=fold,
+            folds=self.config.blocks.folds if self.config.crossfit and fold is None else 0,
+            satellite=None if imagery is None else Images(imagery.bands, imagery.size),
+            pretraining="none" if self.config.encoder is None else self._encoder(fold)[1],
+        )
+
+    def figures(self, job: Job) -> dict[str, Any]:
+        """Figures of the job: means over the folds; logs the model folder."""
+        folds = range(self.config.blocks.folds) if self.config.crossfit else [None]
+        found = [load_weights(self.folder(fold)).metrics for fold in folds]
+        job.tracker.folder(self.folder(None), "model")
+        figures = {
+            f"select_{name}": float(np.mean([each[name] for each in found]))
+            for name in ("auc", "bce")
+            if all(name in each for each in found)
+        }
+        figures |= {"epochs": load_weights(self.folder(None)).metrics["best_epoch"], "fold_models": len(found)}
+        if self.config.encoder is not None:
+            figures["transductive"] = any(each["transductive"] for each in found)
+        say("  on the `select` blocks: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+        return figures
+
+
+def _device(model: nn.Module) -> str:
+    return str(next(model.parameters()).device)

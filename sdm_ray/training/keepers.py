@@ -1,0 +1,92 @@
+"""Where the state of a training run is kept between steps (`loop.Keeper`)."""
+
+import io
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from upath import UPath
+
+State = dict[str, Any]
+
+
+class _Timed:
+    """Keeps a state every so many seconds."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether the interval has passed."""
+        return time.monotonic() - self._last >= self._every_s
+
+    def epoch(self, state: Callable[[], State], figures: dict[str, float]) -> None:
+        """Nothing: only time counts."""
+
+
+class TrainKeeper(_Timed):
+    """Checkpoints of Ray Train."""
+
+    def __init__(self, every_s: float, rank: int) -> None:
+        super().__init__(every_s)
+        self._rank = rank
+
+    def load(self, name: str) -> State | None:
+        """The last checkpoint, where it is one of this fit."""
+        import ray.train
+
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        with checkpoint.as_directory() as folder:
+            return of_fit(name, (Path(folder) / "state.pt").read_bytes())
+
+    def save(self, state: State) -> None:
+        """Report a checkpoint; a barrier of all ranks."""
+        import ray.train
+
+        figures = {"fit": state["fit"], "step": state["progress"]["step"]}
+        if self._rank != 0:
+            ray.train.report(figures)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "state.pt").write_bytes(packed(state))
+                ray.train.report(figures, checkpoint=ray.train.Checkpoint.from_directory(folder))
+        self._last = time.monotonic()
+
+
+class FolderKeeper(_Timed):
+    """One file in a folder, for training in this process."""
+
+    def __init__(self, folder: UPath, every_s: float) -> None:
+        super().__init__(every_s)
+        self._file = folder / "state.pt"
+
+    def load(self, name: str) -> State | None:
+        """The last state, where it is one of this fit."""
+        return of_fit(name, self._file.read_bytes()) if self._file.exists() else None
+
+    def save(self, state: State) -> None:
+        """Write the state beside the old one, then over it."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._file.parent / "state.pt.tmp"
+        draft.write_bytes(packed(state))
+        draft.rename(self._file)
+        self._last = time.monotonic()
+
+
+def packed(state: State) -> bytes:
+    """A state as bytes."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def of_fit(name: str, data: bytes) -> State | None:
+    """A state from bytes, or None where it is one of another fit; no code is run from it."""
+    state: State = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return state if state["fit"] == name else None

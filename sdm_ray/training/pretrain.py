@@ -1,0 +1,173 @@
+"""The job `pretrain`: an encoder for each fold where cross-fitted, and one of everything."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.blocks import Role, role
+from sdm_ray.job import Job
+from sdm_ray.models.align import COVARIATES, AlignmentModel
+from sdm_ray.models.config import AlignConfig
+from sdm_ray.progress import say
+from sdm_ray.stores.weights import is_whole, load_weights, save_weights
+from sdm_ray.streams.order import Order
+from sdm_ray.streams.pipeline import Stream
+from sdm_ray.training.alignment import AlignmentLoss, Source, Statistics, embed, matching, read_sources
+from sdm_ray.training.config import PretrainConfig
+from sdm_ray.training.folders import LoadedEncoder, describe_encoder
+from sdm_ray.training.launch import launch
+from sdm_ray.training.loop import Fit, Trained
+from sdm_ray.training.paths import absolute
+from sdm_ray.training.ranks import Ranks
+
+
+def run(config: PretrainConfig, job: Job) -> dict[str, Any]:
+    """Pretrain and return the figures.
+
+    Raises:
+        InputError: images or covariates cannot be used.
+    """
+    sources, statistics = read_sources(config)
+    study = Study(config, sources, statistics, absolute(job.output))
+    study.model(None)
+    launch(study, job, config.workers)
+    return study.figures(job)
+
+
+@dataclass(frozen=True)
+class Study:
+    """All fits of a job; picklable.
+
+    Attributes:
+        config: the job's configuration.
+        sources: pairs by modality.
+        statistics: of the covariates.
+        output: the encoder folder.
+    """
+
+    config: PretrainConfig
+    sources: dict[str, Source]
+    statistics: Statistics
+    output: str
+
+    def __call__(self) -> Iterator[Fit]:
+        """The fits that are not finished."""
+        folds = [*(range(self.config.blocks.folds) if self.config.crossfit else []), None]
+        for fold in folds:
+            if not is_whole(self.folder(fold)):
+                yield self.fit(fold)
+
+    def folder(self, fold: int | None) -> UPath:
+        """Where a fit's encoder is kept."""
+        return UPath(self.output) if fold is None else UPath(self.output) / "folds" / str(fold)
+
+    def fit(self, fold: int | None) -> Fit:
+        """Train with one fold held out, or on everything."""
+        streams, held_out = {}, {}
+        for number, (name, source) in enumerate(self.sources.items()):
+            train, select = self._rows(name, source, fold)
+            order = Order(len(train), seed=self.config.seed * 64 + number)
+            streams[name] = Stream(source.fetch.only(train), order, self._batch(name))
+            held_out[name] = self._candidates(select)
+        optim = self.config.optim
+        longest = max(round(stream.order.n / stream.batch) for stream in streams.values())
+        return Fit(
+            name="all" if fold is None else f"fold-{fold}",
+            seed=self.config.seed,
+            optim=optim,
+            steps_per_epoch=optim.steps_per_epoch or max(1, longest),
+            streams=streams,
+            objective=lambda: AlignmentLoss(self.model(fold), self._weights()),
+            validate=lambda objective, ranks: self._validate(objective, held_out, ranks),
+            save=lambda trained: self._save(trained, fold),
+        )
+
+    def model(self, fold: int | None) -> AlignmentModel:
+        """A new model.
+
+        Raises:
+            InputError: a tower cannot be built.
+        """
+        model = AlignmentModel(self._align_config())
+        if self.statistics.mean is not None and self.statistics.std is not None:
+            model.covariates.mean.copy_(torch.from_numpy(self.statistics.mean))
+            std = torch.from_numpy(self.statistics.std)
+            model.covariates.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+        return model
+
+    def _align_config(self) -> AlignConfig:
+        return AlignConfig(
+            location=self.config.location,
+            towers={scale: each.tower for scale, each in self.config.scales.items()},
+            covariates=self.statistics.names,
+            dim=self.config.dim,
+            temperature=self.config.temperature,
+        )
+
+    def _batch(self, name: str) -> int:
+        own = None if name == COVARIATES else self.config.scales[name].batch  # type: ignore[index]
+        return own or self.config.optim.batch
+
+    def _weights(self) -> dict[str, float]:
+        return {name: 1.0 if name == COVARIATES else self.config.scales[name].weight for name in self.sources}  # type: ignore[index]
+
+    def _rows(self, name: str, source: Source, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to train on, and rows to measure on."""
+        roles = role(source.x, source.y, self.config.blocks, 0 if fold is None else fold)
+        select = np.flatnonzero(roles == Role.SELECT)
+        if fold is not None:
+            train = np.flatnonzero(roles == Role.TRAIN)
+        elif self.config.crossfit:
+            train, select = np.arange(len(roles)), select[:0]
+        else:
+            train = np.flatnonzero(roles != Role.SELECT)
+        if len(train) < 2:
+            raise InputError(
+                f"blocks.size_m: {name} has {len(train)} pairs left to train on; expected smaller blocks or more pairs"
+            )
+        return train, select
+
+    def _candidates(self, select: np.ndarray) -> np.ndarray:
+        """A fixed draw of pairs to match among."""
+        rng = np.random.default_rng([self.config.seed, 1])
+        return np.sort(rng.permutation(select)[: self.config.candidates])
+
+    def _validate(self, objective: nn.Module, held_out: dict[str, np.ndarray], ranks: Ranks) -> dict[str, float]:
+        figures = {}
+        for name, rows in held_out.items():
+            if len(rows) > 1:
+                source = self.sources[name]
+                pairs = embed(objective.model, name, source.fetch.only(rows, plain=True), ranks)
+                found = matching(*pairs, np.stack([source.x[rows], source.y[rows]], axis=1))
+                figures |= {f"{name}_{key}": value for key, value in found.items()}
+                figures[f"{name}_candidates"] = len(rows)
+        return figures
+
+    def _save(self, trained: Trained, fold: int | None) -> None:
+        model = trained.objective.model
+        images = {name: source.images for name, source in self.sources.items() if source.images is not None}
+        encoder = LoadedEncoder(model.state_dict(), model.config, images, self.config.blocks, fold)
+        last = {name: value for name, value in trained.history[-1].items() if name != "loss"}
+        metrics = {**last, "history": trained.history}
+        save_weights(self.folder(fold), encoder.state, describe_encoder(encoder), None, metrics)
+
+    def figures(self, job: Job) -> dict[str, Any]:
+        """Figures on held-out blocks: means over the folds, or of the one encoder; logs the encoder folder."""
+        folds = range(self.config.blocks.folds) if self.config.crossfit else [None]
+        found = [load_weights(self.folder(fold)).metrics for fold in folds]
+        job.tracker.folder(self.folder(None), "encoder")
+        names = [name for name in found[0] if name != "history" and all(name in each for each in found)]
+        figures = {name: float(np.mean([each[name] for each in found])) for name in names}
+        for name in self.sources:
+            if f"{name}_top5" in figures:
+                say(
+                    f"  {name}: top-1 {figures[f'{name}_top1']:.2f}, top-5 {figures[f'{name}_top5']:.2f} among "
+                    f"{figures[f'{name}_candidates']:.0f}, median error {figures[f'{name}_error_km']:.0f} km"
+                )
+        return figures

@@ -1,0 +1,123 @@
+"""What a rank says while it trains: progress and lines to the person at the driver, figures to the tracker."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sdm_ray.progress import Meter, say
+from sdm_ray.tracking import Tracker
+
+_EVERY_S = 0.5  # between two progress messages
+
+Message = tuple[Any, ...]
+
+
+@dataclass
+class Voice:
+    """The voice of one rank; picklable.
+
+    Attributes:
+        send: takes messages to the driver; None keeps silent.
+        tracker: where figures go; None for nowhere.
+    """
+
+    send: Callable[[Message], None] | None = None
+    tracker: Tracker | None = None
+    _last: float = 0.0
+
+    def say(self, line: str) -> None:
+        """One line to the driver's output."""
+        if self.send is not None:
+            self.send(("say", line))
+
+    def at(self, label: str, count: int, total: int) -> None:
+        """Progress; passed on about twice a second."""
+        if self.send is not None and time.monotonic() - self._last > _EVERY_S:
+            self._last = time.monotonic()
+            self.send(("at", label, count, total))
+
+    def epoch(self, label: str, figures: dict[str, float], step: int) -> None:
+        """The figures of an epoch: a line, and an entry in the tracker."""
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        self.say(f"  {label}: step {step}: {shown}")
+        if self.tracker is not None:
+            self.tracker.metrics({f"{label}/{name}": value for name, value in figures.items()}, step)
+
+
+class Printer:
+    """Prints messages: lines as they are, progress as a meter."""
+
+    def __init__(self) -> None:
+        self._meter: Meter | None = None
+
+    def __call__(self, message: Message) -> None:
+        if message[0] == "say":
+            self.close()
+            say(message[1])
+            return
+        _, label, count, total = message
+        if self._meter is None or self._meter.label != label:
+            self._meter = Meter(total, label)
+        self._meter.at(count)
+
+    def close(self) -> None:
+        """Wipe the meter."""
+        if self._meter is not None:
+            self._meter.clear()
+
+
+@contextmanager
+def listening(tracker: Tracker | None) -> Iterator[Voice]:
+    """Print on the driver what ranks in other processes say while the block runs.
+
+    Ray prints workers' output with a process's name before each line; a small actor carries ours instead.
+    """
+    import ray
+
+    lines = ray.remote(num_cpus=0)(_Lines).remote()
+    done = threading.Event()
+    printer = threading.Thread(target=_print, args=(lines, done), daemon=True)
+    printer.start()
+    try:
+        yield Voice(_Wire(lines), tracker)
+    finally:
+        done.set()
+        printer.join(timeout=10)
+        ray.kill(lines)
+
+
+class _Lines:
+    """Messages on their way."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Message] = []
+
+    def add(self, message: Message) -> None:
+        self.waiting.append(message)
+
+    def take(self) -> list[Message]:
+        taken, self.waiting = self.waiting, []
+        return taken
+
+
+@dataclass
+class _Wire:
+    lines: Any
+
+    def __call__(self, message: Message) -> None:
+        self.lines.add.remote(message)
+
+
+def _print(lines: Any, done: threading.Event) -> None:  # noqa: ANN401 - a Ray actor
+    import ray
+
+    show = Printer()
+    ending = False
+    while not ending:
+        ending = done.wait(0.3)
+        for message in ray.get(lines.take.remote()):
+            show(message)
+    show.close()

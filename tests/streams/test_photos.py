@@ -1,0 +1,84 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.stores.shards import Sample, Shards, write_index, write_shard
+from sdm_ray.streams.photos import PhotoFetch, crops
+
+
+def encoded(array: np.ndarray, kind: str) -> bytes:
+    file = io.BytesIO()
+    if kind == "npy":
+        np.save(file, array)
+    else:
+        Image.fromarray(array).save(file, {"jpg": "JPEG", "png": "PNG"}[kind])
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = UPath(tmp_path_factory.mktemp("shards"))
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(6)]
+    patches = [rng.integers(1, 9000, (4, 20, 20), np.uint16) for _ in range(3)]
+    broken = b"no image at all"
+    samples = [Sample(f"photo{i}", "png", encoded(p, "png"), "plant", 5.0 + i, 45, i // 2) for i, p in enumerate(photos)]
+    samples += [
+        Sample(f"patch{i}", "npy", encoded(p, "npy"), "satellite", 5.0 + i, 46, i) for i, p in enumerate(patches)
+    ]
+    samples.append(Sample("broken", "jpg", broken, "landscape", 9, 46, 9))
+    write_index(place, [write_shard(place, 0, samples)])
+    return place
+
+
+def fetch(folder: UPath, scale: str, size: int, augment: str = "none") -> PhotoFetch:
+    shards = Shards(folder)
+    rows = shards.of_scale(scale)
+    index = shards.index.iloc[rows]
+    return PhotoFetch(
+        str(folder), rows, index[["lon", "lat"]].to_numpy(np.float64), index["place_id"].to_numpy(), size, augment
+    )
+
+
+def test_photos_come_in_the_order_asked_for(folder):
+    batch = fetch(folder, "plant", 32)(np.array([4, 0, 5]), np.zeros(3, np.int64))
+    assert batch["image"].shape == (3, 3, 32, 32) and batch["image"].dtype == np.uint8
+    assert batch["lonlat"][:, 0].tolist() == [9.0, 5.0, 10.0]
+    assert batch["place"].tolist() == [2, 0, 2]
+
+
+def test_arrays_keep_their_values_and_are_cut_or_padded_about_the_centre(folder):
+    ids = np.array([1])
+    whole = fetch(folder, "satellite", 20)(ids, ids)["image"]
+    cut = fetch(folder, "satellite", 12)(ids, ids)["image"]
+    padded = fetch(folder, "satellite", 24)(ids, ids)["image"]
+    assert np.array_equal(cut, whole[..., 4:16, 4:16])
+    assert np.array_equal(padded[..., 2:22, 2:22], whole) and padded[..., :2, :].sum() == 0
+
+
+@pytest.mark.parametrize(("scale", "augment"), [("plant", "photo"), ("satellite", "dihedral")])
+def test_augmentation_depends_on_pass_and_id_alone(folder, scale, augment):
+    source = fetch(folder, scale, 20, augment)
+    ids = np.array([0, 1, 2, 1])
+    passes = np.array([0, 0, 3, 5])
+    together = source(ids, passes)["image"]
+    alone = np.concatenate([source(ids[i : i + 1], passes[i : i + 1])["image"] for i in range(4)])
+    assert np.array_equal(together, alone)
+    later = source(ids, passes + 1)["image"]
+    assert not np.array_equal(together, later)
+
+
+def test_crops_lie_inside(folder):
+    boxes = crops(np.arange(1000, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+    assert boxes.min() >= 0 and boxes.max() <= 1 + 1e-12
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    assert area.min() > 0.3
+
+
+def test_a_photo_that_cannot_be_decoded_is_named(folder):
+    with pytest.raises(InputError, match=r"image broken\.jpg cannot be decoded"):
+        fetch(folder, "landscape", 32)(np.array([0]), np.array([0]))

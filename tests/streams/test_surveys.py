@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import Grid, to_lonlat
+from sdm_ray.geo.windows import Window, whole
+from sdm_ray.stores.cube import Cube, create_cube
+from sdm_ray.stores.labels import SparseLabels
+from sdm_ray.streams.cubes import WindowFetch, places
+from sdm_ray.streams.surveys import Imagery, SurveyFetch
+
+GRID = Grid(x0=4_000_000, y1=3_001_000, resolution=10, width=100, height=100)
+
+
+@pytest.fixture(scope="module")
+def cube(tmp_path_factory):
+    path = UPath(tmp_path_factory.mktemp("cube") / "cube.zarr")
+    create_cube(path, GRID, ["2021"], ["red", "green", "nir"], chunk=25, shard=100)
+    values = np.random.default_rng(1).integers(1, 9000, (3, 100, 100)).astype(np.uint16)
+    Cube(path, writable=True).write(whole(GRID), 0, values, np.ones((100, 100), np.uint8))
+    return path
+
+
+def lonlat_of(row: list[int], col: list[int]) -> np.ndarray:
+    x, y = GRID.x[np.array(col)], GRID.y[np.array(row)]
+    return np.stack(to_lonlat(x - 5, y + 5), axis=1)  # upper-left corners, the centres of even patches
+
+
+def test_windows_are_what_the_cube_holds(cube):
+    source = WindowFetch(str(cube), ("nir", "red"), lonlat_of([50, 30, 70], [40, 90, 8]), np.arange(3), size=16)
+    batch = source(np.array([2, 0]), np.array([0, 0]))
+    expected = Cube(cube).read(Window(row=42, col=32, height=16, width=16))[[2, 0]]
+    assert batch["image"].dtype == np.float32
+    assert np.array_equal(batch["image"][1], expected)
+    assert batch["image"][0].shape == (2, 16, 16)
+
+
+def test_a_band_that_is_not_there_is_named(cube):
+    source = WindowFetch(str(cube), ("swir",), lonlat_of([50], [40]), np.arange(1), size=16)
+    with pytest.raises(InputError, match="no band swir"):
+        source(np.array([0]), np.array([0]))
+
+
+def test_places_of_a_cube_lie_on_a_grid_inside_it():
+    found = places(GRID, 500)
+    assert len(found) == 9
+    assert np.allclose(found[4], np.array(to_lonlat(np.array([4_000_500]), np.array([3_000_500]))).T[0])
+
+
+def test_a_batch_of_surveys(cube):
+    labels = SparseLabels.from_lists([[0, 2], [], [1]], n_species=3)
+    outside = np.array([[20.0, 40.0]])
+    fetch = SurveyFetch(
+        rows=np.array([2, 0]),
+        lonlat=np.concatenate([lonlat_of([50, 60], [40, 40]), outside]),
+        covariates=np.array([[1, 2], [3, 4], [0, 0]], np.float32),
+        known=np.array([True, True, False]),
+        labels=labels,
+        imagery=Imagery(str(cube), ("red",), 8),
+        augment=True,
+    )
+    batch = fetch(np.array([0, 1]), np.array([0, 0]))
+    assert batch["place"].tolist() == [2, 0]
+    assert batch["labels"].tolist() == [[0, 1, 0], [1, 0, 1]]
+    assert batch["has_covariates"].tolist() == [False, True]
+    assert batch["has_satellite"].tolist() == [False, True]
+    assert batch["covariates"].tolist() == [[0, 0], [1, 2]]
+    assert batch["image_satellite"].shape == (2, 1, 8, 8)
+    again = fetch.only(np.array([0]))(np.array([0]), np.array([0]))
+    assert np.array_equal(again["image_satellite"][0], batch["image_satellite"][1])
+
+
+def test_inputs_are_hidden_at_the_asked_rate_by_key():
+    n = 4000
+    fetch = SurveyFetch(
+        rows=np.arange(n),
+        lonlat=np.zeros((n, 2)),
+        covariates=np.zeros((n, 1), np.float32),
+        known=np.ones(n, bool),
+        labels=SparseLabels.from_lists([[]] * n, 1),
+        hide=0.25,
+    )
+    ids, zeros = np.arange(n), np.zeros(n, np.int64)
+    hidden = fetch(ids, zeros)["hide_covariates"]
+    assert 0.22 < hidden.mean() < 0.28
+    assert np.array_equal(fetch(ids[100:], zeros[100:])["hide_covariates"], hidden[100:])
+    assert "hide_covariates" not in fetch.only(ids, plain=True)(ids, zeros)
