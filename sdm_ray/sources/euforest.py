@@ -32,8 +32,8 @@ def surveys(source: EuForest, config: PrepareConfig) -> SurveyTables:
 
     Some plots (Forest Focus, BioSoil) have positions rounded to 500 m, which are no cell centres; most of the records
     of Poland, Slovenia and Belarus are such. They go into the cell that the position belongs to, and that survey's
-    uncertainty is larger. Longitude and latitude are computed from the cell's centre; where the table has columns of
-    its own, differences are reported. A cell whose species are all too rare is kept with an empty set: it was visited.
+    uncertainty is larger. Longitude and latitude are computed from the cell's centre; rows
+    whose own columns say another place are left out. A cell whose species are all too rare is kept with an empty set: it was visited.
 
     Raises:
         InputError: the table cannot be read, or no species has enough records.
@@ -74,11 +74,13 @@ def _read(path: str) -> pd.DataFrame:
 
 
 def _usable(rows: pd.DataFrame, report: Report) -> NDArray[np.bool_]:
-    """Rows that lie in Europe; those whose own longitude and latitude say something else than x and y are noted."""
+    """Rows that lie in Europe and whose own longitude and latitude, if they have them, say the same as x and y."""
     lon, lat = to_lonlat(rows["x"].to_numpy(), rows["y"].to_numpy())
     keys = "x " + rows["x"].map("{:.0f}".format) + " y " + rows["y"].map("{:.0f}".format)
     usable = usable_places(pd.DataFrame({"lon": lon, "lat": lat}), keys, EUROPE, report)
     if {"lon", "lat"} <= set(rows.columns):
         apart = np.hypot((rows["lon"].to_numpy() - lon) * np.cos(np.radians(lat)), rows["lat"].to_numpy() - lat)
-        report.note("lonlat_disagrees", keys[usable & ~(apart <= _AGREE_DEGREES)])
+        disagree = usable & ~(apart <= _AGREE_DEGREES)
+        report.drop("lonlat_disagrees", keys[disagree])
+        usable &= ~disagree
     return usable

@@ -10,6 +10,7 @@ from upath import UPath
 from sdm_ray.sources import tables
 from sdm_ray.sources.base import ImageList, Report, SurveyTables, place_id, usable_places
 from sdm_ray.sources.config import Glc24, Glc24Patches, PrepareConfig, TableColumns, Tables
+from sdm_ray.sources.reading import texts
 
 _COLUMNS = TableColumns(
     survey="surveyId", species="speciesId", year="year", uncertainty_m="geoUncertaintyInM", country="country"
@@ -42,6 +43,7 @@ def images(source: Glc24Patches, config: PrepareConfig) -> ImageList:
     """
     rows = tables.read_occurrences(source.table, _COLUMNS).drop_duplicates("survey_id")
     report = Report(UPath(source.table).name, len(rows))
+    rows = rows[rows["survey_id"].notna()]
     rows = rows[usable_places(rows[["lon", "lat"]], rows["survey_id"], source.region, report)]
     table = pd.DataFrame(
         {
@@ -51,7 +53,7 @@ def images(source: Glc24Patches, config: PrepareConfig) -> ImageList:
             "lon": rows["lon"],
             "lat": rows["lat"],
             "place_id": place_id(rows["lon"].to_numpy(), rows["lat"].to_numpy()),
-            "date": rows["year"].astype(str).replace("<NA>", ""),
+            "date": texts(rows["year"]).fillna(""),
             "file": rows["survey_id"],
         }
     )

@@ -13,7 +13,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.sources.base import FolderFiles, ImageList, Report, place_id, usable_places
 from sdm_ray.sources.config import Lucas, PrepareConfig
-from sdm_ray.sources.reading import numbers, read_table
+from sdm_ray.sources.reading import numbers, read_table, texts
 
 _VIEWS = {"N": "north", "E": "east", "S": "south", "W": "west", "P": "point", "C": "cover"}
 _SIGNS = {"east": 1, "e": 1, "1": 1, "1.0": 1, "west": -1, "w": -1, "2": -1, "2.0": -1}
@@ -34,7 +34,7 @@ def images(source: Lucas, config: PrepareConfig) -> ImageList:
     photos = [f"photo_{_VIEWS[view]}" for view in source.views]
     rows = read_table(table, ["point_id", "year", "nuts0", "gps_lat", "gps_long", "gps_ew"], ["survey_date", *photos])
     report = Report(UPath(table).name, len(rows))
-    ids = rows["point_id"].astype(str)
+    ids = texts(rows["point_id"]).fillna("").astype(str)
     wrong = ~ids.str.fullmatch(r"\d{8}")
     report.drop("point_id_not_8_digits", ids[wrong])
     rows, ids = rows[~wrong].reset_index(drop=True), ids[~wrong].reset_index(drop=True)
@@ -50,8 +50,8 @@ def images(source: Lucas, config: PrepareConfig) -> ImageList:
             "lat": lat,
             "place_id": place_id(point_lon, point_lat),
             "date": _dates(rows),
-            "folder": rows["year"].astype(str) + "/" + rows["nuts0"] + "/" + ids.str[:3] + "/" + ids.str[3:6],
-            "year": rows["year"].astype(str),
+            "folder": texts(rows["year"]) + "/" + texts(rows["nuts0"]) + "/" + ids.str[:3] + "/" + ids.str[3:6],
+            "year": texts(rows["year"]),
         }
     )
     views = [_view(made, rows, usable, view) for view in source.views]
@@ -67,7 +67,7 @@ def _view(made: pd.DataFrame, rows: pd.DataFrame, usable: NDArray[np.bool_], vie
     column = f"photo_{_VIEWS[view]}"
     taken = usable.copy()
     if column in rows:
-        taken &= rows[column].astype(str).str.lower().isin(_TAKEN).to_numpy()
+        taken &= texts(rows[column]).str.lower().isin(_TAKEN).to_numpy()
     some = made[taken]
     return pd.DataFrame(
         {
@@ -88,7 +88,7 @@ def _positions(
     report: Report,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:  # fmt: skip
     """Longitude, latitude and whether they can be used, held against the grid points x, y."""
-    sign = rows["gps_ew"].astype(str).str.lower().map(_SIGNS).to_numpy(np.float64)
+    sign = texts(rows["gps_ew"]).str.lower().map(_SIGNS).to_numpy(np.float64)
     size = numbers(rows, "gps_long", table).abs().to_numpy()
     lat = numbers(rows, "gps_lat", table).to_numpy(copy=True)
     noted = np.isfinite(size) & np.isfinite(lat) & (size < _NONE_ABOVE) & (lat < _NONE_ABOVE) & (lat > 0)
@@ -106,7 +106,7 @@ def _positions(
 
 def _dates(rows: pd.DataFrame) -> pd.Series:
     """ISO dates from day/month/year with two or four digits of the year, else the year."""
-    year = rows["year"].astype(str)
+    year = texts(rows["year"])
     if "survey_date" not in rows:
         return year
     parts = rows["survey_date"].astype(str).str.extract(r"^(\d{1,2})/(\d{1,2})/(?:\d{2}|\d{4})$")

@@ -5,7 +5,7 @@ from upath import UPath
 
 from sdm_ray.sources.base import FolderFiles, ImageList, Report, place_id, usable_places
 from sdm_ray.sources.config import PlantNet, PrepareConfig
-from sdm_ray.sources.reading import numbers, read_table
+from sdm_ray.sources.reading import numbers, read_table, texts
 
 
 def images(source: PlantNet, config: PrepareConfig) -> ImageList:
@@ -30,7 +30,7 @@ def images(source: PlantNet, config: PrepareConfig) -> ImageList:
         report.drop("uncertain", rows.loc[vague & usable, "gbifID"])
         usable &= ~vague
     rows = rows[usable]
-    ids = rows["gbifID"].astype(str)
+    ids = texts(rows["gbifID"])
     made = pd.DataFrame(
         {
             "key": "plantnet-" + ids,

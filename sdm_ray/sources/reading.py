@@ -67,6 +67,13 @@ def numbers(table: pd.DataFrame, column: str, path: str) -> pd.Series:
     return values
 
 
+def texts(values: pd.Series) -> pd.Series:
+    """A column as text, blanks as None; whole numbers without the `.0` that blanks among numbers bring about."""
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")
+    return values.astype("string").str.strip().astype(object).where(values.notna(), None)
+
+
 def _parquet(place: UPath, needed: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
     with place.open("rb") as file:
         source = pq.ParquetFile(file)

@@ -9,7 +9,7 @@ from upath import UPath
 
 from sdm_ray.sources.base import Report, SurveyTables, usable_places
 from sdm_ray.sources.config import PrepareConfig, TableColumns, Tables
-from sdm_ray.sources.reading import numbers, read_table
+from sdm_ray.sources.reading import numbers, read_table, texts
 from sdm_ray.sources.sets import species_sets
 
 
@@ -24,6 +24,9 @@ def surveys(source: Tables, config: PrepareConfig) -> SurveyTables:
     """
     rows = read_occurrences(source.table, source.columns)
     report = Report(UPath(source.table).name, len(rows))
+    nameless = rows["survey_id"].isna()
+    report.drop("no_survey_id", (f"row {number + 1}" for number in np.flatnonzero(nameless)))
+    rows = rows[~nameless].reset_index(drop=True)
     usable = usable_places(rows[["lon", "lat"]], rows["survey_id"], source.region, report)
     usable &= _precise(rows, source.max_uncertainty_m, report, usable)
     rows = rows[usable].reset_index(drop=True)
@@ -51,21 +54,14 @@ def read_occurrences(path: str, columns: TableColumns) -> pd.DataFrame:
     if columns.country:
         out["country"] = raw[columns.country].fillna("").astype(str)
     rows = pd.DataFrame(out)
-    rows["species"] = _names(raw[columns.species])
+    rows["species"] = texts(raw[columns.species])
     rows["gbif_key"] = numbers(raw, columns.gbif_key, path).astype("Int64") if columns.gbif_key else pd.NA
     if columns.survey:
-        rows["survey_id"] = _names(raw[columns.survey])
+        rows["survey_id"] = texts(raw[columns.survey])
     else:
         place = rows["lon"].map("{:.5f}".format) + "_" + rows["lat"].map("{:.5f}".format)
-        rows["survey_id"] = place + "_" + rows["year"].astype(str).replace("<NA>", "")
+        rows["survey_id"] = place + "_" + texts(rows["year"]).fillna("")
     return rows
-
-
-def _names(values: pd.Series) -> pd.Series:
-    """As text; whole numbers without the `.0` that blanks in a column of numbers bring about."""
-    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
-        values = values.astype("Int64")
-    return values.astype("string").str.strip().astype(object).where(values.notna(), None)
 
 
 def _precise(
