@@ -14,7 +14,8 @@ from sdm_ray.geo.checks import EUROPE
 from sdm_ray.geo.codes import eea_code
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.sources.base import Report, SurveyTables, usable_places
-from sdm_ray.sources.config import EuForest, PrepareConfig
+from sdm_ray.sources.catalogue import EuForest
+from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.reading import column_names, numbers, read_table
 from sdm_ray.sources.sets import species_sets
 
@@ -32,8 +33,8 @@ def surveys(source: EuForest, config: PrepareConfig) -> SurveyTables:
 
     Some plots (Forest Focus, BioSoil) have positions rounded to 500 m, which are no cell centres; most of the records
     of Poland, Slovenia and Belarus are such. They go into the cell that the position belongs to, and that survey's
-    uncertainty is larger. Longitude and latitude are computed from the cell's centre; rows
-    whose own columns say another place are left out. A cell whose species are all too rare is kept with an empty set: it was visited.
+    uncertainty is larger. Longitude and latitude are computed from the cell's centre; rows whose own columns say
+    another place are left out. A cell whose species are all too rare is kept with an empty set: it was visited.
 
     Raises:
         InputError: the table cannot be read, or no species has enough records.
@@ -58,8 +59,8 @@ def surveys(source: EuForest, config: PrepareConfig) -> SurveyTables:
             "country": cells["country"],
         }
     )
-    sets = species_sets(grouped.ngroup().to_numpy(), rows["species"], len(cells), source.min_records, report)
-    return SurveyTables(table.assign(species=sets.lists), sets.species, "recorded", report)
+    sets = species_sets(np.asarray(grouped.ngroup(), np.int64), rows["species"], len(cells), source.min_records, report)
+    return SurveyTables(table.assign(species=pd.Series(sets.lists)), sets.species, "recorded", report)
 
 
 def _read(path: str) -> pd.DataFrame:

@@ -10,13 +10,14 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from PIL import Image
 from upath import UPath
 
 from sdm_ray.progress import track
-from sdm_ray.sources.base import ImageList
+from sdm_ray.sources.base import ImageList, Opener
 from sdm_ray.stores.shards import Sample, write_index, write_shard
 
 _FORMATS = {"jpg": "JPEG", "png": "PNG"}
@@ -86,7 +87,7 @@ def check_image(content: bytes, ext: str) -> str | None:
                 return f"is {image.format}, expected {_FORMATS[ext]}"
             image.load()
     except _UNREADABLE as error:
-        return str(error).splitlines()[0].replace(f"{io.BytesIO.__name__}", "file")[:80]
+        return type(error).__name__ if "BytesIO" in str(error) else str(error).splitlines()[0][:80]
     return None
 
 
@@ -115,7 +116,7 @@ def _write_missing(folder: UPath, lists: list[ImageList], pieces: list[_Piece]) 
         pass
 
 
-def _as_done(waiting: list) -> Iterator[None]:  # noqa: ANN401
+def _as_done(waiting: list[Any]) -> Iterator[None]:
     import ray
 
     while waiting:
@@ -124,7 +125,7 @@ def _as_done(waiting: list) -> Iterator[None]:  # noqa: ANN401
         yield None
 
 
-def _write_piece(folder: UPath, number: int, rows: pd.DataFrame, opener) -> None:  # noqa: ANN001 - base.Opener
+def _write_piece(folder: UPath, number: int, rows: pd.DataFrame, opener: Opener) -> None:
     parts = folder / "parts"
     faults: list[tuple[str, str]] = []
     with opener.opened() as read:
@@ -138,6 +139,7 @@ def _write_piece(folder: UPath, number: int, rows: pd.DataFrame, opener) -> None
 
 
 def _samples(rows: pd.DataFrame, read: Callable[[str], bytes], faults: list[tuple[str, str]]) -> Iterator[Sample]:
+    row: Any
     for row in rows.itertuples(index=False):
         try:
             content = read(row.file)

@@ -12,7 +12,8 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.sources.base import FolderFiles, ImageList, Report, place_id, usable_places
-from sdm_ray.sources.config import Lucas, PrepareConfig
+from sdm_ray.sources.catalogue import Lucas
+from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.reading import numbers, read_table, texts
 
 _VIEWS = {"N": "north", "E": "east", "S": "south", "W": "west", "P": "point", "C": "cover"}
@@ -38,7 +39,7 @@ def images(source: Lucas, config: PrepareConfig) -> ImageList:
     wrong = ~ids.str.fullmatch(r"\d{8}")
     report.drop("point_id_not_8_digits", ids[wrong])
     rows, ids = rows[~wrong].reset_index(drop=True), ids[~wrong].reset_index(drop=True)
-    x, y = ids.str[:4].astype(float).to_numpy() * 1000, ids.str[4:].astype(float).to_numpy() * 1000
+    x, y = _kilometres(ids.str[:4]), _kilometres(ids.str[4:])
     lon, lat, usable = _positions(rows, ids, x, y, source.max_shift_m, table, report)
     inside = usable_places(pd.DataFrame({"lon": lon, "lat": lat})[usable], ids[usable], source.region, report)
     usable[usable] = inside
@@ -93,15 +94,26 @@ def _positions(
     lat = numbers(rows, "gps_lat", table).to_numpy(copy=True)
     noted = np.isfinite(size) & np.isfinite(lat) & (size < _NONE_ABOVE) & (lat < _NONE_ABOVE) & (lat > 0)
     size, lat = np.where(noted, size, 0), np.where(noted, lat, 0)
-    shifts = {turn: np.hypot(*(a - b for a, b in zip(to_xy(turn * size, lat), (x, y), strict=True))) for turn in (1, -1)}
-    fits = np.where(shifts[1] <= shifts[-1], 1.0, -1.0)
+    east, west = (_apart(turn * size, lat, x, y) for turn in (1, -1))
+    fits = np.where(east <= west, 1.0, -1.0)
     lon = fits * size
-    near = np.minimum(shifts[1], shifts[-1]) <= most
+    near = np.minimum(east, west) <= most
     report.note("longitude_sign_repaired", ids[noted & near & (sign != fits) & (size > 0.001)])
     report.note("no_gps_position", ids[~noted])
     report.drop("far_from_its_point", ids[noted & ~near])
     point_lon, point_lat = to_lonlat(x, y)
     return np.where(noted, lon, point_lon), np.where(noted, lat, point_lat), ~noted | near
+
+
+def _kilometres(digits: pd.Series) -> NDArray[np.float64]:
+    return digits.to_numpy().astype(np.float64) * 1000
+
+
+def _apart(
+    lon: NDArray[np.float64], lat: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    east, north = to_xy(lon, lat)
+    return np.hypot(east - x, north - y)
 
 
 def _dates(rows: pd.DataFrame) -> pd.Series:

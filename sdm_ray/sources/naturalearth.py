@@ -14,7 +14,8 @@ from scipy import ndimage
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid, grid_of, to_lonlat, to_xy
 from sdm_ray.sources.base import LandTable
-from sdm_ray.sources.config import NaturalEarth, PrepareConfig
+from sdm_ray.sources.catalogue import NaturalEarth
+from sdm_ray.sources.config import PrepareConfig
 
 _DENSE_DEGREES = 0.1  # a straight line in degrees is a curve on the grid
 _MARGIN_DEGREES = 1.0
@@ -37,7 +38,8 @@ def land(source: NaturalEarth, config: PrepareConfig) -> LandTable:
         raise InputError(f"{source.land}: no land in west, south, east, north {grid.bounds} of the grid")
     outlines, labels = _read(source.countries, source.name_field)
     names, number = np.unique(labels.astype(str), return_inverse=True)
-    country = _extend(_burn(_projected(outlines, box), number + 1, grid, "int16"), mask, source.reach_m / grid.resolution)
+    country = _burn(_projected(outlines, box), number + 1, grid, "int16")
+    country = _extend(country, mask, source.reach_m / grid.resolution)
     found = np.unique(country[country > 0])  # countries elsewhere need no number
     renumber = np.zeros(len(names) + 1, np.int16)
     renumber[found] = np.arange(1, len(found) + 1)

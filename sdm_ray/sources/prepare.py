@@ -3,6 +3,7 @@
 import importlib
 import time
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +14,8 @@ from sdm_ray.progress import say
 from sdm_ray.sources import config as names
 from sdm_ray.sources import images
 from sdm_ray.sources.base import Report, write_reports
-from sdm_ray.sources.config import FileSource, PrepareConfig, Source, Virtual
+from sdm_ray.sources.catalogue import FileSource, Source, Virtual
+from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.fetch import ensure
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import write_covariates
@@ -47,7 +49,7 @@ def run(config: PrepareConfig, tracker: Tracker) -> None:
             continue
         plan.make_ready()
         start = time.monotonic()
-        figures = plan.make(tracker, lambda job, name=name: _MAKERS[name](config, job))
+        figures = plan.make(tracker, partial(_MAKERS[name], config))
         shown = ", ".join(f"{key} {value}" for key, value in figures.items() if isinstance(value, int | float | str))
         say(f"prepare: artefact {plan.output} ({shown}; {time.monotonic() - start:.0f} s)")
         prefix = name.partition(".")[0]

@@ -60,5 +60,6 @@ def species_sets(
         "surveys_without_species": sum(len(each) == 0 for each in lists),
     }
     keys = single.groupby("name")["key"].first().loc[kept].astype("Int64")
-    species = pd.DataFrame({"species_id": number.to_numpy(), "name": [str(name) for name in kept], "gbif_key": keys.array})
+    names_kept = [str(name) for name in kept]
+    species = pd.DataFrame({"species_id": number.to_numpy(), "name": names_kept, "gbif_key": keys.array})
     return SpeciesSets(lists, species)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.sources.base import Report, SurveyTables, usable_places
-from sdm_ray.sources.config import PrepareConfig, TableColumns, Tables
+from sdm_ray.sources.catalogue import TableColumns, Tables
+from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.reading import numbers, read_table, texts
 from sdm_ray.sources.sets import species_sets
 
@@ -35,7 +36,7 @@ def surveys(source: Tables, config: PrepareConfig) -> SurveyTables:
     moved = (rows["lon"] != table["lon"].to_numpy()[survey]) | (rows["lat"] != table["lat"].to_numpy()[survey])
     report.note("survey_at_two_places", rows.loc[moved, "survey_id"].unique())
     sets = species_sets(survey, rows["species"], len(table), source.min_records, report, rows["gbif_key"])
-    return SurveyTables(table.assign(species=sets.lists), sets.species, source.probability_kind, report)
+    return SurveyTables(table.assign(species=pd.Series(sets.lists)), sets.species, source.probability_kind, report)
 
 
 def read_occurrences(path: str, columns: TableColumns) -> pd.DataFrame:

@@ -10,9 +10,10 @@ from upath import UPath
 
 from sdm_ray.geo.windows import tiles, whole
 from sdm_ray.sources.base import ImageList, LandTable, LayerTable, Report, SurveyTables, place_id
-from sdm_ray.sources.config import PrepareConfig, Virtual, VirtualPhotos, VirtualSurveys
+from sdm_ray.sources.catalogue import Virtual, VirtualPhotos, VirtualSurveys
+from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.virtual_photos import Scenes
-from sdm_ray.sources.virtual_world import CLIMATE, CROP, WATER, World, build, covariate_cells, smooth_field
+from sdm_ray.sources.virtual_world import CLIMATE, CROP, World, build, covariate_cells, smooth_field
 from sdm_ray.stores import cube as cube_store
 from sdm_ray.stores import maps
 
@@ -33,7 +34,7 @@ _SCENES = 6  # clear scenes behind a pixel that no cloud hides
 _EPITHETS = (
     "alba montana palustris sylvatica arvensis rubra pratensis aquatica nana vulgaris saxatilis borealis maritima "
     "glauca hirta lutea odorata repens serotina tenuis umbrosa verna viridis zonata"
-).split()
+)
 
 
 def surveys(source: VirtualSurveys, config: PrepareConfig) -> SurveyTables:
@@ -63,7 +64,9 @@ def surveys(source: VirtualSurveys, config: PrepareConfig) -> SurveyTables:
 def species_table(world: World) -> pd.DataFrame:
     """The virtual species, with names made up."""
     count = world.config.species
-    names = [f"Ficta {_EPITHETS[i] if i < len(_EPITHETS) else f'sp. {i + 1}'}" for i in range(count)]
+    epithets = _EPITHETS.split()
+    epithets += [f"sp. {number}" for number in range(len(epithets) + 1, count + 1)]
+    names = [f"Ficta {epithet}" for epithet in epithets[:count]]
     return pd.DataFrame({"species_id": range(count), "name": names, "gbif_key": pd.array([pd.NA] * count, "Int64")})
 
 
@@ -150,7 +153,7 @@ def images(source: VirtualPhotos, config: PrepareConfig) -> ImageList:
         size=source.size,
         seed=config.seed,
         shares=_shares_around(world, row, col),
-        height=np.maximum(world.relief[row, col], 0) / 100,
+        height=np.maximum(world.relief[row, col], 0).astype(np.float32) / np.float32(100),
         moisture=world.climate[1][cell],
         subject=np.stack([_grown(world.probability[:, *cell], rng), world.cover[row, col]], axis=1).astype(np.int64),
     )

@@ -87,8 +87,9 @@ def _hills(draw: ImageDraw.ImageDraw, side: int, horizon: int, height: float, rn
     across = np.linspace(0, 1, 33)
     for distance in (1.0, 0.55):
         waves = sum(
-            rng.normal() / k * np.sin(2 * np.pi * (k * across * rng.uniform(0.7, 1.3) + rng.random())) for k in (1, 2, 4, 7)
-        )  # fmt: skip
+            rng.normal() / k * np.sin(2 * np.pi * (k * across * rng.uniform(0.7, 1.3) + rng.random()))
+            for k in (1, 2, 4, 7)
+        )
         top = horizon - side * (0.015 + 0.02 * height * distance) * (0.9 + 0.55 * np.asarray(waves))
         points = [(x * side, min(y, horizon)) for x, y in zip(across, top, strict=True)]
         far = _mix((86, 104, 84), (150, 170, 190), 0.75 * distance)
@@ -159,7 +160,8 @@ def _trees(
             draw.polygon([(x - wide, foot - tall * 0.12), (x + wide, foot - tall * 0.12), (x, foot - tall)], fill=green)
         else:
             draw.ellipse([x - wide, foot - tall, x + wide, foot - tall * 0.22], fill=green)
-            draw.ellipse([x - wide * 0.6, foot - tall, x + wide * 0.2, foot - tall * 0.6], fill=_mix(green, (150, 180, 90), 0.3))
+            sunlit = _mix(green, (150, 180, 90), 0.3)
+            draw.ellipse([x - wide * 0.6, foot - tall, x + wide * 0.2, foot - tall * 0.6], fill=sunlit)
 
 
 def _plant(size: int, species: int, cover: int, rng: np.random.Generator) -> Image.Image:
@@ -214,7 +216,7 @@ def _blade(
 
 def _finish(image: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
     """Reduce, then the camera's own: exposure and grain."""
-    small = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS), np.float32)
+    small = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS), np.float64)
     small = small * rng.uniform(0.88, 1.1) + rng.normal(0, 4, small.shape)
     return Image.fromarray(np.clip(small, 0, 255).astype(np.uint8))
 

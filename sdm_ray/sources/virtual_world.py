@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage, special
 
 from sdm_ray.geo.grid import Grid, to_lonlat
-from sdm_ray.sources.config import VirtualConfig
+from sdm_ray.sources.catalogue import VirtualConfig
 
 FOREST, GRASS, CROP, WATER, BARE = range(5)
 CLASSES = ("forest", "grass", "crop", "water", "bare")
@@ -161,7 +161,7 @@ def _climate(config: VirtualConfig, rng: np.random.Generator) -> Floats:
     shape = (size, size)
     scale = _CLIMATE_SCALE_M / config.resolution_m
     hills = smooth_field(shape, 0.7 * scale, rng)
-    south, east = np.mgrid[0:1:complex(size), 0:1:complex(size)].astype(np.float32)
+    south, east = np.mgrid[0 : 1 : complex(size), 0 : 1 : complex(size)].astype(np.float32)
     # A coast in the west, hills rising to the east.
     elevation = 620 * east + 150 * hills - 420 * np.exp(-(((east + 0.02) / 0.12) ** 2)) + 60
     warmth = smooth_field(shape, scale, rng)

@@ -44,6 +44,7 @@ def test_mistakes_are_named(written, text, said):
 
 
 def test_the_configuration_loads_nothing_heavy():
-    code = "import sys, sdm_ray.sources.config; print([m for m in ('ray', 'torch', 'zarr', 'pandas') if m in sys.modules])"
+    heavy = ("ray", "torch", "zarr", "pandas", "scipy", "rasterio")
+    code = f"import sys, sdm_ray.sources.config; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -46,5 +46,5 @@ def test_a_table_that_cannot_be_used_is_named(tmp_path, name, content, said):
 
 
 def test_a_word_among_numbers_is_named():
-    with pytest.raises(InputError, match="t.csv: column lon, row 2 holds 'east', expected a number"):
+    with pytest.raises(InputError, match=r"t\.csv: column lon, row 2 holds 'east', expected a number"):
         numbers(pd.DataFrame({"lon": ["1", "east"]}), "lon", "t.csv")

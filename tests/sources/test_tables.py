@@ -6,7 +6,8 @@ import pytest
 
 from sdm_ray.errors import InputError
 from sdm_ray.sources import euforest, glc24, tables
-from sdm_ray.sources.config import EuForest, Glc24, PrepareConfig, Tables
+from sdm_ray.sources.catalogue import EuForest, Glc24, Tables
+from sdm_ray.sources.config import PrepareConfig
 
 JOB = PrepareConfig(land={"source": "virtual"})
 ROWS = pd.DataFrame(
@@ -120,7 +121,9 @@ def test_cells_of_the_forest_inventories(data):
 
 def test_the_publishers_columns_of_the_inventories(tmp_path):
     path = tmp_path / "EUForestspecies.csv"
-    path.write_text("X,Y,COUNTRY,SPECIES NAME,DBH\n4576500,2705500,Austria,Abies alba,-9999\n4577000,2706000,Austria,Abies alba,1\n")
+    path.write_text(
+        "X,Y,COUNTRY,SPECIES NAME,DBH\n4576500,2705500,Austria,Abies alba,-9999\n4577000,2706000,Austria,Abies alba,1\n"
+    )
     found = euforest.surveys(EuForest(source="euforest", table=str(path), min_records=1), JOB)
     assert found.surveys["survey_id"].tolist() == ["1kmE4576N2705", "1kmE4577N2706"]
     assert found.surveys["uncertainty_m"].tolist() == [707, 1061]
