@@ -149,6 +149,8 @@ def _execute(name: str, config: JobConfig) -> None:
     if name == "prepare":  # it seals each artefact of its list alone
         with tracking.start(config, name) as tracker:
             _named(entry.run)(config, tracker)
+    elif getattr(config, "dry_run", False):  # before anything is written, an older artefact's seal included
+        _named(entry.run.replace(":run", ":dry_run"))(config)
     else:
         job.execute(name, config, lambda config, task: _named(entry.run)(config, task), entry.kind)
 

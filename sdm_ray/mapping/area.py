@@ -36,10 +36,14 @@ class Area:
         """Mask of the wanted cells, bool (height, width)."""
         return self._surveyed(window) if self.surveyed_only else self._land.land(self._in_land(window))
 
+    def country(self, window: Window) -> np.ndarray:
+        """Number of the country of cells, 0 for none, int16 (height, width)."""
+        return self._land.country(self._in_land(window))
+
     def surveyed_country(self, window: Window) -> np.ndarray:
         """1 where the cell's country has a survey, 0 where not, 255 at sea; uint8 (height, width)."""
         there = self._in_land(window)
-        known = np.isin(self._land.country(there), self.countries)
+        known = np.isin(self.country(window), self.countries)
         return np.where(known, np.uint8(1), np.where(self._land.land(there), np.uint8(0), np.uint8(SEA)))
 
     def distance(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:

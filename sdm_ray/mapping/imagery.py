@@ -1,6 +1,6 @@
 """Image patches of many cells out of a tile cube: each pixel read about once, in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,7 +10,6 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import Window, centred
 from sdm_ray.stores.cube import Cube
-from sdm_ray.training.folders import Imagery as Images
 
 
 class Imagery:
@@ -24,10 +23,10 @@ class Imagery:
         budget: bytes that the held region may take.
     """
 
-    def __init__(self, path: UPath, images: Images, budget: int) -> None:
+    def __init__(self, path: UPath, bands: Sequence[str], size: int, budget: int) -> None:
         self._cube = Cube(path)
-        self._bands = [self._cube.bands.index(band) for band in images.bands]
-        self.size = images.size
+        self._bands = [self._cube.bands.index(band) for band in bands]
+        self.size = size
         self.budget = budget
         self._held: tuple[Window, np.ndarray] | None = None
 

@@ -31,19 +31,20 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
     Raises:
         InputError: the inputs do not fit each other, or tiles failed twice (all others are finished and kept).
     """
-    ready = setup.prepare(config)
+    ready = setup.prepare(config, job.output, job.fingerprint)
+    area = ready.work.area
     ledger = Ledger(job.output, job.fingerprint)
     done = ledger.done() if job.resumed else {}
-    work = plan.make(ready.area.grid, config.tile, ready.area.wanted, done)
+    work = plan.make(area.grid, config.tile, area.wanted, done)
     for line in work.lines(len(ready.spec.species), config.bits):
         say(f"map: {line}")
     if not work.pieces:
-        raise InputError(f"extent: no cell is wanted (cells: {config.cells}) in {list(ready.area.grid.bounds)}")
+        raise InputError(f"extent: no cell is wanted (cells: {config.cells}) in {list(area.grid.bounds)}")
     if not done:
-        maps.create_map(job.output, ready.area.grid, ready.spec)
+        maps.create_map(job.output, area.grid, ready.spec)
     connect()
     start = time.monotonic()
-    _do_tiles(config, Work(absolute(job.output), job.fingerprint, ready.area, ready.recipe), work)
+    _do_tiles(config, ready.work, work)
     seconds = time.monotonic() - start
     _build_levels(config, job.output)
     raster.consolidate(job.output)
@@ -57,13 +58,14 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
 
 def dry_run(config: MapConfig) -> None:
     """Print the plan and what one tile costs, measured here; write nothing."""
-    ready = setup.prepare(config)
-    work = plan.make(ready.area.grid, config.tile, ready.area.wanted)
+    ready = setup.prepare(config, config.path(config.output), "")
+    area = ready.work.area
+    work = plan.make(area.grid, config.tile, area.wanted)
     for line in work.lines(len(ready.spec.species), config.bits):
         say(f"map: {line}")
     if not work.pieces:
         return
-    mapper = Mapper(Work("", "", ready.area, ready.recipe))
+    mapper = Mapper(ready.work)
     sample = sorted(work.pieces, key=lambda piece: piece.cells)[len(work.pieces) // 2]
     mapper.compute(sample)  # the first pass also warms up
     start = time.monotonic()

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from upath import UPath
 
-from sdm_ray.geo.blocks import fold
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window
 from sdm_ray.mapping import plan
@@ -23,7 +22,7 @@ class Recipe:
 
     Attributes:
         model: model folder.
-        folds: how many fold models to use, each for its own blocks; 0: the one of all surveys.
+        folds: how many fold models to use, each for the cells that it never saw; 0: the one of all surveys.
         covariates: covariate store, where the model has covariates.
         cube: tile cube, where the model has a satellite tower and there is one.
         block: cells along the side of a compute block.
@@ -70,16 +69,16 @@ class Predictor:
         loaded = [load_species_model(folder, fold) for fold in (range(recipe.folds) if recipe.folds else [None])]
         self._models = [each.model.to(self._device) for each in loaded]
         about = loaded[0].about
-        self._blocks, self._config = about.blocks, about.config
+        self._config = about.config
         self._covariates = None
         if recipe.covariates is not None:
             self._covariates = Covariates(UPath(recipe.covariates))
             self._columns = [self._covariates.names.index(name) for name in self._config.covariates]
         self._imagery = None
         if recipe.cube is not None and about.satellite is not None:
-            self._imagery = Imagery(UPath(recipe.cube), about.satellite, recipe.memory)
+            self._imagery = Imagery(UPath(recipe.cube), about.satellite.bands, about.satellite.size, recipe.memory)
 
-    def predict(self, grid: Grid, window: Window, wanted: np.ndarray) -> Iterator[Cells]:
+    def predict(self, grid: Grid, window: Window, wanted: np.ndarray, fold: np.ndarray) -> Iterator[Cells]:
         """Predict the wanted cells of a window, compute block by compute block.
 
         A block's wanted cells, in row order, are one batch (with fold models: one batch per fold), whatever the
@@ -89,31 +88,32 @@ class Predictor:
             grid: the map's grid.
             window: the cells asked for; it starts on a block edge.
             wanted: mask, bool (height, width).
+            fold: which of the models is for which cell, int (height, width).
         """
         for part in plan.split(window, self._recipe.block, lambda each: self._fits(grid, window, each, wanted)):
             self._hold(grid, window, part, wanted)
             for block in plan.blocks(part, self._recipe.block):
                 rows, cols = _cells(window, block, wanted)
                 if len(rows):
-                    yield self._block(grid, window, rows, cols)
+                    x, y = grid.centre(rows + window.row, cols + window.col)
+                    yield Cells(rows, cols, *self._block(x, y, fold[rows, cols]))
 
-    def _block(self, grid: Grid, window: Window, rows: np.ndarray, cols: np.ndarray) -> Cells:
-        x, y = grid.centre(rows + window.row, cols + window.col)
-        which = np.zeros(len(x), np.int64)
-        if self._recipe.folds:
-            which = np.asarray(fold(x, y, self._blocks), np.int64)
-        out: np.ndarray | None = None
-        inputs = np.full(len(x), LOCATION, np.uint8)
-        for number in np.unique(which):
-            chosen = np.flatnonzero(which == number)
+    def _block(self, x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities (N, S) and the bits of `inputs` (N,) of the cells of one block."""
+        parts: list[np.ndarray] = []
+        order: list[np.ndarray] = []
+        inputs = np.empty(len(x), np.uint8)
+        for number in np.unique(fold):
+            chosen = np.flatnonzero(fold == number)
             batch, inputs[chosen] = self._batch(x[chosen], y[chosen])
             with torch.inference_mode():
-                found = self._models[number].probabilities(batch).float().cpu().numpy()
-            if out is None:
-                out = np.empty((len(x), found.shape[1]), np.float32)
-            out[chosen] = found
-        assert out is not None
-        return Cells(rows, cols, out, inputs)
+                parts.append(self._models[number].probabilities(batch).float().cpu().numpy())
+            order.append(chosen)
+        if len(parts) == 1:
+            return parts[0], inputs
+        out = np.empty((len(x), parts[0].shape[1]), np.float32)
+        out[np.concatenate(order)] = np.concatenate(parts)
+        return out, inputs
 
     def _batch(self, x: np.ndarray, y: np.ndarray) -> tuple[dict[str, torch.Tensor], np.ndarray]:
         batch: dict[str, np.ndarray] = {"lonlat": np.column_stack(to_lonlat(x, y))}

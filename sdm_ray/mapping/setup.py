@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_xy
@@ -12,6 +13,7 @@ from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.layers import LAYERS
 from sdm_ray.mapping.predict import Recipe
 from sdm_ray.mapping.spread import absolute
+from sdm_ray.mapping.tile import Work
 from sdm_ray.progress import say
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import Covariates
@@ -27,18 +29,21 @@ class Ready:
     """A map ready to be made.
 
     Attributes:
-        area: its cells.
-        recipe: what predicts them.
+        work: what every tile needs.
         spec: what is stored.
     """
 
-    area: Area
-    recipe: Recipe
+    work: Work
     spec: MapSpec
 
 
-def prepare(config: MapConfig) -> Ready:
+def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
     """Check the inputs against each other before any work.
+
+    Args:
+        config: of the job.
+        output: where the map is written.
+        fingerprint: of the map.
 
     Raises:
         InputError: one line for the first that does not fit.
@@ -48,8 +53,19 @@ def prepare(config: MapConfig) -> Ready:
     _check_cube(config, model)
     if config.crossfit and not model.folds:
         raise InputError(f"crossfit: {config.path(config.model)} has no fold models; finetune it with folds")
-    area = _area(config)
-    return Ready(area, _recipe(config, model), _spec(config, model))
+    work = Work(
+        output=absolute(output),
+        fingerprint=fingerprint,
+        area=_area(config),
+        recipe=_recipe(config, model),
+        folds=model.blocks if config.crossfit else None,
+        by_country=_by_country(model),
+    )
+    return Ready(work, _spec(config, model))
+
+
+def _by_country(model: SpeciesFolder) -> bool:
+    return bool(getattr(model, "countries", None))
 
 
 def _area(config: MapConfig) -> Area:
@@ -118,6 +134,7 @@ def _spec(config: MapConfig, model: SpeciesFolder) -> MapSpec:
     }
     if config.crossfit:
         own["blocks"] = asdict(model.blocks)
+        own["held_out"] = "countries" if _by_country(model) else "blocks"
     sources = sorted({source for record in records.values() for source in record.sources})
     attrs = {"title": config.title, "sources": sources, "sdm_ray": own}
     return MapSpec(model.species, model.probability_kind, config.tile, LAYERS, config.bits, attrs)

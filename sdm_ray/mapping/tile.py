@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from upath import UPath
 
+from sdm_ray.geo.blocks import Blocks, fold, fold_of
+from sdm_ray.geo.windows import Window
 from sdm_ray.mapping.area import Area
 from sdm_ray.mapping.layers import COVARIATES, LAYERS, SATELLITE
 from sdm_ray.mapping.plan import Piece
@@ -23,12 +25,16 @@ class Work:
         fingerprint: of the map.
         area: the wanted cells.
         recipe: the models and what they read.
+        folds: how places were held out from the fold models; None for the model of all surveys.
+        by_country: whether whole countries were held out, not blocks.
     """
 
     output: str
     fingerprint: str
     area: Area
     recipe: Recipe
+    folds: Blocks | None
+    by_country: bool
 
 
 class Mapper:
@@ -51,7 +57,7 @@ class Mapper:
         probability: np.ndarray | None = None
         layers = {name: np.full(shape, layer.fill, layer.dtype) for name, layer in LAYERS.items()}
         sums: np.ndarray = np.zeros(())
-        for cells in self._predictor.predict(area.grid, window, area.wanted(window)):
+        for cells in self._predictor.predict(area.grid, window, area.wanted(window), self._fold(window)):
             p, at = cells.probabilities, (cells.rows, cells.cols)
             if probability is None:
                 probability = np.full((p.shape[1], *shape), np.nan, np.float32)
@@ -66,6 +72,16 @@ class Mapper:
         layers["survey_distance"][done] = area.distance(*area.grid.centre(rows + window.row, cols + window.col))
         layers["surveyed_country"][done] = area.surveyed_country(window)[done]
         return probability, layers, _figures(layers, sums)
+
+    def _fold(self, window: Window) -> np.ndarray:
+        """The fold that each cell of a window was held out in, int (height, width); 0 without folds."""
+        folds = self._work.folds
+        if folds is None:
+            return np.zeros((window.height, window.width), np.int16)
+        if self._work.by_country:
+            return fold_of(self._work.area.country(window).astype(np.int64), folds)
+        rows, cols = np.mgrid[window.slices]
+        return fold(*self._work.area.grid.centre(rows, cols), folds)
 
     def do(self, piece: Piece) -> dict[str, Any]:
         """Compute, write and record a tile; the record comes last."""

@@ -4,14 +4,13 @@ import pytest
 from sdm_ray.geo.windows import centred
 from sdm_ray.mapping.imagery import Imagery
 from sdm_ray.stores.cube import Cube
-from sdm_ray.training.folders import Imagery as Images
 
 
 @pytest.mark.parametrize("budget", [1 << 30, 1], ids=["held", "one by one"])
 def test_patches_are_those_of_the_cube_in_the_bands_asked_for(world, budget):
     rows, cols = np.mgrid[70:90, 92:108]  # over the cube's edge
     x, y = world.grid.centre(rows.ravel(), cols.ravel())
-    imagery = Imagery(world.folder / "cube.zarr", Images(("nir",), 8), budget)
+    imagery = Imagery(world.folder / "cube.zarr", ["nir"], 8, budget)
     imagery.hold(x, y)
     cube = Cube(world.folder / "cube.zarr")
     expected = cube.patches(*centred(cube.grid, x, y, 8), 8)[:, 1:]
@@ -22,7 +21,7 @@ def test_patches_are_those_of_the_cube_in_the_bands_asked_for(world, budget):
 
 def test_scattered_cells_are_not_held(world):
     x, y = world.grid.centre(np.array([0, 70]), np.array([0, 95]))
-    imagery = Imagery(world.folder / "cube.zarr", Images(("red", "nir"), 8), 1 << 30)
+    imagery = Imagery(world.folder / "cube.zarr", ["red", "nir"], 8, 1 << 30)
     imagery.hold(x, y)
     assert imagery._held is None
     assert imagery.patches(x, y).shape == (2, 2, 8, 8)
