@@ -1,4 +1,4 @@
-"""Images of every scale as training data, the loss that aligns them with coordinates, and how it is measured."""
+"""Imagery of every scale as training data, the loss that aligns them with coordinates, and how it is measured."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from sdm_ray.streams.cells import CellFetch
 from sdm_ray.streams.cubes import WindowFetch
 from sdm_ray.streams.photos import PhotoFetch
 from sdm_ray.training.config import PretrainConfig, ScaleConfig
-from sdm_ray.training.folders import Images
+from sdm_ray.training.folders import Imagery
 from sdm_ray.training.loop import Batches, tensors
 from sdm_ray.training.paths import absolute
 from sdm_ray.training.ranks import Ranks
@@ -41,7 +41,7 @@ class Source:
     fetch: Any
     x: np.ndarray
     y: np.ndarray
-    images: Images | None = None
+    images: Imagery | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
     if len(lonlat) == 0:
         raise InputError(f"scales.{scale}.stride_m: {path} holds no place {each.stride_m:g} m apart; expected less")
     _check_channels(fetch, scale, each, path)
-    return Source(fetch, *to_xy(lonlat[:, 0], lonlat[:, 1]), Images(bands, each.size))
+    return Source(fetch, *to_xy(lonlat[:, 0], lonlat[:, 1]), Imagery(bands, each.size))
 
 
 def _check_channels(fetch: Any, scale: str, each: ScaleConfig, path: str) -> None:  # noqa: ANN401 - a fetch

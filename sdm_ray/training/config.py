@@ -72,7 +72,7 @@ class PretrainConfig(JobConfig):
     """`pretrain`: align coordinates with images of every scale in one space."""
 
     output: str = "encoder"
-    scales: dict[Scale, ScaleConfig] = {}
+    scales: dict[Scale, ScaleConfig] = Field(default_factory=dict)
     location: LocationConfig = LocationConfig()
     covariates: str | None = None
     """Covariate store as one more modality, sampled over all its cells."""
@@ -119,6 +119,8 @@ class FinetuneConfig(JobConfig):
     """Whether what the encoder gave stays as it is."""
     model: SpeciesConfig = SpeciesConfig()
     blocks: Blocks = Blocks()
+    countries: str | None = None
+    """Land store: leave whole countries out instead of blocks; `blocks` gives seed, folds and shares."""
     crossfit: bool = True
     """One model for each fold that never saw its blocks, then one refitted on everything; otherwise one model that
     leaves out the `select` and `calibrate` blocks."""
@@ -135,8 +137,11 @@ class FinetuneConfig(JobConfig):
             raise ValueError("cube: a model with `satellite` needs one, and only such a model")
         if self.freeze and self.encoder is None:
             raise ValueError("freeze: there is no `encoder`")
+        if self.countries is not None and self.blocks.buffer_m > 0:
+            raise ValueError("blocks.buffer_m: is of blocks, and `countries` leaves countries out")
         return self
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        return [name for name in (self.surveys, self.covariates, self.cube, self.encoder) if name]
+        names = (self.surveys, self.covariates, self.cube, self.encoder, self.countries)
+        return [name for name in names if name]

@@ -20,7 +20,7 @@ from sdm_ray.streams.pipeline import Stream
 from sdm_ray.training import species
 from sdm_ray.training.config import FinetuneConfig
 from sdm_ray.training.folders import (
-    Images,
+    Imagery,
     Pretraining,
     SpeciesFolder,
     describe_species,
@@ -144,7 +144,7 @@ class Study:
         path = UPath(absolute(self.config.path(self.config.encoder)))
         if fold is not None and is_whole(path / "folds" / str(fold)):
             own = load_encoder(path, fold)
-            if own.blocks == self.config.blocks:
+            if own.blocks == self.config.blocks and self.config.countries is None:
                 return own.state, "inductive"
         return load_encoder(path).state, "transductive"
 
@@ -189,7 +189,8 @@ class Study:
             blocks=self.config.blocks,
             fold=fold,
             folds=self.config.blocks.folds if self.config.crossfit and fold is None else 0,
-            satellite=None if imagery is None else Images(imagery.bands, imagery.size),
+            countries=self.config.countries is not None,
+            satellite=None if imagery is None else Imagery(imagery.bands, imagery.size),
             pretraining="none" if self.config.encoder is None else self._encoder(fold)[1],
         )
 

@@ -20,7 +20,7 @@ Pretraining = Literal["none", "inductive", "transductive"]
 
 
 @dataclass(frozen=True)
-class Images:
+class Imagery:
     """The images that a tower was trained on.
 
     Attributes:
@@ -45,6 +45,7 @@ class SpeciesFolder:
         folds: how many fold models lie under `folds/`.
         satellite: the images of the satellite tower, where it has one.
         pretraining: whether an encoder was used, and whether it had seen held-out blocks.
+        countries: whether whole countries were held out instead of blocks.
     """
 
     config: SpeciesConfig
@@ -53,8 +54,9 @@ class SpeciesFolder:
     blocks: Blocks
     fold: int | None
     folds: int
-    satellite: Images | None
+    satellite: Imagery | None
     pretraining: Pretraining
+    countries: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class LoadedEncoder:
 
     state: dict[str, torch.Tensor]
     config: AlignConfig
-    images: dict[str, Images]
+    images: dict[str, Imagery]
     blocks: Blocks
     fold: int | None
 
@@ -126,6 +128,7 @@ def describe_species(about: SpeciesFolder) -> dict[str, Any]:
         "blocks": _plain(about.blocks),
         "fold": about.fold,
         "folds": about.folds,
+        "countries": about.countries,
         "satellite": None if about.satellite is None else _plain(about.satellite),
         "pretraining": about.pretraining,
     }
@@ -177,7 +180,7 @@ def load_encoder(path: UPath, fold: int | None = None) -> LoadedEncoder:
     return LoadedEncoder(
         weights.state,
         _parse(place, AlignConfig, config["model"]),
-        {scale: _parse(place, Images, each) for scale, each in config["images"].items()},
+        {scale: _parse(place, Imagery, each) for scale, each in config["images"].items()},
         _parse(place, Blocks, config["blocks"]),
         config["fold"],
     )
@@ -194,7 +197,8 @@ def _species_folder(place: UPath, weights: Weights) -> SpeciesFolder:
         blocks=_parse(place, Blocks, config["blocks"]),
         fold=config["fold"],
         folds=config["folds"],
-        satellite=None if config["satellite"] is None else _parse(place, Images, config["satellite"]),
+        countries=config["countries"],
+        satellite=None if config["satellite"] is None else _parse(place, Imagery, config["satellite"]),
         pretraining=config["pretraining"],
     )
 

@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.metrics import auc
-from sdm_ray.geo.blocks import Blocks, Role, role
+from sdm_ray.geo.blocks import Blocks, Role, role, role_of
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.models.losses import bce
 from sdm_ray.models.species import SpeciesModel
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.land import Land
 from sdm_ray.stores.surveys import labels_of, read_kind, read_surveys
 from sdm_ray.streams import cubes
 from sdm_ray.streams.surveys import Imagery, SurveyFetch
@@ -48,6 +49,7 @@ class Table:
         covariates: names of the covariates.
         mean: of the covariates over their store, (C,).
         std: of the covariates over their store, (C,).
+        country: number of each survey's country where whole countries are left out, (N,).
     """
 
     fetch: SurveyFetch
@@ -58,6 +60,7 @@ class Table:
     covariates: tuple[str, ...]
     mean: np.ndarray
     std: np.ndarray
+    country: np.ndarray | None = None
 
     def split(self, blocks: Blocks, held_out: int | None, *, keep_some: bool = False) -> Split:
         """What each survey is used for when one fold is held out.
@@ -67,9 +70,9 @@ class Table:
             held_out: the fold; None to train on everything.
             keep_some: with None, leave the `select` and `calibrate` blocks out all the same.
         """
-        roles = role(self.x, self.y, blocks, held_out)
+        roles = self._roles(blocks, held_out)
         if keep_some and held_out is None:
-            first = role(self.x, self.y, blocks, 0)
+            first = self._roles(blocks, 0)
             roles = np.where(np.isin(first, [Role.SELECT, Role.CALIBRATE]), first, np.int8(Role.TRAIN))
         found = Split(*(np.flatnonzero(roles == each) for each in (Role.TRAIN, Role.SELECT, Role.CALIBRATE)))
         if len(found.train) == 0:
@@ -77,6 +80,11 @@ class Table:
                 f"blocks.size_m: with fold {held_out} held out no survey is left to train on; expected smaller blocks"
             )
         return found
+
+    def _roles(self, blocks: Blocks, held_out: int | None) -> np.ndarray:
+        if self.country is not None:
+            return role_of(self.country, blocks, held_out)
+        return role(self.x, self.y, blocks, held_out)
 
 
 def read_table(config: FinetuneConfig) -> Table:
@@ -105,7 +113,8 @@ def read_table(config: FinetuneConfig) -> Table:
     say(f"  {len(surveys)} surveys, {len(species)} species" + (f", {never} of them in no survey" if never else ""))
     if never == len(species):
         raise InputError(f"{path}: no survey holds any species")
-    return Table(fetch, x, y, species, read_kind(path), names, mean, std)
+    country = Land(config.path(config.countries)).country_at(x, y) if config.countries else None
+    return Table(fetch, x, y, species, read_kind(path), names, mean, std, country)
 
 
 def _covariates(
