@@ -24,16 +24,16 @@ def curves(history: Sequence[Mapping[str, float]], title: str) -> bytes:
     """Training curves: a panel for each figure; `train/loss` and `select/loss` share the panel `loss`.
 
     Args:
-        history: rows with a `step` and any figures; a row may lack some.
+        history: one row of figures for each epoch; a row may lack some.
         title: above all panels.
     """
     panels: dict[str, list[str]] = {}
-    for name in dict.fromkeys(key for row in history for key in row if key != "step"):
+    for name in dict.fromkeys(key for row in history for key in row):
         panels.setdefault(name.rpartition("/")[2], []).append(name)
     figure, axes = _panels(len(panels), width=3.6, height=2.6, columns=3)
     for axis, (panel, names) in zip(axes, panels.items(), strict=True):
         for number, name in enumerate(names):
-            points = [(row["step"], row[name]) for row in history if row.get(name) is not None]
+            points = [(epoch, row[name]) for epoch, row in enumerate(history, 1) if row.get(name) is not None]
             few = len(points) <= 30
             axis.plot(
                 *zip(*points, strict=True),
@@ -43,7 +43,7 @@ def curves(history: Sequence[Mapping[str, float]], title: str) -> bytes:
                 linewidth=1.5,
                 label=name.rpartition("/")[0],
             )
-        axis.set(title=panel.replace("_", " "), xlabel="step")
+        axis.set(title=panel.replace("_", " "), xlabel="epoch")
         axis.grid(alpha=0.3)
         if len(names) > 1:
             axis.legend(frameon=False)

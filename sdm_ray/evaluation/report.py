@@ -77,10 +77,14 @@ def _artefacts(run_dir: UPath) -> Iterable[tuple[str, artefact.Record]]:
 
 
 def _curves_section(path: UPath, kind: str) -> Section:
-    """Training curves from the `history` of a metrics.json."""
-    metrics = json.loads((path / "metrics.json").read_text())
-    history = metrics.get("history", [])
-    title = f"{_TRAINED[kind]}: {path.name}"
+    """Training curves from the `history` of a metrics.json: of a fold, where figures on held-out blocks are known."""
+    fold = path / "folds" / "0"
+    title = f"{_TRAINED[kind]}: {path.name}" + (" (fold 0)" if fold.exists() else "")
+    metrics = json.loads(((fold if fold.exists() else path) / "metrics.json").read_text())
+    history = [
+        {name: value for name, value in row.items() if not name.endswith("_candidates")}  # constants
+        for row in metrics.get("history", [])
+    ]
     if not history:
         return Section(title, ["No training history was kept."])
     return Section(title, pictures=[Picture("Training curves", pictures.curves(history, title))])

@@ -87,9 +87,7 @@ def _trainer(fits: Fits, storage: UPath, name: str, workers: WorkersConfig, voic
         scaling_config=ScalingConfig(
             num_workers=workers.count, use_gpu=workers.gpus > 0, resources_per_worker=resources
         ),
-        run_config=RunConfig(
-            name=name, storage_path=str(storage), checkpoint_config=CheckpointConfig(num_to_keep=1)
-        ),
+        run_config=RunConfig(name=name, storage_path=str(storage), checkpoint_config=CheckpointConfig(num_to_keep=1)),
     )
 
 

@@ -46,7 +46,7 @@ def test_each_method_has_its_colour():
 
 
 def test_curves_join_train_and_select():
-    history = [{"step": i, "train/loss": 1 / (i + 1)} | ({"select/loss": 1.0} if i % 2 else {}) for i in range(9)]
+    history = [{"train/loss": 1 / (i + 1)} | ({"select/loss": 1.0} if i % 2 else {}) for i in range(9)]
     one = pictures.curves(history, "T")
     two = pictures.curves([row | {"select/auc": 0.5} for row in history], "T")
     widths = [Image.open(io.BytesIO(png)).width for png in (one, two)]

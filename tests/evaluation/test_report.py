@@ -44,7 +44,7 @@ def run_dir(tmp_path):
     write_map(folder / "map-crossfit.zarr", p, "map", crossfitted=True)
     for kind in ("encoder", "model"):
         (folder / kind).mkdir()
-        history = [{"step": step, "train/loss": 1.0 / (step + 1)} for step in range(5)]
+        history = [{"train/loss": 1.0 / (epoch + 1)} for epoch in range(5)]
         (folder / kind / "metrics.json").write_text(json.dumps({"history": history}))
         seal(folder / kind, kind)
     (folder / "unfinished").mkdir()
