@@ -109,17 +109,18 @@ def test_too_many_unreadable_images_fail_and_mended_ones_are_read_again(run, pat
 
 
 def test_an_interrupted_run_continues(run, patches, ray_cluster, monkeypatch, capsys):
-    whole = run("whole", shards=[patches()], images_per_shard=2)
+    source = patches()
+    whole = run("whole", shards=[source], images_per_shard=2)
     with monkeypatch.context() as patch:
         patch.setattr(images, "finish", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            run(shards=[patches()], images_per_shard=2)
+            run(shards=[source], images_per_shard=2)
     shards = Path(whole).parent / "run" / "shards"
     assert artefact.find_record(UPath(shards)) is None
     (shards / "parts" / "00003.parquet").unlink()
     kept = (shards / "shard-00001.tar").stat().st_mtime_ns
     redone = (shards / "shard-00003.tar").stat().st_mtime_ns
-    place = run(shards=[patches()], images_per_shard=2)
+    place = run(shards=[source], images_per_shard=2)
     assert "continuing" in capsys.readouterr().out
     assert (shards / "shard-00001.tar").stat().st_mtime_ns == kept
     assert (shards / "shard-00003.tar").stat().st_mtime_ns > redone
