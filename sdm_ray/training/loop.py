@@ -162,9 +162,7 @@ def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
 
 
 def _stream(fit: Fit, ranks: Ranks, start: int) -> Iterator[dict[str, dict[str, np.ndarray]]]:
-    each = {
-        name: batches(stream, ranks.rank, ranks.world, start, fit.steps) for name, stream in fit.streams.items()
-    }
+    each = {name: batches(stream, ranks.rank, ranks.world, start, fit.steps) for name, stream in fit.streams.items()}
     try:
         for _ in range(start, fit.steps):
             yield {name: next(source) for name, source in each.items()}

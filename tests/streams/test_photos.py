@@ -26,7 +26,9 @@ def folder(tmp_path_factory):
     photos = [rng.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(6)]
     patches = [rng.integers(1, 9000, (4, 20, 20), np.uint16) for _ in range(3)]
     broken = b"no image at all"
-    samples = [Sample(f"photo{i}", "png", encoded(p, "png"), "plant", 5.0 + i, 45, i // 2) for i, p in enumerate(photos)]
+    samples = [
+        Sample(f"photo{i}", "png", encoded(p, "png"), "plant", 5.0 + i, 45, i // 2) for i, p in enumerate(photos)
+    ]
     samples += [
         Sample(f"patch{i}", "npy", encoded(p, "npy"), "satellite", 5.0 + i, 46, i) for i, p in enumerate(patches)
     ]
