@@ -45,10 +45,12 @@ class JobConfig(Config):
     tracking: TrackingConfig = TrackingConfig()
 
     def path(self, name: str) -> UPath:
-        """The place of an artefact: absolute paths and URLs as they are, names inside the run folder."""
-        if "://" in name or os.path.isabs(name):
-            return UPath(name)
-        return UPath(self.run_dir) / name
+        """The place of an artefact: absolute paths and URLs as they are, names inside the run folder.
+
+        What is local is made absolute, since workers run in other folders.
+        """
+        place = UPath(name) if "://" in name or os.path.isabs(name) else UPath(self.run_dir) / name
+        return place.absolute() if place.protocol in ("", "file", "local") else place
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""

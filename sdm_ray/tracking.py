@@ -80,6 +80,21 @@ class Tracker:
                 inner = Path(str(file.relative_to(path))).parent
                 self._upload(file, str(Path(name) / inner))
 
+    def child(self, name: str) -> "Tracker":
+        """Open a run nested in this one; where the server fails, this run takes the child's entries."""
+        try:
+            client = _client(self.uri)
+            parent = client.get_run(self.run_id)
+            tags = {"mlflow.parentRunId": self.run_id, "mlflow.runName": name, "mlflow.source.name": "sdm-ray"}
+            return Tracker(self.uri, client.create_run(parent.info.experiment_id, tags=tags).info.run_id)
+        except Exception as error:
+            _log.warning("MLflow at %s opened no nested run: %s", self.uri, str(error).splitlines()[0])
+            return self
+
+    def close(self) -> None:
+        """Mark the run as finished."""
+        self._try(lambda client: client.set_terminated(self.run_id, "FINISHED"))
+
     def _upload(self, path: UPath, under: str) -> None:
         if path.protocol in ("", "file", "local"):
             self._try(lambda client: client.log_artifact(self.run_id, str(path), under))

@@ -21,7 +21,7 @@ from sdm_ray.job import Job
 from sdm_ray.mapping.area import offset
 from sdm_ray.mapping.config import IndicatorsConfig
 from sdm_ray.mapping.overview import overview, picture
-from sdm_ray.mapping.spread import absolute, spread
+from sdm_ray.mapping.spread import spread
 from sdm_ray.progress import say, track
 from sdm_ray.runtime import connect
 from sdm_ray.stores import artefact, raster
@@ -48,11 +48,11 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
             " `force: [relative]` computes them all the same"
         )
     countries = _countries(Land(land), found.grid)
-    output = absolute(job.output)
+    output = str(job.output)
     _create(output, found, config.thresholds)
     connect()
     pieces = tiles(found.grid, found.tile)
-    shared = (absolute(source), output, absolute(land), list(config.thresholds))
+    shared = (str(source), output, str(land), list(config.thresholds))
     sums: dict[str, np.ndarray] = {}
     for piece, result, problem in track(spread(_tile, shared, pieces, config.compute), len(pieces), "indicators"):
         if problem is not None:

@@ -15,7 +15,7 @@ from sdm_ray.job import Job
 from sdm_ray.mapping import plan, setup
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.overview import overview, picture
-from sdm_ray.mapping.spread import absolute, spread
+from sdm_ray.mapping.spread import spread
 from sdm_ray.mapping.tile import Mapper, Work
 from sdm_ray.progress import say, track
 from sdm_ray.runtime import connect
@@ -109,7 +109,7 @@ def _build_levels(config: MapConfig, output: UPath) -> None:
     for level in range(1, levels + 1):
         grid = maps.level_grid(base.grid, level)
         pieces = plan.make(grid, config.tile, partial(_has_data, output, level)).pieces
-        ended = spread(_level, (absolute(output), level), pieces, config.compute)
+        ended = spread(_level, (str(output), level), pieces, config.compute)
         for piece, _, problem in track(ended, len(pieces), f"map: level {level}"):
             if problem is not None:
                 raise InputError(f"{output}: tile {piece.id} of level {level} failed: {problem}; run the job again")

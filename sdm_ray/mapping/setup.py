@@ -12,7 +12,6 @@ from sdm_ray.mapping.area import Area, grid_within, surveyed_cells
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.layers import LAYERS
 from sdm_ray.mapping.predict import Recipe
-from sdm_ray.mapping.spread import absolute
 from sdm_ray.mapping.tile import Work
 from sdm_ray.progress import say
 from sdm_ray.stores import artefact
@@ -54,7 +53,7 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
     if config.crossfit and not model.folds:
         raise InputError(f"crossfit: {config.path(config.model)} has no fold models; finetune it with folds")
     work = Work(
-        output=absolute(output),
+        output=str(output),
         fingerprint=fingerprint,
         area=_area(config),
         recipe=_recipe(config, model),
@@ -76,7 +75,7 @@ def _area(config: MapConfig) -> Area:
         surveys, _ = read_surveys(config.path(config.surveys))
         x, y = to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy())
         places, countries = surveyed_cells(land, grid, x, y)
-    return Area(absolute(land.path), grid, places, countries, config.cells == "surveyed")
+    return Area(str(land.path), grid, places, countries, config.cells == "surveyed")
 
 
 def _check_covariates(config: MapConfig, model: SpeciesFolder) -> None:
@@ -112,10 +111,10 @@ def _recipe(config: MapConfig, model: SpeciesFolder) -> Recipe:
     with_cube = config.cube is not None and model.config.satellite is not None
     with_covariates = config.covariates is not None and bool(model.config.covariates)
     return Recipe(
-        model=absolute(config.path(config.model)),
+        model=str(config.path(config.model)),
         folds=model.folds if config.crossfit else 0,
-        covariates=absolute(config.path(config.covariates)) if config.covariates and with_covariates else None,
-        cube=absolute(config.path(config.cube)) if config.cube and with_cube else None,
+        covariates=str(config.path(config.covariates)) if config.covariates and with_covariates else None,
+        cube=str(config.path(config.cube)) if config.cube and with_cube else None,
         block=config.block_cells,
         threads=max(1, int(config.compute.cpus)),
         gpu=config.compute.gpus > 0,

@@ -1,12 +1,10 @@
 """Pieces of work over the cluster: a bounded number of Ray tasks; what fails is listed and the rest is finished."""
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import ray
-from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.mapping.config import ComputeConfig
@@ -73,11 +71,6 @@ def workers(compute: ComputeConfig) -> int:
     by_cpu = have.get("CPU", 1) / compute.cpus
     by_gpu = have.get("GPU", 0) / compute.gpus if compute.gpus else math.inf
     return max(1, int(min(by_cpu, by_gpu)))
-
-
-def absolute(place: UPath) -> str:
-    """A place as every worker finds it: a worker's working folder may be another."""
-    return os.path.abspath(place.path) if place.protocol in ("", "file", "local") else str(place)
 
 
 def _guarded(work: Callable[[Any, Any], Any], shared: object, piece: object) -> tuple[Any, str | None]:

@@ -21,7 +21,6 @@ from sdm_ray.streams.photos import PhotoFetch
 from sdm_ray.training.config import PretrainConfig, ScaleConfig
 from sdm_ray.training.folders import Imagery
 from sdm_ray.training.loop import Batches, tensors
-from sdm_ray.training.paths import absolute
 from sdm_ray.training.ranks import Ranks
 
 _EMBED_ROWS = 256
@@ -80,13 +79,13 @@ def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
         rows = shards.of_scale(scale)
         index = shards.index.iloc[rows]
         lonlat = index[["lon", "lat"]].to_numpy(np.float64)
-        path = absolute(config.path(each.shards))
+        path = str(config.path(each.shards))
         place = index["place_id"].to_numpy(np.int64)
         fetch: Any = PhotoFetch(path, rows, lonlat, place, each.size, each.augment, config.seed)
         bands: tuple[str, ...] = ()
     else:
         assert each.cube is not None
-        path = absolute(config.path(each.cube))
+        path = str(config.path(each.cube))
         cube = cubes.open_cube(path)
         bands = each.bands or tuple(cube.bands)
         cubes.band_numbers(path, bands)

@@ -28,7 +28,6 @@ from sdm_ray.training.folders import (
 )
 from sdm_ray.training.launch import launch
 from sdm_ray.training.loop import Fit, Trained
-from sdm_ray.training.paths import absolute
 from sdm_ray.training.ranks import Ranks
 
 
@@ -38,7 +37,7 @@ def run(config: FinetuneConfig, job: Job) -> dict[str, Any]:
     Raises:
         InputError: surveys, covariates, cube or encoder cannot be used.
     """
-    study = Study(config, species.read_table(config), absolute(job.output))
+    study = Study(config, species.read_table(config), str(job.output))
     study.check_encoder()
     launch(study, job, config.workers)
     return study.figures(job)
@@ -87,7 +86,7 @@ class Study:
 
     def fit(self, fold: int | None) -> Fit:
         """Train with one fold held out; with None, without the `select` and `calibrate` blocks."""
-        split = self.table.split(self.config.blocks, fold, keep_some=True)
+        split = self.table.split(fold, keep_some=True)
         chosen = len(split.select) > 0
         return Fit(
             **self._common(fold, split),
@@ -99,7 +98,7 @@ class Study:
 
     def refit(self) -> Fit:
         """Train on everything, for as long as was best in the folds; calibrated as they were."""
-        split = self.table.split(self.config.blocks, None)
+        split = self.table.split(None)
         folds = [load_weights(self.folder(fold)) for fold in range(self.config.blocks.folds)]
         epochs = round(float(np.median([each.metrics["best_epoch"] for each in folds])))
         calibration = tuple(
@@ -141,7 +140,7 @@ class Study:
     def _encoder(self, fold: int | None) -> tuple[dict[str, torch.Tensor], Pretraining]:
         """The encoder's weights for a fold, and whether they saw the fold's blocks."""
         assert self.config.encoder is not None
-        path = UPath(absolute(self.config.path(self.config.encoder)))
+        path = self.config.path(self.config.encoder)
         if fold is not None and is_whole(path / "folds" / str(fold)):
             own = load_encoder(path, fold)
             if own.blocks == self.config.blocks and self.config.countries is None:

@@ -79,6 +79,42 @@ class FolderKeeper(_Timed):
         self._last = time.monotonic()
 
 
+class TuneKeeper:
+    """Reports each epoch to Ray Tune with a checkpoint; Tune may end the trial there."""
+
+    def __init__(self) -> None:
+        self._epoch = 0
+
+    def load(self, name: str) -> State | None:
+        """The state that an interrupted trial had come to."""
+        from ray import tune
+
+        checkpoint = tune.get_checkpoint()
+        if checkpoint is None:
+            return None
+        with checkpoint.as_directory() as folder:
+            state = of_fit(name, (Path(folder) / "state.pt").read_bytes())
+        if state is not None:
+            self._epoch = len(state["progress"]["history"])
+        return state
+
+    def due(self) -> bool:
+        """Never between epochs."""
+        return False
+
+    def save(self, state: State) -> None:
+        """Nothing: `epoch` keeps states."""
+
+    def epoch(self, state: Callable[[], State], figures: dict[str, float]) -> None:
+        """Report the epoch."""
+        from ray import tune
+
+        self._epoch += 1
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "state.pt").write_bytes(packed(state()))
+            tune.report({**figures, "epoch": self._epoch}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
 def packed(state: State) -> bytes:
     """A state as bytes."""
     buffer = io.BytesIO()

@@ -13,7 +13,6 @@ from sdm_ray.runtime import connect
 from sdm_ray.tracking import Tracker
 from sdm_ray.training.config import WorkersConfig
 from sdm_ray.training.keepers import FolderKeeper, TrainKeeper
-from sdm_ray.training.paths import absolute
 from sdm_ray.training.voice import Printer, Voice, listening
 
 Fits = Callable[[], Iterator[Any]]
@@ -35,16 +34,24 @@ def launch(fits: Fits, job: Job, workers: WorkersConfig) -> None:
         InputError: data that cannot be trained on.
     """
     connect()
-    place = UPath(absolute(job.output))
-    storage = place.parent / ".train"
-    name = f"{place.name}-{job.fingerprint[:12]}"
-    if not job.resumed:
-        _remove(storage / name)
+    storage = storage_of(job)
     if workers.count == 0:
-        _train_here(fits, FolderKeeper(storage / name, workers.checkpoint_s), Voice(Printer(), job.tracker))
+        _train_here(fits, FolderKeeper(storage, workers.checkpoint_s), Voice(Printer(), job.tracker))
     else:
-        _train_on_ranks(fits, storage, name, workers, job.tracker)
-    _remove(storage / name)
+        _train_on_ranks(fits, storage, workers, job.tracker)
+    _remove(storage)
+
+
+def storage_of(job: Job) -> UPath:
+    """The folder of a job's checkpoints, `.train/<output>-<fingerprint>` beside the output.
+
+    What another attempt left there is removed, unless this job continues it.
+    """
+    place = job.output
+    storage = place.parent / ".train" / f"{place.name}-{job.fingerprint[:12]}"
+    if not job.resumed:
+        _remove(storage)
+    return storage
 
 
 def _train_here(fits: Fits, keeper: Any, voice: Voice) -> None:  # noqa: ANN401 - a loop.Keeper
@@ -55,7 +62,7 @@ def _train_here(fits: Fits, keeper: Any, voice: Voice) -> None:  # noqa: ANN401 
         fit.save(loop.run(fit, Ranks(), keeper, voice))
 
 
-def _train_on_ranks(fits: Fits, storage: UPath, name: str, workers: WorkersConfig, tracker: Tracker | None) -> None:
+def _train_on_ranks(fits: Fits, storage: UPath, workers: WorkersConfig, tracker: Tracker | None) -> None:
     # A checkpoint is acknowledged at the controller's next look at its workers.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     if not os.environ.get("RAY_ADDRESS"):
@@ -65,7 +72,7 @@ def _train_on_ranks(fits: Fits, storage: UPath, name: str, workers: WorkersConfi
     with listening(tracker) as voice:
         for attempt in range(workers.retries + 1):
             try:
-                _trainer(fits, storage, name, workers, voice).fit()
+                _trainer(fits, storage, workers, voice).fit()
                 break
             except TrainingFailedError as error:
                 mistake = find_input_error(error)
@@ -76,7 +83,7 @@ def _train_on_ranks(fits: Fits, storage: UPath, name: str, workers: WorkersConfi
                 say(f"  a worker was lost ({_first_line(error)}); continuing from the last checkpoint")
 
 
-def _trainer(fits: Fits, storage: UPath, name: str, workers: WorkersConfig, voice: Voice) -> Any:  # noqa: ANN401
+def _trainer(fits: Fits, storage: UPath, workers: WorkersConfig, voice: Voice) -> Any:  # noqa: ANN401
     from ray.train import CheckpointConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
@@ -87,7 +94,9 @@ def _trainer(fits: Fits, storage: UPath, name: str, workers: WorkersConfig, voic
         scaling_config=ScalingConfig(
             num_workers=workers.count, use_gpu=workers.gpus > 0, resources_per_worker=resources
         ),
-        run_config=RunConfig(name=name, storage_path=str(storage), checkpoint_config=CheckpointConfig(num_to_keep=1)),
+        run_config=RunConfig(
+            name=storage.name, storage_path=str(storage.parent), checkpoint_config=CheckpointConfig(num_to_keep=1)
+        ),
     )
 
 

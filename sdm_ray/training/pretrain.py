@@ -23,7 +23,6 @@ from sdm_ray.training.config import PretrainConfig
 from sdm_ray.training.folders import LoadedEncoder, describe_encoder
 from sdm_ray.training.launch import launch
 from sdm_ray.training.loop import Fit, Trained
-from sdm_ray.training.paths import absolute
 from sdm_ray.training.ranks import Ranks
 
 
@@ -34,7 +33,7 @@ def run(config: PretrainConfig, job: Job) -> dict[str, Any]:
         InputError: images or covariates cannot be used.
     """
     sources, statistics = read_sources(config)
-    study = Study(config, sources, statistics, absolute(job.output))
+    study = Study(config, sources, statistics, str(job.output))
     study.model(None)
     launch(study, job, config.workers)
     return study.figures(job)

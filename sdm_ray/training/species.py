@@ -9,19 +9,18 @@ from torch import Tensor, nn
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.metrics import auc
-from sdm_ray.geo.blocks import Blocks, Role, role, role_of
+from sdm_ray.geo.blocks import Role
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.models.losses import bce
 from sdm_ray.models.species import SpeciesModel
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
-from sdm_ray.stores.land import Land
+from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.surveys import labels_of, read_kind, read_surveys
 from sdm_ray.streams import cubes
 from sdm_ray.streams.surveys import Imagery, SurveyFetch
 from sdm_ray.training.config import FinetuneConfig
 from sdm_ray.training.loop import Batches, tensors
-from sdm_ray.training.paths import absolute
 from sdm_ray.training.ranks import Ranks
 
 _PREDICT_ROWS = 1024
@@ -49,7 +48,7 @@ class Table:
         covariates: names of the covariates.
         mean: of the covariates over their store, (C,).
         std: of the covariates over their store, (C,).
-        country: number of each survey's country where whole countries are left out, (N,).
+        holdout: what is held out together.
     """
 
     fetch: SurveyFetch
@@ -60,19 +59,18 @@ class Table:
     covariates: tuple[str, ...]
     mean: np.ndarray
     std: np.ndarray
-    country: np.ndarray | None = None
+    holdout: HoldOut
 
-    def split(self, blocks: Blocks, held_out: int | None, *, keep_some: bool = False) -> Split:
+    def split(self, held_out: int | None, *, keep_some: bool = False) -> Split:
         """What each survey is used for when one fold is held out.
 
         Args:
-            blocks: how places are held out.
             held_out: the fold; None to train on everything.
             keep_some: with None, leave the `select` and `calibrate` blocks out all the same.
         """
-        roles = self._roles(blocks, held_out)
+        roles = self.holdout.role(self.x, self.y, held_out)
         if keep_some and held_out is None:
-            first = self._roles(blocks, 0)
+            first = self.holdout.role(self.x, self.y, 0)
             roles = np.where(np.isin(first, [Role.SELECT, Role.CALIBRATE]), first, np.int8(Role.TRAIN))
         found = Split(*(np.flatnonzero(roles == each) for each in (Role.TRAIN, Role.SELECT, Role.CALIBRATE)))
         if len(found.train) == 0:
@@ -80,11 +78,6 @@ class Table:
                 f"blocks.size_m: with fold {held_out} held out no survey is left to train on; expected smaller blocks"
             )
         return found
-
-    def _roles(self, blocks: Blocks, held_out: int | None) -> np.ndarray:
-        if self.country is not None:
-            return role_of(self.country, blocks, held_out)
-        return role(self.x, self.y, blocks, held_out)
 
 
 def read_table(config: FinetuneConfig) -> Table:
@@ -113,8 +106,8 @@ def read_table(config: FinetuneConfig) -> Table:
     say(f"  {len(surveys)} surveys, {len(species)} species" + (f", {never} of them in no survey" if never else ""))
     if never == len(species):
         raise InputError(f"{path}: no survey holds any species")
-    country = Land(config.path(config.countries)).country_at(x, y) if config.countries else None
-    return Table(fetch, x, y, species, read_kind(path), names, mean, std, country)
+    holdout = HoldOut(config.blocks, str(config.path(config.countries)) if config.countries else None)
+    return Table(fetch, x, y, species, read_kind(path), names, mean, std, holdout)
 
 
 def _covariates(
@@ -141,7 +134,7 @@ def _covariates(
 def _imagery(config: FinetuneConfig) -> Imagery | None:
     if config.cube is None or config.model.satellite is None:
         return None
-    path = absolute(config.path(config.cube))
+    path = str(config.path(config.cube))
     bands = config.bands or tuple(cubes.open_cube(path).bands)
     cubes.band_numbers(path, bands)
     if len(bands) != config.model.satellite.bands:

@@ -54,6 +54,7 @@ class Printer:
         self._meter: Meter | None = None
 
     def __call__(self, message: Message) -> None:
+        """Print one message."""
         if message[0] == "say":
             self.close()
             say(message[1])

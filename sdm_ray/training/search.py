@@ -1,0 +1,207 @@
+"""The job `tune`: a sweep over settings of `finetune` with Optuna and ASHA."""
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import yaml
+from upath import UPath
+
+from sdm_ray.errors import InputError, find_input_error
+from sdm_ray.job import Job
+from sdm_ray.progress import say
+from sdm_ray.runtime import connect
+from sdm_ray.tracking import Tracker
+from sdm_ray.training.config import FinetuneConfig, Range, TuneConfig
+from sdm_ray.training.launch import storage_of
+from sdm_ray.training.species import read_table
+
+_GOAL = "auc"
+
+
+def run(config: TuneConfig, job: Job) -> dict[str, Any]:
+    """Search, write `trials.csv`, `best.yaml` and a picture, and return the figures.
+
+    Raises:
+        InputError: the data cannot be used, the fold has no `select` blocks, or no trial came to an end.
+    """
+    base = config.candidate({})
+    if len(read_table(base).split(config.fold).select) == 0:
+        raise InputError("finetune.blocks.select: no survey lies in a `select` block; expected a larger share")
+    connect()
+    storage = storage_of(job)
+    results = _tuner(config, job.tracker, storage, resume=job.resumed).fit()
+    rows = [_row(config, number, each) for number, each in enumerate(results)]
+    done = [row for row in rows if np.isfinite(row[_GOAL])]
+    if not done:
+        mistakes = (find_input_error(each.error) for each in results if each.error)
+        raise next((m for m in mistakes if m), None) or InputError(
+            f"tune: none of {len(rows)} trials came to an end; Ray's logs tell why ({results[0].error})"
+        )
+    best = max(done, key=lambda row: row[_GOAL])
+    _write(config, job, rows, best)
+    storage.fs.rm(storage.path, recursive=True)
+    figures = {"trials": len(rows), "failed": len(rows) - len(done), "best_auc": best[_GOAL]}
+    return {**figures, "epochs_run": int(sum(row["epochs"] for row in done))}
+
+
+def _tuner(config: TuneConfig, tracker: Tracker, storage: UPath, *, resume: bool) -> Any:  # noqa: ANN401
+    from ray import tune
+    from ray.tune.schedulers import ASHAScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+    trial = tune.with_resources(
+        tune.with_parameters(_trial, config=config, tracker=tracker), {"cpu": config.cpus, "gpu": config.gpus}
+    )
+    if resume and tune.Tuner.can_restore(str(storage)):
+        say("tune: continues an interrupted sweep")
+        return tune.Tuner.restore(str(storage), trial, resume_unfinished=True, restart_errored=True)
+    epochs = config.candidate({}).optim.epochs
+    scheduler = ASHAScheduler(
+        time_attr="epoch",
+        max_t=epochs,
+        grace_period=min(config.grace_epochs, epochs),
+        reduction_factor=config.reduction,
+    )
+    return tune.Tuner(
+        trial,
+        param_space={key: _domain(choices) for key, choices in config.space.items()},
+        tune_config=tune.TuneConfig(
+            metric=_GOAL,
+            mode="max",
+            search_alg=OptunaSearch(seed=config.seed),
+            scheduler=scheduler,
+            num_samples=config.trials,
+            max_concurrent_trials=config.concurrent,
+        ),
+        run_config=tune.RunConfig(
+            name=storage.name,
+            storage_path=str(storage.parent),
+            verbose=0,
+            callbacks=[_teller(config.trials)],
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+        ),
+    )
+
+
+def _domain(choices: Range | list[Any]) -> Any:  # noqa: ANN401 - a domain of Ray Tune
+    from ray import tune
+
+    if not isinstance(choices, Range):
+        return tune.choice(choices)
+    if choices.whole:
+        low, high = int(choices.low), int(choices.high) + 1
+        return tune.lograndint(low, high) if choices.log else tune.randint(low, high)
+    return tune.loguniform(choices.low, choices.high) if choices.log else tune.uniform(choices.low, choices.high)
+
+
+def _trial(chosen: dict[str, Any], config: TuneConfig, tracker: Tracker) -> None:
+    """One trial: fine-tuning of one fold in one process."""
+    import torch
+    from ray import tune
+
+    from sdm_ray.training import loop
+    from sdm_ray.training.finetune import Study
+    from sdm_ray.training.keepers import TuneKeeper
+    from sdm_ray.training.ranks import Ranks
+    from sdm_ray.training.voice import Voice
+
+    settings = config.candidate(chosen)
+    own = tracker.child(f"trial {tune.get_context().get_trial_id()}")
+    own.params(chosen)
+    study = Study(settings, read_table(settings), "")
+    ranks = Ranks(device="cuda" if config.gpus and torch.cuda.is_available() else "cpu")
+    loop.run(study.fit(config.fold), ranks, TuneKeeper(), Voice(tracker=own))
+    own.close()
+
+
+def _teller(total: int) -> Any:  # noqa: ANN401 - a callback of Ray Tune
+    """Tells the person at the driver how the trials do."""
+    from ray import tune
+
+    class Teller(tune.Callback):
+        done = 0
+
+        def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:  # noqa: ANN401
+            self.done += 1
+            result = trial.last_result or {}
+            shown = ", ".join(f"{key} {_short(value)}" for key, value in trial.config.items())
+            score, epochs = result.get(_GOAL, float("nan")), result.get("epoch", 0)
+            say(f"  trial {self.done}/{total}: auc {score:.4f} after {epochs} epochs; {shown}")
+
+    return Teller()
+
+
+def _row(config: TuneConfig, number: int, result: Any) -> dict[str, Any]:  # noqa: ANN401 - a result of Ray Tune
+    metrics = result.metrics or {}
+    values = {key: metrics.get("config", {}).get(key) for key in config.space}
+    frame = result.metrics_dataframe
+    best = float(frame[_GOAL].max()) if frame is not None and _GOAL in frame else float("nan")
+    return {"trial": number, **values, _GOAL: best, "epochs": int(metrics.get("epoch", 0))}
+
+
+def _write(config: TuneConfig, job: Job, rows: list[dict[str, Any]], best: Mapping[str, Any]) -> None:
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]))
+    table.writeheader()
+    table.writerows(rows)
+    (job.output / "trials.csv").write_text(text.getvalue())
+    settings = config.candidate({key: best[key] for key in config.space})
+    (job.output / "best.yaml").write_text(_best_yaml(settings, best[_GOAL]))
+    (job.output / "trials.png").write_bytes(_picture(config, rows))
+    job.tracker.folder(job.output, "sweep")
+    say(f"  best AUC {best[_GOAL]:.4f}: sdm-ray finetune {job.output / 'best.yaml'!s}")
+
+
+def _best_yaml(settings: FinetuneConfig, score: float) -> str:
+    values = settings.model_dump(mode="json", exclude={"tracking"}, exclude_defaults=True)
+    workers = settings.workers.model_dump(mode="json", exclude_defaults=True)
+    values["run_dir"] = str(UPath(settings.run_dir))
+    values |= {"workers": workers} if workers else {}
+    return f"# The best of a sweep: AUC {score:.4f} on the `select` blocks.\n" + yaml.safe_dump(values, sort_keys=False)
+
+
+def _picture(config: TuneConfig, rows: list[dict[str, Any]]) -> bytes:
+    """Parallel coordinates: one line a trial over its settings and its score."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    rows = sorted((row for row in rows if np.isfinite(row[_GOAL])), key=lambda row: row[_GOAL])
+    axes = [*config.space, _GOAL]
+    columns = {key: _positions(config.space.get(key), [row[key] for row in rows]) for key in axes}
+    figure = Figure(figsize=(1.8 * len(axes) + 1, 4), layout="constrained")
+    axis = figure.subplots()
+    for i, row in enumerate(rows):
+        colour = colormaps["viridis"](columns[_GOAL][0][i])
+        axis.plot([columns[key][0][i] for key in axes], color=colour, lw=2.5 if row is rows[-1] else 1.2)
+    for place, key in enumerate(axes):
+        axis.axvline(place, color="0.7", lw=0.8)
+        for at, text in columns[key][1]:
+            axis.text(place, at, f" {text}", fontsize=8, va="center")
+    axis.set_xticks(range(len(axes)), axes)
+    axis.set_yticks([])
+    axis.set_title("Trials, from the worst (dark) to the best (light, thick)")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=120)
+    return file.getvalue()
+
+
+def _positions(choices: Range | list[Any] | None, values: list[Any]) -> tuple[np.ndarray, list[tuple[float, str]]]:
+    """Heights from 0 to 1 of values on their axis, and its labels."""
+    if isinstance(choices, list):
+        top = max(len(choices) - 1, 1)
+        heights = [next(i for i, c in enumerate(choices) if c == value) / top for value in values]
+        return np.array(heights), [(i / top, _short(c)) for i, c in enumerate(choices)]
+    low, high = choices.ends() if choices else (min(values), max(values))
+    ends = np.array([low, high], float)
+    numbers = np.array(values, float)
+    if isinstance(choices, Range) and choices.log:
+        ends, numbers = np.log(ends), np.log(numbers)
+    heights = (numbers - ends[0]) / max(ends[1] - ends[0], 1e-12)
+    return heights, [(0.0, _short(low)), (1.0, _short(high))]
+
+
+def _short(value: Any) -> str:  # noqa: ANN401 - any choice
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
