@@ -5,8 +5,9 @@ the ids of its steps from the order, fetches this rank's slice of each and retur
 of step k are the same for any number of ranks and for any `start`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Stream:
         return self.fetch(ids[0], passes[0])
 
 
-def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Iterator[Batch]:
+def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Generator[Batch]:
     """This rank's batches of the steps from `start` to before `stop`, through Ray Data.
 
     The arrays are read-only views of Ray's object store.
@@ -57,7 +58,7 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Ite
 
     group = _steps_of_a_task(stream, rank, world)
     first = list(range(start, stop, group))
-    data = ray.data.from_items([{"start": s} for s in first], override_num_blocks=len(first))
+    data: Any = ray.data.from_items([{"start": s} for s in first], override_num_blocks=len(first))
     data.context.execution_options.preserve_order = True
     data.context.execution_options.resource_limits = ray.data.ExecutionResources(object_store_memory=_STORE_BYTES)
     data = data.map_batches(

@@ -57,7 +57,8 @@ class SurveyFetch:
 
     def only(self, rows: np.ndarray, *, plain: bool = False) -> "SurveyFetch":
         """The same table, with ids that number some of its rows; `plain` draws nothing."""
-        return replace(self, rows=rows, **({"augment": False, "hide": 0.0} if plain else {}))
+        part = replace(self, rows=rows)
+        return replace(part, augment=False, hide=0.0) if plain else part
 
     def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
         """A batch of DESIGN.md with `labels` dense, uint8 (N, S), and `place` the number of the survey."""
@@ -71,7 +72,7 @@ class SurveyFetch:
                 batch["hide_covariates"] = draws.uniform(key, 6) < self.hide
         if self.imagery is not None:
             images = windows(self.imagery.cube, self.imagery.bands, self.lonlat[survey], self.imagery.size)
-            batch["has_satellite"] = images.any(axis=(1, 2, 3))
+            batch["has_satellite"] = np.asarray(images.any(axis=(1, 2, 3)))
             batch["image_satellite"] = dihedral(images, key) if self.augment else images
             if self.hide:
                 batch["hide_satellite"] = draws.uniform(key, 7) < self.hide

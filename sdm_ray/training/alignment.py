@@ -58,7 +58,7 @@ def read_sources(config: PretrainConfig) -> tuple[dict[str, Source], Statistics]
     Raises:
         InputError: shards, a cube or covariates cannot be used.
     """
-    sources = {scale: _images(config, scale, each) for scale, each in config.scales.items()}
+    sources: dict[str, Source] = {scale: _images(config, scale, each) for scale, each in config.scales.items()}
     statistics = Statistics()
     if config.covariates is not None:
         store = Covariates(config.path(config.covariates))

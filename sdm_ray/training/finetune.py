@@ -147,7 +147,7 @@ class Study:
                 return own.state, "inductive"
         return load_encoder(path).state, "transductive"
 
-    def _validate(self, objective: nn.Module, rows: np.ndarray, ranks: Ranks) -> dict[str, float]:
+    def _validate(self, objective: species.PresenceLoss, rows: np.ndarray, ranks: Ranks) -> dict[str, float]:
         if len(rows) == 0:
             return {}
         logits = species.predict(objective.model, self.table.fetch, rows, ranks)

@@ -5,7 +5,7 @@ torch's random generator. So a checkpoint holds the model, the optimiser and the
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -29,12 +29,12 @@ class Trained:
     """What came out of a fit.
 
     Attributes:
-        objective: the module at its best epoch, in evaluation mode.
+        objective: the module that `Fit.objective` made, at its best epoch, in evaluation mode.
         history: the figures of each epoch.
         best_epoch: how many epochs the module was trained for.
     """
 
-    objective: nn.Module
+    objective: Any
     history: list[dict[str, float]]
     best_epoch: int
 
@@ -64,7 +64,7 @@ class Fit:
     steps_per_epoch: int
     streams: dict[str, Stream]
     objective: Callable[[], nn.Module]
-    validate: Callable[[nn.Module, Ranks], dict[str, float]]
+    validate: Callable[[Any, Ranks], dict[str, float]]
     save: Callable[["Trained"], None]
     select_by: str | None = None
     patience: int | None = None
@@ -161,7 +161,7 @@ def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
     return optim.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def _stream(fit: Fit, ranks: Ranks, start: int) -> Iterator[dict[str, dict[str, np.ndarray]]]:
+def _stream(fit: Fit, ranks: Ranks, start: int) -> Generator[dict[str, dict[str, np.ndarray]]]:
     each = {name: batches(stream, ranks.rank, ranks.world, start, fit.steps) for name, stream in fit.streams.items()}
     try:
         for _ in range(start, fit.steps):

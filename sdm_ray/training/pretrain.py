@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from upath import UPath
 
 from sdm_ray.errors import InputError
@@ -137,8 +136,8 @@ class Study:
         rng = np.random.default_rng([self.config.seed, 1])
         return np.sort(rng.permutation(select)[: self.config.candidates])
 
-    def _validate(self, objective: nn.Module, held_out: dict[str, np.ndarray], ranks: Ranks) -> dict[str, float]:
-        figures = {}
+    def _validate(self, objective: AlignmentLoss, held_out: dict[str, np.ndarray], ranks: Ranks) -> dict[str, float]:
+        figures: dict[str, float] = {}
         for name, rows in held_out.items():
             if len(rows) > 1:
                 source = self.sources[name]

@@ -78,7 +78,7 @@ def listening(tracker: Tracker | None) -> Iterator[Voice]:
     """
     import ray
 
-    lines = ray.remote(num_cpus=0)(_Lines).remote()
+    lines: Any = ray.remote(num_cpus=0)(_Lines).remote()
     done = threading.Event()
     printer = threading.Thread(target=_print, args=(lines, done), daemon=True)
     printer.start()
