@@ -41,7 +41,12 @@ class Area:
         return self._land.country(self._in_land(window))
 
     def surveyed_country(self, window: Window) -> np.ndarray:
-        """1 where the cell's country has a survey, 0 where not, 255 at sea; uint8 (height, width)."""
+        """1 where the cell's country has a survey, 0 where not; uint8 (height, width).
+
+        255 at sea, and everywhere where no surveys were given.
+        """
+        if not len(self.places):
+            return np.full((window.height, window.width), SEA, np.uint8)
         there = self._in_land(window)
         known = np.isin(self.country(window), self.countries)
         return np.where(known, np.uint8(1), np.where(self._land.land(there), np.uint8(0), np.uint8(SEA)))

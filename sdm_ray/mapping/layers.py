@@ -5,7 +5,7 @@ from sdm_ray.stores.maps import Layer
 LOCATION, COVARIATES, SATELLITE = 1, 2, 4
 """Bits of the layer `inputs`."""
 SEA = 255
-"""In the layer `surveyed_country`."""
+"""In the layer `surveyed_country`: sea, or not known."""
 _NAN = float("nan")
 
 LAYERS = {

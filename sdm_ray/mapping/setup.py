@@ -58,13 +58,9 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         area=_area(config),
         recipe=_recipe(config, model),
         folds=model.blocks if config.crossfit else None,
-        by_country=_by_country(model),
+        by_country=model.countries,
     )
     return Ready(work, _spec(config, model))
-
-
-def _by_country(model: SpeciesFolder) -> bool:
-    return bool(getattr(model, "countries", None))
 
 
 def _area(config: MapConfig) -> Area:
@@ -133,7 +129,7 @@ def _spec(config: MapConfig, model: SpeciesFolder) -> MapSpec:
     }
     if config.crossfit:
         own["blocks"] = asdict(model.blocks)
-        own["held_out"] = "countries" if _by_country(model) else "blocks"
+        own["held_out"] = "countries" if model.countries else "blocks"
     sources = sorted({source for record in records.values() for source in record.sources})
     attrs = {"title": config.title, "sources": sources, "sdm_ray": own}
     return MapSpec(model.species, model.probability_kind, config.tile, LAYERS, config.bits, attrs)

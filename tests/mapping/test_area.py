@@ -44,6 +44,7 @@ def test_distance_to_the_nearest_surveyed_cell_counts_surveys_beyond_the_map(wor
     assert area_of(world, grid).distance(x, y) == pytest.approx(expected)
     empty = Area("", grid, np.empty((0, 2)), np.empty(0), False)
     assert np.isnan(empty.distance(x, y)).all()
+    assert (empty.surveyed_country(Window(0, 0, 2, 3)) == 255).all()
 
 
 def test_another_resolution_or_a_larger_extent_is_refused(world):

@@ -21,6 +21,7 @@ from sdm_ray.models.species import SpeciesModel
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import Covariates, write_covariates
 from sdm_ray.stores.cube import create_cube
+from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.maps import Map
 from sdm_ray.stores.weights import save_weights
 from sdm_ray.training.folders import Images, SpeciesFolder, describe_species
@@ -32,12 +33,12 @@ PLAIN = SpeciesConfig(location=LOCATION, covariates=("lime", "rain"), embedding=
 SEEING = SpeciesConfig(location=LOCATION, covariates=("lime", "rain"), satellite=TOWER, embedding=8, hidden=16)
 
 
-def save_model(folder, config, species, held_out, folds=BLOCKS.folds):
+def save_model(folder, config, species, held_out, folds=BLOCKS.folds, countries=False):
     torch.manual_seed(0 if held_out is None else 1 + held_out)
     model = SpeciesModel(config, len(species)).eval()
     table = pd.DataFrame({"species_id": range(len(species)), "name": species, "gbif_key": range(len(species))})
     images = Images(("nir", "red"), 8) if config.satellite else None
-    about = SpeciesFolder(config, table, "occurrence", BLOCKS, held_out, folds, images, "none")
+    about = SpeciesFolder(config, table, "occurrence", BLOCKS, held_out, folds, images, "none", countries)
     save_weights(folder, model.state_dict(), describe_species(about), table, {})
     return model
 
@@ -209,6 +210,22 @@ def test_each_cell_of_a_crossfitted_map_is_from_the_model_that_never_saw_its_blo
         here = np.zeros_like(world.surveys)
         here[rows[held_out == number], cols[held_out == number]] = True
         p = expected(world, models["plain", number], here)
+        np.testing.assert_allclose(probability[:, here], p.T, atol=0.6 / 65534 + 1e-6)
+
+
+def test_whole_countries_may_be_what_a_fold_model_never_saw(world, models, make):
+    folder = world.folder / "abroad"
+    save_model(folder, PLAIN, world.species, None, countries=True)
+    for held_out in range(BLOCKS.folds):
+        save_model(folder / "folds" / str(held_out), PLAIN, world.species, held_out, countries=True)
+    artefact.seal(folder, artefact.Record(kind="model", fingerprint="abroad"))
+    found = Map(make(model="abroad", crossfit=True, bits=16))
+    assert found.attrs["held_out"] == "countries"
+    probability = found.read(whole(world.grid))
+    for country in (1, 2):
+        here = world.country == country
+        held_out = int(HoldOut(BLOCKS, str(world.folder / "land.zarr")).fold(*world.grid.centre(*np.nonzero(here)))[0])
+        p = expected(world, models["plain", held_out], here)
         np.testing.assert_allclose(probability[:, here], p.T, atol=0.6 / 65534 + 1e-6)
 
 
