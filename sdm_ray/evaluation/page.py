@@ -18,10 +18,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG picture."""
+    """A PNG picture; two of half the width stand side by side."""
 
     caption: str
     png: bytes
+    half: bool = False
 
     @property
     def source(self) -> str:

@@ -47,15 +47,16 @@ def write_report(run_dir: UPath) -> Report:
     if not found:
         raise InputError(f"{run_dir}: holds no finished artefact to report on")
     named = {kind: [name for name, record in found.items() if record.kind == kind] for kind in _KINDS}
-    refitted = [name for name in named["map"] if not Map(run_dir / name).attrs.get("crossfitted")]
     truth = run_dir / "truth.zarr" if "truth.zarr" in found else None
+    maps = [run_dir / name for name in named["map"] if name != "truth.zarr"]
+    shown = [path for path in maps if not Map(path).attrs.get("crossfitted")] or maps
     sections: list[Section] = []
     summary: list[str] = []
-    for name in refitted or named["map"]:
-        section, line = _map_section(run_dir / name, truth)
-        sections.append(section)
-        summary.append(line)
-    sections += [_layers_section(run_dir / name) for name in named["indicators"]]
+    if shown:
+        first, *others = sorted(shown, key=lambda path: (path.name != "map.zarr", path.name))
+        sections += [_map_section(first, others, truth), _layers_section(first, f"{first.name}: its quality")]
+        summary.append(_size(first))
+    sections += [_layers_section(run_dir / name, name) for name in named["indicators"]]
     sections += [_curves_section(run_dir / name, kind) for kind in _TRAINED for name in named[kind]]
     for name in named["evaluation"]:
         figures = json.loads((run_dir / name / "metrics.json").read_text())
@@ -90,28 +91,31 @@ def _curves_section(path: UPath, kind: str) -> Section:
     return Section(title, pictures=[Picture("Training curves", pictures.curves(history, title))])
 
 
-def _map_section(path: UPath, truth: UPath | None) -> tuple[Section, str]:
-    """Species maps, beside the truth where there is one, and the map's quality layers; and a line of summary."""
-    store = Map(path)
-    names = store.species["name"].tolist()
+def _map_section(path: UPath, others: list[UPath], truth: UPath | None) -> Section:
+    """Species of a map, beside the truth and beside maps of the same place made otherwise."""
     data = _open(path)
-    sources = {"map": data}
-    if truth is not None:
-        sources = {"truth": _open(truth).sel(x=data["x"], y=data["y"], method="nearest"), "map": data}
-    place = {label: {str(n): i for i, n in enumerate(each["species"].values)} for label, each in sources.items()}
-    shown = _frequent_to_rare(path, [name for name in names if all(name in each for each in place.values())])
+    sources = {} if truth is None else {"truth": truth}
+    sources |= {path.stem: path} | {other.stem: other for other in others}
+    opened = {label: _open(each).sel(x=data["x"], y=data["y"], method="nearest") for label, each in sources.items()}
+    place = {label: {str(n): i for i, n in enumerate(each["species"].values)} for label, each in opened.items()}
+    names = _frequent_to_rare(path, [name for name in place[path.stem] if all(name in each for each in place.values())])
+    if not names:
+        return Section(path.name, ["The maps have no species in common."])
     columns = {
-        label: each["probability"].isel(species=[place[label][name] for name in shown]).values
-        for label, each in sources.items()
+        label: each["probability"].isel(species=[place[label][name] for name in names]).values
+        for label, each in opened.items()
     }
-    section = _layers_section(path)
-    if shown:
-        unit = f"probability ({store.probability_kind})"
-        png = pictures.maps_beside(columns, shown, unit, extent=_extent(data), captions=_captions(columns))
-        caption = "From the most frequent species to the rarest; one colour scale a species; sea is grey"
-        section.pictures.insert(0, Picture(caption, png))
+    unit = f"probability ({Map(path).probability_kind})"
+    png = pictures.maps_beside(columns, names, unit, extent=_extent(data), captions=_captions(columns))
+    caption = "From the most frequent species to the rarest; one colour scale a species; sea is grey"
+    return Section(path.name, pictures=[Picture(caption, png)])
+
+
+def _size(path: UPath) -> str:
+    """How large a map is, in words."""
+    store = Map(path)
     known = np.isfinite(store.read(Window(0, 0, *store.grid.shape), 0))
-    return section, f"{path.name}: {len(names)} species on {np.count_nonzero(known):,} cells"
+    return f"map of {len(store.species)} species on {np.count_nonzero(known):,} cells"
 
 
 def _captions(columns: dict[str, np.ndarray]) -> dict[str, list[str]]:
@@ -119,7 +123,11 @@ def _captions(columns: dict[str, np.ndarray]) -> dict[str, list[str]]:
     if "truth" not in columns:
         return {}
     flat = {label: each.reshape(len(each), -1) for label, each in columns.items()}
-    return {"map": [f"rank correlation {each:.2f}" for each in spearman(flat["map"], flat["truth"])]}
+    return {
+        label: [f"rank correlation {each:.2f}" for each in spearman(values, flat["truth"])]
+        for label, values in flat.items()
+        if label != "truth"
+    }
 
 
 def _frequent_to_rare(path: UPath, names: list[str]) -> list[str]:
@@ -131,16 +139,18 @@ def _frequent_to_rare(path: UPath, names: list[str]) -> list[str]:
     return [ranked[pick] for pick in picks]
 
 
-def _layers_section(path: UPath) -> Section:
-    """Every two-dimensional layer of a store as a picture."""
+def _layers_section(path: UPath, title: str) -> Section:
+    """Every two-dimensional layer of a store that says something, as a picture."""
     data = _thinned(_open(path, finest=True), 2 * _SHOWN_CELLS)
     made = []
     for name, layer in data.data_vars.items():
         if layer.dims == ("y", "x") and np.issubdtype(layer.dtype, np.number):
-            title = str(layer.attrs.get("long_name", name)).replace("_", " ")
+            text = str(layer.attrs.get("long_name", name)).replace("_", " ")
             values = layer.values.astype(float)
-            made.append(Picture(title, pictures.map_picture(values, title, _unit(layer.attrs), extent=_extent(data))))
-    return Section(path.name, pictures=made)
+            if np.isfinite(values).any():
+                png = pictures.map_picture(values, str(name), _unit(layer.attrs), extent=_extent(data))
+                made.append(Picture(text, png, half=True))
+    return Section(title, pictures=made)
 
 
 def _open(path: UPath, *, finest: bool = False) -> xarray.Dataset:

@@ -54,7 +54,7 @@ def run_dir(tmp_path):
 def test_report_of_a_run(run_dir):
     report = write_report(run_dir)
     page = report.path.read_text()
-    assert report.summary == "map.zarr: 3 species on 500 cells" and report.summary in page
+    assert report.summary == "map of 3 species on 500 cells" and report.summary in page
     assert page.count("data:image/png;base64,") == 4  # species maps, the distance layer, two training curves
     assert "distance to surveys" in page and "Made up, CC0" in page
     assert "map-crossfit.zarr" in page.split("Finished artefacts")[1]
@@ -74,7 +74,7 @@ def test_a_pyramid_shows_a_coarser_level(run_dir, monkeypatch):
     fill_level(run_dir / "map.zarr", 1, Window(0, 0, 10, 15))
     monkeypatch.setattr("sdm_ray.evaluation.report._SHOWN_CELLS", 12)
     report = write_report(run_dir)
-    assert report.summary == "map.zarr: 3 species on 500 cells"
+    assert report.summary == "map of 3 species on 500 cells"
     assert report.path.read_text().count("data:image/png;base64,") == 4
 
 
