@@ -24,7 +24,7 @@ from sdm_ray.stores.cube import create_cube
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.maps import Map
 from sdm_ray.stores.weights import save_weights
-from sdm_ray.training.folders import Images, SpeciesFolder, describe_species
+from sdm_ray.training.folders import Imagery, SpeciesFolder, describe_species
 
 BLOCKS = Blocks(size_m=40_000, folds=3)
 LOCATION = LocationConfig(wavelengths_km=(200, 50), directions=4, hidden=16, depth=1, dim=8)
@@ -37,7 +37,7 @@ def save_model(folder, config, species, held_out, folds=BLOCKS.folds, countries=
     torch.manual_seed(0 if held_out is None else 1 + held_out)
     model = SpeciesModel(config, len(species)).eval()
     table = pd.DataFrame({"species_id": range(len(species)), "name": species, "gbif_key": range(len(species))})
-    images = Images(("nir", "red"), 8) if config.satellite else None
+    images = Imagery(("nir", "red"), 8) if config.satellite else None
     about = SpeciesFolder(config, table, "occurrence", BLOCKS, held_out, folds, images, "none", countries)
     save_weights(folder, model.state_dict(), describe_species(about), table, {})
     return model
