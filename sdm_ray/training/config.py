@@ -34,6 +34,8 @@ class WorkersConfig(Config):
     """Ranks of Ray Train; 0 trains in the driver's own process, which starts some 15 seconds sooner."""
     cpus: float = Field(1.0, gt=0)
     gpus: float = Field(0.0, ge=0)
+    threads: int = Field(0, ge=0)
+    """Torch threads of a rank; 0: as many as its CPUs. More than those where the streams leave cores idle."""
     checkpoint_s: float = Field(60.0, ge=0)
     """Seconds between checkpoints, which are what an interrupted run continues from."""
     retries: int = Field(2, ge=0)

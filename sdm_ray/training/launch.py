@@ -90,7 +90,7 @@ def _trainer(fits: Fits, storage: UPath, workers: WorkersConfig, voice: Voice) -
     resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {})
     return TorchTrainer(
         _work,
-        train_loop_config={"fits": fits, "voice": voice, "checkpoint_s": workers.checkpoint_s},
+        train_loop_config={"fits": fits, "voice": voice, "workers": workers},
         scaling_config=ScalingConfig(
             num_workers=workers.count, use_gpu=workers.gpus > 0, resources_per_worker=resources
         ),
@@ -104,6 +104,7 @@ def _work(settings: dict[str, Any]) -> None:
     """What every rank runs."""
     import ray.train
     import ray.train.torch
+    import torch
 
     from sdm_ray.training import loop
     from sdm_ray.training.ranks import Ranks
@@ -111,8 +112,11 @@ def _work(settings: dict[str, Any]) -> None:
     context = ray.train.get_context()
     device = str(ray.train.torch.get_device())
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), device)
+    workers: WorkersConfig = settings["workers"]
+    if workers.threads:
+        torch.set_num_threads(workers.threads)
     voice = settings["voice"] if ranks.rank == 0 else Voice()
-    keeper = TrainKeeper(settings["checkpoint_s"], ranks.rank)
+    keeper = TrainKeeper(workers.checkpoint_s, ranks.rank)
     for fit in settings["fits"]():
         trained = loop.run(fit, ranks, keeper, voice)
         if ranks.rank == 0:
