@@ -158,7 +158,8 @@ def _expand(value: Any, path: Path, key: str) -> Any:  # noqa: ANN401 - any YAML
 
 def _first_problem(error: ValidationError) -> str:
     problems = error.errors()
-    first = problems[0]
+    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
+    first = (unknown or problems)[0]  # a mistyped key explains the missing one
     key = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":

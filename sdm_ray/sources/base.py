@@ -177,6 +177,9 @@ def usable_places(
         keys: what to call each row.
         region: west, south, east, north of where they must lie, degrees.
         report: takes what is found.
+
+    Raises:
+        InputError: no row is left.
     """
     usable = np.ones(len(lonlat), bool)
     lon, lat = lonlat["lon"].to_numpy(np.float64), lonlat["lat"].to_numpy(np.float64)
@@ -186,6 +189,8 @@ def usable_places(
             continue
         usable[rows] = False
         report.drop(kind, [f"{keys.iloc[row]} (lon {lon[row]:g}, lat {lat[row]:g})" for row in rows])
+    if len(usable) and not usable.any():
+        report.check(0.0)  # says why, before something else fails for want of rows
     return usable
 
 
