@@ -162,7 +162,7 @@ def _first_problem(error: ValidationError) -> str:
     first = (unknown or problems)[0]  # a mistyped key explains the missing one
     key = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{key}: unknown key{more}"
     if first["type"] == "missing":
         return f"{key}: missing{more}"

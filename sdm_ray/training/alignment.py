@@ -22,6 +22,7 @@ from sdm_ray.training.config import PretrainConfig, ScaleConfig
 from sdm_ray.training.folders import Imagery
 from sdm_ray.training.loop import Batches, tensors
 from sdm_ray.training.ranks import Ranks
+from sdm_ray.training.towers import check_tower
 
 _EMBED_ROWS = 256
 
@@ -93,14 +94,9 @@ def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
         fetch = WindowFetch(path, bands, lonlat, np.arange(len(lonlat)), each.size, each.augment != "none", config.seed)
     if len(lonlat) == 0:
         raise InputError(f"scales.{scale}.stride_m: {path} holds no place {each.stride_m:g} m apart; expected less")
-    _check_channels(fetch, scale, each, path)
-    return Source(fetch, *to_xy(lonlat[:, 0], lonlat[:, 1]), Imagery(bands, each.size))
-
-
-def _check_channels(fetch: Any, scale: str, each: ScaleConfig, path: str) -> None:  # noqa: ANN401 - a fetch
     found = fetch(np.array([0]), np.array([0]))["image"].shape[1]
-    if found != each.tower.bands:
-        raise InputError(f"scales.{scale}.tower.bands: {each.tower.bands}, but images of {path} have {found} bands")
+    check_tower(each.tower, found, each.size, f"scales.{scale}.tower", path)
+    return Source(fetch, *to_xy(lonlat[:, 0], lonlat[:, 1]), Imagery(bands, each.size))
 
 
 class AlignmentLoss(nn.Module):

@@ -22,6 +22,7 @@ from sdm_ray.streams.surveys import Imagery, SurveyFetch
 from sdm_ray.training.config import FinetuneConfig
 from sdm_ray.training.loop import Batches, tensors
 from sdm_ray.training.ranks import Ranks
+from sdm_ray.training.towers import check_tower
 
 _PREDICT_ROWS = 1024
 
@@ -137,10 +138,7 @@ def _imagery(config: FinetuneConfig) -> Imagery | None:
     path = str(config.path(config.cube))
     bands = config.bands or tuple(cubes.open_cube(path).bands)
     cubes.band_numbers(path, bands)
-    if len(bands) != config.model.satellite.bands:
-        raise InputError(
-            f"model.satellite.bands: {config.model.satellite.bands}, but {path} gives {len(bands)} ({', '.join(bands)})"
-        )
+    check_tower(config.model.satellite, len(bands), config.size, "model.satellite", path)
     return Imagery(path, bands, config.size)
 
 

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+from small import BLOCKS, TOWER, settings
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.blocks import Blocks
+from sdm_ray.stores.weights import load_weights
+from sdm_ray.training import finetune, species
+from sdm_ray.training.config import FinetuneConfig
+from sdm_ray.training.folders import load_species_model, read_species_folder
+from sdm_ray.training.ranks import Ranks
+
+
+@pytest.fixture(scope="module")
+def model(world, execute) -> UPath:
+    """A cross-fitted model on coordinates and covariates."""
+    record = execute(FinetuneConfig, finetune.run, run_dir=str(world), **settings())
+    assert record.figures["fold_models"] == 2 and 0.7 < record.figures["select_auc"] <= 1
+    return UPath(world / "model")
+
+
+def test_the_folder_holds_a_model_of_everything_and_one_for_each_fold(model):
+    about = read_species_folder(model)
+    assert (about.fold, about.folds, about.pretraining) == (None, 2, "none")
+    assert about.config.covariates == ("wet", "noise")
+    assert about.probability_kind == "occurrence"
+    folds = [load_species_model(model, fold) for fold in (0, 1)]
+    assert [each.about.fold for each in folds] == [0, 1]
+    best = [each.metrics["best_epoch"] for each in folds]
+    whole = load_species_model(model)
+    assert whole.metrics["best_epoch"] == round(np.median(best))
+    assert whole.metrics["surveys"]["train"] == 300
+    shift = torch.stack([each.model.calibration_shift for each in folds]).mean(0)
+    assert torch.allclose(whole.model.calibration_shift, shift)
+
+
+def test_a_fold_model_never_saw_its_blocks(world):
+    table = species.read_table(FinetuneConfig(run_dir=str(world), **settings()))
+    splits = [table.split(Blocks(**BLOCKS), fold) for fold in (0, 1)]
+    used = [np.concatenate([split.train, split.select, split.calibrate]) for split in splits]
+    assert len(np.unique(np.concatenate(used))) == 300  # each survey is in one of the two
+    assert all(len(np.intersect1d(split.train, split.select)) == 0 for split in splits)
+
+
+def test_probabilities_follow_the_covariate(model):
+    loaded = load_species_model(model)
+    batch = {
+        "lonlat": torch.full((2, 2), 10.0, dtype=torch.float64),
+        "covariates": torch.tensor([[1.5, 0.0], [-1.5, 0.0]]),
+        "has_covariates": torch.tensor([True, True]),
+    }
+    with torch.inference_mode():
+        wet, dry = loaded.model.probabilities(batch)
+    assert wet[0] > dry[0] and wet[1] < dry[1]
+    assert list(loaded.species["name"]) == ["Wet", "Dry", "Anywhere"]
+
+
+def test_predictions_do_not_depend_on_the_cut(model, world):
+    table = species.read_table(FinetuneConfig(run_dir=str(world), **settings()))
+    loaded = load_species_model(model).model
+    rows = np.arange(0, 300, 7)
+    whole = species.predict(loaded, table.fetch, rows, Ranks())
+    parts = [species.predict(loaded, table.fetch, part, Ranks()) for part in np.array_split(rows, 3)]
+    assert np.allclose(whole, np.concatenate(parts), atol=1e-5)
+
+
+def test_a_finished_fold_is_not_trained_again(world, execute):
+    values = settings(output="again", optim={"epochs": 1, "batch": 64})
+    execute(FinetuneConfig, finetune.run, run_dir=str(world), **values)
+    folder = UPath(world / "again")
+    kept = (folder / "folds" / "0" / "model.safetensors").stat().st_mtime_ns
+    study = finetune.Study(
+        FinetuneConfig(run_dir=str(world), **values),
+        species.read_table(FinetuneConfig(run_dir=str(world), **values)),
+        str(folder),
+    )
+    (folder / "folds" / "1" / "metrics.json").unlink()  # as if it had been interrupted
+    assert [fit.name for fit in study()] == ["fold-1"]
+    assert (folder / "folds" / "0" / "model.safetensors").stat().st_mtime_ns == kept
+
+
+def test_one_model_with_images_from_windows(world, execute):
+    values = settings(output="seeing", crossfit=False, cube="cube.zarr", size=32, optim={"epochs": 1, "batch": 64})
+    values["model"] = {**values["model"], "satellite": TOWER}
+    execute(FinetuneConfig, finetune.run, run_dir=str(world), **values)
+    about = read_species_folder(UPath(world / "seeing"))
+    assert about.satellite.bands == ("red", "nir") and about.satellite.size == 32 and about.folds == 0
+    counts = load_weights(UPath(world / "seeing")).metrics["surveys"]
+    assert counts["select"] > 0 and counts["calibrate"] > 0 and sum(counts.values()) == 300
+
+
+def test_what_does_not_fit_is_named(world):
+    def problem(**changes):
+        with pytest.raises(InputError) as caught:
+            species.read_table(FinetuneConfig(run_dir=str(world), **settings(**changes)))
+        return str(caught.value)
+
+    assert "no covariate rain" in problem(model={"covariates": ["rain"]})
+    assert "model.satellite.bands: 3" in problem(cube="cube.zarr", model={"satellite": {}})
+    assert "cannot read images of 8 x 8" in problem(cube="cube.zarr", size=8, model={"satellite": TOWER})
+    assert "no such file" in problem(surveys="other.parquet")
+    table = species.read_table(FinetuneConfig(run_dir=str(world), **settings()))
+    with pytest.raises(InputError, match=r"blocks\.size_m"):
+        [table.split(Blocks(size_m=5_000_000, folds=2), fold) for fold in (0, 1)]

@@ -1,0 +1,27 @@
+import torch
+import toy
+from upath import UPath
+
+from sdm_ray.job import Job
+from sdm_ray.training.config import WorkersConfig
+from sdm_ray.training.launch import launch
+
+
+def run(folder, workers, **settings):
+    folder.mkdir()
+    one = toy.Toy(str(folder), steps_per_epoch=3, epochs=3, **settings)
+    launch(one, Job(UPath(folder / "out"), "a" * 32, {}, False, None), workers)
+    return one
+
+
+def test_two_ranks_one_of_them_killed_give_what_one_gives(tmp_path, ray_cluster, capsys):
+    alone = run(tmp_path / "alone", WorkersConfig(count=0))
+    two = run(tmp_path / "two", WorkersConfig(count=2, cpus=0.5, checkpoint_s=0), kill_at=5)
+    assert (tmp_path / "two" / "killed").exists()
+    assert "a worker was lost" in capsys.readouterr().out
+    lines = [(tmp_path / "two" / f"places-{rank}.txt").read_text().splitlines() for rank in (0, 1)]
+    steps = [f"{a} {b}".split() for a, b in zip(lines[0][-4:], lines[1][-4:], strict=True)]  # after the resume
+    assert [list(map(int, step)) for step in steps] == alone.places(1)[-4:]
+    for name, value in alone.weights().items():
+        assert torch.allclose(value, two.weights()[name], atol=1e-6)
+    assert not (tmp_path / "two" / ".train").exists() or not any((tmp_path / "two" / ".train").iterdir())
