@@ -20,6 +20,8 @@ def connect() -> None:
 
     if ray.is_initialized():
         return
+    # That a new cluster asks for a token is of no concern to the one who starts and uses it.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     # What workers print stays in Ray's logs: jobs say what a person needs through the driver.
     quiet: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
     if os.environ.get("RAY_ADDRESS"):
