@@ -2,6 +2,8 @@
 
 import csv
 import io
+import logging
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,10 +50,12 @@ def run(config: TuneConfig, job: Job) -> dict[str, Any]:
 
 
 def _tuner(config: TuneConfig, tracker: Tracker, storage: UPath, *, resume: bool) -> Any:  # noqa: ANN401
+    os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
+    logging.getLogger("optuna").setLevel(logging.WARNING)
     trial = tune.with_resources(
         tune.with_parameters(_trial, config=config, tracker=tracker), {"cpu": config.cpus, "gpu": config.gpus}
     )
@@ -75,6 +79,7 @@ def _tuner(config: TuneConfig, tracker: Tracker, storage: UPath, *, resume: bool
             scheduler=scheduler,
             num_samples=config.trials,
             max_concurrent_trials=config.concurrent,
+            reuse_actors=True,  # a process takes longer to start than a small trial
         ),
         run_config=tune.RunConfig(
             name=storage.name,
@@ -122,14 +127,12 @@ def _teller(total: int) -> Any:  # noqa: ANN401 - a callback of Ray Tune
     from ray import tune
 
     class Teller(tune.Callback):
-        done = 0
-
         def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:  # noqa: ANN401
-            self.done += 1
+            done = len({each.trial_id for each in trials if each.status == "TERMINATED"} | {trial.trial_id})
             result = trial.last_result or {}
             shown = ", ".join(f"{key} {_short(value)}" for key, value in trial.config.items())
             score, epochs = result.get(_GOAL, float("nan")), result.get("epoch", 0)
-            say(f"  trial {self.done}/{total}: auc {score:.4f} after {epochs} epochs; {shown}")
+            say(f"  trial {done}/{total}: auc {score:.4f} after {epochs} epochs; {shown}")
 
     return Teller()
 

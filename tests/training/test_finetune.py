@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from small import BLOCKS, TOWER, settings
+from small import TOWER, settings
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.geo.blocks import Blocks
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training import finetune, species
 from sdm_ray.training.config import FinetuneConfig
@@ -38,7 +37,7 @@ def test_the_folder_holds_a_model_of_everything_and_one_for_each_fold(model):
 
 def test_a_fold_model_never_saw_its_blocks(world):
     table = species.read_table(FinetuneConfig(run_dir=str(world), **settings()))
-    splits = [table.split(Blocks(**BLOCKS), fold) for fold in (0, 1)]
+    splits = [table.split(fold) for fold in (0, 1)]
     used = [np.concatenate([split.train, split.select, split.calibrate]) for split in splits]
     assert len(np.unique(np.concatenate(used))) == 300  # each survey is in one of the two
     assert all(len(np.intersect1d(split.train, split.select)) == 0 for split in splits)
@@ -101,6 +100,6 @@ def test_what_does_not_fit_is_named(world):
     assert "model.satellite.bands: 3" in problem(cube="cube.zarr", model={"satellite": {}})
     assert "cannot read images of 8 x 8" in problem(cube="cube.zarr", size=8, model={"satellite": TOWER})
     assert "no such file" in problem(surveys="other.parquet")
-    table = species.read_table(FinetuneConfig(run_dir=str(world), **settings()))
+    whole = FinetuneConfig(run_dir=str(world), **settings(blocks={"size_m": 5e6, "folds": 2}))
     with pytest.raises(InputError, match=r"blocks\.size_m"):
-        [table.split(Blocks(size_m=5_000_000, folds=2), fold) for fold in (0, 1)]
+        [species.read_table(whole).split(fold) for fold in (0, 1)]
