@@ -112,7 +112,7 @@ class SpeciesModel(nn.Module):
     def _satellite(self, batch: dict[str, Tensor]) -> Tensor:
         has = batch["has_satellite"]
         values = torch.zeros(len(has), self.missing["satellite"].shape[0], device=has.device)
-        if has.any():
+        if has.any() or (self.training and "image_satellite" in batch):  # the tower takes part on every worker
             embedded = self.satellite(batch["image_satellite"])
             values = values.to(embedded.dtype).index_copy(0, torch.nonzero(has).squeeze(1), embedded)
         return self._or_missing("satellite", values, batch)
