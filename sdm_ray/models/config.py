@@ -1,5 +1,6 @@
 """What the models are built from. No torch here, so that a configuration is checked in milliseconds."""
 
+import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -23,8 +24,16 @@ class LocationConfig(Config):
     depth: int = Field(4, ge=0)
     """Residual blocks."""
     dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout in the residual blocks."""
     dim: int = Field(128, ge=1)
     """Length of the embedding."""
+
+    @model_validator(mode="after")
+    def _wavelengths_are_lengths(self) -> Self:
+        for wavelength in self.wavelengths_km:
+            if not (wavelength > 0 and math.isfinite(wavelength)):
+                raise ValueError(f"wavelengths_km has {wavelength:g}; expected kilometres above 0")
+        return self
 
 
 class TowerConfig(Config):
@@ -33,13 +42,14 @@ class TowerConfig(Config):
     name: str = "test_convnext2"
     """Any timm model."""
     bands: int = Field(3, ge=1)
+    """Channels of the images."""
     mean: tuple[float, ...] = (123.7, 116.3, 103.5)
     """Mean of each band, in the units of the images; one number stands for all."""
     std: tuple[float, ...] = (58.4, 57.1, 57.4)
     """Standard deviation of each band."""
     nodata_zero: bool = False
     """Whether a pixel whose bands are all 0 has no data (reflectance) and is set to the mean."""
-    size: int | None = None
+    size: int | None = Field(None, ge=1)
     """Side of the images, pixels; for models that are built for one size (transformers)."""
     weights: str | None = None
     """A local safetensors file of timm weights to start from."""
@@ -53,8 +63,10 @@ class TowerConfig(Config):
         for name in ("mean", "std"):
             if len(getattr(self, name)) not in (1, self.bands):
                 raise ValueError(f"{name} has {len(getattr(self, name))} numbers for {self.bands} bands")
+            if not all(map(math.isfinite, getattr(self, name))):
+                raise ValueError(f"{name} has a number that is not finite")
         if min(self.std) <= 0:
-            raise ValueError("std must be positive")
+            raise ValueError(f"std has {min(self.std):g}; expected numbers above 0")
         return self
 
 
@@ -62,7 +74,9 @@ class AlignConfig(Config):
     """Coordinates and images of several scales in one space."""
 
     location: LocationConfig = LocationConfig()
+    """The location encoder."""
     towers: dict[Scale, TowerConfig]
+    """An image tower for each scale."""
     covariates: tuple[str, ...] = ()
     """Names of covariates that are one more modality of the contrast."""
     dim: int = Field(128, ge=1)
@@ -81,15 +95,19 @@ class SpeciesConfig(Config):
     """A species model: what is known of a place to the probability of every species."""
 
     location: LocationConfig | None = LocationConfig()
+    """The location encoder; None for a model that does not know where it is."""
     satellite: TowerConfig | None = None
+    """The tower of satellite patches."""
     covariates: tuple[str, ...] = ()
     """Names of the covariates, in the order of the batch."""
     embedding: int = Field(128, ge=1, le=256)
     """Length of z; the head is linear in it."""
     hidden: int = Field(256, ge=1)
+    """Width of the fusion."""
     depth: int = Field(2, ge=0)
     """Residual blocks of the fusion."""
     dropout: float = Field(0.1, ge=0, lt=1)
+    """Dropout in the fusion."""
     modality_dropout: float = Field(0.1, ge=0, lt=1)
     """Chance that an optional input of a row is hidden in training, so that predictions without it are learnt."""
 

@@ -9,6 +9,13 @@ from sdm_ray.models.layers import residual_mlp
 from sdm_ray.models.location import LocationEncoder
 from sdm_ray.models.towers import ImageTower
 
+_SET_BY = {
+    "location.features.directions": "location.wavelengths_km",
+    "satellite.mean": "satellite.mean",
+    "satellite.std": "satellite.std",
+}
+"""Buffers that training never changes, and the settings that they come from."""
+
 
 class SpeciesModel(nn.Module):
     """Location, satellite patch and covariates, fused to z, with a head that is linear in z.
@@ -96,7 +103,8 @@ class SpeciesModel(nn.Module):
         """Take over the location encoder and the satellite tower of an alignment model.
 
         Raises:
-            InputError: a weight is missing there or has another shape.
+            InputError: a weight is missing there or has another shape, or something that the configuration sets
+                differs though its shape is the same.
         """
         own = self.state_dict()
         wanted = {name: f"towers.{name}" for name in own if name.startswith("satellite.")}
@@ -107,12 +115,14 @@ class SpeciesModel(nn.Module):
             if weights[theirs].shape != own[name].shape:
                 found, expected = tuple(weights[theirs].shape), tuple(own[name].shape)
                 raise InputError(f"encoder: {theirs} has shape {found}, the species model expects {expected}")
+            if name in _SET_BY and not torch.allclose(weights[theirs].to(own[name]), own[name]):
+                raise InputError(f"encoder: {theirs} differs; expected the same {_SET_BY[name]} as in pretraining")
         self.load_state_dict({**own, **{name: weights[theirs] for name, theirs in wanted.items()}})
 
     def _satellite(self, batch: dict[str, Tensor]) -> Tensor:
         has = batch["has_satellite"]
         values = torch.zeros(len(has), self.missing["satellite"].shape[0], device=has.device)
-        if has.any():
+        if has.any() or (self.training and "image_satellite" in batch):  # the tower takes part on every worker
             embedded = self.satellite(batch["image_satellite"])
             values = values.to(embedded.dtype).index_copy(0, torch.nonzero(has).squeeze(1), embedded)
         return self._or_missing("satellite", values, batch)

@@ -5,7 +5,10 @@ from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from timm.layers.norm_act import BatchNormAct2d
+from timm.models import clean_state_dict
 from torch import Tensor, nn
 
 from sdm_ray.errors import InputError
@@ -33,7 +36,10 @@ class ImageTower(nn.Module):
         self.register_buffer("std", torch.tensor(config.std).expand(config.bands).reshape(-1, 1, 1).clone())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, bands, height, width), bytes or reflectance, to embeddings (N, dim)."""
+        """Images (N, bands, height, width), bytes or reflectance, to embeddings (N, dim); N may be 0."""
+        if len(images) == 0:
+            # Some models cannot reshape nothing. All parameters take part, as data parallel training demands.
+            return self.forward(images.new_zeros(1, *images.shape[1:]))[:0]
         values = (images.float() - self.mean) / self.std
         if self.config.nodata_zero:
             values = values * (images != 0).any(dim=1, keepdim=True)
@@ -67,9 +73,15 @@ def _load_weights(model: nn.Module, config: TowerConfig) -> None:
     if not Path(config.weights).is_file():
         raise InputError(f"tower {config.name}: no weights at {config.weights}")
     try:
-        timm.models.load_checkpoint(model, config.weights, strict=False)
-    except Exception as error:
+        found = clean_state_dict(load_file(config.weights))
+        missing = model.load_state_dict(found, strict=False).missing_keys  # a classifier in the file is not used
+    except (SafetensorError, RuntimeError) as error:
         raise InputError(f"tower {config.name}: weights of {config.weights} do not fit ({error})") from None
+    if missing:
+        raise InputError(
+            f"tower {config.name}: {config.weights} lacks {len(missing)} of its weights, first {missing[0]}; "
+            f"expected weights of timm's {config.name}"
+        )
 
 
 def _to_group_norm(module: nn.Module) -> None:
@@ -78,7 +90,9 @@ def _to_group_norm(module: nn.Module) -> None:
         if isinstance(child, nn.BatchNorm2d):
             channels = child.num_features
             groups = next(g for g in (_GROUPS, 4, 2, 1) if channels % g == 0)
-            norm: nn.Module = nn.GroupNorm(groups, channels)
+            norm: nn.Module = nn.GroupNorm(groups, channels, eps=child.eps)
+            if child.affine:  # trained scales, and the zeros that residual branches may start from
+                norm.load_state_dict({"weight": child.weight, "bias": child.bias})
             if isinstance(child, BatchNormAct2d):
                 norm = nn.Sequential(norm, child.drop, child.act)
             setattr(module, name, norm)

@@ -59,6 +59,32 @@ def test_towers_take_any_bands_and_a_row_does_not_depend_on_its_batch(name):
     assert torch.allclose(tower(images)[:1], tower(images[:1]), atol=1e-4)
 
 
+def test_group_norms_keep_the_scales_of_the_batch_norms_before_them(tmp_path):
+    saved = timm.create_model("test_resnet", in_chans=4, num_classes=0).state_dict()
+    torch.manual_seed(2)
+    saved["bn1.weight"] = torch.rand_like(saved["bn1.weight"])
+    save_file(saved, tmp_path / "w.safetensors")
+    tower = ImageTower(TOWER.model_copy(update={"name": "test_resnet", "weights": str(tmp_path / "w.safetensors")}))
+    norm = next(m for m in tower.backbone.get_submodule("bn1").modules() if isinstance(m, nn.GroupNorm))
+    assert torch.equal(norm.weight, saved["bn1.weight"])
+
+
+@pytest.mark.parametrize("name", ["test_convnext2", "test_resnet", "test_vit"])
+def test_an_empty_batch_reaches_every_parameter(name):
+    tower = ImageTower(TOWER.model_copy(update={"name": name, "size": 32 if name == "test_vit" else None}))
+    embedded = tower(torch.zeros(0, 4, 32, 32))
+    assert embedded.shape == (0, 8)
+    embedded.sum().backward()
+    assert all(parameter.grad is not None for parameter in tower.parameters())
+
+
+def test_a_worker_without_an_image_reaches_every_parameter():
+    model = SpeciesModel(SPECIES, 5).train()
+    alone = {**batch(), "has_satellite": torch.zeros(6, dtype=torch.bool), "image_satellite": torch.zeros(0, 4, 32, 32)}
+    model(alone).sum().backward()
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
 def test_frozen_batch_norms_stay_frozen_in_training():
     tower = ImageTower(TOWER.model_copy(update={"name": "test_resnet", "norm": "frozen"})).train()
     before = {name: value.clone() for name, value in tower.state_dict().items() if "running" in name}
@@ -79,6 +105,13 @@ def test_weights_come_from_a_local_file(tmp_path):
     save_file(saved.state_dict(), tmp_path / "w.safetensors")
     tower = ImageTower(TOWER.model_copy(update={"weights": str(tmp_path / "w.safetensors")}))
     assert torch.equal(tower.backbone.state_dict()["stem.0.weight"], saved.state_dict()["stem.0.weight"])
+    other = timm.create_model("test_resnet", in_chans=4, num_classes=0)
+    save_file(other.state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match=r"other\.safetensors lacks \d+ of its weights, first stem"):
+        ImageTower(TOWER.model_copy(update={"weights": str(tmp_path / "other.safetensors")}))
+    torch.save(saved.state_dict(), tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"weights of .*w\.pth do not fit"):
+        ImageTower(TOWER.model_copy(update={"weights": str(tmp_path / "w.pth")}))
     with pytest.raises(InputError, match=r"no weights at .*nothing\.safetensors"):
         ImageTower(TOWER.model_copy(update={"weights": str(tmp_path / "nothing.safetensors")}))
 
@@ -140,9 +173,24 @@ def test_an_encoder_is_taken_over_and_one_that_does_not_fit_is_named():
 
 
 @pytest.mark.parametrize(
+    ("update", "expected"),
+    [
+        ({"location": LOCATION.model_copy(update={"wavelengths_km": (900, 700, 500, 300, 100)})}, "wavelengths_km"),
+        ({"satellite": TOWER.model_copy(update={"mean": (999.0,)})}, r"satellite\.mean"),
+    ],
+)
+def test_an_encoder_of_other_settings_but_the_same_shape_is_refused(update, expected):
+    encoder = AlignmentModel(AlignConfig(location=LOCATION, towers={"satellite": TOWER}))
+    with pytest.raises(InputError, match=rf"differs; expected the same .*{expected}"):
+        SpeciesModel(SPECIES.model_copy(update=update), 5).load_encoder(encoder.state_dict())
+
+
+@pytest.mark.parametrize(
     ("kind", "values", "expected"),
     [
         (TowerConfig, {"bands": 4, "mean": (1.0, 2.0, 3.0)}, "mean has 3 numbers for 4 bands"),
+        (TowerConfig, {"std": (0.0,)}, "std has 0; expected numbers above 0"),
+        (LocationConfig, {"wavelengths_km": (500, 0)}, "wavelengths_km has 0; expected kilometres above 0"),
         (AlignConfig, {"towers": {}}, "at least one scale"),
         (SpeciesConfig, {"location": None}, "needs location, satellite or covariates"),
     ],
