@@ -4,7 +4,7 @@
 many clear scenes a value was made. A static cube has one time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,8 @@ from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores import raster
 from sdm_ray.stores.raster import ArraySpec
+
+_NEIGHBOURHOOD = 8  # chunks along a side that are read at once: with 4 bands and chunks of 256 pixels, 34 MB
 
 
 def create_cube(
@@ -72,12 +74,12 @@ class Cube:
 
     @cached_property
     def _chunk(self) -> int:
-        return self._reflectance.chunks[-1]
+        return max(self._reflectance.chunks[-2:])
 
     @cached_property
     def shard(self) -> int:
-        """Side of the unit of writing, pixels."""
-        return (self._reflectance.shards or self._reflectance.chunks)[-1]
+        """Side of the unit of writing, pixels; along an axis that is shorter, the unit is the whole axis."""
+        return max((self._reflectance.shards or self._reflectance.chunks)[-2:])
 
     def read(self, window: Window, time: int = 0) -> NDArray[np.uint16]:
         """Reflectance of a window, (band, height, width); 0 outside the cube."""
@@ -96,8 +98,8 @@ class Cube:
     def patches(self, rows: NDArray[np.int64], cols: NDArray[np.int64], size: int, time: int = 0) -> NDArray[np.uint16]:
         """Many square patches.
 
-        The wanted patches are sorted by the chunk of their upper-left pixel, and what the patches of one chunk need
-        is read once.
+        The wanted patches are gathered by the chunks of their upper-left pixels, and what the patches of one
+        neighbourhood need is read at once, so that few chunks are decoded twice and memory stays bounded.
 
         Args:
             rows: upper pixel row of each patch, (N,).
@@ -109,7 +111,8 @@ class Cube:
             (N, band, size, size) in the order asked for, 0 outside the cube.
         """
         out = np.empty((len(rows), len(self.bands), size, size), np.uint16)
-        for wanted in raster.by_chunk(rows, cols, self._chunk):
+        rows, cols = np.asarray(rows), np.asarray(cols)
+        for wanted in _neighbourhoods(rows, cols, size, self._chunk, _NEIGHBOURHOOD * self._chunk):
             row, col = int(rows[wanted].min()), int(cols[wanted].min())
             height = int(rows[wanted].max()) + size - row
             width = int(cols[wanted].max()) + size - col
@@ -134,3 +137,21 @@ class Cube:
         raster.require_aligned(window, self.shard, self.grid)
         self._reflectance[(time, slice(None), *window.slices)] = reflectance
         self._valid_count[(time, *window.slices)] = valid_count
+
+
+def _neighbourhoods(
+    rows: NDArray[np.int64], cols: NDArray[np.int64], size: int, chunk: int, side: int
+) -> Iterator[NDArray[np.int64]]:
+    """Positions of patches that are read together.
+
+    They are those of squares of `side` pixels; a square is quartered while the chunks that reading it would decode
+    are more than twice the chunks that its patches begin in.
+    """
+    for group in raster.by_chunk(rows, cols, side):
+        top, left = rows[group], cols[group]
+        spanned = [int((axis.max() + size - 1) // chunk - axis.min() // chunk + 1) for axis in (top, left)]
+        if side > chunk and spanned[0] * spanned[1] > 2 * len(raster.by_chunk(top, left, chunk)):
+            for part in _neighbourhoods(top, left, size, chunk, side // 2):
+                yield group[part]
+        else:
+            yield group

@@ -35,14 +35,22 @@ class Ledger:
         """Figures of each finished tile by its id.
 
         Raises:
-            InputError: a record belongs to another map.
+            InputError: a record belongs to another map or cannot be read.
         """
         found = {}
         for file in self.folder.glob("*.json"):
-            record = json.loads(file.read_text())
+            record = _read(file)
             if record["fingerprint"] != self.fingerprint:
                 raise InputError(
                     f"{file}: belongs to a map of fingerprint {record['fingerprint']}, expected {self.fingerprint}"
                 )
             found[record["tile"]] = record["figures"]
         return found
+
+
+def _read(file: UPath) -> dict[str, Any]:
+    try:
+        record = json.loads(file.read_text())
+        return {key: record[key] for key in ("tile", "fingerprint", "figures")}
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{file}: is no record of a tile; remove it, and the tile is done again") from None

@@ -109,12 +109,24 @@ def create_levels(path: UPath, levels: int) -> None:
     spec = MapSpec(base.species, base.probability_kind, base.tile, {}, base.bits)
     for level in range(1, levels + 1):
         _create_level(path, level, level_grid(base.grid, level), spec)
-    layout = [{"asset": "0"}]
-    for level in range(1, levels + 1):
-        scale = {"scale": [2.0, 2.0], "translation": [0.0, 0.0]}
-        layout.append({"asset": str(level), "derived_from": str(level - 1), "transform": scale})  # type: ignore[dict-item]
+    layout: list[dict[str, Any]] = []
+    for level in range(levels + 1):
+        step = 2.0 if level else 1.0
+        finer = {"derived_from": str(level - 1)} if level else {}
+        where = raster.place(level_grid(base.grid, level))
+        layout.append({
+            "asset": str(level),
+            **finer,
+            "transform": {"scale": [step, step], "translation": [0.0, 0.0]},
+            "spatial:shape": where["spatial:shape"],
+            "spatial:transform": where["spatial:transform"],
+        })  # fmt: skip
     root: Any = raster.open_group(path, "r+")
-    root.attrs["multiscales"] = {"layout": layout, "resampling_method": "average"}
+    root.attrs.update({
+        "multiscales": {"layout": layout, "resampling_method": "average"},
+        **raster.place(base.grid),
+        **raster.conventions("multiscales", "proj", "spatial"),
+    })  # fmt: skip
 
 
 def fill_level(path: UPath, level: int, window: Window) -> None:
@@ -179,7 +191,13 @@ class Map:
         Args:
             rows: inside the map, (N,).
             cols: inside the map, (N,).
+
+        Raises:
+            ValueError: a cell lies outside the map.
         """
+        rows, cols = np.asarray(rows, np.int64), np.asarray(cols, np.int64)
+        if not self.grid.contains(rows, cols).all():
+            raise ValueError(f"a cell lies outside the map of {self.grid.height} x {self.grid.width} cells")
         out = np.empty((len(rows), len(self.species)), np.float32)
         side = self._probability.chunks[-1]
         for wanted in raster.by_chunk(rows, cols, side):
@@ -207,17 +225,28 @@ class Map:
             layers: (height, width) each.
 
         Raises:
-            ValueError: the window cuts a tile, which two tasks could then overwrite for each other, or a
-                probability lies outside 0 to 1.
+            ValueError: the window cuts a tile, which two tasks could then overwrite for each other, a probability
+                lies outside 0 to 1, or a layer is unknown or not of the window's shape.
         """
+        for name, values in layers.items():
+            if name not in self._group or values.shape != (window.height, window.width):
+                raise ValueError(f"layer {name} of shape {values.shape} for {window}")
         for block in self.species_blocks():
             self.write_species(window, block, probability[block])
         for name, values in layers.items():
             self._group[name][window.slices] = values
 
     def write_species(self, window: Window, species: slice, probability: NDArray[np.float32]) -> None:
-        """Write one of `species_blocks` of a tile; for maps of more species than fit in memory."""
+        """Write one of `species_blocks` of a tile; for maps of more species than fit in memory.
+
+        Raises:
+            ValueError: the window or the block cuts a unit of writing, or the values are not of their shape.
+        """
         raster.require_aligned(window, self.tile, self.grid)
+        if species not in self.species_blocks():
+            raise ValueError(f"{species} is none of the blocks {self.species_blocks()}")
+        if probability.shape != (species.stop - species.start, window.height, window.width):
+            raise ValueError(f"values of shape {probability.shape} for {species} of {window}")
         self._probability[(species, *window.slices)] = encode(probability, self.bits)
 
 
@@ -239,6 +268,7 @@ def _create_level(path: UPath, level: int, grid: Grid, spec: MapSpec) -> None:
         attrs={
             "long_name": f"probability ({spec.probability_kind})",
             "units": "1",
+            "coordinates": "species_id spatial_ref",
             "scale_factor": 1 / top,
             "valid_max": top,
         },

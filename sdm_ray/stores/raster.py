@@ -22,9 +22,14 @@ from zarr.storage import FsspecStore, LocalStore
 from sdm_ray.errors import InputError
 from sdm_ray.geo import grid as geo_grid
 from sdm_ray.geo.grid import Grid
-from sdm_ray.geo.windows import Window
+from sdm_ray.geo.windows import Window, whole
 
 Mode = Literal["r", "r+", "w", "a"]
+_CONVENTIONS = {
+    "proj": "f17cb550-5864-4468-aeb7-f3180cfb622f",
+    "spatial": "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4",
+    "multiscales": "d35379db-88df-4056-af3a-620245f8e347",
+}  # their fixed identifiers, github.com/zarr-conventions
 Group = Any  # zarr.Group or zarr.Array, whose members have no types that a checker could follow
 
 
@@ -76,7 +81,7 @@ def create(path: UPath, grid: Grid, coords: dict[str, Sequence[Any]], attrs: dic
         before = list(group.keys())
     for name in before:
         del group[name]
-    group.attrs.put({**attrs, **_place(grid)})
+    group.attrs.put({**attrs, **place(grid), **conventions("proj", "spatial")})
     _axis(group, "y", grid.y, {"standard_name": "projection_y_coordinate", "units": "m", "axis": "Y"})
     _axis(group, "x", grid.x, {"standard_name": "projection_x_coordinate", "units": "m", "axis": "X"})
     for name, values in coords.items():
@@ -96,7 +101,7 @@ def add_array(group: Group, name: str, spec: ArraySpec) -> Group:
         shards = tuple(
             -(-min(shard, size) // chunk) * chunk for shard, chunk, size in zip(spec.shards, chunks, shape, strict=True)
         )
-    attrs = {**spec.attrs, "grid_mapping": "spatial_ref", "coordinates": "spatial_ref"}
+    attrs = {"coordinates": "spatial_ref", **spec.attrs, "grid_mapping": "spatial_ref"}
     if isinstance(spec.fill, int):  # NaN says itself that it is missing
         attrs["_FillValue"] = spec.fill
     return group.create_array(
@@ -171,8 +176,11 @@ def require_aligned(window: Window, side: int, grid: Grid) -> None:
     """Refuse a window that cuts a unit of writing of `side` cells.
 
     Raises:
-        ValueError: an edge lies neither on a multiple of `side` nor on the grid's edge.
+        ValueError: an edge lies neither on a multiple of `side` nor on the grid's edge, or the window is not wholly
+            inside the grid.
     """
+    if window.intersect(whole(grid)) != window or not window.size:
+        raise ValueError(f"{window} is not inside the grid of {grid.height} x {grid.width} cells")
     bottom, right = window.row + window.height, window.col + window.width
     starts_ok = window.row % side == 0 and window.col % side == 0
     ends_ok = (bottom % side == 0 or bottom == grid.height) and (right % side == 0 or right == grid.width)
@@ -180,7 +188,8 @@ def require_aligned(window: Window, side: int, grid: Grid) -> None:
         raise ValueError(f"{window} cuts a unit of writing of {side} cells")
 
 
-def _place(grid: Grid) -> dict[str, Any]:
+def place(grid: Grid) -> dict[str, Any]:
+    """The attributes that say where a group's cells lie."""
     return {
         "proj:code": geo_grid.CRS,
         "spatial:dimensions": ["y", "x"],
@@ -188,6 +197,12 @@ def _place(grid: Grid) -> dict[str, Any]:
         "spatial:transform": list(grid.transform),
         "spatial:bbox": list(grid.bounds),
     }
+
+
+def conventions(*names: str) -> dict[str, Any]:
+    """The attribute that names the Zarr conventions that a group follows; readers know them by their identifiers."""
+    address = "https://github.com/zarr-conventions/{}/blob/v1/README.md"
+    return {"zarr_conventions": [{"uuid": _CONVENTIONS[n], "name": n, "spec_url": address.format(n)} for n in names]}
 
 
 def _axis(group: Group, name: str, values: Sequence[Any] | NDArray[Any], attrs: dict[str, Any]) -> None:

@@ -87,14 +87,26 @@ def check_surveys(surveys: pd.DataFrame, species: pd.DataFrame, name: str) -> No
         raise InputError(f"{name}: has no column {missing[0]}; found {', '.join(map(str, surveys.columns))}")
     if surveys.empty or species.empty:
         raise InputError(f"{name}: holds no {'surveys' if surveys.empty else 'species'}")
-    lon, lat = surveys["lon"].to_numpy(np.float64), surveys["lat"].to_numpy(np.float64)
+    lon, lat = (_numbers(surveys, column, name) for column in ("lon", "lat"))
     _check_coordinates(surveys, lon, lat, name)
     twice = surveys["survey_id"].duplicated()
     if twice.any():
         raise InputError(f"{name}: survey {surveys['survey_id'][twice].iloc[0]} stands more than once")
+    if not {"species_id", "name"} <= set(species.columns):
+        raise InputError(f"{name}: species.parquet needs species_id and name; found {', '.join(species.columns)}")
     if not np.array_equal(species["species_id"].to_numpy(), np.arange(len(species))):
         raise InputError(f"{name}: species_id of species.parquet must count 0, 1, 2, ...")
     _check_species(surveys, len(species), name)
+
+
+def _numbers(surveys: pd.DataFrame, column: str, name: str) -> np.ndarray:
+    try:
+        return surveys[column].to_numpy(np.float64, na_value=np.nan)
+    except (ValueError, TypeError):
+        wrong = surveys[pd.to_numeric(surveys[column], errors="coerce").isna()].iloc[0]
+        raise InputError(
+            f"{name}: survey {wrong.survey_id} has {column} {wrong[column]!r}, expected a number"
+        ) from None
 
 
 def _check_coordinates(surveys: pd.DataFrame, lon: np.ndarray, lat: np.ndarray, name: str) -> None:
@@ -113,6 +125,9 @@ def _check_coordinates(surveys: pd.DataFrame, lon: np.ndarray, lat: np.ndarray, 
 
 def _check_species(surveys: pd.DataFrame, count: int, name: str) -> None:
     lists = surveys["species"]
+    none = lists.isna()
+    if none.any():
+        raise InputError(f"{name}: survey {surveys['survey_id'][none].iloc[0]} has no list of species, not even empty")
     longest = np.array([len(each) for each in lists])
     every = np.concatenate([np.asarray(each, np.int64) for each in lists])
     wrong = np.flatnonzero((every < 0) | (every >= count))

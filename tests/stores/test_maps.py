@@ -1,18 +1,23 @@
 """Maps: round trips, cuts, levels, and what a plain reader sees."""
 
 import multiprocessing
+import time
 import warnings
+from dataclasses import replace
+from multiprocessing.connection import Connection
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
-from sdm_ray.geo.windows import tiles
-from sdm_ray.stores import maps, raster
+from sdm_ray.geo.windows import Window, tiles, whole
+from sdm_ray.stores import artefact, maps, raster
 from sdm_ray.stores.ledger import Ledger
 from sdm_ray.stores.maps import Layer, Map, MapSpec, create_map
 
@@ -52,6 +57,34 @@ def test_probabilities_outside_zero_to_one_are_refused():
         maps.encode(np.array([0.5, 1.1], np.float32))
 
 
+@given(
+    st.lists(st.floats(0, 1, width=32) | st.just(float("nan")), max_size=30),
+    st.sampled_from([8, 16]),
+)
+def test_encoding_twice_is_encoding_once(values, bits):
+    once = maps.decode(maps.encode(np.array(values, np.float32), bits))
+    assert np.array_equal(once, maps.decode(maps.encode(once, bits)), equal_nan=True)
+    assert np.array_equal(np.isnan(once), np.isnan(np.array(values, np.float32)))
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 20), st.sampled_from([1, 3, 8, 16, 64]), st.randoms())
+def test_any_cut_written_in_any_order_gives_the_same_map(height, width, species, tile, random):
+    grid = Grid(4_000_000.0, 3_000_000.0, 1000.0, width, height)
+    values = np.random.default_rng(height * width).random((species, height, width), np.float32)
+    values[values < 0.2] = np.nan
+    path = UPath("memory://cuts/map.zarr")
+    create_map(path, grid, replace(spec(tile), species=SPECIES[:species]))
+    target = Map(path, writable=True)
+    cut = tiles(grid, tile)
+    random.shuffle(cut)
+    for each in cut:
+        part = values[(slice(None), *each.window.slices)]
+        target.write(each.window, part, {"inputs": np.full(part.shape[1:], 3, np.uint8)})
+    assert np.array_equal(Map(path).read(whole(grid)), maps.decode(maps.encode(values)), equal_nan=True)
+    assert (Map(path).layer("inputs") == 3).all()
+
+
 @pytest.mark.parametrize("place", ["local", "memory"])
 def test_the_decoded_map_does_not_depend_on_the_tile(tmp_path, truth, place):
     base = UPath(tmp_path) if place == "local" else UPath("memory://maps")
@@ -70,6 +103,49 @@ def test_cells_are_read_in_the_order_asked_for(tmp_path, truth):
     assert np.array_equal(read, maps.decode(maps.encode(truth[:, rows, cols].T)), equal_nan=True)
 
 
+def test_cells_outside_the_map_are_refused_not_wrapped_around(tmp_path, truth):
+    fill(UPath(tmp_path) / "map.zarr", truth, 32)
+    store = Map(UPath(tmp_path) / "map.zarr")
+    for row, col in ((-1, 0), (0, -1), (50, 0), (0, 70)):
+        with pytest.raises(ValueError, match="outside the map of 50 x 70"):
+            store.read_cells(np.array([3, row]), np.array([3, col]))
+    assert store.read_cells(np.empty(0, int), np.empty(0, int)).shape == (0, 20)
+
+
+def test_what_would_be_written_beside_its_place_is_refused(tmp_path, truth):
+    create_map(UPath(tmp_path) / "map.zarr", GRID, spec())
+    target = Map(UPath(tmp_path) / "map.zarr", writable=True)
+    ones = np.ones((20, 32, 32), np.float32)
+    for window in (Window(-32, 0, 32, 32), Window(32, 0, 32, 32), Window(0, 64, 32, 32), Window(0, 0, 0, 32)):
+        with pytest.raises(ValueError, match="is not inside the grid"):
+            target.write(window, ones, {})
+    first = Window(0, 0, 32, 32)
+    with pytest.raises(ValueError, match="is none of the blocks"):
+        target.write_species(first, slice(0, 10), ones[:10])
+    with pytest.raises(ValueError, match="values of shape"):
+        target.write(first, ones[:, :1], {})
+    with pytest.raises(ValueError, match="layer inputs of shape"):
+        target.write(first, ones, {"inputs": np.ones((1, 32), np.uint8)})
+    with pytest.raises(ValueError, match="layer distance of shape"):
+        target.write(first, ones, {"distance": ones[0]})
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        target.write(first, ones * np.inf, {})
+    assert np.isnan(Map(target.path).read(whole(GRID))).all()
+
+
+def test_a_tile_of_sea_writes_nothing_and_clears_what_was_there(tmp_path, truth):
+    path = UPath(tmp_path) / "map.zarr"
+    create_map(path, GRID, spec())
+    target, first = Map(path, writable=True), Window(0, 0, 32, 32)
+    objects = tmp_path / "map.zarr" / "0" / "probability" / "c"
+    target.write(first, np.full((20, 32, 32), np.nan, np.float32), {})
+    assert not objects.exists()
+    target.write(first, np.ones((20, 32, 32), np.float32), {})
+    assert len([file for file in objects.rglob("*") if file.is_file()]) == 1
+    target.write(first, np.full((20, 32, 32), np.nan, np.float32), {})
+    assert np.isnan(target.read(first)).all()
+
+
 def test_a_window_that_cuts_a_tile_is_refused(tmp_path, truth):
     create_map(UPath(tmp_path) / "map.zarr", GRID, spec())
     target = Map(UPath(tmp_path) / "map.zarr", writable=True)
@@ -81,11 +157,14 @@ def test_a_window_that_cuts_a_tile_is_refused(tmp_path, truth):
 def test_a_plain_reader_sees_coordinates_projection_names_and_missing_sea(tmp_path, truth):
     path = UPath(tmp_path) / "map.zarr"
     fill(path, truth, 32)
+    Ledger(path, "one").add("E1N1", {})
     raster.consolidate(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        dataset = xr.open_zarr(str(path), group="0")
+        warnings.simplefilter("error")
+        dataset = xr.open_zarr(str(path), group="0").load()
     assert list(dataset.species.values[:2]) == ["Species 0", "Species 1"]
+    assert dataset.species_id.dims == ("species",)
+    assert "species_id" in dataset.probability.coords
     assert np.array_equal(dataset.x.values, GRID.x)
     assert np.array_equal(dataset.y.values, GRID.y)
     assert "3035" in dataset.spatial_ref.attrs["crs_wkt"]
@@ -111,6 +190,29 @@ def test_levels_are_means_of_the_cells_that_have_data(tmp_path, truth):
     assert Map(path, 2).grid.shape == (13, 18)
 
 
+@pytest.mark.parametrize("tile", [8, 16, 64])
+def test_levels_do_not_depend_on_the_tile_and_describe_themselves(tmp_path, truth, tile):
+    pictures = []
+    for side in (tile, 32):
+        path = UPath(tmp_path) / f"{side}.zarr"
+        fill(path, truth, side)
+        maps.create_levels(path, 2)
+        for level in (1, 2):
+            for each in reversed(tiles(maps.level_grid(GRID, level), side)):
+                maps.fill_level(path, level, each.window)
+        pictures.append([Map(path, level).read(whole(Map(path, level).grid)) for level in (1, 2)])
+        raster.consolidate(path)
+    for one, other in zip(*pictures, strict=True):
+        assert np.array_equal(one, other, equal_nan=True)
+    attrs = raster.open_group(path).attrs
+    assert [each["name"] for each in attrs["zarr_conventions"]] == ["multiscales", "proj", "spatial"]
+    layout = attrs["multiscales"]["layout"]
+    assert [(each["asset"], each.get("derived_from")) for each in layout] == [("0", None), ("1", "0"), ("2", "1")]
+    assert [each["spatial:shape"] for each in layout] == [[50, 70], [25, 35], [13, 18]]
+    tree = xr.open_datatree(str(path), engine="zarr")
+    assert [tree[each["asset"]].probability.shape[1:] for each in layout] == [(50, 70), (25, 35), (13, 18)]
+
+
 def _write_tile(path: str, values: np.ndarray, number: int) -> None:
     window = tiles(GRID, 16)[number].window
     Map(UPath(path), writable=True).write(window, values[(slice(None), *window.slices)], {})
@@ -125,12 +227,47 @@ def test_neighbouring_tiles_written_by_two_processes_lose_nothing(tmp_path, trut
     assert np.array_equal(read, maps.decode(maps.encode(truth)), equal_nan=True)
 
 
-def test_the_ledger_knows_done_tiles_and_refuses_another_map(tmp_path):
-    ledger = Ledger(UPath(tmp_path) / "map.zarr", "one")
-    ledger.add("E1N1", {"cells": 3})
-    assert Ledger(UPath(tmp_path) / "map.zarr", "one").done() == {"E1N1": {"cells": 3}}
-    with pytest.raises(InputError, match="fingerprint one, expected two"):
-        Ledger(UPath(tmp_path) / "map.zarr", "two").done()
+def _map_until_killed(path: str, values: np.ndarray, started: Connection | None) -> None:
+    """The life of a worker: each tile that the ledger lacks is written and recorded; `started` hears of each."""
+    ledger, target = Ledger(UPath(path), "one"), Map(UPath(path), writable=True)
+    done = ledger.done()
+    for number, tile in enumerate(tiles(GRID, 16)):
+        if tile.id in done:
+            continue
+        part = values[(slice(None), *tile.window.slices)]
+        target.write(tile.window, part, {"inputs": np.ones(part.shape[1:], np.uint8)})
+        if started is not None and number == 7:
+            started.send("written but not recorded")
+            time.sleep(60)
+        ledger.add(tile.id, {"tile": number})
+
+
+def test_a_killed_worker_costs_one_tile_and_changes_nothing(tmp_path, truth):
+    path = UPath(tmp_path) / "map.zarr"
+    create_map(path, GRID, spec(16))
+    context = multiprocessing.get_context("spawn")
+    hears, started = context.Pipe(duplex=False)
+    worker = context.Process(target=_map_until_killed, args=(str(path), truth, started))
+    worker.start()
+    assert hears.poll(60)
+    worker.kill()
+    worker.join()
+    assert sorted(figures["tile"] for figures in Ledger(path, "one").done().values()) == list(range(7))
+    _map_until_killed(str(path), truth, None)
+    assert len(Ledger(path, "one").done()) == len(tiles(GRID, 16))
+    assert np.array_equal(Map(path).read(whole(GRID)), maps.decode(maps.encode(truth)), equal_nan=True)
+
+
+def test_an_unsealed_map_is_not_read_as_a_finished_one(tmp_path, truth):
+    path = UPath(tmp_path) / "map.zarr"
+    artefact.begin(path, "one")
+    fill(path, truth, 32)
+    with pytest.raises(InputError, match=r"map\.zarr: unfinished"):
+        artefact.read_record(path)
+    assert artefact.begin(path, "one")  # what was written is kept for going on
+    assert np.array_equal(Map(path).read(whole(GRID)), maps.decode(maps.encode(truth)), equal_nan=True)
+    artefact.seal(path, artefact.Record(kind="map", fingerprint="one"))
+    assert artefact.read_record(path).kind == "map"
 
 
 def test_what_is_no_map_is_named(tmp_path):

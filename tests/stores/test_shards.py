@@ -1,7 +1,9 @@
 """Image shards: equal bytes, ranged reads."""
 
 import hashlib
+import json
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,6 +34,45 @@ def test_images_come_back_in_the_order_asked_for(tmp_path, place):
     assert shards.read(rows) == [samples(0, 9)[i].image for i in rows]
     assert shards.index["scale"].tolist()[:4] == ["landscape", "plant", "plant", "landscape"]
     assert shards.of_scale("landscape").tolist() == [0, 3, 6]
+
+
+def test_the_index_points_at_the_bytes_that_any_tar_reader_finds(tmp_path):
+    folder = UPath(tmp_path)
+    names = ["short", "k" * 90, "folder/" * 20 + "deep", "é" * 20]
+    written = [replace(sample, key=name) for sample, name in zip(samples(0, 4), names, strict=True)]
+    write_index(folder, [write_shard(folder, 3, written)])
+    shards = Shards(folder)
+    with tarfile.open(tmp_path / "shard-00003.tar") as tar:
+        for name, row in zip(names, shards.index.itertuples(), strict=True):
+            member = tar.getmember(f"{name}.jpg")
+            assert (member.offset_data, member.size) == (row.offset, row.size)
+            about = json.loads(tar.extractfile(f"{name}.json").read())
+            assert about["place_id"] == row.place_id
+            assert set(about) == {"key", "ext", "scale", "lon", "lat", "place_id", "date"}
+    assert shards.read(np.arange(4)) == [sample.image for sample in written]
+
+
+def test_no_rows_are_no_bytes(tmp_path):
+    write(UPath(tmp_path) / "s")
+    assert Shards(UPath(tmp_path) / "s").read(np.empty(0, np.int64)) == []
+
+
+def test_a_shard_that_was_cut_short_never_has_its_name(tmp_path):
+    def broken():
+        yield samples(0, 1)[0]
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="disk is full"):
+        write_shard(UPath(tmp_path), 0, broken())
+    assert [file.name for file in tmp_path.iterdir()] == ["shard-00000.tar.tmp"]
+    write_index(UPath(tmp_path), [write_shard(UPath(tmp_path), 0, samples(0, 2))])
+    assert Shards(UPath(tmp_path)).read(np.array([1])) == [samples(0, 2)[1].image]
+
+
+def test_place_numbers_keep_all_their_digits(tmp_path):
+    far = replace(samples(0, 1)[0], place_id=2**62 + 1)
+    write_index(UPath(tmp_path), [write_shard(UPath(tmp_path), 0, [far])])
+    assert Shards(UPath(tmp_path)).index["place_id"].tolist() == [2**62 + 1]
 
 
 def test_equal_samples_are_equal_bytes(tmp_path):

@@ -1,0 +1,140 @@
+"""The tile cube: patches, shards, what is outside."""
+
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window, tiles, whole
+from sdm_ray.stores import raster
+from sdm_ray.stores.cube import Cube, _neighbourhoods, create_cube
+
+GRID = Grid(4_000_000.0, 3_000_000.0, 10.0, 150, 110)
+BANDS = ["red", "nir", "blue"]
+
+
+def fill(path: UPath, grid: Grid = GRID, chunk: int = 16, shard: int = 64) -> np.ndarray:
+    """A cube of two times; every value is another one."""
+    create_cube(path, grid, ["spring", "autumn"], BANDS, chunk, shard)
+    values = np.random.default_rng(0).integers(1, 10_000, (2, 3, *grid.shape), np.uint16)
+    store = Cube(path, writable=True)
+    for time in range(2):
+        for tile in tiles(grid, store.shard):
+            part = values[(time, slice(None), *tile.window.slices)]
+            store.write(tile.window, time, part, np.full(part.shape[1:], 7 + time, np.uint8))
+    raster.consolidate(path)
+    return values
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory) -> tuple[UPath, np.ndarray]:
+    path = UPath(tmp_path_factory.mktemp("cube")) / "cube.zarr"
+    return path, fill(path)
+
+
+def cut(values: np.ndarray, row: int, col: int, size: int) -> np.ndarray:
+    """A patch by the plainest means: pad with 0, slice."""
+    far = 400
+    padded = np.pad(values, ((0, 0), (far, far), (far, far)))
+    return padded[:, row + far : row + far + size, col + far : col + far + size]
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    st.lists(st.tuples(st.integers(-60, 170), st.integers(-60, 200)), max_size=40),
+    st.sampled_from([1, 5, 16, 33]),
+    st.integers(0, 1),
+)
+def test_patches_are_the_pixels_in_the_order_asked_for(filled, corners, size, time):
+    path, values = filled
+    rows, cols = np.array(corners, np.int64).reshape(-1, 2).T
+    patches = Cube(path).patches(rows, cols, size, time)
+    assert patches.shape == (len(corners), 3, size, size)
+    for patch, row, col in zip(patches, rows, cols, strict=True):
+        assert np.array_equal(patch, cut(values[time], row, col, size))
+
+
+@given(
+    st.lists(st.tuples(st.integers(-50, 900), st.integers(-50, 900)), max_size=60),
+    st.integers(1, 40),
+    st.sampled_from([8, 32]),
+)
+def test_neighbourhoods_hold_every_patch_once_and_stay_small(corners, size, chunk):
+    rows, cols = np.array(corners, np.int64).reshape(-1, 2).T
+    groups = list(_neighbourhoods(rows, cols, size, chunk, 8 * chunk))
+    assert sorted(np.concatenate([*groups, []]).tolist()) == list(range(len(corners)))
+    for group in groups:
+        assert max(np.ptp(rows[group]), np.ptp(cols[group])) < 8 * chunk
+
+
+def test_dense_patches_are_read_at_once_and_scattered_ones_are_not():
+    rows, cols = (axis.ravel() for axis in np.mgrid[0:256:8, 0:256:8])
+    assert len(list(_neighbourhoods(rows, cols, 16, 32, 256))) == 1
+    corners = np.array([0, 255])
+    assert len(list(_neighbourhoods(corners, corners, 16, 32, 256))) == 2
+
+
+@pytest.mark.parametrize("window", [Window(-10, -5, 30, 40), Window(100, 140, 50, 50), Window(500, 0, 4, 4)])
+def test_windows_are_padded_with_nodata(filled, window):
+    path, values = filled
+    read = Cube(path).read(window, 1)
+    side = max(window.height, window.width)
+    assert np.array_equal(read, cut(values[1], window.row, window.col, side)[:, : window.height, : window.width])
+
+
+def test_the_count_of_scenes_comes_back(filled):
+    assert (Cube(filled[0]).valid_count(Window(3, 4, 5, 6), 1) == np.full((5, 6), 8)).all()
+
+
+def test_a_plain_reader_sees_reflectance_and_names(filled):
+    path, values = filled
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = xr.open_zarr(str(path)).load()
+    assert dataset.band.values.tolist() == BANDS
+    assert dataset.time.values.tolist() == ["spring", "autumn"]
+    assert np.allclose(dataset.reflectance, values / 10_000)
+    assert dataset.reflectance.dims == ("time", "band", "y", "x")
+
+
+def test_nodata_is_missing_for_a_plain_reader(tmp_path):
+    create_cube(UPath(tmp_path) / "cube.zarr", GRID, ["t"], BANDS)
+    raster.consolidate(UPath(tmp_path) / "cube.zarr")
+    assert xr.open_zarr(str(tmp_path / "cube.zarr")).reflectance.isnull().all()
+
+
+def test_a_cube_at_a_url(filled):
+    path = UPath("memory://cubes/cube.zarr")
+    values = fill(path)
+    assert np.array_equal(Cube(path).read(whole(GRID)), values[0])
+
+
+@pytest.mark.parametrize(("height", "width"), [(200, 40), (40, 200), (50, 50), (130, 64)])
+def test_two_writers_never_share_a_shard_whatever_the_shape(tmp_path, height, width):
+    grid = Grid(0.0, 10_000.0, 10.0, width, height)
+    path = UPath(tmp_path) / "cube.zarr"
+    values = fill(path, grid)
+    assert np.array_equal(Cube(path).read(whole(grid), 1), values[1])
+    store = Cube(path, writable=True)
+    shards = raster.open_group(path)["reflectance"].shards[-2:]
+    for tile in tiles(grid, store.shard):
+        window = tile.window
+        for start, extent, shard, size in zip(
+            (window.row, window.col), (window.height, window.width), shards, grid.shape, strict=True
+        ):
+            assert start % shard == 0
+            assert (start + extent) % shard == 0 or start + extent == size
+    half = Window(0, 0, height // 2 + 1, width)
+    with pytest.raises(ValueError, match="cuts a unit of writing"):
+        store.write(half, 0, values[0, :, : half.height], np.ones((half.height, width), np.uint8))
+
+
+def test_what_is_no_cube_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"cube\.zarr: no Zarr v3 group"):
+        Cube(UPath(tmp_path) / "cube.zarr")

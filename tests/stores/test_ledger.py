@@ -1,0 +1,40 @@
+"""The ledger of a map."""
+
+import pytest
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.stores.ledger import Ledger
+
+
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_finished_tiles_are_known_with_their_figures(tmp_path, place):
+    path = UPath(tmp_path) / "map.zarr" if place == "local" else UPath("memory://ledgers/map.zarr")
+    ledger = Ledger(path, "one")
+    assert ledger.done() == {}
+    ledger.add("E1N1", {"cells": 3, "sums": [0.5, 1.25]})
+    ledger.add("E2N1", {"cells": 0})
+    ledger.add("E1N1", {"cells": 4})
+    assert Ledger(path, "one").done() == {"E1N1": {"cells": 4}, "E2N1": {"cells": 0}}
+
+
+def test_a_record_that_was_not_moved_into_place_does_not_count(tmp_path):
+    ledger = Ledger(UPath(tmp_path), "one")
+    (ledger.folder / "E1N1.tmp").write_text('{"tile": "E1')
+    assert ledger.done() == {}
+    ledger.add("E1N1", {})
+    assert list(ledger.done()) == ["E1N1"]
+
+
+def test_another_map_is_refused_naming_both(tmp_path):
+    Ledger(UPath(tmp_path), "one").add("E1N1", {})
+    with pytest.raises(InputError, match=r"E1N1\.json: belongs to a map of fingerprint one, expected two"):
+        Ledger(UPath(tmp_path), "two").done()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"tile": "E1N1"}'])
+def test_a_spoilt_record_is_named(tmp_path, text):
+    ledger = Ledger(UPath(tmp_path), "one")
+    (ledger.folder / "E1N1.json").write_text(text)
+    with pytest.raises(InputError, match=r"E1N1\.json: is no record of a tile; remove it"):
+        ledger.done()
