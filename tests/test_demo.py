@@ -1,0 +1,73 @@
+"""The demo's own configurations on a smaller landscape, from nothing to the report."""
+
+from pathlib import Path
+
+import pytest
+import xarray as xr
+import yaml
+
+from sdm_ray import chain
+
+SMALL = {
+    "prepare": {
+        "virtual": {"cells": 24, "species": 4, "covariate_cells": 4},
+        "surveys": {"source": "virtual", "surveys": 220},
+        "shards": [{"source": "virtual", "scale": scale, "photos": 60, "size": 32} for scale in ("plant", "landscape")],
+    },
+    "pretrain": {"optim": {"epochs": 1, "batch": 64}},
+    "finetune": {"optim": {"epochs": 2, "batch": 64}},
+    "finetune-coordinates": {"optim": {"epochs": 2, "batch": 64}},
+    "evaluate": {
+        "rivals": [{"kind": "forest", "features": "both", "trees": 5}],
+        "resamples": 5,
+        "min_positives": 1,
+    },
+}
+BLOCKS = {"size_m": 4000, "folds": 2}
+
+
+@pytest.fixture(scope="module")
+def configs(tmp_path_factory) -> Path:
+    """The demo's files with the sizes above."""
+    folder = tmp_path_factory.mktemp("configs") / "demo"
+    folder.mkdir()
+    for file in sorted((chain.shipped_configs() / "demo").glob("*.yaml")):
+        values = yaml.safe_load(file.read_text())
+        for key, value in SMALL.get(file.stem, {}).items():
+            values[key] = {**values[key], **value} if isinstance(value, dict) and key in values else value
+        if "blocks" in values:
+            values["blocks"] = BLOCKS
+        (folder / file.name).write_text(yaml.safe_dump(values))
+    return folder
+
+
+def test_the_whole_chain_runs_and_a_second_time_keeps_everything(configs, tmp_path, monkeypatch, capsys, ray_cluster):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    out = tmp_path / "demo"
+    chain.run_folder(configs, str(out))
+    first = capsys.readouterr().out
+    assert "rank correlation" in first.splitlines()[-1]
+    artefacts = [
+        "cube.zarr",
+        "shards",
+        "covariates.zarr",
+        "encoder",
+        "model",
+        "map.zarr",
+        "indicators.zarr",
+        "truth.zarr",
+    ]
+    assert all((out / name / "artefact.json").exists() for name in artefacts)
+    assert (out / "surveys.parquet").exists()
+    assert "<img" in (out / "report.html").read_text()
+    level = xr.open_zarr(str(out / "map.zarr"), group="0")
+    assert level.probability.dims == ("species", "y", "x")
+    assert "3035" in level.spatial_ref.attrs["crs_wkt"]
+    sea = xr.open_zarr(str(out / "land.zarr")).land.values == 0
+    assert level.probability.isnull().values[:, sea].all()
+    assert not level.probability.isnull().values[:, ~sea].any()
+    written = {name: (out / name / "artefact.json").stat().st_mtime_ns for name in artefacts}
+    chain.run_folder(configs, str(out))
+    again = capsys.readouterr().out
+    assert again.count("kept") >= 14
+    assert written == {name: (out / name / "artefact.json").stat().st_mtime_ns for name in artefacts}
