@@ -69,6 +69,23 @@ def default_run_dir(config_file: Path) -> str:
     return str(Path(os.environ.get("SDM_RAY_RUNS", "runs")) / config_file.resolve().parent.name)
 
 
+def require_kept(place: str, variable: str) -> None:
+    """Refuse a relative place in a job that Ray runs in a copy of the submitted folder, which it removes.
+
+    Args:
+        place: a local path or a URL.
+        variable: the environment variable that names a better one.
+
+    Raises:
+        InputError: what is written there would be lost.
+    """
+    if "://" not in place and not os.path.isabs(place) and "working_dir_files" in Path.cwd().parts:
+        raise InputError(
+            f"{place}: lies in Ray's copy of the submitted folder and would be lost with it; set {variable} to a "
+            "place that every node sees, before `ray start` or in the job's runtime environment"
+        )
+
+
 def load(path: str | Path, kind: type[AnyConfig], overrides: Sequence[str] = ()) -> AnyConfig:
     """Read a job's YAML file into its configuration class.
 
@@ -78,8 +95,8 @@ def load(path: str | Path, kind: type[AnyConfig], overrides: Sequence[str] = ())
         overrides: `key=value` or `key.inner=value` strings; a value is read as YAML.
 
     Raises:
-        InputError: the file is missing or is no YAML mapping, a key is unknown, a value has the wrong type, or a
-            variable `${NAME}` in a string is not set.
+        InputError: the file is missing or is no YAML mapping, a key is unknown, a value has the wrong type, a
+            variable `${NAME}` in a string is not set, or the run folder would be lost.
     """
     path = Path(path)
     values = _read_mapping(path)
@@ -88,9 +105,11 @@ def load(path: str | Path, kind: type[AnyConfig], overrides: Sequence[str] = ())
         _apply(values, override)
     values = _expand(values, path, key="")
     try:
-        return kind.model_validate(values)
+        config = kind.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{path}: {_first_problem(error)}") from None
+    require_kept(config.run_dir, "SDM_RAY_RUNS")
+    return config
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from upath import UPath
 
-from sdm_ray.config import JobConfig
+from sdm_ray.config import JobConfig, require_kept
 from sdm_ray.errors import InputError
 
 if TYPE_CHECKING:
@@ -116,8 +116,9 @@ def start(config: JobConfig, job: str) -> Iterator[Tracker]:
     """Open a run for a job, log its configuration and close it as finished or failed.
 
     Raises:
-        InputError: the tracking URI does not answer.
+        InputError: the tracking URI does not answer, or names a place that would be lost.
     """
+    require_kept(config.tracking.uri.removeprefix(_SQLITE), "MLFLOW_TRACKING_URI")
     uri = _absolute(config.tracking.uri)
     name = config.tracking.experiment or UPath(config.run_dir).name
     try:

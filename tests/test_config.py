@@ -78,6 +78,18 @@ def test_a_missing_file_is_named(tmp_path):
         load(tmp_path / "nothing.yaml", Example)
 
 
+def test_a_submitted_job_must_not_write_into_rays_copy(tmp_path, monkeypatch):
+    file = write(tmp_path, "")
+    copy = tmp_path / "working_dir_files" / "_ray_pkg_1"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.delenv("SDM_RAY_RUNS", raising=False)
+    with pytest.raises(InputError, match=r"runs/demo: lies in Ray's copy .* set SDM_RAY_RUNS"):
+        load(file, Example)
+    monkeypatch.setenv("SDM_RAY_RUNS", str(tmp_path / "results"))
+    assert load(file, Example).run_dir == str(tmp_path / "results" / "demo")
+
+
 def test_configuration_loads_nothing_heavy():
     code = (
         "import sys, sdm_ray.cli, sdm_ray.sources.config, sdm_ray.training.config, sdm_ray.mapping.config, "
