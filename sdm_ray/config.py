@@ -45,12 +45,8 @@ class JobConfig(Config):
     tracking: TrackingConfig = TrackingConfig()
 
     def path(self, name: str) -> UPath:
-        """The place of an artefact: absolute paths and URLs as they are, names inside the run folder.
-
-        What is local is made absolute, since workers run in other folders.
-        """
-        place = UPath(name) if "://" in name or os.path.isabs(name) else UPath(self.run_dir) / name
-        return place.absolute() if place.protocol in ("", "file", "local") else place
+        """The place of an artefact: absolute paths and URLs as they are, names inside the run folder."""
+        return UPath(name) if "://" in name or os.path.isabs(name) else local_absolute(UPath(self.run_dir) / name)
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
@@ -62,6 +58,11 @@ class JobConfig(Config):
 
 
 AnyConfig = TypeVar("AnyConfig", bound=JobConfig)
+
+
+def local_absolute(place: UPath) -> UPath:
+    """A local place that does not depend on the working folder, since workers run in others; URLs as they are."""
+    return place.absolute() if place.protocol in ("", "file", "local") else place
 
 
 def default_run_dir(config_file: Path) -> str:
@@ -109,7 +110,7 @@ def load(path: str | Path, kind: type[AnyConfig], overrides: Sequence[str] = ())
     except ValidationError as error:
         raise InputError(f"{path}: {_first_problem(error)}") from None
     require_kept(config.run_dir, "SDM_RAY_RUNS")
-    return config
+    return config.model_copy(update={"run_dir": str(local_absolute(UPath(config.run_dir)))})
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -12,8 +12,6 @@ def connect() -> None:
 
     With `RAY_ADDRESS` set (as `ray job submit` does) the driver joins that cluster; otherwise Ray starts here.
     """
-    # A driver started by `uv run` would have every worker build an environment of its own.
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     import ray

@@ -44,6 +44,14 @@ def test_run_folder_is_named_after_the_configurations_folder(tmp_path, monkeypat
     assert str(config.path("memory://bucket/a.csv")) == "memory://bucket/a.csv"
 
 
+def test_a_relative_run_folder_is_the_same_for_workers_in_other_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SDM_RAY_RUNS", raising=False)
+    config = load(write(tmp_path, ""), Example)
+    monkeypatch.chdir("/")
+    assert str(config.path("encoder")) == str(tmp_path / "runs" / "demo" / "encoder")
+
+
 def test_variables_are_expanded_and_a_missing_one_is_named(tmp_path, monkeypatch):
     file = write(tmp_path, "inner: {rate: 1}\nname: ${SDM_RAY_TEST_FOLDER}/x\n")
     monkeypatch.setenv("SDM_RAY_TEST_FOLDER", "/data")
