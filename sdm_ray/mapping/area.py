@@ -106,17 +106,33 @@ def grid_within(land: Land, extent: tuple[float, float, float, float] | None, re
     return grid
 
 
-def surveyed_cells(land: Land, grid: Grid, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct centres of cells of the map's grid, continued beyond its edges, that hold surveys; their countries.
+def surveyed_cells(grid: Grid, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Distinct centres (P, 2) of cells of the map's grid, continued beyond its edges, that hold surveys.
 
     Args:
-        land: the land store.
         grid: the map's grid.
         x: of the surveys, EPSG:3035 metres, (N,).
         y: likewise.
     """
     rows, cols = grid.cell(x, y)
     cells = np.unique(np.column_stack([rows, cols]), axis=0)
-    places = np.column_stack(grid.centre(cells[:, 0], cells[:, 1]))
-    countries = np.unique(land.country_at(places[:, 0], places[:, 1]))
-    return places, countries[countries > 0]
+    return np.column_stack(grid.centre(cells[:, 0], cells[:, 1]))
+
+
+def surveyed_countries(numbers: np.ndarray, names: np.ndarray | None) -> np.ndarray:
+    """Numbers of the countries that have surveys.
+
+    Outlines of countries are coarse, so that surveys near a border may lie in the neighbour's. Where the surveys name
+    their country, each name stands for the number that most of its surveys lie in, however either is spelled.
+
+    Args:
+        numbers: country in the land store at each survey, 0 for none, (N,).
+        names: country that each survey names, "" for none, (N,); None where surveys name no country.
+    """
+    if names is None:
+        return np.unique(numbers[numbers > 0])
+    known = (numbers > 0) & (names != "")
+    labels, label = np.unique(names[known], return_inverse=True)
+    counts = np.zeros((len(labels), int(numbers.max(initial=0)) + 1), np.int64)
+    np.add.at(counts, (label, numbers[known]), 1)
+    return np.unique(counts.argmax(axis=1))

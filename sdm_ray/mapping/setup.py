@@ -8,7 +8,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_xy
-from sdm_ray.mapping.area import Area, grid_within, surveyed_cells
+from sdm_ray.mapping.area import Area, grid_within, surveyed_cells, surveyed_countries
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.layers import LAYERS
 from sdm_ray.mapping.predict import Recipe
@@ -70,7 +70,9 @@ def _area(config: MapConfig) -> Area:
     if config.surveys:
         surveys, _ = read_surveys(config.path(config.surveys))
         x, y = to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy())
-        places, countries = surveyed_cells(land, grid, x, y)
+        places = surveyed_cells(grid, x, y)
+        names = surveys["country"].fillna("").to_numpy(str) if "country" in surveys else None
+        countries = surveyed_countries(land.country_at(x, y), names)
     return Area(str(land.path), grid, places, countries, config.cells == "surveyed")
 
 
