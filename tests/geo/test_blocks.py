@@ -32,6 +32,36 @@ def test_another_seed_is_another_assignment(places):
     assert (fold(*places, Blocks(seed=0)) != fold(*places, Blocks(seed=1))).mean() > 0.5
 
 
+def test_folds_are_the_same_in_every_release():
+    """A model keeps the fold that it never saw; another hash would make its scores wrong without a sign."""
+    x, y = (
+        np.array([4_321_000.0, 3_950_500.0, 900_000.0, 7_399_999.0]),
+        np.array([3_210_000.0, 2_300_500.0, 9e5, 5.5e6]),
+    )
+    y[-1] -= 1
+    assert fold(x, y, Blocks()).tolist() == [4, 3, 0, 0]
+    assert role(x, y, Blocks(), held_out=0).tolist() == [Role.CALIBRATE, Role.TRAIN, Role.TEST, Role.TEST]
+    other = Blocks(size_m=50_000, folds=10, seed=7)
+    assert fold(x, y, other).tolist() == [8, 0, 9, 2]
+    assert role(x, y, other, held_out=0).tolist() == [Role.TRAIN, Role.TEST, Role.TRAIN, Role.TRAIN]
+
+
+def test_what_is_set_aside_does_not_depend_on_the_fold():
+    group = np.arange(50_000)
+    aside = role_of(group, Blocks(), held_out=-1)  # of the hash alone: no fold has this number
+    folds = fold_of(group, Blocks())
+    for each in range(5):
+        shares = np.bincount(aside[folds == each], minlength=3) / (folds == each).sum()
+        assert np.allclose(shares, [0.8, 0.1, 0.1], atol=0.02)
+
+
+def test_blocks_begin_at_their_origin():
+    x, y = np.array([99.0, 101.0, 199.0, 201.0]), np.zeros(4)
+    assert len(set(block_id(x, y, Blocks(size_m=100.0, origin=(1.0, 0.0))).tolist())) == 3
+    first, *_ = block_id(x, y, Blocks(size_m=100.0, origin=(1.0, 0.0)))
+    assert block_id(np.array([-98.0]), y[:1], Blocks(size_m=100.0, origin=(-199.0, 0.0)))[0] != first
+
+
 def test_roles_hold_out_one_fold_and_keep_whole_blocks_together(places):
     blocks = Blocks(select=0.1, calibrate=0.15)
     roles = role(*places, blocks, held_out=2)

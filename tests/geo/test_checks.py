@@ -1,8 +1,10 @@
 """Coordinates that cannot be right."""
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
-from sdm_ray.geo.checks import check_lonlat
+from sdm_ray.geo.checks import EUROPE, check_lonlat
 
 
 def test_each_mistake_is_found_under_its_name():
@@ -35,3 +37,18 @@ def test_real_surveys_are_clean(data):
 
     table = pd.read_csv(data / "glc24-cbnmed" / "GLC24-PA-data_subset.csv")
     assert sum(len(rows) for rows in check_lonlat(table.lon.to_numpy(), table.lat.to_numpy()).values()) == 0
+
+
+DEGREES = st.floats(-400, 400) | st.integers(-90, 90).map(float) | st.just(float("nan"))
+
+
+@given(st.lists(st.tuples(DEGREES, DEGREES), max_size=30))
+def test_a_row_is_under_one_kind_and_what_is_plausible_under_none(places):
+    lon, lat = np.array(places, float).reshape(-1, 2).T
+    found = check_lonlat(lon, lat)
+    named = np.concatenate(list(found.values()))
+    assert len(np.unique(named)) == len(named)
+    west, south, east, north = EUROPE
+    rest = np.setdiff1d(np.arange(len(lon)), named)
+    assert ((lon[rest] >= west) & (lon[rest] <= east) & (lat[rest] >= south) & (lat[rest] <= north)).all()
+    assert ((lon[rest] % 1 != 0) | (lat[rest] % 1 != 0)).all()

@@ -1,6 +1,7 @@
 """Windows, tiles and patches."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,6 +50,27 @@ def test_codes_there_and_back(x, y, side):
     assert back == side
     assert west <= x < west + side
     assert south <= y < south + side
+
+
+@pytest.mark.parametrize("code", ["1kmN3210E4321", "kmE1N1", "1kmE4321N3210 ", "1miE4321N3210", ""])
+def test_what_is_no_code_is_refused(code):
+    with pytest.raises(ValueError, match="is no EEA cell code"):
+        from_eea_code(code)
+    with pytest.raises(ValueError, match="is no cell code"):
+        from_res_code(code)
+
+
+@given(GRIDS, st.integers(1, 12), st.integers(0, 3), st.integers(0, 3))
+def test_a_grid_that_begins_at_a_tile_has_the_same_tiles(grid, size, down, right):
+    """So a smaller map of the same region is cut, and named, like the larger one around it."""
+    row, col = down * size, right * size
+    if row >= grid.height or col >= grid.width:
+        return
+    part = Grid(grid.x0 + col * 1000, grid.y1 - row * 1000, 1000.0, grid.width - col, grid.height - row)
+    larger = {tile.id: tile.window for tile in tiles(grid, size)}
+    for tile in tiles(part, size):
+        window = tile.window
+        assert larger[tile.id] == Window(window.row + row, window.col + col, window.height, window.width)
 
 
 def test_a_patch_holds_its_point_in_the_middle():
