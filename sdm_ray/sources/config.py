@@ -6,22 +6,11 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from sdm_ray.config import JobConfig
-from sdm_ray.sources.catalogue import (
-    EuForest,
-    EuroSat,
-    Glc24,
-    Glc24Patches,
-    Lucas,
-    NaturalEarth,
-    PlantNet,
-    Rasters,
-    Source,
-    Tables,
-    Virtual,
-    VirtualConfig,
-    VirtualPhotos,
-    VirtualSurveys,
-)
+from sdm_ray.sources.catalogue.base import Source
+from sdm_ray.sources.catalogue.images import EuroSat, Glc24Patches, Lucas, PlantNet
+from sdm_ray.sources.catalogue.layers import NaturalEarth, Rasters
+from sdm_ray.sources.catalogue.surveys import EuForest, Glc24, Tables
+from sdm_ray.sources.catalogue.virtual import Virtual, VirtualConfig, VirtualPhotos, VirtualSurveys
 
 CUBE, SHARDS, COVARIATES, LAND = "cube.zarr", "shards", "covariates.zarr", "land.zarr"
 SURVEYS, TRUTH = "surveys.parquet", "truth.zarr"

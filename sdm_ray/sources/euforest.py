@@ -14,7 +14,7 @@ from sdm_ray.geo.checks import EUROPE
 from sdm_ray.geo.codes import eea_code
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.sources.base import Report, SurveyTables, usable_places
-from sdm_ray.sources.catalogue import EuForest
+from sdm_ray.sources.catalogue.surveys import EuForest
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.reading import column_names, numbers, read_table
 from sdm_ray.sources.sets import species_sets

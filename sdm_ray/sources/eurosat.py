@@ -5,7 +5,7 @@ import pandas as pd
 from upath import UPath
 
 from sdm_ray.sources.base import ImageList, Report, ZipFiles, place_id, usable_places
-from sdm_ray.sources.catalogue import EuroSat
+from sdm_ray.sources.catalogue.images import EuroSat
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.reading import numbers, read_table
 

@@ -10,7 +10,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.progress import say
-from sdm_ray.sources.catalogue import Download
+from sdm_ray.sources.catalogue.base import Download
 
 _PIECE = 1 << 20
 

@@ -9,7 +9,8 @@ from upath import UPath
 
 from sdm_ray.sources import tables
 from sdm_ray.sources.base import ImageList, Report, SurveyTables, place_id, usable_places
-from sdm_ray.sources.catalogue import Glc24, Glc24Patches, TableColumns, Tables
+from sdm_ray.sources.catalogue.images import Glc24Patches
+from sdm_ray.sources.catalogue.surveys import Glc24, TableColumns, Tables
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.reading import texts
 

@@ -12,7 +12,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.sources.base import FolderFiles, ImageList, Report, place_id, usable_places
-from sdm_ray.sources.catalogue import Lucas
+from sdm_ray.sources.catalogue.images import Lucas
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.reading import numbers, read_table, texts
 

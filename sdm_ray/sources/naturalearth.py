@@ -14,7 +14,7 @@ from scipy import ndimage
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid, grid_of, to_lonlat, to_xy
 from sdm_ray.sources.base import LandTable
-from sdm_ray.sources.catalogue import NaturalEarth
+from sdm_ray.sources.catalogue.layers import NaturalEarth
 from sdm_ray.sources.config import PrepareConfig
 
 _DENSE_DEGREES = 0.1  # a straight line in degrees is a curve on the grid

@@ -4,7 +4,7 @@ import pandas as pd
 from upath import UPath
 
 from sdm_ray.sources.base import FolderFiles, ImageList, Report, place_id, usable_places
-from sdm_ray.sources.catalogue import PlantNet
+from sdm_ray.sources.catalogue.images import PlantNet
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.reading import numbers, read_table, texts
 

@@ -14,7 +14,8 @@ from sdm_ray.progress import say
 from sdm_ray.sources import config as names
 from sdm_ray.sources import images
 from sdm_ray.sources.base import Report, write_reports
-from sdm_ray.sources.catalogue import FileSource, Source, Virtual
+from sdm_ray.sources.catalogue.base import FileSource, Source
+from sdm_ray.sources.catalogue.virtual import Virtual
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.fetch import ensure
 from sdm_ray.stores import artefact

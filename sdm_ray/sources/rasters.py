@@ -17,7 +17,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo import grid as geo_grid
 from sdm_ray.geo.grid import Grid, grid_of
 from sdm_ray.sources.base import LayerTable
-from sdm_ray.sources.catalogue import Rasters
+from sdm_ray.sources.catalogue.layers import Rasters
 from sdm_ray.sources.config import PrepareConfig
 
 _TARGET = CRS.from_string(geo_grid.CRS)

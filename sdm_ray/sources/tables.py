@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.sources.base import Report, SurveyTables, usable_places
-from sdm_ray.sources.catalogue import TableColumns, Tables
+from sdm_ray.sources.catalogue.surveys import TableColumns, Tables
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.reading import numbers, read_table, texts
 from sdm_ray.sources.sets import species_sets

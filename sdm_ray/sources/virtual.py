@@ -10,7 +10,7 @@ from upath import UPath
 
 from sdm_ray.geo.windows import tiles, whole
 from sdm_ray.sources.base import ImageList, LandTable, LayerTable, Report, SurveyTables, place_id
-from sdm_ray.sources.catalogue import Virtual, VirtualPhotos, VirtualSurveys
+from sdm_ray.sources.catalogue.virtual import Virtual, VirtualPhotos, VirtualSurveys
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.virtual_photos import Scenes
 from sdm_ray.sources.virtual_world import CLIMATE, CROP, World, build, covariate_cells, smooth_field

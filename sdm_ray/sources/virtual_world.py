@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage, special
 
 from sdm_ray.geo.grid import Grid, to_lonlat
-from sdm_ray.sources.catalogue import VirtualConfig
+from sdm_ray.sources.catalogue.virtual import VirtualConfig
 
 FOREST, GRASS, CROP, WATER, BARE = range(5)
 CLASSES = ("forest", "grass", "crop", "water", "bare")

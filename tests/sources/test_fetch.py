@@ -9,7 +9,7 @@ import pytest
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.sources.catalogue import Download
+from sdm_ray.sources.catalogue.base import Download
 from sdm_ray.sources.fetch import ensure
 
 CONTENT = b"x,y,country,species\n" * 1000

@@ -7,7 +7,7 @@ import pytest
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.sources import eurosat, glc24, lucas, plantnet
-from sdm_ray.sources.catalogue import EuroSat, Glc24Patches, Lucas, PlantNet
+from sdm_ray.sources.catalogue.images import EuroSat, Glc24Patches, Lucas, PlantNet
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.images import check_image
 

@@ -8,7 +8,7 @@ import shapely
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.sources import naturalearth
-from sdm_ray.sources.catalogue import NaturalEarth
+from sdm_ray.sources.catalogue.layers import NaturalEarth
 from sdm_ray.sources.config import PrepareConfig
 
 JOB = PrepareConfig(land={"source": "virtual"})

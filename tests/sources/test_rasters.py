@@ -8,7 +8,7 @@ from rasterio.transform import from_origin
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.sources import rasters
-from sdm_ray.sources.catalogue import Rasters
+from sdm_ray.sources.catalogue.layers import Rasters
 from sdm_ray.sources.config import PrepareConfig
 
 JOB = PrepareConfig(land={"source": "virtual"})

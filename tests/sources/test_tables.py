@@ -6,7 +6,7 @@ import pytest
 
 from sdm_ray.errors import InputError
 from sdm_ray.sources import euforest, glc24, tables
-from sdm_ray.sources.catalogue import EuForest, Glc24, Tables
+from sdm_ray.sources.catalogue.surveys import EuForest, Glc24, Tables
 from sdm_ray.sources.config import PrepareConfig
 
 JOB = PrepareConfig(land={"source": "virtual"})

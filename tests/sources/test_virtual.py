@@ -10,7 +10,7 @@ from upath import UPath
 
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.sources import virtual, virtual_world
-from sdm_ray.sources.catalogue import VirtualConfig, VirtualPhotos, VirtualSurveys
+from sdm_ray.sources.catalogue.virtual import VirtualConfig, VirtualPhotos, VirtualSurveys
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.maps import Map
