@@ -1,15 +1,14 @@
 """Image patches of many cells out of a tile cube: each pixel read about once, in bounded memory."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from upath import UPath
 
-from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import Window, centred
 from sdm_ray.stores.cube import Cube
+from sdm_ray.stores.patches import Wanted
 
 
 class Imagery:
@@ -23,9 +22,10 @@ class Imagery:
         budget: bytes that the held region may take.
     """
 
-    def __init__(self, path: UPath, bands: Sequence[str], size: int, budget: int) -> None:
+    def __init__(self, path: UPath, bands: Sequence[str], size: int, budget: int, season: str | None = None) -> None:
         self._cube = Cube(path)
-        self._bands = [self._cube.bands.index(band) for band in bands]
+        self._bands = self._cube.numbers(bands)
+        self._time = self._cube.time(season)
         self.size = size
         self.budget = budget
         self._held: tuple[Window, np.ndarray] | None = None
@@ -40,8 +40,7 @@ class Imagery:
         region = self._region(*centred(self._cube.grid, x, y, self.size))
         self._held = None
         if self.fits(x, y) and region.height * region.width <= len(x) * self.size**2:
-            with self._readable():
-                self._held = region, self._cube.read(region)[self._bands]
+            self._held = region, self._cube.read(region, self._time)[list(self._bands)]
 
     def patches(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The patches of cells.
@@ -55,18 +54,10 @@ class Imagery:
         """
         rows, cols = centred(self._cube.grid, x, y, self.size)
         if self._held is None:
-            with self._readable():
-                return self._cube.patches(rows, cols, self.size)[:, self._bands]
+            return self._cube.patches(Wanted(rows, cols, self.size, self._time, self._bands))
         region, pixels = self._held
         views = sliding_window_view(pixels, (self.size, self.size), axis=(1, 2))
         return views[:, rows - region.row, cols - region.col].swapaxes(0, 1)
-
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, RuntimeError, ValueError) as error:  # what codecs raise for bytes that they cannot decode
-            raise InputError(f"{self._cube.path}: a chunk cannot be read ({error})") from None
 
     def _region(self, rows: np.ndarray, cols: np.ndarray) -> Window:
         row, col = int(rows.min()), int(cols.min())

@@ -76,7 +76,8 @@ class Predictor:
             self._columns = [self._covariates.names.index(name) for name in self._config.covariates]
         self._imagery = None
         if recipe.cube is not None and about.satellite is not None:
-            self._imagery = Imagery(UPath(recipe.cube), about.satellite.bands, about.satellite.size, recipe.memory)
+            images = about.satellite
+            self._imagery = Imagery(UPath(recipe.cube), images.bands, images.size, recipe.memory, images.season)
 
     def predict(self, grid: Grid, window: Window, wanted: np.ndarray, fold: np.ndarray) -> Iterator[Cells]:
         """Predict the wanted cells of a window, compute block by compute block.

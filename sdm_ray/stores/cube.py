@@ -4,7 +4,8 @@
 many clear scenes a value was made. A static cube has one time.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -12,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from upath import UPath
 
+from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores import raster
+from sdm_ray.stores.engine import Engine, open_engine, read
+from sdm_ray.stores.patches import Ints, Layout, Patches, Wanted, cut
 from sdm_ray.stores.raster import ArraySpec
 
-_NEIGHBOURHOOD = 8  # chunks along a side that are read at once: with 4 bands and chunks of 256 pixels, 34 MB
+_SQUARE = 16  # chunks along a side of what is cut from north to south; two rows of chunks are held, 17 MB
 
 
 def create_cube(
@@ -73,7 +77,12 @@ class Cube:
         self._valid_count = group["valid_count"]
 
     @cached_property
-    def _chunk(self) -> int:
+    def _engine(self) -> Engine:
+        return open_engine(self.path, "reflectance")
+
+    @property
+    def chunk(self) -> int:
+        """Side of the unit of decoding, pixels."""
         return max(self._reflectance.chunks[-2:])
 
     @cached_property
@@ -88,39 +97,62 @@ class Cube:
         if inner.size:
             rows, cols = inner.slices
             row, col = inner.row - window.row, inner.col - window.col
-            out[:, row : row + inner.height, col : col + inner.width] = self._reflectance[time, :, rows, cols]
+            with self._readable():
+                pixels = read(self._engine, (time, slice(None), rows, cols))
+            out[:, row : row + inner.height, col : col + inner.width] = pixels
         return out
 
     def valid_count(self, window: Window, time: int = 0) -> NDArray[np.uint8]:
         """Number of valid scenes of a window inside the cube, (height, width)."""
         return self._valid_count[(time, *window.slices)]
 
-    def patches(self, rows: NDArray[np.int64], cols: NDArray[np.int64], size: int, time: int = 0) -> NDArray[np.uint16]:
-        """Many square patches.
+    def time(self, season: str | None) -> int:
+        """Number of a composite by its name; the first where None is asked for.
 
-        The wanted patches are gathered by the chunks of their upper-left pixels, and what the patches of one
-        neighbourhood need is read at once, so that few chunks are decoded twice and memory stays bounded.
-
-        Args:
-            rows: upper pixel row of each patch, (N,).
-            cols: left pixel column of each patch, (N,).
-            size: side, pixels.
-            time: number of the composite.
-
-        Returns:
-            (N, band, size, size) in the order asked for, 0 outside the cube.
+        Raises:
+            InputError: there is none of this name.
         """
-        out = np.empty((len(rows), len(self.bands), size, size), np.uint16)
-        rows, cols = np.asarray(rows), np.asarray(cols)
-        for wanted in _neighbourhoods(rows, cols, size, self._chunk, _NEIGHBOURHOOD * self._chunk):
-            row, col = int(rows[wanted].min()), int(cols[wanted].min())
-            height = int(rows[wanted].max()) + size - row
-            width = int(cols[wanted].max()) + size - col
-            area = self.read(Window(row, col, height, width), time)
-            for i in wanted:
-                top, left = rows[i] - row, cols[i] - col
-                out[i] = area[:, top : top + size, left : left + size]
+        if season is not None and season not in self.times:
+            raise InputError(f"{self.path}: has no season {season}; found {', '.join(self.times)}")
+        return 0 if season is None else self.times.index(season)
+
+    def numbers(self, bands: Sequence[str]) -> tuple[int, ...]:
+        """Numbers of bands by their names.
+
+        Raises:
+            InputError: there is none of this name.
+        """
+        missing = [band for band in bands if band not in self.bands]
+        if missing:
+            raise InputError(f"{self.path}: has no band {missing[0]}; found {', '.join(self.bands)}")
+        return tuple(self.bands.index(band) for band in bands)
+
+    def cut(self, wanted: Wanted, pieces: Sequence[Ints], room: Callable[[Ints], Patches]) -> Iterator[Patches]:
+        """Cut patches piece by piece into the arrays that `room` gives (see `patches.cut`).
+
+        Raises:
+            InputError: a chunk cannot be decoded.
+        """
+        layout = Layout(self.grid.height, self.grid.width, self._reflectance.chunks[-2:], len(self.bands))
+        with self._readable():
+            yield from cut(self._engine, layout, wanted, pieces, room)
+
+    def patches(self, wanted: Wanted) -> NDArray[np.uint16]:
+        """All the patches in the order asked for, (N, band, size, size), 0 outside the cube."""
+        bands = len(self.bands if wanted.bands is None else wanted.bands)
+        out = np.empty((len(wanted.rows), bands, wanted.size, wanted.size), np.uint16)
+        high, wide = self._reflectance.chunks[-2:]
+        pieces = bands_of_squares(wanted.rows // high, wanted.cols // wide, _SQUARE)
+        for _ in self.cut(wanted, pieces, lambda piece: [out[i] for i in piece]):
+            pass
         return out
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:  # what codecs raise for bytes that they cannot decode
+            raise InputError(f"{self.path}: a chunk cannot be read ({str(error).partition(chr(10))[0]})") from None
 
     def write(self, window: Window, time: int, reflectance: NDArray[np.uint16], valid_count: NDArray[np.uint8]) -> None:
         """Write whole shards; two tasks never share one.
@@ -139,19 +171,9 @@ class Cube:
         self._valid_count[(time, *window.slices)] = valid_count
 
 
-def _neighbourhoods(
-    rows: NDArray[np.int64], cols: NDArray[np.int64], size: int, chunk: int, side: int
-) -> Iterator[NDArray[np.int64]]:
-    """Positions of patches that are read together.
-
-    They are those of squares of `side` pixels; a square is quartered while the chunks that reading it would decode
-    are more than twice the chunks that its patches begin in.
-    """
-    for group in raster.by_chunk(rows, cols, side):
-        top, left = rows[group], cols[group]
-        spanned = [int((axis.max() + size - 1) // chunk - axis.min() // chunk + 1) for axis in (top, left)]
-        if side > chunk and spanned[0] * spanned[1] > 2 * len(raster.by_chunk(top, left, chunk)):
-            for part in _neighbourhoods(top, left, size, chunk, side // 2):
-                yield group[part]
-        else:
-            yield group
+def bands_of_squares(down: NDArray[np.int64], right: NDArray[np.int64], side: int) -> list[NDArray[np.int64]]:
+    """Positions grouped by square of `side` x `side` chunks and, within, by row of chunks."""
+    key = np.stack([down, right // side, down // side])
+    sequence = np.lexsort(key)
+    breaks = np.flatnonzero((np.diff(key[:, sequence], axis=1) != 0).any(axis=0)) + 1
+    return [group for group in np.split(sequence, breaks) if len(group)]

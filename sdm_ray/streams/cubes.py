@@ -1,18 +1,14 @@
 """Windows of the tile cube around places, by id: the dense way into the satellite scale."""
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import numpy as np
-from upath import UPath
 
-from sdm_ray.errors import InputError
-from sdm_ray.geo.grid import Grid, to_lonlat, to_xy
-from sdm_ray.geo.windows import centred
-from sdm_ray.stores.cube import Cube
+from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.streams import draws
 from sdm_ray.streams.augment import dihedral
 from sdm_ray.streams.pipeline import Batch
+from sdm_ray.streams.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -20,56 +16,36 @@ class WindowFetch:
     """Square windows centred on places.
 
     Attributes:
-        cube: the tile cube.
-        bands: names of the bands, in the order of the images' channels.
-        lonlat: WGS84 degrees, float64 (n, 2).
+        windows: of the places.
         place: place id, int64 (n,).
-        size: side of a window, pixels.
         augment: whether to turn and flip, by a key per (seed, pass, id).
         seed: of the augmentation.
     """
 
-    cube: str
-    bands: tuple[str, ...]
-    lonlat: np.ndarray = field(repr=False)
+    windows: Windows
     place: np.ndarray = field(repr=False)
-    size: int
     augment: bool = False
     seed: int = 0
 
+    @property
+    def lonlat(self) -> np.ndarray:
+        """WGS84 degrees, float64 (n, 2)."""
+        return self.windows.lonlat
+
     def only(self, rows: np.ndarray, *, plain: bool = False) -> "WindowFetch":
         """Windows of some of these places; `plain` draws nothing."""
-        part = replace(self, lonlat=self.lonlat[rows], place=self.place[rows])
+        part = replace(self, windows=self.windows.only(rows), place=self.place[rows])
         return replace(part, augment=False) if plain else part
 
     def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
-        """`image` float32 reflectance x 10,000, 0 = nodata, (N, B, size, size); `lonlat`; `place`."""
-        images = windows(self.cube, self.bands, self.lonlat[ids], self.size)
+        """`image` uint16 reflectance x 10,000, 0 = nodata, (N, B, size, size); `lonlat`; `place`."""
+        return self.with_images(ids, passes, self.windows.read(ids))
+
+    def with_images(self, ids: np.ndarray, passes: np.ndarray, images: np.ndarray) -> Batch:
+        """The same with windows that have been read."""
         if self.augment:
             images = dihedral(images, draws.keys(self.seed, passes, ids))
         return {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
-
-
-def windows(cube: str, bands: tuple[str, ...], lonlat: np.ndarray, size: int) -> np.ndarray:
-    """Windows around places, float32 (N, B, size, size); 0 outside the cube."""
-    source = open_cube(cube)
-    x, y = to_xy(lonlat[:, 0], lonlat[:, 1])
-    rows, cols = centred(source.grid, x, y, size)
-    images = source.patches(rows, cols, size)
-    return images[:, band_numbers(cube, bands)].astype(np.float32)
-
-
-def band_numbers(cube: str, bands: tuple[str, ...]) -> list[int]:
-    """Where the wanted bands stand in a cube.
-
-    Raises:
-        InputError: the cube lacks one.
-    """
-    have = open_cube(cube).bands
-    missing = [band for band in bands if band not in have]
-    if missing:
-        raise InputError(f"{cube}: has no band {missing[0]}; found {', '.join(have)}")
-    return [have.index(band) for band in bands]
 
 
 def places(grid: Grid, stride_m: float) -> np.ndarray:
@@ -79,9 +55,3 @@ def places(grid: Grid, stride_m: float) -> np.ndarray:
     y = np.arange(np.ceil(south / stride_m), np.floor(north / stride_m) + 1) * stride_m
     xx, yy = np.meshgrid(x, y[::-1])
     return np.stack(to_lonlat(xx.ravel(), yy.ravel()), axis=1)
-
-
-@lru_cache(maxsize=4)
-def open_cube(path: str) -> Cube:
-    """A cube, opened once per process."""
-    return Cube(UPath(path))

@@ -2,36 +2,68 @@
 
 Each rank runs a pipeline of its own inside the train loop. A task of the pipeline makes a group of steps: it computes
 the ids of its steps from the order, fetches this rank's slice of each and returns one row per step. So the rows
-of step k are the same for any number of ranks and for any `start`.
+of step k are the same for any number of ranks and for any `start`. Windows of a cube come another way (`reading`):
+in the order of the chunks, to be held until their step.
 """
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from sdm_ray.errors import InputError
+from sdm_ray.streams.config import Mixing
+from sdm_ray.streams.nearby import NearbyOrder
 from sdm_ray.streams.order import Order, share
+from sdm_ray.streams.windows import Windows, open_cube
 
 Batch = dict[str, np.ndarray]
 Fetch = Callable[[np.ndarray, np.ndarray], Batch]
 """(ids, passes), each (N,) int64 -> arrays whose first axis is N; shapes beyond it are fixed. Picklable."""
 
+
+class WindowedFetch(Protocol):
+    """A fetch whose images are windows of a tile cube, which may have been read before."""
+
+    @property
+    def windows(self) -> Windows | None:
+        """Of each id; None where it has no images."""
+        ...
+
+    def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
+        """A batch of windows read here and now."""
+        ...
+
+    def with_images(self, ids: np.ndarray, passes: np.ndarray, images: np.ndarray) -> Batch:
+        """A batch of the windows given, uint16 (N, B, size, size)."""
+        ...
+
+
 _TASK_BYTES = 16 << 20  # of what one task returns: large enough to hide Ray's price a task, small in the store
 _TASK_ROWS = 1 << 15
 _TASKS_AT_ONCE = 2
+_LEG_ROWS = 1 << 20  # windows whose reading is planned at once
 _STORE_BYTES = 128 << 20  # that one pipeline may fill ahead of the training
 _MISTAKE = "mistake"
 
 
 @dataclass(frozen=True)
 class Stream:
-    """What is fetched, in which order, in which global batches."""
+    """What is fetched, in which order, in which global batches.
+
+    Attributes:
+        fetch: makes batches of ids.
+        order: of the ids.
+        batch: rows of a global batch.
+        readers: Ray tasks of a rank that read windows at the same time; 0 reads them in the training process.
+    """
 
     fetch: Fetch
-    order: Order
+    order: Order | NearbyOrder
     batch: int
+    readers: int = 0
 
     def rows(self, steps: np.ndarray, rank: int = 0, world: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Ids and passes of a rank's rows at `steps`, each (len(steps), local batch) int64."""
@@ -44,6 +76,32 @@ class Stream:
         return self.fetch(ids[0], passes[0])
 
 
+def windowed(fetch: "WindowedFetch", seed: int, batch: int, mixing: Mixing, readers: int) -> Stream:
+    """A stream of windows in an order that can be read fast.
+
+    Args:
+        fetch: its `windows` are read.
+        seed: of the order.
+        batch: rows of a global batch.
+        mixing: how the windows are shuffled.
+        readers: Ray tasks of a rank that read at the same time; 0 reads in the training process.
+
+    Raises:
+        InputError: the lanes do not fit the batch, or the cube lacks a band or the season.
+    """
+    windows = fetch.windows
+    assert windows is not None
+    wanted = windows.wanted
+    if batch % mixing.lanes or len(wanted.rows) < mixing.lanes:
+        places = len(wanted.rows)
+        raise InputError(
+            f"mixing.lanes: {mixing.lanes} does not divide the batch of {batch}, or exceeds {places} places"
+        )
+    chunk = open_cube(windows.cube).chunk
+    order = NearbyOrder(wanted.rows, wanted.cols, chunk, seed, batch, mixing.reach, mixing.lanes)
+    return Stream(fetch, order, batch, readers)
+
+
 def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Generator[Batch]:
     """This rank's batches of the steps from `start` to before `stop`, through Ray Data.
 
@@ -53,6 +111,9 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
         InputError: what a fetch raised.
     """
     if start >= stop:
+        return
+    if isinstance(stream.order, NearbyOrder):
+        yield from _windowed(stream, stream.order, stream.fetch, (rank, world), range(start, stop))  # type: ignore[arg-type]
         return
     import ray
 
@@ -72,6 +133,29 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
             raise InputError(str(block[_MISTAKE][0]))
         for i in range(len(block["step"])):
             yield {name: values[i] for name, values in block.items() if name != "step"}
+
+
+def _windowed(
+    stream: Stream, order: NearbyOrder, fetch: WindowedFetch, part: tuple[int, int], steps: range
+) -> Generator[Batch]:
+    """Leg by leg, so that the plan of a long training stays small."""
+    from sdm_ray.streams.reading import fill, plan
+
+    windows = fetch.windows
+    assert windows is not None
+    local = share(stream.batch, *part)
+    leg = max(1, _LEG_ROWS // max(local.stop - local.start, 1))
+    for first in range(steps.start, steps.stop, leg):
+        ids, passes = stream.rows(np.arange(first, min(first + leg, steps.stop)), *part)
+        if ids.size == 0:
+            yield from (fetch(each, number) for each, number in zip(ids, passes, strict=True))
+            continue
+        lanes = np.arange(local.start, local.stop) * order.lanes // stream.batch
+        visit = order.visits(ids, passes, np.broadcast_to(lanes, ids.shape))
+        reading, where = plan(ids.ravel(), visit.ravel(), order.band[ids.ravel()], windows.row_bytes)
+        with closing(fill(windows, reading, where.reshape(ids.shape), stream.readers)) as images:
+            for step_ids, step_passes in zip(ids, passes, strict=True):
+                yield fetch.with_images(step_ids, step_passes, next(images))
 
 
 @dataclass(frozen=True)

@@ -7,23 +7,8 @@ import numpy as np
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.streams import draws
 from sdm_ray.streams.augment import dihedral
-from sdm_ray.streams.cubes import windows
 from sdm_ray.streams.pipeline import Batch
-
-
-@dataclass(frozen=True)
-class Imagery:
-    """Where surveys get their satellite windows.
-
-    Attributes:
-        cube: the tile cube.
-        bands: names of the bands, in the order of the channels.
-        size: side of a window, pixels.
-    """
-
-    cube: str
-    bands: tuple[str, ...]
-    size: int
+from sdm_ray.streams.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -36,7 +21,7 @@ class SurveyFetch:
         covariates: of all surveys, float32 (N, C), 0 where unknown; C may be 0.
         known: whether a survey's covariates are known, (N,) bool.
         labels: species of all surveys.
-        imagery: where satellite windows come from.
+        images: satellite windows of all surveys.
         augment: whether windows are turned and flipped, by a key per (seed, pass, survey).
         hide: chance that covariates, and a window, are to be hidden from the model, by the same key.
         seed: of what is drawn.
@@ -47,7 +32,7 @@ class SurveyFetch:
     covariates: np.ndarray = field(repr=False)
     known: np.ndarray = field(repr=False)
     labels: SparseLabels = field(repr=False)
-    imagery: Imagery | None = None
+    images: Windows | None = None
     augment: bool = False
     hide: float = 0.0
     seed: int = 0
@@ -60,8 +45,17 @@ class SurveyFetch:
         part = replace(self, rows=rows)
         return replace(part, augment=False, hide=0.0) if plain else part
 
+    @property
+    def windows(self) -> Windows | None:
+        """Of each id."""
+        return None if self.images is None else self.images.only(self.rows)
+
     def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
         """A batch of DESIGN.md with `labels` dense, uint8 (N, S), and `place` the number of the survey."""
+        return self.with_images(ids, passes, None if self.images is None else self.images.read(self.rows[ids]))
+
+    def with_images(self, ids: np.ndarray, passes: np.ndarray, images: np.ndarray | None) -> Batch:
+        """The same with windows that have been read, uint16 (N, B, size, size)."""
         survey = self.rows[ids]
         key = draws.keys(self.seed, passes, survey)
         batch: Batch = {"lonlat": self.lonlat[survey], "place": survey, "labels": self.labels.dense(survey)}
@@ -70,8 +64,7 @@ class SurveyFetch:
             batch["has_covariates"] = self.known[survey]
             if self.hide:
                 batch["hide_covariates"] = draws.uniform(key, 6) < self.hide
-        if self.imagery is not None:
-            images = windows(self.imagery.cube, self.imagery.bands, self.lonlat[survey], self.imagery.size)
+        if images is not None:
             batch["has_satellite"] = np.asarray(images.any(axis=(1, 2, 3)))
             batch["image_satellite"] = dihedral(images, key) if self.augment else images
             if self.hide:

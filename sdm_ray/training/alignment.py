@@ -14,10 +14,10 @@ from sdm_ray.models.losses import Workers, info_nce
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.shards import Shards
-from sdm_ray.streams import cubes
 from sdm_ray.streams.cells import CellFetch
-from sdm_ray.streams.cubes import WindowFetch
+from sdm_ray.streams.cubes import WindowFetch, places
 from sdm_ray.streams.photos import PhotoFetch
+from sdm_ray.streams.windows import Windows, open_cube
 from sdm_ray.training.config import PretrainConfig, ScaleConfig
 from sdm_ray.training.folders import Imagery
 from sdm_ray.training.loop import Batches, tensors
@@ -87,16 +87,16 @@ def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
     else:
         assert each.cube is not None
         path = str(config.path(each.cube))
-        cube = cubes.open_cube(path)
+        cube = open_cube(path)
         bands = each.bands or tuple(cube.bands)
-        cubes.band_numbers(path, bands)
-        lonlat = cubes.places(cube.grid, each.stride_m)
-        fetch = WindowFetch(path, bands, lonlat, np.arange(len(lonlat)), each.size, each.augment != "none", config.seed)
+        lonlat = places(cube.grid, each.stride_m)
+        windows = Windows(path, bands, lonlat, each.size, each.season)
+        fetch = WindowFetch(windows, np.arange(len(lonlat)), each.augment != "none", config.seed)
     if len(lonlat) == 0:
         raise InputError(f"scales.{scale}.stride_m: {path} holds no place {each.stride_m:g} m apart; expected less")
     found = fetch(np.array([0]), np.array([0]))["image"].shape[1]
     check_tower(each.tower, found, each.size, f"scales.{scale}.tower", path)
-    return Source(fetch, *to_xy(lonlat[:, 0], lonlat[:, 1]), Imagery(bands, each.size))
+    return Source(fetch, *to_xy(lonlat[:, 0], lonlat[:, 1]), Imagery(bands, each.size, each.season))
 
 
 class AlignmentLoss(nn.Module):

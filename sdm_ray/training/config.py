@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt, ValidationError, field_validator, model
 from sdm_ray.config import Config, JobConfig, load
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.models.config import LocationConfig, Scale, SpeciesConfig, TowerConfig
+from sdm_ray.streams.config import Mixing
 
 
 class OptimConfig(Config):
@@ -40,6 +41,9 @@ class WorkersConfig(Config):
     """Seconds between checkpoints, which are what an interrupted run continues from."""
     retries: int = Field(2, ge=0)
     """How often a run continues by itself after a lost worker."""
+    readers: int = Field(0, ge=0)
+    """Ray Data tasks of a rank that read windows of a cube at the same time, anywhere in the cluster; 0: threads of the
+    rank itself read them, which is faster where its machine has cores to spare."""
 
 
 class ScaleConfig(Config):
@@ -53,6 +57,8 @@ class ScaleConfig(Config):
     """Distance between the places of a cube."""
     bands: tuple[str, ...] = ()
     """Names of the cube's bands, in the order of the tower's; by default all of them."""
+    season: str | None = None
+    """Name of the cube's composite; by default its first."""
     size: int = Field(64, ge=8)
     """Side of an image, pixels."""
     tower: TowerConfig = TowerConfig()
@@ -90,6 +96,7 @@ class PretrainConfig(JobConfig):
     candidates: PositiveInt = 256
     """Held-out pairs to match among; the same number for any batch."""
     optim: OptimConfig = OptimConfig()
+    mixing: Mixing = Mixing()
     workers: WorkersConfig = Field(default=WorkersConfig(), exclude=True)
 
     @model_validator(mode="after")
@@ -115,8 +122,11 @@ class FinetuneConfig(JobConfig):
     """Tile cube for the model's satellite tower."""
     bands: tuple[str, ...] = ()
     """Names of the cube's bands, in the order of the tower's; by default all of them."""
+    season: str | None = None
+    """Name of the cube's composite; by default its first."""
     size: int = Field(64, ge=8)
     """Side of a window, pixels."""
+    mixing: Mixing = Mixing()
     encoder: str | None = None
     """Encoder of `pretrain` to start from."""
     freeze: bool = False

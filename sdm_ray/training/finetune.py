@@ -16,7 +16,7 @@ from sdm_ray.models.species import SpeciesModel
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.order import Order
-from sdm_ray.streams.pipeline import Stream
+from sdm_ray.streams.pipeline import Stream, windowed
 from sdm_ray.training import species
 from sdm_ray.training.config import FinetuneConfig
 from sdm_ray.training.folders import (
@@ -113,13 +113,17 @@ class Study:
 
     def _common(self, fold: int | None, split: species.Split) -> dict[str, Any]:
         config, optim = self.config, self.config.optim
-        order = Order(len(split.train), seed=config.seed)
+        fetch = self.table.fetch.only(split.train)
+        if fetch.images is None:
+            stream = Stream(fetch, Order(len(split.train), config.seed), optim.batch)
+        else:
+            stream = windowed(fetch, config.seed, optim.batch, config.mixing, config.workers.readers)
         return {
             "name": "all" if fold is None else f"fold-{fold}",
             "seed": config.seed,
             "optim": optim,
             "steps_per_epoch": optim.steps_per_epoch or max(1, round(len(split.train) / optim.batch)),
-            "streams": {"surveys": Stream(self.table.fetch.only(split.train), order, optim.batch)},
+            "streams": {"surveys": stream},
             "objective": lambda: self._objective(fold, split),
         }
 
@@ -180,7 +184,7 @@ class Study:
 
     def about(self, fold: int | None) -> SpeciesFolder:
         """What a model's folder says of itself."""
-        imagery = self.table.fetch.imagery
+        images = self.table.fetch.images
         return SpeciesFolder(
             config=self.model_config,
             species=self.table.species,
@@ -189,7 +193,7 @@ class Study:
             fold=fold,
             folds=self.config.blocks.folds if self.config.crossfit and fold is None else 0,
             countries=self.config.countries is not None,
-            satellite=None if imagery is None else Imagery(imagery.bands, imagery.size),
+            satellite=None if images is None else Imagery(images.bands, images.size, images.season),
             pretraining="none" if self.config.encoder is None else self._encoder(fold)[1],
         )
 

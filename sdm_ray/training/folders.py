@@ -26,10 +26,12 @@ class Imagery:
     Attributes:
         bands: names of the bands, in the order of the channels; empty for photos.
         size: side, pixels.
+        season: name of the cube's composite; None for its first.
     """
 
     bands: tuple[str, ...]
     size: int
+    season: str | None = None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from sdm_ray.models.align import COVARIATES, AlignmentModel
 from sdm_ray.models.config import AlignConfig
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
+from sdm_ray.streams.cubes import WindowFetch
 from sdm_ray.streams.order import Order
-from sdm_ray.streams.pipeline import Stream
+from sdm_ray.streams.pipeline import Stream, windowed
 from sdm_ray.training.alignment import AlignmentLoss, Source, Statistics, embed, matching, read_sources
 from sdm_ray.training.config import PretrainConfig
 from sdm_ray.training.folders import LoadedEncoder, describe_encoder
@@ -70,8 +71,7 @@ class Study:
         streams, held_out = {}, {}
         for number, (name, source) in enumerate(self.sources.items()):
             train, select = self._rows(name, source, fold)
-            order = Order(len(train), seed=self.config.seed * 64 + number)
-            streams[name] = Stream(source.fetch.only(train), order, self._batch(name))
+            streams[name] = self._stream(name, source.fetch.only(train), self.config.seed * 64 + number)
             held_out[name] = self._candidates(select)
         optim = self.config.optim
         longest = max(round(stream.order.n / stream.batch) for stream in streams.values())
@@ -107,6 +107,12 @@ class Study:
             dim=self.config.dim,
             temperature=self.config.temperature,
         )
+
+    def _stream(self, name: str, fetch: Any, seed: int) -> Stream:  # noqa: ANN401
+        batch = self._batch(name)
+        if isinstance(fetch, WindowFetch):
+            return windowed(fetch, seed, batch, self.config.mixing, self.config.workers.readers)
+        return Stream(fetch, Order(len(fetch.lonlat), seed), batch)
 
     def _batch(self, name: str) -> int:
         own = None if name == COVARIATES else self.config.scales[name].batch  # type: ignore[index]

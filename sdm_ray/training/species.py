@@ -17,8 +17,8 @@ from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.surveys import labels_of, read_kind, read_surveys
-from sdm_ray.streams import cubes
-from sdm_ray.streams.surveys import Imagery, SurveyFetch
+from sdm_ray.streams.surveys import SurveyFetch
+from sdm_ray.streams.windows import Windows, open_cube
 from sdm_ray.training.config import FinetuneConfig
 from sdm_ray.training.loop import Batches, tensors
 from sdm_ray.training.ranks import Ranks
@@ -98,7 +98,7 @@ def read_table(config: FinetuneConfig) -> Table:
         covariates=values,
         known=known,
         labels=labels_of(surveys, species),
-        imagery=_imagery(config),
+        images=_windows(config, lonlat),
         augment=config.cube is not None,
         hide=config.model.modality_dropout,
         seed=config.seed,
@@ -132,14 +132,14 @@ def _covariates(
     return tuple(names), np.ascontiguousarray(values[:, columns]), known, store.mean[columns], store.std[columns]
 
 
-def _imagery(config: FinetuneConfig) -> Imagery | None:
+def _windows(config: FinetuneConfig, lonlat: np.ndarray) -> Windows | None:
     if config.cube is None or config.model.satellite is None:
         return None
     path = str(config.path(config.cube))
-    bands = config.bands or tuple(cubes.open_cube(path).bands)
-    cubes.band_numbers(path, bands)
-    check_tower(config.model.satellite, len(bands), config.size, "model.satellite", path)
-    return Imagery(path, bands, config.size)
+    bands = config.bands or tuple(open_cube(path).bands)
+    windows = Windows(path, bands, lonlat, config.size, config.season)
+    check_tower(config.model.satellite, len(windows.wanted.bands or bands), config.size, "model.satellite", path)
+    return windows
 
 
 class PresenceLoss(nn.Module):

@@ -4,6 +4,7 @@ import pytest
 from sdm_ray.geo.windows import centred
 from sdm_ray.mapping.imagery import Imagery
 from sdm_ray.stores.cube import Cube
+from sdm_ray.stores.patches import Wanted
 
 
 @pytest.mark.parametrize("budget", [1 << 30, 1], ids=["held", "one by one"])
@@ -13,7 +14,7 @@ def test_patches_are_those_of_the_cube_in_the_bands_asked_for(world, budget):
     imagery = Imagery(world.folder / "cube.zarr", ["nir"], 8, budget)
     imagery.hold(x, y)
     cube = Cube(world.folder / "cube.zarr")
-    expected = cube.patches(*centred(cube.grid, x, y, 8), 8)[:, 1:]
+    expected = cube.patches(Wanted(*centred(cube.grid, x, y, 8), 8, bands=(1,)))
     assert np.array_equal(imagery.patches(x, y), expected)
     assert np.array_equal(imagery.patches(x[:3], y[:3]), expected[:3])
     assert imagery.fits(x, y) == (budget > 1)

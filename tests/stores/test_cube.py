@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
@@ -13,7 +13,8 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, tiles, whole
 from sdm_ray.stores import raster
-from sdm_ray.stores.cube import Cube, _neighbourhoods, create_cube
+from sdm_ray.stores.cube import Cube, bands_of_squares, create_cube
+from sdm_ray.stores.patches import Wanted
 
 GRID = Grid(4_000_000.0, 3_000_000.0, 10.0, 150, 110)
 BANDS = ["red", "nir", "blue"]
@@ -46,6 +47,7 @@ def cut(values: np.ndarray, row: int, col: int, size: int) -> np.ndarray:
 
 
 @settings(deadline=None, max_examples=30)
+@example([(109, 149), (110, 151), (112, 3), (-16, 20)], 16, 0)
 @given(
     st.lists(st.tuples(st.integers(-60, 170), st.integers(-60, 200)), max_size=40),
     st.sampled_from([1, 5, 16, 33]),
@@ -54,30 +56,54 @@ def cut(values: np.ndarray, row: int, col: int, size: int) -> np.ndarray:
 def test_patches_are_the_pixels_in_the_order_asked_for(filled, corners, size, time):
     path, values = filled
     rows, cols = np.array(corners, np.int64).reshape(-1, 2).T
-    patches = Cube(path).patches(rows, cols, size, time)
+    patches = Cube(path).patches(Wanted(rows, cols, size, time))
     assert patches.shape == (len(corners), 3, size, size)
     for patch, row, col in zip(patches, rows, cols, strict=True):
         assert np.array_equal(patch, cut(values[time], row, col, size))
 
 
-@given(
-    st.lists(st.tuples(st.integers(-50, 900), st.integers(-50, 900)), max_size=60),
-    st.integers(1, 40),
-    st.sampled_from([8, 32]),
-)
-def test_neighbourhoods_hold_every_patch_once_and_stay_small(corners, size, chunk):
-    rows, cols = np.array(corners, np.int64).reshape(-1, 2).T
-    groups = list(_neighbourhoods(rows, cols, size, chunk, 8 * chunk))
+def test_bands_of_patches_come_in_the_order_asked_for(filled):
+    path, values = filled
+    rows, cols = np.array([3, 70, 100]), np.array([140, 0, 60])
+    patches = Cube(path).patches(Wanted(rows, cols, 20, bands=(2, 0)))
+    assert np.array_equal(patches[1], cut(values[0], 70, 0, 20)[[2, 0]])
+
+
+@given(st.lists(st.tuples(st.integers(-5, 90), st.integers(-5, 90)), max_size=60), st.integers(1, 9))
+def test_patches_are_grouped_by_square_and_row_of_chunks(corners, side):
+    down, right = np.array(corners, np.int64).reshape(-1, 2).T
+    groups = bands_of_squares(down, right, side)
     assert sorted(np.concatenate([*groups, []]).tolist()) == list(range(len(corners)))
     for group in groups:
-        assert max(np.ptp(rows[group]), np.ptp(cols[group])) < 8 * chunk
+        assert len(set(down[group])) == 1
+        assert len(set(right[group] // side)) == 1
+    squares = [(int(down[g[0]]) // side, int(right[g[0]]) // side) for g in groups]
+    assert squares == sorted(squares)  # one square is finished before the next
 
 
-def test_dense_patches_are_read_at_once_and_scattered_ones_are_not():
-    rows, cols = (axis.ravel() for axis in np.mgrid[0:256:8, 0:256:8])
-    assert len(list(_neighbourhoods(rows, cols, 16, 32, 256))) == 1
-    corners = np.array([0, 255])
-    assert len(list(_neighbourhoods(corners, corners, 16, 32, 256))) == 2
+def test_a_chunk_is_decoded_once_for_neighbouring_pieces(filled, monkeypatch):
+    path, _ = filled
+    cube = Cube(path)
+    asked: list = []
+    engine = cube._engine
+    start = type(engine).start
+    monkeypatch.setattr(
+        type(engine), "start", lambda self, parts: (asked.extend(map(str, parts)), start(self, parts))[1]
+    )
+    rows, cols = (axis.ravel() for axis in np.mgrid[0:80:7, 0:100:7])
+    cube.patches(Wanted(rows, cols, 30))
+    assert len(asked) == len(set(asked)) > 20
+
+
+def test_a_chunk_that_cannot_be_decoded_is_one_line(tmp_path):
+    path = UPath(tmp_path) / "cube.zarr"
+    fill(path)
+    shard = tmp_path / "cube.zarr" / "reflectance" / "c" / "0" / "0" / "0" / "0"
+    content = bytearray(shard.read_bytes())
+    content[40:400] = bytes(360)
+    shard.write_bytes(content)
+    with pytest.raises(InputError, match=r"cube\.zarr: a chunk cannot be read"):
+        Cube(path).patches(Wanted(np.arange(0, 60, 5), np.arange(0, 60, 5), 8))
 
 
 @pytest.mark.parametrize("window", [Window(-10, -5, 30, 40), Window(100, 140, 50, 50), Window(500, 0, 4, 4)])
@@ -113,6 +139,18 @@ def test_a_cube_at_a_url(filled):
     path = UPath("memory://cubes/cube.zarr")
     values = fill(path)
     assert np.array_equal(Cube(path).read(whole(GRID)), values[0])
+    rows, cols = np.array([-4, 90, 33]), np.array([70, 130, 2])
+    patches = Cube(path).patches(Wanted(rows, cols, 40, time=1))
+    assert all(np.array_equal(patches[i], cut(values[1], rows[i], cols[i], 40)) for i in range(3))
+
+
+def test_seasons_and_bands_are_found_by_name(filled):
+    cube = Cube(filled[0])
+    assert (cube.time(None), cube.time("autumn"), cube.numbers(["blue", "red"])) == (0, 1, (2, 0))
+    with pytest.raises(InputError, match=r"no season winter; found spring, autumn"):
+        cube.time("winter")
+    with pytest.raises(InputError, match=r"no band swir; found red, nir, blue"):
+        cube.numbers(["swir"])
 
 
 @pytest.mark.parametrize(("height", "width"), [(200, 40), (40, 200), (50, 50), (130, 64)])

@@ -8,7 +8,8 @@ from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.streams.cubes import WindowFetch, places
-from sdm_ray.streams.surveys import Imagery, SurveyFetch
+from sdm_ray.streams.surveys import SurveyFetch
+from sdm_ray.streams.windows import Windows
 
 GRID = Grid(x0=4_000_000, y1=3_001_000, resolution=10, width=100, height=100)
 
@@ -28,16 +29,17 @@ def lonlat_of(row: list[int], col: list[int]) -> np.ndarray:
 
 
 def test_windows_are_what_the_cube_holds(cube):
-    source = WindowFetch(str(cube), ("nir", "red"), lonlat_of([50, 30, 70], [40, 90, 8]), np.arange(3), size=16)
+    windows = Windows(str(cube), ("nir", "red"), lonlat_of([50, 30, 70], [40, 90, 8]), size=16)
+    source = WindowFetch(windows, np.arange(3))
     batch = source(np.array([2, 0]), np.array([0, 0]))
     expected = Cube(cube).read(Window(row=42, col=32, height=16, width=16))[[2, 0]]
-    assert batch["image"].dtype == np.float32
+    assert batch["image"].dtype == np.uint16
     assert np.array_equal(batch["image"][1], expected)
     assert batch["image"][0].shape == (2, 16, 16)
 
 
 def test_a_band_that_is_not_there_is_named(cube):
-    source = WindowFetch(str(cube), ("swir",), lonlat_of([50], [40]), np.arange(1), size=16)
+    source = WindowFetch(Windows(str(cube), ("swir",), lonlat_of([50], [40]), size=16), np.arange(1))
     with pytest.raises(InputError, match="no band swir"):
         source(np.array([0]), np.array([0]))
 
@@ -51,13 +53,14 @@ def test_places_of_a_cube_lie_on_a_grid_inside_it():
 def test_a_batch_of_surveys(cube):
     labels = SparseLabels.from_lists([[0, 2], [], [1]], n_species=3)
     outside = np.array([[20.0, 40.0]])
+    lonlat = np.concatenate([lonlat_of([50, 60], [40, 40]), outside])
     fetch = SurveyFetch(
         rows=np.array([2, 0]),
-        lonlat=np.concatenate([lonlat_of([50, 60], [40, 40]), outside]),
+        lonlat=lonlat,
         covariates=np.array([[1, 2], [3, 4], [0, 0]], np.float32),
         known=np.array([True, True, False]),
         labels=labels,
-        imagery=Imagery(str(cube), ("red",), 8),
+        images=Windows(str(cube), ("red",), lonlat, 8),
         augment=True,
     )
     batch = fetch(np.array([0, 1]), np.array([0, 0]))

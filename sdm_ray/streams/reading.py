@@ -1,0 +1,232 @@
+"""Windows of the tile cube through Ray Data: read in the order of the chunks, given in the order of training."""
+
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from ray.data import Dataset, Datasource, ExecutionResources, read_datasource
+from ray.data.block import BlockMetadata
+from ray.data.datasource import ReadTask
+from ray.data.extensions import ArrowTensorArray
+
+from sdm_ray.errors import InputError
+from sdm_ray.streams.windows import Ints, Windows, open_cube
+
+_TASK_BYTES = 64 << 20  # of windows that a task reads at least
+_BLOCK_BYTES = 32 << 20  # of windows that a task gives at once: held and let go together
+_STORE_BYTES = 768 << 20  # that may wait in Ray's store ahead of the training
+_PIECE_ROWS = 32  # windows that are cut together at least
+_MISTAKE = "mistake"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """In what order windows are read, and what is read together.
+
+    Attributes:
+        ids: of the windows, (m,).
+        pieces: bounds in `ids` of what is cut together, from 0 to m.
+        tasks: bounds in `pieces` of what one task reads.
+    """
+
+    ids: Ints
+    pieces: Ints
+    tasks: Ints
+
+
+def plan(ids: Ints, visit: Ints, band: Ints, row_bytes: int) -> tuple[Reading, Ints]:
+    """Plan the reading of windows that are wanted in some order.
+
+    Args:
+        ids: in the order wanted, (m,); an id may come again.
+        visit: number of the visit to a neighbourhood that reads each of them, (m,).
+        band: number of the row of chunks that each of them begins in, (m,).
+        row_bytes: of a window.
+
+    Returns:
+        The reading, and where in it each of `ids` comes, (m,).
+    """
+    first = np.full(int(visit.max()) + 1, len(ids))
+    np.minimum.at(first, visit, np.arange(len(ids)))
+    sequence = np.lexsort((band, first[visit]))
+    where = np.empty(len(ids), np.int64)
+    where[sequence] = np.arange(len(ids))
+    same = np.diff(visit[sequence], prepend=-1) == 0
+    pieces = _cuts(np.flatnonzero(~same | (np.diff(band[sequence], prepend=-1) != 0)), len(ids), _PIECE_ROWS)
+    visits = np.flatnonzero(np.isin(pieces[:-1], np.flatnonzero(~same)))
+    tasks = visits[_cuts(pieces[visits], len(ids), max(1, _TASK_BYTES // row_bytes), index=True)]
+    return Reading(ids[sequence], pieces, np.append(tasks, len(pieces) - 1)), where
+
+
+def _cuts(starts: Ints, total: int, least: int, *, index: bool = False) -> Ints:
+    """Those of `starts` (the first is 0) that leave at least `least` between them, and the end; or their numbers."""
+    kept = [0]
+    for number, start in enumerate(starts.tolist()):
+        if start - int(starts[kept[-1]]) >= least:
+            kept.append(number)
+    return np.array(kept) if index else np.append(starts[kept], total)
+
+
+class WindowSource(Datasource):
+    """Windows of a tile cube as rows `image` (B, size, size) uint16, `nodata` (share of pixels) and `id`.
+
+    Rows come in the order of `reading`.
+    """
+
+    def __init__(self, windows: Windows, reading: Reading) -> None:
+        super().__init__()
+        self._windows = windows
+        self._reading = reading
+
+    def get_name(self) -> str:
+        """For Ray's progress lines."""
+        return "Windows"
+
+    def estimate_inmemory_data_size(self) -> int:
+        """Bytes of all windows."""
+        return len(self._reading.ids) * self._windows.row_bytes
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None  # noqa: ANN401
+    ) -> list[ReadTask]:  # fmt: skip
+        """One task for each part of the reading; neighbourhoods are not cut finer for more parallelism."""
+        return [self._task(*bounds) for bounds in zip(self._reading.tasks, self._reading.tasks[1:], strict=False)]
+
+    def _task(self, start: int, stop: int) -> ReadTask:
+        bounds = self._reading.pieces[start : stop + 1]
+        ids = self._reading.ids[bounds[0] : bounds[-1]]
+        size = len(ids) * self._windows.row_bytes
+        metadata = BlockMetadata(num_rows=len(ids), size_bytes=size, input_files=None, exec_stats=None)
+        return ReadTask(_Task(self._windows.only(ids), ids, bounds - bounds[0]), metadata)
+
+
+@dataclass(frozen=True)
+class _Task:
+    windows: Windows
+    ids: Ints
+    bounds: Ints
+
+    def __call__(self) -> Iterable[pa.Table]:
+        pieces = [np.arange(*each) for each in zip(self.bounds, self.bounds[1:], strict=False)]
+        try:
+            cube, shape = open_cube(self.windows.cube), self.windows.shape
+            room = lambda piece: np.empty((len(piece), *shape), np.uint16)  # noqa: E731
+            for piece, images in zip(pieces, cube.cut(self.windows.wanted, pieces, room), strict=True):
+                yield _table(self.ids[piece], np.asarray(images))
+        except InputError as error:  # Ray Data would pass on its text alone, inside a traceback
+            yield pa.table({_MISTAKE: [str(error)]})
+
+
+def _table(ids: Ints, images: NDArray[np.uint16]) -> pa.Table:
+    nodata = 1 - np.count_nonzero(images[:, 0], axis=(1, 2)) / images[0, 0].size
+    columns = {"id": pa.array(ids), "nodata": pa.array(nodata.astype(np.float32))}
+    return pa.table({**columns, "image": ArrowTensorArray.from_numpy(images)})
+
+
+def read_windows(windows: Windows, reading: Reading, tasks_at_once: int = 2) -> Dataset:
+    """A Ray dataset of windows, in the order of the reading.
+
+    Args:
+        windows: what is read.
+        reading: in which order.
+        tasks_at_once: how many tasks read at the same time.
+    """
+    source = WindowSource(windows, reading)
+    tasks = len(reading.tasks) - 1
+    data = read_datasource(source, override_num_blocks=tasks, concurrency=min(tasks_at_once, tasks), num_cpus=0.25)
+    data.context.execution_options.preserve_order = True
+    data.context.execution_options.resource_limits = ExecutionResources(object_store_memory=_STORE_BYTES)
+    data.context.target_max_block_size = _BLOCK_BYTES
+    # By default a task stops after two blocks until they are taken, so that tasks would read one after the other.
+    data.context._max_num_blocks_in_streaming_gen_buffer = 4
+    return data
+
+
+def fill(windows: Windows, reading: Reading, where: Ints, readers: int) -> Generator[NDArray[np.uint16]]:
+    """Batches of windows, each given once all its windows have been read.
+
+    Args:
+        windows: what is read.
+        reading: in which order.
+        where: place in the reading of each window of each batch, (batches, size).
+        readers: Ray tasks that read at the same time; 0 reads in this process, whose threads decode side by side.
+
+    Raises:
+        InputError: a chunk cannot be read.
+    """
+    steps, size = where.shape
+    target = np.empty(where.size, np.int64)
+    target[where.ravel()] = np.arange(where.size)
+    batches = _Batches(target, size, windows.shape)
+    arrivals = batches.cut_here(windows, reading) if readers == 0 else batches.copy(windows, reading, readers)
+    with closing(arrivals):
+        for step in range(steps):
+            while not batches.whole(step):
+                next(arrivals)
+            yield batches.pop(step)
+
+
+class _Batches:
+    """Batches that windows are put into as they come."""
+
+    def __init__(self, target: Ints, size: int, shape: tuple[int, ...]) -> None:
+        self._target = target
+        self._size = size
+        self._shape = shape
+        self._images: dict[int, NDArray[np.uint16]] = {}
+        self._come = np.zeros(len(target) // size, np.int64)
+
+    def whole(self, step: int) -> bool:
+        """Whether all windows of a batch have come."""
+        return bool(self._come[step] == self._size)
+
+    def pop(self, step: int) -> NDArray[np.uint16]:
+        """A batch that is whole."""
+        return self._images.pop(step)
+
+    def cut_here(self, windows: Windows, reading: Reading) -> Generator[None]:
+        """Read in this process, a thread ahead of the training; yields after each piece."""
+        pieces = [np.arange(*bounds) for bounds in zip(reading.pieces, reading.pieces[1:], strict=False)]
+        cutting = open_cube(windows.cube).cut(windows.only(reading.ids).wanted, pieces, self._room)
+        ahead = 1 + 2 * self._size // _PIECE_ROWS
+        with ThreadPoolExecutor(1, thread_name_prefix="windows") as thread:
+            waiting = deque(thread.submit(next, cutting) for _ in pieces[:ahead])
+            try:
+                for number, piece in enumerate(pieces):
+                    waiting.popleft().result()
+                    if number + ahead < len(pieces):
+                        waiting.append(thread.submit(next, cutting))
+                    self._count(piece)
+                    yield
+            finally:
+                thread.shutdown(wait=True, cancel_futures=True)
+
+    def copy(self, windows: Windows, reading: Reading, readers: int) -> Generator[None]:
+        """Have Ray's tasks read; yields after each of their blocks."""
+        start = 0
+        data = read_windows(windows, reading, readers)
+        for block in data.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1):
+            if _MISTAKE in block:
+                raise InputError(str(block[_MISTAKE][0]))
+            piece = np.arange(start, start + len(block["image"]))
+            for room, image in zip(self._room(piece), block["image"], strict=True):
+                room[...] = image
+            self._count(piece)
+            start += len(piece)
+            yield
+
+    def _room(self, piece: Ints) -> list[NDArray[np.uint16]]:
+        steps, slots = np.divmod(self._target[piece], self._size)
+        for step in np.unique(steps).tolist():
+            if step not in self._images:
+                self._images[step] = np.empty((self._size, *self._shape), np.uint16)
+        return [self._images[step][slot] for step, slot in zip(steps.tolist(), slots.tolist(), strict=True)]
+
+    def _count(self, piece: Ints) -> None:
+        np.add.at(self._come, self._target[piece] // self._size, 1)

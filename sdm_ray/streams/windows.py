@@ -1,0 +1,70 @@
+"""Windows of the tile cube around places."""
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from upath import UPath
+
+from sdm_ray.geo.grid import to_xy
+from sdm_ray.geo.windows import centred
+from sdm_ray.stores.cube import Cube
+from sdm_ray.stores.patches import Wanted
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Square windows centred on places.
+
+    Attributes:
+        cube: the tile cube.
+        bands: names of the bands, in the order of the images' channels.
+        lonlat: WGS84 degrees, float64 (n, 2).
+        size: side of a window, pixels.
+        season: name of the composite; None for the first.
+    """
+
+    cube: str
+    bands: tuple[str, ...]
+    lonlat: NDArray[np.float64] = field(repr=False)
+    size: int
+    season: str | None = None
+
+    def only(self, rows: Ints) -> "Windows":
+        """Windows of some of the places."""
+        return replace(self, lonlat=self.lonlat[rows])
+
+    @cached_property
+    def wanted(self) -> Wanted:
+        """The windows in pixels of the cube.
+
+        Raises:
+            InputError: the cube lacks a band or the season.
+        """
+        cube = open_cube(self.cube)
+        rows, cols = centred(cube.grid, *to_xy(self.lonlat[:, 0], self.lonlat[:, 1]), self.size)
+        return Wanted(rows, cols, self.size, cube.time(self.season), cube.numbers(self.bands))
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one window."""
+        return math.prod(self.shape) * 2
+
+    def read(self, ids: Ints) -> NDArray[np.uint16]:
+        """Reflectance x 10,000, 0 = nodata and outside the cube, uint16 (N, B, size, size)."""
+        return open_cube(self.cube).patches(self.only(ids).wanted)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one window: bands, rows, columns."""
+        return len(self.bands), self.size, self.size
+
+
+@lru_cache(maxsize=4)
+def open_cube(path: str) -> Cube:
+    """A cube, opened once per process."""
+    return Cube(UPath(path))
