@@ -7,19 +7,20 @@ from pydantic import Field, model_validator
 
 from sdm_ray.config import JobConfig
 from sdm_ray.sources.catalogue.base import Source
-from sdm_ray.sources.catalogue.images import EuroSat, Glc24Patches, Lucas, PlantNet
+from sdm_ray.sources.catalogue.challenges import ChallengePatches, ChallengeSurveys
+from sdm_ray.sources.catalogue.images import EuroSat, Lucas, PlantNet
 from sdm_ray.sources.catalogue.layers import NaturalEarth, Rasters
-from sdm_ray.sources.catalogue.surveys import EuForest, Glc24, Tables
+from sdm_ray.sources.catalogue.surveys import EuForest, Tables
 from sdm_ray.sources.catalogue.virtual import Virtual, VirtualConfig, VirtualPhotos, VirtualSurveys
 
 CUBE, SHARDS, COVARIATES, LAND = "cube.zarr", "shards", "covariates.zarr", "land.zarr"
 SURVEYS, TRUTH = "surveys.parquet", "truth.zarr"
 
 AnyImages = Annotated[
-    VirtualPhotos | EuroSat | Glc24Patches | PlantNet | Lucas,
+    VirtualPhotos | EuroSat | ChallengePatches | PlantNet | Lucas,
     Field(discriminator="source"),
 ]
-AnySurveys = Annotated[VirtualSurveys | EuForest | Tables | Glc24, Field(discriminator="source")]
+AnySurveys = Annotated[VirtualSurveys | EuForest | Tables | ChallengeSurveys, Field(discriminator="source")]
 AnyCovariates = Annotated[Virtual | Rasters, Field(discriminator="source")]
 AnyLand = Annotated[Virtual | NaturalEarth, Field(discriminator="source")]
 

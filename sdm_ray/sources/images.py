@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 from upath import UPath
@@ -22,7 +23,7 @@ from sdm_ray.stores.shards import Sample, write_index, write_shard
 
 _FORMATS = {"jpg": "JPEG", "png": "PNG"}
 _CPUS = 0.5  # of a task: it waits for the disk about as long as it decodes
-_UNREADABLE = (OSError, ValueError, SyntaxError, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError)
+_UNREADABLE = (OSError, EOFError, ValueError, SyntaxError, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,12 @@ def check_image(content: bytes, ext: str) -> str | None:
 
     Args:
         content: the file's bytes.
-        ext: what it should be, `jpg` or `png`.
+        ext: what it should be, `jpg`, `png` or `npy` (band, height, width).
     """
     try:
+        if ext == "npy":
+            shape = np.load(io.BytesIO(content), allow_pickle=False).shape
+            return None if len(shape) == 3 else f"has shape {shape}, expected band, height, width"
         with Image.open(io.BytesIO(content)) as image:
             if image.format != _FORMATS[ext]:
                 return f"is {image.format}, expected {_FORMATS[ext]}"

@@ -87,7 +87,7 @@ def _identity(place: UPath) -> list[list[str | int]]:
 
 
 def _module(source: Source) -> ModuleType:
-    return importlib.import_module(f"sdm_ray.sources.{source.source}")  # type: ignore[attr-defined]
+    return importlib.import_module(f"sdm_ray.sources.{source.reader()}")
 
 
 def _surveys(config: PrepareConfig, job: Job) -> dict[str, Any]:

@@ -23,7 +23,15 @@ def surveys(source: Tables, config: PrepareConfig) -> SurveyTables:
     Raises:
         InputError: the table cannot be read, lacks a column, or no species has enough records.
     """
-    rows = read_occurrences(source.table, source.columns)
+    return surveys_of(read_occurrences(source.table, source.columns), source)
+
+
+def surveys_of(rows: pd.DataFrame, source: Tables) -> SurveyTables:
+    """Surveys from rows of occurrences, as `read_occurrences` gives them.
+
+    Raises:
+        InputError: no place can be used, or no species has enough records.
+    """
     report = Report(UPath(source.table).name, len(rows))
     nameless = rows["survey_id"].isna()
     report.drop("no_survey_id", (f"row {number + 1}" for number in np.flatnonzero(nameless)))

@@ -6,8 +6,8 @@ import pytest
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_lonlat, to_xy
-from sdm_ray.sources import eurosat, glc24, lucas, plantnet
-from sdm_ray.sources.catalogue.images import EuroSat, Glc24Patches, Lucas, PlantNet
+from sdm_ray.sources import eurosat, lucas, plantnet
+from sdm_ray.sources.catalogue.images import EuroSat, Lucas, PlantNet
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.images import check_image
 
@@ -35,29 +35,6 @@ def test_eurosat(data):
     assert len(listed.rows) == listed.rows["key"].nunique() == 23_383
     some = type(listed)(listed.rows.iloc[::2000], listed.opener, listed.report)
     assert len(readable(some)) == len(some.rows) == 12
-
-
-def test_challenge_patches(data):
-    folder = data / "glc24-cbnmed"
-    source = Glc24Patches(
-        source="glc24",
-        table=str(folder / "GLC24-PA-data_subset.csv"),
-        folder=str(folder / "PA_Train_SatellitePatches" / "rgb"),
-    )
-    listed = glc24.images(source, JOB)
-    assert len(listed.rows) == len(readable(listed)) == 17
-
-
-@pytest.mark.parametrize(
-    ("survey", "paths"),
-    [
-        ("1322301", ["01/23/1322301.jpeg"]),
-        ("212", ["12/2/212.jpeg", "12/02/212.jpeg"]),
-        ("1", ["1/1.jpeg", "01/00/1.jpeg"]),
-    ],
-)
-def test_where_a_patch_may_lie(survey, paths):
-    assert glc24.patch_paths(survey) == paths
 
 
 def test_plantnet(data):

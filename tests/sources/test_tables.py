@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from sdm_ray.errors import InputError
-from sdm_ray.sources import euforest, glc24, tables
-from sdm_ray.sources.catalogue.surveys import EuForest, Glc24, Tables
+from sdm_ray.sources import euforest, tables
+from sdm_ray.sources.catalogue.surveys import EuForest, Tables
 from sdm_ray.sources.config import PrepareConfig
 
 JOB = PrepareConfig(land={"source": "virtual"})
@@ -89,17 +89,6 @@ def test_a_vague_place_is_left_out(tmp_path):
     found = made(rows, tmp_path, columns=columns, max_uncertainty_m=1000)
     assert found.report.dropped == {"uncertain": ["b"]}
     assert len(found.surveys) == 2
-
-
-def test_challenge_surveys_keep_all_their_labels(data):
-    path = data / "glc24-cbnmed" / "glc24_pa_train_CBN-med_val-10.0min.csv"
-    found = glc24.surveys(Glc24(source="glc24", table=str(path)), JOB)
-    rows = pd.read_csv(path)
-    assert len(found.surveys) == rows["surveyId"].nunique() == 381
-    assert found.surveys["species"].map(len).sum() == len(rows.drop_duplicates(["surveyId", "speciesId"]))
-    first = found.surveys.iloc[0]
-    names = {int(name) for name in found.species["name"].to_numpy()[first.species]}
-    assert names == set(rows.loc[rows["surveyId"] == int(first.survey_id), "speciesId"])
 
 
 def test_cells_of_the_forest_inventories(data):

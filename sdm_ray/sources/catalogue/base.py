@@ -18,6 +18,10 @@ class Download(Config):
 class Source(Config):
     """One entry of `prepare`."""
 
+    def reader(self) -> str:
+        """Name of the module of `sdm_ray.sources` that reads it."""
+        return self.source  # type: ignore[attr-defined]
+
     def files(self) -> dict[str, str]:
         """Key -> path or URL of each file that is read; their content decides whether an artefact is kept."""
         return {}

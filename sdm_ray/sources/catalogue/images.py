@@ -24,25 +24,6 @@ class EuroSat(FileSource):
         return {"table": self.table, "images": self.images}
 
 
-class Glc24Patches(FileSource):
-    """RGB patches of GeoLifeCLEF 2024 surveys: satellite scale."""
-
-    source: Literal["glc24"]
-    table: str
-    folder: str
-    """Folder of the patches, `CD/AB/{surveyId}.jpeg` for an id that ends in `ABCD`."""
-    region: Box = EUROPE
-    citation: str = "GeoLifeCLEF 2024 / GeoPlant (Picek et al. 2024); contains modified Copernicus Sentinel data"
-
-    def files(self) -> dict[str, str]:
-        """The table; the patches are known by their survey ids."""
-        return {"table": self.table}
-
-    def not_shaping(self) -> set[str]:
-        """Also where the patches lie."""
-        return super().not_shaping() | {"folder"}
-
-
 class PlantNet(FileSource):
     """Pl@ntNet photos with GBIF Darwin Core and multimedia rows: plant scale."""
 

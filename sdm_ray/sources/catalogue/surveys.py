@@ -54,19 +54,3 @@ class Tables(FileSource):
     def files(self) -> dict[str, str]:
         """The table."""
         return {"table": self.table}
-
-
-class Glc24(FileSource):
-    """GeoLifeCLEF 2024, presence-absence: one row per survey and species."""
-
-    source: Literal["glc24"]
-    table: str
-    """`GLC24_PA_metadata_train.csv`."""
-    min_records: int = Field(default=1, ge=1)
-    max_uncertainty_m: float | None = Field(default=None, gt=0)
-    region: Box = EUROPE
-    citation: str = "GeoLifeCLEF 2024 / GeoPlant (Picek et al. 2024), presence-absence surveys"
-
-    def files(self) -> dict[str, str]:
-        """The table."""
-        return {"table": self.table}

@@ -1,0 +1,117 @@
+"""Files known by a number, as the challenges lay them out: `CD/AB/{id}.jpeg` for an id that ends in `ABCD`, or flat.
+
+Publishers nest these trees under folders of changing names and spellings (`PA_Train_SatellitePatches_RGB/
+pa_train_patches_rgb`, `SatelitePatches/PA-test`), so a tree is found by what lies in it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from upath import UPath
+
+from sdm_ray.errors import InputError
+
+_DEPTH = 6  # folders between the one that is named and a tree
+_DIGITS = re.compile(r"\d{1,2}")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Files `{before}{id}{after}` under a folder.
+
+    Attributes:
+        folder: path or URL.
+        before: what file names begin with.
+        after: what file names end with.
+        nested: whether they lie in `CD/AB/`.
+    """
+
+    folder: str
+    before: str
+    after: str
+    nested: bool
+
+    def paths(self, key: str) -> list[str]:
+        """Where a file may lie, relative to the folder.
+
+        Short ids are found unpadded (`1` in `1/`, `212` in `12/2/`) and padded with zeros (`212` in `12/02/`).
+        """
+        name = f"{self.before}{key}{self.after}"
+        if not self.nested:
+            return [name]
+        folders = ([part for part in (each[-2:], each[-4:-2]) if part] for each in (key, key.zfill(4)))
+        return list(dict.fromkeys("/".join([*parts, name]) for parts in folders))
+
+    def read(self, key: str) -> bytes:
+        """The file of an id.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        for path in self.paths(key):
+            try:
+                return (UPath(self.folder) / path).read_bytes()
+            except FileNotFoundError:
+                continue
+        raise FileNotFoundError(f"{self.folder}: nothing for {key}")
+
+    def some(self) -> Iterator[UPath]:
+        """A few of its files."""
+        leaf = UPath(self.folder)
+        while self.nested and (below := [each for each in _listed(leaf) if each[1]]):
+            leaf = leaf / min(name for name, _ in below)
+        names = sorted(n for n, _ in _listed(leaf) if n.startswith(self.before) and n.endswith(self.after))
+        yield from (leaf / name for name in names[:10])
+
+
+def find_trees(folder: str, names: str) -> list[Tree]:
+    """Trees of files at or under a folder.
+
+    Args:
+        folder: the tree itself or any folder above it.
+        names: regular expression of what follows the id in a file's name, such as `[.]jpe?g`; groups are allowed.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    root = UPath(folder)
+    if not root.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    pattern = re.compile(rf"(.*?)(\d+)({names})", re.IGNORECASE)
+    return sorted(_below(root, pattern, _DEPTH), key=lambda tree: tree.folder)
+
+
+def _below(place: UPath, pattern: re.Pattern[str], depth: int) -> Iterator[Tree]:
+    entries = _listed(place)
+    folders = sorted(name for name, is_folder in entries if is_folder)
+    digits = [name for name in folders if _DIGITS.fullmatch(name)]
+    if digits:
+        yield from (Tree(str(place), *kind, nested=True) for kind in _first_kinds(place / digits[0], pattern))
+    else:
+        kinds = _kinds((name for name, is_folder in entries if not is_folder), pattern)
+        yield from (Tree(str(place), *kind, nested=False) for kind in kinds)
+    if depth:
+        for name in folders:
+            if name not in digits:
+                yield from _below(place / name, pattern, depth - 1)
+
+
+def _first_kinds(place: UPath, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
+    """Beginnings and ends of names in the first folders of digits."""
+    entries = _listed(place)
+    found = _kinds((name for name, is_folder in entries if not is_folder), pattern)
+    below = sorted(name for name, is_folder in entries if is_folder)
+    return found or (_first_kinds(place / below[0], pattern) if below else [])
+
+
+def _kinds(names: Iterator[str], pattern: re.Pattern[str]) -> list[tuple[str, str]]:
+    matches = (pattern.fullmatch(name) for name in names)
+    return sorted({(match[1], match[3]) for match in matches if match})
+
+
+def _listed(place: UPath) -> list[tuple[str, bool]]:
+    """Names in a folder, and whether each is a folder."""
+    entries: list[dict[str, Any]] = place.fs.ls(place.path, detail=True)
+    return [(each["name"].rstrip("/").rsplit("/", 1)[-1], each["type"] == "directory") for each in entries]
