@@ -15,6 +15,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.checks import check_lonlat
 from sdm_ray.geo.grid import Grid
+from sdm_ray.stores.series import SeriesSpec
 from sdm_ray.stores.surveys import ProbabilityKind
 
 _MOST_KEYS = 10_000  # of one kind, in a report
@@ -131,6 +132,28 @@ class ImageList:
 
     rows: pd.DataFrame
     opener: Opener
+    report: Report
+
+
+class SeriesReader(Protocol):
+    """Picklable access to time series."""
+
+    @property
+    def specs(self) -> dict[str, SeriesSpec]:
+        """The series that it has, by name."""
+        ...
+
+    def read(self, name: str, key: str) -> NDArray[np.float32]:
+        """A series by its name and key; raises KeyError or FileNotFoundError where there is none, else ValueError."""
+        ...
+
+
+@dataclass(frozen=True)
+class SeriesList:
+    """Time series to be packed: `survey_id, key`, and access to them."""
+
+    rows: pd.DataFrame
+    reader: SeriesReader
     report: Report
 
 

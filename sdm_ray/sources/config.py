@@ -7,14 +7,14 @@ from pydantic import Field, model_validator
 
 from sdm_ray.config import JobConfig
 from sdm_ray.sources.catalogue.base import Source
-from sdm_ray.sources.catalogue.challenges import ChallengePatches, ChallengeSurveys
+from sdm_ray.sources.catalogue.challenges import ChallengePatches, ChallengeSeries, ChallengeSurveys
 from sdm_ray.sources.catalogue.images import EuroSat, Lucas, PlantNet
 from sdm_ray.sources.catalogue.layers import NaturalEarth, Rasters
 from sdm_ray.sources.catalogue.surveys import EuForest, Tables
 from sdm_ray.sources.catalogue.virtual import Virtual, VirtualConfig, VirtualPhotos, VirtualSurveys
 
 CUBE, SHARDS, COVARIATES, LAND = "cube.zarr", "shards", "covariates.zarr", "land.zarr"
-SURVEYS, TRUTH = "surveys.parquet", "truth.zarr"
+SURVEYS, TRUTH, SERIES = "surveys.parquet", "truth.zarr", "series.zarr"
 
 AnyImages = Annotated[
     VirtualPhotos | EuroSat | ChallengePatches | PlantNet | Lucas,
@@ -39,10 +39,13 @@ class PrepareConfig(JobConfig):
     """Sources of photos and patches; all go into one artefact."""
     images_per_shard: int = Field(default=2000, ge=1)
 
+    series: list[ChallengeSeries] = Field(default_factory=list)
+    """Sources of time series; all go into one artefact."""
+
     @model_validator(mode="after")
     def _something(self) -> "PrepareConfig":
         if not self.writes():
-            raise ValueError("names no artefact; expected surveys, land, covariates, truth, cube or shards")
+            raise ValueError("names no artefact; expected surveys, land, covariates, truth, cube, shards or series")
         return self
 
     def artefacts(self) -> Iterator[tuple[str, list[Source]]]:
@@ -57,6 +60,8 @@ class PrepareConfig(JobConfig):
         yield from ((name, [source]) for name, source in single if source is not None)
         if self.shards:
             yield SHARDS, list(self.shards)
+        if self.series:
+            yield SERIES, list(self.series)
 
     def writes(self) -> list[str]:
         """Names of the artefacts that are listed."""

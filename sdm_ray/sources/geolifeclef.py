@@ -13,9 +13,10 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.sources import tables
-from sdm_ray.sources.base import ImageList, Report, SurveyTables, place_id, usable_places
-from sdm_ray.sources.catalogue.challenges import Challenge, ChallengePatches, ChallengeSurveys
+from sdm_ray.sources.base import ImageList, Report, SeriesList, SurveyTables, place_id, usable_places
+from sdm_ray.sources.catalogue.challenges import Challenge, ChallengePatches, ChallengeSeries, ChallengeSurveys
 from sdm_ray.sources.catalogue.surveys import Tables
+from sdm_ray.sources.challenge_series import find_cubes, read_values
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.patches import find_patches
 from sdm_ray.sources.reading import column_names, numbers, read_table, texts
@@ -78,12 +79,32 @@ def images(source: ChallengePatches, config: PrepareConfig) -> ImageList:
     return ImageList(table.reset_index(drop=True), patches, report)
 
 
+def series(source: ChallengeSeries, config: PrepareConfig) -> SeriesList:
+    """The time series of every survey; those of 2023 are known by `timeSerieID`, which several visits may share.
+
+    Raises:
+        InputError: the table cannot be read or lacks a column, or there are no such cubes or tables.
+    """
+    keys = "timeSerieID" if source.source == "glc23" else "surveyId"
+    raw = _read(source, [keys])
+    rows = pd.DataFrame({"survey_id": _survey_ids(source, raw), "key": texts(raw[keys])})
+    nameless = rows.isna().any(axis=1).to_numpy()
+    rows = rows[~nameless].drop_duplicates("survey_id").reset_index(drop=True)
+    if rows.empty:
+        raise InputError(f"{source.table}: no row has both a survey and {keys}")
+    wanted = source.wanted()
+    report = Report(UPath(source.table).name, len(rows) * len(wanted))
+    report.note("no_survey_id", (f"row {number + 1}" for number in np.flatnonzero(nameless)))
+    found = find_cubes(source.folder, wanted) if source.cubes else read_values(source.folder, wanted, keys, report)
+    return SeriesList(rows, found, report)
+
+
 def _read(source: Challenge, further: list[str] | None = None) -> pd.DataFrame:
     key = list(_VISIT) if source.source == "glc23" else ["surveyId", "year"]
-    needed = [*key, "lon", "lat", *(further or [])]
+    needed = list(dict.fromkeys([*key, "lon", "lat", *(further or [])]))
     if "speciesId" in needed and "speciesId" not in column_names(source.table):
         raise InputError(_no_species(source, "has no column speciesId"))
-    return read_table(source.table, needed, [_UNCERTAINTY, _AREA, _COUNTRY, "timeSerieID"])
+    return read_table(source.table, needed, [_UNCERTAINTY, _AREA, _COUNTRY])
 
 
 def _no_species(source: Challenge, found: str) -> str:

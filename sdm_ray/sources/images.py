@@ -95,6 +95,16 @@ def check_image(content: bytes, ext: str) -> str | None:
     return None
 
 
+def as_done(waiting: list[Any]) -> Iterator[None]:
+    """Wait for tasks; yields as each is done and raises what it raised."""
+    import ray
+
+    while waiting:
+        done, waiting = ray.wait(waiting, num_returns=1)
+        ray.get(done)
+        yield None
+
+
 def _cut(counts: list[int], size: int) -> list[_Piece]:
     pieces: list[_Piece] = []
     for source, count in enumerate(counts):
@@ -116,17 +126,8 @@ def _write_missing(folder: UPath, lists: list[ImageList], pieces: list[_Piece]) 
         task.remote(folder, piece.number, lists[piece.source].rows[piece.start : piece.stop], openers[piece.source])
         for piece in pieces
     ]
-    for _ in track(_as_done(waiting), len(waiting), "shards"):
+    for _ in track(as_done(waiting), len(waiting), "shards"):
         pass
-
-
-def _as_done(waiting: list[Any]) -> Iterator[None]:
-    import ray
-
-    while waiting:
-        done, waiting = ray.wait(waiting, num_returns=1)
-        ray.get(done)
-        yield None
 
 
 def _write_piece(folder: UPath, number: int, rows: pd.DataFrame, opener: Opener) -> None:

@@ -61,7 +61,7 @@ def find_patches(folder: str, bands: str, tiff: bool) -> Patches:
     Raises:
         InputError: a tree that is needed is not there, or several could be meant.
     """
-    found = find_trees(folder, _TIFF if tiff else _JPEG)
+    found = [tree for tree in find_trees(folder, _TIFF if tiff else _JPEG) if tree.nested]
     if tiff:
         return Patches((_single(found, folder, "TIFF"),), bands, tiff)
     modes = [_mode(tree) for tree in found]

@@ -12,7 +12,7 @@ from upath import UPath
 from sdm_ray.job import Job, Plan
 from sdm_ray.progress import say
 from sdm_ray.sources import config as names
-from sdm_ray.sources import images
+from sdm_ray.sources import images, series
 from sdm_ray.sources.base import Report, write_reports
 from sdm_ray.sources.catalogue.base import FileSource, Source
 from sdm_ray.sources.catalogue.virtual import Virtual
@@ -31,6 +31,7 @@ _KINDS = {
     names.TRUTH: "map",
     names.CUBE: "cube",
     names.SHARDS: "shards",
+    names.SERIES: "series",
 }
 
 
@@ -152,6 +153,24 @@ def _shards(config: PrepareConfig, job: Job) -> dict[str, Any]:
     return {"images": len(index), **figures, **dropped, "sources": [report.figures() for report in reports]}
 
 
+def _series(config: PrepareConfig, job: Job) -> dict[str, Any]:
+    lists = [_module(source).series(source, config) for source in config.series]
+    if job.resumed:
+        say(f"prepare: continuing {job.output}")
+    counts = series.pack(job.output, lists)
+    reports = [each.report for each in lists]
+    write_reports(job.output / "report.json", reports)
+    try:
+        for source, report in zip(config.series, reports, strict=True):
+            _check(report, source)
+    except Exception:
+        series.forget_faulty(job.output)
+        raise
+    series.finish(job.output)
+    dropped = {"dropped": sum(report.lost for report in reports)}
+    return {**counts, **dropped, "sources": [report.figures() for report in reports]}
+
+
 def _check(report: Report, source: Source) -> None:
     if isinstance(source, FileSource):
         report.check(source.max_dropped)
@@ -164,4 +183,5 @@ _MAKERS: dict[str, Callable[[PrepareConfig, Job], dict[str, Any]]] = {
     names.TRUTH: _truth,
     names.CUBE: _cube,
     names.SHARDS: _shards,
+    names.SERIES: _series,
 }

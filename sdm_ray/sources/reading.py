@@ -14,20 +14,25 @@ _SHOWN = 12  # column names in a message
 _NO_TABLE = (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError)
 
 
-def read_table(path: str, needed: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: str, needed: Sequence[str], optional: Sequence[str] = (), blanks: Sequence[str] = ()
+) -> pd.DataFrame:
     """Read the named columns of a table; others, which publishers add from time to time, are passed over.
 
     Args:
         path: file or URL; `.parquet` is Parquet, anything else text with `,`, `;` or tabs.
         needed: columns that must be there.
         optional: columns that are taken if they are there.
+        blanks: what stands for a blank in text, besides the usual.
 
     Raises:
         InputError: the file is missing, is no table, lacks a column or holds no row.
     """
     place = UPath(path)
     try:
-        table = _parquet(place, needed, optional) if place.suffix == ".parquet" else _text(place, needed, optional)
+        table = (
+            _parquet(place, needed, optional) if place.suffix == ".parquet" else _text(place, needed, optional, blanks)
+        )
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except _NO_TABLE as error:
@@ -81,11 +86,13 @@ def _parquet(place: UPath, needed: Sequence[str], optional: Sequence[str]) -> pd
         return source.read(columns=columns).to_pandas()
 
 
-def _text(place: UPath, needed: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
+def _text(place: UPath, needed: Sequence[str], optional: Sequence[str], blanks: Sequence[str]) -> pd.DataFrame:
     with place.open("rb", compression="gzip" if place.suffix == ".gz" else None) as file:
         separator, names = _header(file)
         columns = _wanted(place, names, needed, optional)
-        return pd.read_csv(file, sep=separator, usecols=columns, encoding="utf-8-sig", low_memory=False)[columns]
+        return pd.read_csv(
+            file, sep=separator, usecols=columns, na_values=list(blanks), encoding="utf-8-sig", low_memory=False
+        )[columns]
 
 
 def _header(file: IO[bytes]) -> tuple[str, list[str]]:

@@ -14,6 +14,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 
 _DEPTH = 6  # folders between the one that is named and a tree
+Entries = list[tuple[str, bool]]  # names, and whether each is a folder
 _DIGITS = re.compile(r"\d{1,2}")
 
 
@@ -71,47 +72,60 @@ def find_trees(folder: str, names: str) -> list[Tree]:
 
     Args:
         folder: the tree itself or any folder above it.
-        names: regular expression of what follows the id in a file's name, such as `[.]jpe?g`; groups are allowed.
+        names: regular expression of what follows the id in a file's name, such as `[.]jpe?g`.
 
     Raises:
         InputError: there is no such folder.
     """
+    pattern = re.compile(rf"(.*?)(\d+)({names})", re.IGNORECASE)
+    trees: list[Tree] = []
+    for place, entries in _folders(folder):
+        digits = [name for name, is_folder in entries if is_folder and _DIGITS.fullmatch(name)]
+        kinds = _first_kinds(place / min(digits), pattern) if digits else _kinds(entries, pattern)
+        trees += (Tree(str(place), *kind, nested=bool(digits)) for kind in kinds)
+    return trees
+
+
+def find_files(folder: str, names: str) -> list[tuple[str, re.Match[str]]]:
+    """Files at or under a folder whose names match, but for those of trees.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    pattern = re.compile(names, re.IGNORECASE)
+    matches = (
+        (str(place / name), pattern.fullmatch(name)) for place, entries in _folders(folder) for name, _ in entries
+    )
+    return [(path, match) for path, match in matches if match]
+
+
+def _folders(folder: str) -> Iterator[tuple[UPath, Entries]]:
+    """A folder and those below in the order of their names, with what they hold; folders of digits are not entered."""
     root = UPath(folder)
     if not root.is_dir():
         raise InputError(f"{folder}: no such folder")
-    pattern = re.compile(rf"(.*?)(\d+)({names})", re.IGNORECASE)
-    return sorted(_below(root, pattern, _DEPTH), key=lambda tree: tree.folder)
-
-
-def _below(place: UPath, pattern: re.Pattern[str], depth: int) -> Iterator[Tree]:
-    entries = _listed(place)
-    folders = sorted(name for name, is_folder in entries if is_folder)
-    digits = [name for name in folders if _DIGITS.fullmatch(name)]
-    if digits:
-        yield from (Tree(str(place), *kind, nested=True) for kind in _first_kinds(place / digits[0], pattern))
-    else:
-        kinds = _kinds((name for name, is_folder in entries if not is_folder), pattern)
-        yield from (Tree(str(place), *kind, nested=False) for kind in kinds)
-    if depth:
-        for name in folders:
-            if name not in digits:
-                yield from _below(place / name, pattern, depth - 1)
+    waiting = [(root, _DEPTH)]
+    while waiting:
+        place, depth = waiting.pop()
+        entries = _listed(place)
+        yield place, entries
+        below = [name for name, is_folder in entries if is_folder and not _DIGITS.fullmatch(name)]
+        waiting += [(place / name, depth - 1) for name in sorted(below, reverse=True) if depth]
 
 
 def _first_kinds(place: UPath, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
     """Beginnings and ends of names in the first folders of digits."""
     entries = _listed(place)
-    found = _kinds((name for name, is_folder in entries if not is_folder), pattern)
     below = sorted(name for name, is_folder in entries if is_folder)
-    return found or (_first_kinds(place / below[0], pattern) if below else [])
+    return _kinds(entries, pattern) or (_first_kinds(place / below[0], pattern) if below else [])
 
 
-def _kinds(names: Iterator[str], pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    matches = (pattern.fullmatch(name) for name in names)
+def _kinds(entries: Entries, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
+    matches = (pattern.fullmatch(name) for name, is_folder in entries if not is_folder)
     return sorted({(match[1], match[3]) for match in matches if match})
 
 
-def _listed(place: UPath) -> list[tuple[str, bool]]:
+def _listed(place: UPath) -> Entries:
     """Names in a folder, and whether each is a folder."""
     entries: list[dict[str, Any]] = place.fs.ls(place.path, detail=True)
     return [(each["name"].rstrip("/").rsplit("/", 1)[-1], each["type"] == "directory") for each in entries]

@@ -1,17 +1,20 @@
 """The GeoLifeCLEF editions and GeoPlant: every label is kept, every layout is found, every patch is in its bands."""
 
+import io
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from upath import UPath
 
 from sdm_ray.config import load
 from sdm_ray.errors import InputError
-from sdm_ray.sources import geolifeclef
+from sdm_ray.sources import geolifeclef, images
 from sdm_ray.sources.catalogue.challenges import ChallengePatches, ChallengeSurveys
 from sdm_ray.sources.config import PrepareConfig
+from sdm_ray.stores.shards import Shards
 
 JOB = PrepareConfig(land={"source": "virtual"})
 PA_23 = "glc23/Presence_Absences_occurrences/Presences_Absences_train_sample.csv"
@@ -137,6 +140,27 @@ def test_patches_of_2023_are_taken_once(data, tmp_path):
     (file,) = (data / "glc23/SatelliteImages/nir").rglob("5217083.jpeg")
     assert content["glc23-po-nir-5217083"] == file.read_bytes()
     assert len(surveys_of(table, "glc23").surveys) == 103  # the same patches on other days: other surveys
+
+
+def test_broken_patches_are_left_out_by_name(data, tmp_path, ray_cluster):
+    rows = pd.read_csv(data / "glc25/metadata.csv").query("surveyId == 5000108")
+    table = tmp_path / "PA_metadata_test_ood.csv"
+    pd.concat(rows.assign(surveyId=each) for each in (5000108, 5010108, 5020108)).to_csv(table, index=False)
+    folder = tmp_path / "SatelitePatches/PA-test/08/01"
+    shutil.copytree(data / "glc25/SatelitePatches/PA-test/08/01", folder)
+    content = (folder / "5000108.tiff").read_bytes()
+    (folder / "5010108.tiff").write_bytes(content[: len(content) // 2])
+    listed = patches_of("glc25", table, tmp_path)
+    shards = UPath(tmp_path / "shards")
+    shards.mkdir()
+    images.pack(shards, [listed], 2)
+    index = images.finish(shards)
+    assert index["key"].tolist() == ["glc25-rgbnir-5000108"]
+    assert index["ext"].tolist() == ["npy"]
+    assert listed.report.dropped["missing"] == ["5020108"]
+    assert [key.split(" ")[0] for key in listed.report.dropped["unreadable"]] == ["5010108"]
+    (stored,) = Shards(shards).read(np.array([0]))
+    assert np.load(io.BytesIO(stored)).dtype == np.uint16
 
 
 @pytest.fixture

@@ -96,3 +96,35 @@ class ChallengePatches(Challenge):
     def cite(self) -> str:
         """The edition and Copernicus."""
         return self.citation or f"{super().cite()}; contains modified Copernicus Sentinel data"
+
+
+class ChallengeSeries(Challenge):
+    """Time series of the surveys: Landsat by quarter and climate by month."""
+
+    folder: str
+    """Folder of the publisher's cubes or tables, or any folder above."""
+    series: list[Literal["landsat", "bioclim"]] | None = Field(default=None, min_length=1)
+    """By default both; the edition of 2023 has no `bioclim`."""
+    form: Literal["cubes", "values"] | None = None
+    """`cubes`: one `.pt` per survey; `values`: CSV tables. By default tables for glc23 and cubes for the others."""
+
+    @model_validator(mode="after")
+    def _series_exist(self) -> "ChallengeSeries":
+        if self.source == "glc23" and "bioclim" in (self.series or []):
+            raise ValueError("series: glc23 has no bioclim; expected landsat")
+        if self.source == "glc23" and self.form == "cubes":
+            raise ValueError("form: glc23 has no cubes; expected values")
+        return self
+
+    def wanted(self) -> list[str]:
+        """The series to take."""
+        return sorted(set(self.series or (["landsat"] if self.source == "glc23" else ["landsat", "bioclim"])))
+
+    @property
+    def cubes(self) -> bool:
+        """Whether they are cubes."""
+        return (self.form or ("values" if self.source == "glc23" else "cubes")) == "cubes"
+
+    def not_shaping(self) -> set[str]:
+        """Also where the series lie."""
+        return super().not_shaping() | {"folder"}
