@@ -7,12 +7,14 @@ pa_train_patches_rgb`, `SatelitePatches/PA-test`), so a tree is found by what li
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from upath import UPath
 
 from sdm_ray.errors import InputError
 
+_LOOK = 100  # files of a tree that are looked at to see what it holds
 _DEPTH = 6  # folders between the one that is named and a tree
 Entries = list[tuple[str, bool]]  # names, and whether each is a folder
 _DIGITS = re.compile(r"\d{1,2}")
@@ -60,11 +62,10 @@ class Tree:
 
     def some(self) -> Iterator[UPath]:
         """A few of its files."""
-        leaf = UPath(self.folder)
-        while self.nested and (below := [each for each in _listed(leaf) if each[1]]):
-            leaf = leaf / min(name for name, _ in below)
-        names = sorted(n for n, _ in _listed(leaf) if n.startswith(self.before) and n.endswith(self.after))
-        yield from (leaf / name for name in names[:10])
+        root = UPath(self.folder)
+        found = _files(root) if self.nested else ((root, name) for name, _ in _listed(root))
+        own = (place / name for place, name in found if name.startswith(self.before) and name.endswith(self.after))
+        yield from islice(own, 10)
 
 
 def find_trees(folder: str, names: str) -> list[Tree]:
@@ -80,9 +81,13 @@ def find_trees(folder: str, names: str) -> list[Tree]:
     pattern = re.compile(rf"(.*?)(\d+)({names})", re.IGNORECASE)
     trees: list[Tree] = []
     for place, entries in _folders(folder):
-        digits = [name for name, is_folder in entries if is_folder and _DIGITS.fullmatch(name)]
-        kinds = _first_kinds(place / min(digits), pattern) if digits else _kinds(entries, pattern)
-        trees += (Tree(str(place), *kind, nested=bool(digits)) for kind in kinds)
+        nested = any(is_folder and _DIGITS.fullmatch(name) for name, is_folder in entries)
+        inside = (
+            islice(_files(place), _LOOK) if nested else ((place, name) for name, is_folder in entries if not is_folder)
+        )
+        matches = [match for match in (pattern.fullmatch(name) for _, name in inside) if match]
+        kinds = sorted({(match[1], match[3]) for match in matches})
+        trees += (Tree(str(place), *kind, nested) for kind in kinds)
     return trees
 
 
@@ -113,19 +118,23 @@ def _folders(folder: str) -> Iterator[tuple[UPath, Entries]]:
         waiting += [(place / name, depth - 1) for name in sorted(below, reverse=True) if depth]
 
 
-def _first_kinds(place: UPath, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    """Beginnings and ends of names in the first folders of digits."""
-    entries = _listed(place)
-    below = sorted(name for name, is_folder in entries if is_folder)
-    return _kinds(entries, pattern) or (_first_kinds(place / below[0], pattern) if below else [])
-
-
-def _kinds(entries: Entries, pattern: re.Pattern[str]) -> list[tuple[str, str]]:
-    matches = (pattern.fullmatch(name) for name, is_folder in entries if not is_folder)
-    return sorted({(match[1], match[3]) for match in matches if match})
+def _files(place: UPath) -> Iterator[tuple[UPath, str]]:
+    """Files of a tree, folder by folder as they are asked for."""
+    entries = sorted(_listed(place))
+    yield from ((place, name) for name, is_folder in entries if not is_folder)
+    for name, is_folder in entries:
+        if is_folder and _DIGITS.fullmatch(name):
+            yield from _files(place / name)
 
 
 def _listed(place: UPath) -> Entries:
-    """Names in a folder, and whether each is a folder."""
-    entries: list[dict[str, Any]] = place.fs.ls(place.path, detail=True)
-    return [(each["name"].rstrip("/").rsplit("/", 1)[-1], each["type"] == "directory") for each in entries]
+    """Names in a folder, and whether each is a folder or a link to one."""
+    found: list[dict[str, Any]] = place.fs.ls(place.path, detail=True)
+    return [
+        (each["name"].rstrip("/").rsplit("/", 1)[-1], each["type"] == "directory" or _links_to_folder(place, each))
+        for each in found
+    ]
+
+
+def _links_to_folder(place: UPath, entry: dict[str, Any]) -> bool:
+    return bool(entry.get("islink")) and place.fs.isdir(entry["name"])

@@ -1,6 +1,7 @@
 """The GeoLifeCLEF editions and GeoPlant: every label is kept, every layout is found, every patch is in its bands."""
 
 import io
+import re
 import shutil
 from pathlib import Path
 
@@ -95,6 +96,16 @@ def test_the_records_must_be_known(tmp_path, text, said):
     file.write_text(f"surveys: {text}")
     with pytest.raises(InputError, match=said):
         load(file, PrepareConfig)
+
+
+def test_the_example_is_a_configuration(monkeypatch, tmp_path):
+    monkeypatch.setenv("SDM_RAY_DATA", "data")
+    example = Path(__file__).parents[2] / "configs/examples/prepare-geolifeclef.yaml"
+    assert load(example, PrepareConfig).writes() == ["surveys.parquet", "shards", "series.zarr"]
+    all_of_it = tmp_path / "prepare.yaml"
+    all_of_it.write_text(re.sub(r"^  # (- source|  \w)", r"  \1", example.read_text(), flags=re.MULTILINE))
+    shown = load(all_of_it, PrepareConfig).shards
+    assert [each.source for each in shown] == ["glc24", "glc25", "geoplant", "glc23"]
 
 
 def test_visits_of_2023_keep_all_their_species(data):

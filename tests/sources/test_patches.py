@@ -3,6 +3,7 @@
 import io
 import shutil
 
+import fsspec
 import numpy as np
 import pytest
 import rasterio
@@ -56,6 +57,17 @@ def test_the_tree_of_some_bands_is_found_below_any_folder(data, bands, path):
         assert found.ext == "jpg"
         assert read(found, ID_24) == (data / path).read_bytes()
         assert check_image(read(found, ID_24), "jpg") is None
+
+
+def test_trees_behind_links_and_at_urls(data, tmp_path):
+    (tmp_path / "data").symlink_to(data / "glc24")
+    assert read(find_patches(str(tmp_path), "nir", False), ID_24) == (data / NIR_24).read_bytes()
+    store = fsspec.filesystem("memory")
+    for number, path in enumerate((RGB_24, NIR_24)):
+        store.pipe(f"/patches/tree{number}/{'/'.join(path.split('/')[-3:])}", (data / path).read_bytes())
+    store.makedirs("/patches/tree0/00/00")  # an empty folder of an archive that was cut short
+    found = find_patches("memory://patches", "rgbnir", False)
+    assert planes(read(found, ID_24)).shape == (4, 128, 128)
 
 
 @pytest.mark.parametrize(("root", "key"), [("glc24", ID_24), ("glc24-cbnmed", "80000"), ("glc23", "5217083")])
