@@ -52,7 +52,12 @@ class Patches:
         files = [tree.read(key) for tree in self.trees]
         if self.tiff:
             return as_npy(reflectance(files[0], _TAKEN[self.bands]))
-        return as_npy(np.concatenate([_planes(each) for each in files])) if len(files) > 1 else files[0]
+        if len(files) == 1:
+            return files[0]
+        stack = np.concatenate([_planes(each) for each in files])
+        if len(stack) != len(BANDS):
+            raise ValueError(f"has {len(stack)} bands, expected {len(BANDS)}")
+        return as_npy(stack)
 
 
 def find_patches(folder: str, bands: str, tiff: bool) -> Patches:

@@ -84,6 +84,18 @@ def test_four_bands_of_two_trees(data, root, key):
         np.testing.assert_array_equal(values[3], np.asarray(nir))
 
 
+@pytest.mark.parametrize("spoilt", ["grey", "truncated"])
+def test_a_broken_half_spoils_the_stack(data, tmp_path, spoilt):
+    for name, path in (("rgb", RGB_24), ("nir", NIR_24)):
+        shutil.copytree((data / path).parents[2], tmp_path / name)
+    folder = tmp_path / "rgb/01/23"
+    shutil.copy(folder / f"{ID_24}.jpeg", folder / "1222301.jpeg")  # whole, and the first of its tree
+    file = folder / f"{ID_24}.jpeg"
+    file.write_bytes((data / NIR_24).read_bytes() if spoilt == "grey" else file.read_bytes()[:2000])
+    with pytest.raises((ValueError, OSError), match="has 2 bands, expected 4" if spoilt == "grey" else "truncated"):
+        read(find_patches(str(tmp_path), "rgbnir", False), ID_24)
+
+
 def test_trees_that_are_not_there_or_not_single_are_named(data, tmp_path):
     rgb_only = (data / RGB_24).parents[3]
     with pytest.raises(InputError, match=r"PA_Train_SatellitePatches_RGB: has no nir JPEG patches; expected CD/AB"):

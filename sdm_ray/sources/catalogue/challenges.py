@@ -11,6 +11,12 @@ from sdm_ray.sources.catalogue.base import Box, FileSource
 
 Edition = Literal["glc23", "glc24", "glc25", "geoplant"]
 Records = Literal["PA", "PO"]
+_CITATIONS: dict[Edition, str] = {
+    "glc23": "GeoLifeCLEF 2023 (Botella et al. 2023)",
+    "glc24": "GeoLifeCLEF 2024 (GeoPlant, Picek et al. 2024)",
+    "glc25": "GeoLifeCLEF 2025 (GeoPlant, Picek et al. 2024)",
+    "geoplant": "GeoPlant (Picek et al. 2024)",
+}
 _NAMES: dict[Records, str] = {"PA": r"(^|[_-])pa[_-]|presences?_absences?", "PO": r"(^|[_-])p[o0][_-]|presences?_only"}
 
 
@@ -48,8 +54,7 @@ class Challenge(FileSource):
 
     def cite(self) -> str:
         """The edition."""
-        title = "GeoPlant" if self.source == "geoplant" else f"GeoLifeCLEF 20{self.source[3:]}"
-        return self.citation or f"{title} (Picek et al. 2024, GeoPlant: spatial plant species prediction dataset)"
+        return self.citation or _CITATIONS[self.source]
 
 
 class ChallengeSurveys(Challenge):
