@@ -1,6 +1,7 @@
 """Photos and patches from image shards, decoded and augmented, by id."""
 
 import io
+import math
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
@@ -89,8 +90,9 @@ def _photo(data: bytes, size: int, box: np.ndarray | None) -> np.ndarray:
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
-        if min(image.size) > 4 * size:
-            image.draft("RGB", (2 * size, 2 * size))  # a JPEG is decoded at half, a quarter, ... of its size
+        share = 1.0 if box is None else min(box[2] - box[0], box[3] - box[1])
+        # A JPEG is decoded at a half, a quarter, ... of its size while what is cut out of it has pixels enough.
+        image.draft("RGB", (math.ceil(size / share), math.ceil(size / share)))
         width, height = image.size
         if box is not None:
             part = tuple(np.maximum(box, 0) * [width, height, width, height])

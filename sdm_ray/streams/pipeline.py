@@ -1,12 +1,12 @@
 """One rank's stream of batches: Ray Data executes the order from step `start` on.
 
-Each rank runs a pipeline of its own inside the train loop. A task of the pipeline makes a group of steps: it computes
-the ids of its steps from the order, fetches this rank's slice of each and returns one row per step. So the rows
-of step k are the same for any number of ranks and for any `start`. Windows of a cube come another way (`reading`):
+Each rank runs a pipeline of its own inside the train loop. A task of the pipeline makes the next so many of the rank's
+rows: it computes their ids from the order and fetches them; the rank cuts what comes into steps. So the rows of step k
+are the same for any number of ranks and for any `start`. Windows of a cube come another way (`reading`):
 in the order of the chunks, to be held until their step.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -43,9 +43,9 @@ class WindowedFetch(Protocol):
 
 _TASK_BYTES = 16 << 20  # of what one task returns: large enough to hide Ray's price a task, small in the store
 _TASK_ROWS = 1 << 15
-_TASKS_AT_ONCE = 2
+_TASKS_AT_ONCE = 4
 _LEG_ROWS = 1 << 20  # windows whose reading is planned at once
-_STORE_BYTES = 128 << 20  # that one pipeline may fill ahead of the training
+_STORE_BYTES = 256 << 20  # that one pipeline may fill ahead of the training
 _MISTAKE = "mistake"
 
 
@@ -105,7 +105,7 @@ def windowed(fetch: "WindowedFetch", seed: int, batch: int, mixing: Mixing, read
 def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Generator[Batch]:
     """This rank's batches of the steps from `start` to before `stop`, through Ray Data.
 
-    The arrays are read-only views of Ray's object store.
+    The arrays may be read-only views of Ray's object store.
 
     Raises:
         InputError: what a fetch raised.
@@ -115,15 +115,28 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
     if isinstance(stream.order, NearbyOrder):
         yield from _windowed(stream, stream.order, stream.fetch, (rank, world), range(start, stop))  # type: ignore[arg-type]
         return
+    local = share(stream.batch, rank, world)
+    width = local.stop - local.start
+    if width == 0:
+        nothing = np.empty(0, np.int64)
+        yield from (stream.fetch(nothing, nothing) for _ in range(start, stop))
+        return
+    yield from _steps(_blocks(stream, local, range(start, stop)), width)
+
+
+def _blocks(stream: Stream, local: slice, steps: range) -> Generator[Batch]:
+    """A rank's rows of all steps, one after the other, in blocks of many rows."""
     import ray
 
-    group = _steps_of_a_task(stream, rank, world)
-    first = list(range(start, stop, group))
+    width = local.stop - local.start
+    total, size = len(steps) * width, _rows_of_a_task(stream, width)
+    first = list(range(0, total, size))
     data: Any = ray.data.from_items([{"start": s} for s in first], override_num_blocks=len(first))
     data.context.execution_options.preserve_order = True
     data.context.execution_options.resource_limits = ray.data.ExecutionResources(object_store_memory=_STORE_BYTES)
+    data.context.target_max_block_size = 2 * _TASK_BYTES  # never cut, and expected to be no larger
     data = data.map_batches(
-        _Group(stream, rank, world, group, stop),
+        _Rows(stream, local, steps.start, size, total),
         batch_size=None,
         num_cpus=0.25,
         compute=ray.data.TaskPoolStrategy(size=min(_TASKS_AT_ONCE, len(first))),
@@ -131,8 +144,23 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
     for block in data.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1):
         if _MISTAKE in block:
             raise InputError(str(block[_MISTAKE][0]))
-        for i in range(len(block["step"])):
-            yield {name: values[i] for name, values in block.items() if name != "step"}
+        yield block
+
+
+def _steps(blocks: Iterable[Batch], width: int) -> Generator[Batch]:
+    """Batches of `width` rows from blocks of any; a batch that lies in one block is not copied."""
+    parts: list[Batch] = []
+    have = 0
+    for block in blocks:
+        rows = len(next(iter(block.values())))
+        at = 0
+        while at < rows:
+            taken = min(width - have, rows - at)
+            parts.append({name: values[at : at + taken] for name, values in block.items()})
+            at, have = at + taken, have + taken
+            if have == width:
+                yield {name: np.concatenate([p[name] for p in parts]) for name in block} if len(parts) > 1 else parts[0]
+                parts, have = [], 0
 
 
 def _windowed(
@@ -159,31 +187,28 @@ def _windowed(
 
 
 @dataclass(frozen=True)
-class _Group:
-    """The task of the pipeline."""
+class _Rows:
+    """The task of the pipeline: the next `size` of a rank's `total` rows from step `first` on."""
 
     stream: Stream
-    rank: int
-    world: int
+    local: slice
+    first: int
     size: int
-    stop: int
+    total: int
 
     def __call__(self, block: Batch) -> Batch:
-        steps = np.concatenate([np.arange(s, min(s + self.size, self.stop)) for s in block["start"]])
-        ids, passes = self.stream.rows(steps, self.rank, self.world)
+        (start,) = block["start"]
+        step, slot = np.divmod(np.arange(start, min(start + self.size, self.total)), self.local.stop - self.local.start)
+        ids, passes = self.stream.order.at((self.first + step) * self.stream.batch + self.local.start + slot)
         try:
-            fetched = self.stream.fetch(ids.ravel(), passes.ravel())
+            return self.stream.fetch(ids, passes)
         except InputError as error:  # Ray Data would pass on its text alone, inside a traceback
             return {_MISTAKE: np.array([str(error)])}
-        return {"step": steps} | {
-            name: values.reshape(*ids.shape, *values.shape[1:]) for name, values in fetched.items()
-        }
 
 
-def _steps_of_a_task(stream: Stream, rank: int, world: int) -> int:
-    """Enough steps to fill a task, judged by one row."""
+def _rows_of_a_task(stream: Stream, width: int) -> int:
+    """Enough rows to fill a task, judged by one; whole steps where it takes more than one."""
     row = stream.fetch(*(part[:1] for part in stream.order.at(np.arange(1))))
     size = sum(values.nbytes for values in row.values())
-    part = share(stream.batch, rank, world)
-    local = part.stop - part.start
-    return max(1, min(_TASK_BYTES // max(size, 1), _TASK_ROWS) // max(local, 1))
+    rows = max(1, min(_TASK_BYTES // max(size, 1), _TASK_ROWS))
+    return rows - rows % width if rows > width else rows

@@ -1,0 +1,165 @@
+"""How fast streams deliver, beside others and beside the limit that decoding sets.
+
+    SDM_RAY_DATA=... python tests/benchmarks/bench_streams.py [--quick] [--folder FOLDER]
+
+Windows: patches of 128 pixels and 4 bands as torch batches out of a sharded cube (uint16, chunks of 256, shards of
+2048, zstd, real pixels), at three densities of wanted places. The limit is the bytes of the distinct chunks that hold
+a wanted pixel, over the decode rate of the fastest engine. The sparse cube is eight times as wide and high and made
+of hard links to the shards of the other. Rivals read patch by patch, so that their rate does not depend on the
+density; it is measured once on some hundred patches. Every measurement is a process of its own, after start-up (what
+is imported, opened, started), with files in the page cache; memory is the largest sum of the PSS of all processes,
+less that of an idle Ray cluster. What is not installed is said to be so (`zarrs`, `torchgeo`, `xbatcher`).
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import stream_data
+from stream_runs import chunks_needed, places
+
+RUNS = Path(__file__).with_name("stream_runs.py")
+CHUNK_BYTES = len(stream_data.BANDS) * stream_data.CHUNK**2 * 2
+MEMORY_GOAL_GB = 1.5
+Figure = dict[str, object]
+
+
+class Memory:
+    """The largest sum of PSS of this process's descendants while the block runs, bytes."""
+
+    def __enter__(self) -> "Memory":
+        self.most = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.3):
+            self.most = max(self.most, sum(map(_pss, psutil.Process().children(recursive=True))))
+
+
+def _pss(process: psutil.Process) -> int:
+    try:
+        return process.memory_full_info().pss
+    except psutil.Error:
+        return 0
+
+
+def run(name: str, **arguments: object) -> dict[str, Any]:
+    """One measurement in a process of its own, with its peak of memory in GB."""
+    with Memory() as memory:
+        made = subprocess.run([sys.executable, RUNS, name, json.dumps(arguments)], capture_output=True, text=True)
+    if made.returncode:
+        raise SystemExit(f"{name} {arguments}: {made.stderr[-2000:]}")
+    return {**json.loads(made.stdout.splitlines()[-1]), "memory": memory.most / 1e9}
+
+
+def median(repeats: int, name: str, **arguments: object) -> dict[str, Any]:
+    """Of several runs, by rate."""
+    return sorted((run(name, **arguments) for _ in range(repeats)), key=lambda each: each["rate"])[repeats // 2]
+
+
+def windows(folder: Path, quick: bool) -> list[Figure]:
+    """The table of windows and its figures."""
+    side, repeats = (4096 if quick else 16384), (1 if quick else 3)
+    dense = stream_data.cube(folder, side)
+    sparse = stream_data.wide_cube(folder, dense, 8)
+    count = 120 if quick else 600
+    engines = {name: median(repeats, "decode", cube=str(dense), engine=name)["rate"] for name in _installed_engines()}
+    fastest = max(engines, key=lambda name: engines[name])
+    print(f"decoding the cube, MB/s: {', '.join(f'{name} {rate / 1e6:.0f}' for name, rate in engines.items())}")
+    rivals = {"zarr-python": median(repeats, "one_by_one", cube=str(dense), count=count)}
+    if find_spec("torchgeo"):
+        tif = str(stream_data.geotiff(folder, dense))
+        rivals["torchgeo"] = median(repeats, "torchgeo", tif=tif, count=count)
+    if find_spec("xbatcher"):
+        rivals["xbatcher"] = median(repeats, "xbatcher", cube=str(dense), count=count)
+    rates = {name: each["rate"] for name, each in rivals.items()}
+    print(f"rivals, patches/s: {', '.join(f'{name} {rate:.0f}' for name, rate in rates.items())}")
+    for name in ("zarrs", "torchgeo", "xbatcher"):
+        if not find_spec(name):
+            print(f"{name}: not installed")
+    chunks = (side // stream_data.CHUNK) ** 2
+    plans = {"5": (dense, 5 * chunks, 3), "0.5": (dense, chunks // 2, 12), "0.01": (sparse, chunks * 64 // 100, 3)}
+    head = f"{'wanted a chunk':<16}{'read by':<12}{'patches/s':>10}{'limit':>9}{'of limit':>9}{'GB':>6}{'mixing':>8}"
+    print(head + "".join(f"{'x ' + name:>14}" for name in rivals))
+    figures: list[Figure] = []
+    for density, (cube, wanted, passes) in plans.items():
+        width = side if cube == dense else side * 8
+        needed = chunks_needed(places(width, wanted), stream_data.CHUNK)
+        limit = wanted * engines[fastest] / (needed * CHUNK_BYTES)
+        for readers, reader in ((0, "the rank"), (2, "Ray Data")):
+            idle = run("idle")["memory"] if readers else 0.0
+            found = median(repeats, "ours", cube=str(cube), count=wanted, passes=passes, readers=readers)
+            times = {name: found["rate"] / rate for name, rate in rates.items()}
+            gigabytes = found["memory"] - idle
+            print(
+                f"{density:<16}{reader:<12}{found['rate']:>10.0f}{limit:>9.0f}{found['rate'] / limit:>9.2f}"
+                f"{gigabytes:>6.2f}{found['mixing']:>8.2f}" + "".join(f"{each:>14.1f}" for each in times.values())
+            )
+            label = f"windows at {density} a chunk, read by {reader}"
+            figures.append(figure(f"{label}: of the limit", found["rate"] / limit, "ratio", 0.7))
+            figures.append(figure(f"{label}: memory", gigabytes, "GB", MEMORY_GOAL_GB, most=True))
+            figures += [figure(f"{label}: times {name}", each, "ratio", 1.0) for name, each in times.items()]
+            if density == "5":
+                figures.append(figure(f"{label}: times zarr-python, dense", times["zarr-python"], "ratio", 8.0))
+    return figures
+
+
+def photos(folder: Path, quick: bool) -> list[Figure]:
+    """The table of photos and its figures."""
+    repeats = 1 if quick else 3
+    large = str(stream_data.photos(folder, 512 if quick else 2048, (640, 512)))
+    small = str(stream_data.patches(folder, 4096 if quick else 20480))
+    plain = median(repeats, "bare", shards=large, passes=1 if quick else 3)["rate"]
+    figures = []
+    for size in (224, 512):
+        ours = median(repeats, "photo_stream", shards=large, size=size, passes=2 if quick else 4)["rate"]
+        print(f"photos of 640 x 512 to {size} pixels: {ours:.0f}/s, bare decoding {plain:.0f}/s: {ours / plain:.2f}")
+        figures.append(figure(f"photos of 512 px, to {size}: of bare decoding", ours / plain, "ratio", 0.9))
+    row = 1000 / median(repeats, "photo_stream", shards=small, size=64, passes=2)["rate"]
+    print(f"patches of 64 pixels: {row:.3f} ms a row")
+    return [*figures, figure("patches of 64 px: a row", row, "ms", 0.3, most=True)]
+
+
+def figure(name: str, value: float, unit: str, goal: float, *, most: bool = False) -> Figure:
+    """One figure, which holds where it is at least (or at most) its goal."""
+    holds = value <= goal if most else value >= goal
+    return {"figure": name, "value": float(f"{value:.3g}"), "unit": unit, "goal": goal, "holds": holds}
+
+
+def _installed_engines() -> list[str]:
+    return ["zarr-python", *(["zarrs"] if find_spec("zarrs") else []), "tensorstore"]
+
+
+def main() -> int:
+    """0 where all goals hold."""
+    parser = argparse.ArgumentParser(description="Streams beside others and beside the limit of decoding.")
+    parser.add_argument("--quick", action="store_true", help="a small cube, one run each: for trying it out")
+    parser.add_argument("--folder", type=Path, help="where cube and photos are made and kept; 3.5 GB")
+    given = parser.parse_args()
+    print(f"{psutil.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB; {time.strftime('%Y-%m-%d')}")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        figures = windows(folder, given.quick) + photos(folder, given.quick)
+    for each in figures:
+        print(json.dumps(each))
+    return 0 if all(each["holds"] for each in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""One measurement of bench_streams.py, in a process of its own: `python stream_runs.py NAME '{"arguments": ...}'`."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from sdm_ray.geo.grid import to_lonlat
+
+SIZE = 128
+BATCH = 256
+REACH = 6144
+
+
+def places(side: int, count: int) -> np.ndarray:
+    """Upper-left corners of patches at random in a square of `side` pixels, (count, 2)."""
+    return np.random.default_rng(1).integers(0, side - SIZE, (count, 2))
+
+
+def chunks_needed(corners: np.ndarray, chunk: int) -> int:
+    """How many chunks hold a pixel of the patches."""
+    ends = [(corners + np.array(shift) * (SIZE - 1)) // chunk for shift in ((0, 0), (0, 1), (1, 0), (1, 1))]
+    return len(np.unique(np.concatenate(ends), axis=0))
+
+
+def ours(cube: str, count: int, passes: int, readers: int) -> dict[str, float]:
+    """Batches of torch tensors through the stream of training."""
+    import torch
+
+    from sdm_ray.streams.config import Mixing
+    from sdm_ray.streams.cubes import WindowFetch
+    from sdm_ray.streams.pipeline import batches, windowed
+    from sdm_ray.streams.windows import Windows, open_cube
+
+    grid = open_cube(cube).grid
+    corners = places(grid.width, count)
+    centres = (corners + SIZE / 2) * grid.resolution
+    x, y = grid.x0 + centres[:, 1], grid.y1 - centres[:, 0]
+    windows = Windows(cube, tuple(open_cube(cube).bands), np.stack(to_lonlat(x, y), axis=1), SIZE)
+    stream = windowed(WindowFetch(windows, np.arange(count)), 0, BATCH, Mixing(reach=REACH), readers)
+    steps = passes * count // BATCH
+    next(batches(stream, 0, 1, 0, 1))  # start-up: what is imported and opened, and Ray's workers
+    ids = stream.rows(np.arange(steps))[0].ravel()
+    start, rows = time.perf_counter(), 0
+    for batch in batches(stream, 0, 1, 0, steps):
+        rows += len(torch.from_numpy(batch["image"]))
+    rate = rows / (time.perf_counter() - start)
+    return {"rate": rate, "mixing": float(np.corrcoef(x[ids[:-1]], x[ids[1:]])[0, 1])}
+
+
+def idle() -> dict[str, float]:
+    """A Ray cluster that does nothing, to be taken off the others' memory."""
+    from sdm_ray import runtime
+
+    runtime.connect()
+    time.sleep(6)
+    return {"rate": 0.0}
+
+
+def one_by_one(cube: str, count: int) -> dict[str, float]:
+    """zarr-python, window by window."""
+    import torch
+
+    array: Any = zarr.open_group(cube, mode="r")["reflectance"]
+    corners = places(array.shape[-1], count)
+
+    def read() -> Iterator[Any]:
+        for start in range(0, count, 32):
+            batch = corners[start : start + 32].tolist()
+            yield torch.from_numpy(np.stack([array[0, :, row : row + SIZE, col : col + SIZE] for row, col in batch]))
+
+    return {"rate": _rate(read)}
+
+
+def torchgeo(tif: str, count: int) -> dict[str, float]:
+    """torchgeo's RandomGeoSampler over a RasterDataset, as its documentation shows it."""
+    from torch.utils.data import DataLoader
+    from torchgeo.datasets import RasterDataset, stack_samples
+    from torchgeo.samplers import RandomGeoSampler, Units
+
+    class Pixels(RasterDataset):
+        filename_glob = Path(tif).name
+
+    dataset = Pixels(Path(tif).parent)
+    sampler = RandomGeoSampler(dataset, size=SIZE, length=count, units=Units.PIXELS)
+    loader = DataLoader(dataset, batch_size=32, sampler=sampler, collate_fn=stack_samples)
+    return {"rate": _rate(lambda: (batch["image"] for batch in loader))}
+
+
+def xbatcher(cube: str, count: int) -> dict[str, float]:
+    """xbatcher's BatchGenerator over dask; its patches are those of a regular grid, in order."""
+    import torch
+    import xarray as xr
+    from xbatcher import BatchGenerator
+
+    data = xr.open_zarr(cube, mask_and_scale=False).reflectance.isel(time=0)
+    side = int(np.ceil(np.sqrt(count))) * SIZE
+    patches = BatchGenerator(data.isel(x=slice(0, side), y=slice(0, side)), {"x": SIZE, "y": SIZE})
+    return {"rate": _rate(lambda: (torch.from_numpy(patches[i].values[None]) for i in range(count)))}
+
+
+def decode(cube: str, engine: str) -> dict[str, float]:
+    """Bytes a second that an engine decodes of the whole cube, the better of two ways: by chunk, by shard."""
+    array: Any = zarr.open_group(cube, mode="r")["reflectance"]
+    if engine == "zarrs":
+        zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
+        array = zarr.open_group(cube, mode="r")["reflectance"]
+    side, shard, chunk = array.shape[-1], array.shards[-1], array.chunks[-1]
+    shards = [(row, col) for row in range(0, side, shard) for col in range(0, side, shard)]
+
+    def part(row: int, col: int, size: int) -> tuple[Any, ...]:
+        return 0, slice(None), slice(row, row + size), slice(col, col + size)
+
+    def by_shard() -> Iterator[int]:
+        for row, col in shards:
+            if engine == "tensorstore":
+                yield store._array[part(row, col, shard)].read().result().nbytes
+            else:
+                yield array[part(row, col, shard)].nbytes
+
+    def by_chunk() -> Iterator[int]:
+        for row, col in shards:
+            steps = range(0, shard, chunk)
+            wanted = [part(row + down, col + right, chunk) for down in steps for right in steps]
+            yield sum(pending.result().nbytes for pending in store.start(wanted))
+
+    ways: list[Callable[[], Iterator[int]]] = [by_shard]
+    if engine == "tensorstore":
+        from upath import UPath
+
+        from sdm_ray.stores.engine import open_engine
+
+        store: Any = open_engine(UPath(cube), "reflectance")
+        ways.append(by_chunk)
+    best = 0.0
+    for way in ways:
+        for _ in range(2):
+            start = time.perf_counter()
+            total = sum(way())
+            best = max(best, total / (time.perf_counter() - start))
+    return {"rate": best}
+
+
+def photo_stream(shards: str, size: int, passes: int) -> dict[str, float]:
+    """Photos a second through the stream of training."""
+    import torch
+    from upath import UPath
+
+    from sdm_ray import runtime
+    from sdm_ray.stores.shards import Shards
+    from sdm_ray.streams.order import Order
+    from sdm_ray.streams.photos import PhotoFetch
+    from sdm_ray.streams.pipeline import Stream, batches
+
+    runtime.connect()
+    index = Shards(UPath(shards)).index
+    lonlat, place = index[["lon", "lat"]].to_numpy(), index["place_id"].to_numpy()
+    stream = Stream(PhotoFetch(shards, np.arange(len(index)), lonlat, place, size), Order(len(index), 0), BATCH)
+    warm, steps = 8, passes * len(index) // BATCH
+    start, rows = 0.0, 0
+    for step, batch in enumerate(batches(stream, 0, 1, 0, warm + steps)):
+        if step == warm:  # until here: start-up, Ray's workers and what they import
+            start, rows = time.perf_counter(), 0
+        rows += len(torch.from_numpy(batch["image"].copy()))
+    return {"rate": rows / (time.perf_counter() - start)}
+
+
+def bare(shards: str, passes: int) -> dict[str, float]:
+    """Photos a second that two processes decode at full size, doing nothing else."""
+    from multiprocessing import get_context
+
+    from upath import UPath
+
+    from sdm_ray.stores.shards import Shards
+
+    store = Shards(UPath(shards))
+    files = store.read(np.arange(len(store.index))) * passes
+    with get_context("spawn").Pool(2) as pool:
+        pool.map(_decoded, files[:64])
+        start = time.perf_counter()
+        for _ in pool.imap_unordered(_decoded, files, chunksize=32):
+            pass
+        return {"rate": len(files) / (time.perf_counter() - start)}
+
+
+def _decoded(file: bytes) -> int:
+    import io
+
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).nbytes
+
+
+def _rate(read: Callable[[], Iterator[Any]]) -> float:
+    """Patches a second, without the first batch, which pays for opening."""
+    batches = iter(read())
+    next(batches)
+    start, rows = time.perf_counter(), 0
+    for batch in batches:
+        rows += len(batch)
+    return rows / (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    run = {"ours": ours, "one_by_one": one_by_one, "torchgeo": torchgeo, "xbatcher": xbatcher, "decode": decode}
+    run |= {"idle": idle, "photo_stream": photo_stream, "bare": bare}
+    if sys.argv[1] == "ours" and json.loads(sys.argv[2])["readers"]:
+        from sdm_ray import runtime
+
+        runtime.connect()
+    print(json.dumps(run[sys.argv[1]](**json.loads(sys.argv[2]))))
