@@ -190,12 +190,12 @@ class Reader:
 @contextmanager
 def gdal_settings(source: Sentinel2) -> Iterator[None]:
     """What GDAL needs to read remote files with few requests, and what the configuration adds."""
-    settings = {
+    settings: dict[str, Any] = {
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "GDAL_HTTP_TIMEOUT": "60",
         "GDAL_HTTP_MULTIRANGE": "YES",
         "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # what failed once may be there at the next try
-        "GDAL_CACHEMAX": "256",
+        "GDAL_CACHEMAX": 256 << 20,
     }
     with rasterio.Env(**settings | source.gdal):
         yield

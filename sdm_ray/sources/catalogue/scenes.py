@@ -90,7 +90,7 @@ class Sentinel2(Source):
     retries: int = Field(default=3, ge=0)
     """How often what cannot be read is tried again, after `backoff_s`, then twice that, ..."""
     backoff_s: float = Field(default=1, ge=0)
-    gdal: dict[str, str] = Field(default_factory=dict)
+    gdal: dict[str, str | int] = Field(default_factory=dict)
     """Settings of GDAL, such as `AWS_NO_SIGN_REQUEST: YES` for public buckets."""
 
     @model_validator(mode="after")
