@@ -148,3 +148,8 @@ def test_where_files_lie_does_not_shape_the_cube():
     assert one.shaping() == two.shaping()
     assert one.shaping() != settings(composite="medoid").shaping()
     assert "pattern" in one.shaping()["scenes"]
+
+
+def test_the_example_is_a_configuration():
+    cube = load("configs/examples/prepare-sentinel2.yaml", PrepareConfig).cube
+    assert isinstance(cube, Sentinel2) and list(cube.periods())[-1] == "2022-summer"
