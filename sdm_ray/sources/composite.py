@@ -13,8 +13,8 @@ from sdm_ray.sources.observations import Pixels, Target
 from sdm_ray.sources.scenes import Scene
 
 _EMPTY = np.iinfo(np.uint16).max  # sorts behind every observation
-_BUDGET = 256 << 20  # bytes of observations that are held at once
-_SMALLEST = 64  # side of the smallest part, pixels
+_BUDGET = 128 << 20  # bytes of observations that are held at once
+_SMALLEST, _LARGEST = 64, 1024  # side of a part, pixels
 
 
 def compose(
@@ -61,7 +61,7 @@ def compose(
 def parts(window: Window, bytes_per_pixel: int) -> Iterator[Window]:
     """Cut a window so that the observations of a part fit in memory."""
     side = max(window.height, window.width)
-    while side > _SMALLEST and side * side * bytes_per_pixel > _BUDGET:
+    while side > _SMALLEST and (side > _LARGEST or side * side * bytes_per_pixel > _BUDGET):
         side = -(-side // 2)
     for row in range(0, window.height, side):
         for col in range(0, window.width, side):

@@ -13,7 +13,8 @@ import rasterio
 from pyproj import Transformer
 
 NAME = "sent2-4band_UKBMS_loc-{}_y-2019_m-06-09.tif"
-BANDS = ("blue", "green", "red", "nir")
+BANDS = ("red", "green", "blue", "nir")
+"""Of the tiles, in the order of the files, as their publisher exported them (B4, B3, B2, B8)."""
 WEST, SOUTH, EAST, NORTH = 3_477_800.0, 3_126_200.0, 3_479_600.0, 3_127_800.0
 """EPSG:3035 metres inside the tile 0006."""
 

@@ -25,6 +25,7 @@ def settings(**changed) -> Sentinel2:
         "years": [2019],
         "bounds": GRID.bounds,
         "mask": None,
+        "bands": list(BANDS),
         "retries": 0,
     }
     return Sentinel2.model_validate(values | changed)

@@ -42,7 +42,7 @@ def safe(folder, data, baseline="04.00", offsets=OFFSETS):
     granule = folder / SAFE / "GRANULE" / "L2A_T30UWC_A021214_20190715T110624" / "IMG_DATA"
     plain = {key: profile[key] for key in ("crs", "transform")} | {"driver": "JP2OpenJPEG"}
     exact = {"QUALITY": "100", "REVERSIBLE": "YES"}
-    for name, band in zip(("B02", "B03", "B04", "B08"), values, strict=True):
+    for name, band in zip(("B04", "B03", "B02", "B08"), values, strict=True):
         write(granule / "R10m" / f"T30UWC_20190715T110621_{name}_10m.jp2", band + 1000, plain, **exact)
         write(granule / "R20m" / f"T30UWC_20190715T110621_{name}_20m.jp2", band[::2, ::2], coarse(plain), **exact)
     clear = classes(np.zeros((128, 128), bool))
@@ -72,7 +72,7 @@ def test_a_safe_product_of_an_earlier_baseline_or_without_metadata(data, tmp_pat
 def test_one_file_to_a_band(data, tmp_path):
     values, profile = tile(data)
     for day in ("20190701", "20190711"):
-        for name, band in zip(("B02", "B03", "B04", "B08"), values, strict=True):
+        for name, band in zip(("B04", "B03", "B02", "B08"), values, strict=True):
             write(tmp_path / f"T30UWC_{day}T110621_{name}_10m.tif", band, profile)
         write(tmp_path / f"T30UWC_{day}T110621_SCL_20m.tif", classes(np.zeros((128, 128), bool)), coarse(profile))
     default = settings().scenes.pattern

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from sdm_ray.stores import artefact
 from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.ledger import Ledger
 
-KEYS = dict(zip(BANDS, ("B02", "B03", "B04", "B08"), strict=True))
+KEYS = dict(zip(BANDS, ("B04", "B03", "B02", "B08"), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -108,15 +109,46 @@ def test_a_tile_as_it_is_whatever_the_shards(data, build):
     path = build(scenes=uk(data), mask=None)
     values, count = read(path)
     expected = observed(scene(data / "sentinel2-uk" / "sent2-4band_UKBMS_loc-0006_y-2019_m-06-09.tif"))
-    assert np.array_equal(values, expected)
+    assert np.array_equal(values, expected[[2, 1, 0, 3]])
     assert (count == 1).all()
-    assert Cube(UPath(path)).times == ["2019-summer"] and Cube(UPath(path)).bands == list(BANDS)
+    assert Cube(UPath(path)).times == ["2019-summer"] and Cube(UPath(path)).bands == ["blue", "green", "red", "nir"]
     assert Cube(UPath(path)).grid == GRID
     other = build("other", scenes=uk(data), mask=None, shard=192, chunk=64)
     assert np.array_equal(read(other)[0], values)
     made = figures(path)
     assert made["scenes"] == 1 and made["scene_reads"] == made["shards"] == 9
     assert made["valid_share_2019-summer"] == 1 and made["read_mb"] > 4 * 180 * 160 * 2 / 1e6
+
+
+def test_the_bands_have_their_right_names(data, build):
+    """Bare ground is brighter from blue to red, the sea is darkest in infrared, leaves brightest."""
+    values = read(build(scenes=uk(data), mask=None, bounds=[3_476_500, 3_121_500, 3_480_200, 3_128_500]))[0]
+    blue, green, red, nir = values.astype(int)
+    bare = (nir > 1500) & (nir < 1.6 * np.maximum(blue, red))
+    sea, leaves = (nir > 0) & (nir < 300), nir > 4 * np.maximum(blue, red)
+    assert min(bare.sum(), sea.sum(), leaves.sum()) > 300
+    assert np.median(blue[bare]) < np.median(green[bare]) < np.median(red[bare])
+    assert np.median(nir[sea]) < np.median(red[sea]) < np.median(blue[sea])
+    assert np.median(green[leaves]) > max(np.median(blue[leaves]), np.median(red[leaves]))
+
+
+def test_a_cube_is_kept_until_a_scene_changes(data, build, tmp_path, capsys):
+    folder = tmp_path / "tiles"
+    folder.mkdir()
+    name = "sent2-4band_UKBMS_loc-0006_y-2019_m-06-09.tif"
+    shutil.copy(data / "sentinel2-uk" / name, folder / name)
+    scenes = uk(data) | {"folders": [str(folder)]}
+    build(scenes=scenes, mask=None, shard=192)
+    moved = folder.rename(tmp_path / "moved")
+    capsys.readouterr()
+    build(scenes=scenes | {"folders": [str(moved)]}, mask=None, shard=192)
+    assert "finished and unchanged: kept" in capsys.readouterr().out
+    values, profile = tile(data)
+    os.chmod(moved / name, 0o644)
+    write(moved / name, values + np.uint16(7), profile)
+    path = build(scenes=scenes | {"folders": [str(moved)]}, mask=None, shard=192)
+    assert "changed input scenes.folders.0" in capsys.readouterr().out
+    assert read(path)[0].min() >= 8
 
 
 def test_two_tiles_with_nothing_between_and_a_season_apart(data, build, capsys):
