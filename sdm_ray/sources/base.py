@@ -82,6 +82,15 @@ class Report:
             "noted_keys": {kind: keys[:_MOST_KEYS] for kind, keys in self.noted.items()},
         }
 
+    @classmethod
+    def from_json(cls, path: UPath) -> "Report":
+        """The first report of a file that `write_reports` wrote."""
+        found = json.loads(path.read_text())[0]
+        facts = {key: value for key, value in found.items() if key not in ("source", "rows", "dropped")}
+        dropped, noted = facts.pop("dropped_keys"), facts.pop("noted_keys")
+        facts = {key: value for key, value in facts.items() if not key.startswith(("dropped_", "noted_"))}
+        return cls(found["source"], found["rows"], dropped, noted, facts)
+
 
 def write_reports(path: UPath, reports: list[Report]) -> None:
     """Write the reports of an artefact's sources."""

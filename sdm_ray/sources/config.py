@@ -10,6 +10,7 @@ from sdm_ray.sources.catalogue.base import Source
 from sdm_ray.sources.catalogue.challenges import ChallengePatches, ChallengeSeries, ChallengeSurveys
 from sdm_ray.sources.catalogue.images import EuroSat, Lucas, PlantNet
 from sdm_ray.sources.catalogue.layers import NaturalEarth, Rasters
+from sdm_ray.sources.catalogue.scenes import Sentinel2
 from sdm_ray.sources.catalogue.surveys import EuForest, Tables
 from sdm_ray.sources.catalogue.virtual import Virtual, VirtualConfig, VirtualPhotos, VirtualSurveys
 
@@ -22,6 +23,7 @@ AnyImages = Annotated[
 ]
 AnySurveys = Annotated[VirtualSurveys | EuForest | Tables | ChallengeSurveys, Field(discriminator="source")]
 AnyCovariates = Annotated[Virtual | Rasters, Field(discriminator="source")]
+AnyCube = Annotated[Virtual | Sentinel2, Field(discriminator="source")]
 AnyLand = Annotated[Virtual | NaturalEarth, Field(discriminator="source")]
 
 
@@ -34,7 +36,7 @@ class PrepareConfig(JobConfig):
     land: AnyLand | None = None
     covariates: AnyCovariates | None = None
     truth: Virtual | None = None
-    cube: Virtual | None = None
+    cube: AnyCube | None = None
     shards: list[AnyImages] = Field(default_factory=list)
     """Sources of photos and patches; all go into one artefact."""
     images_per_shard: int = Field(default=2000, ge=1)

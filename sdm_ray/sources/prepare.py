@@ -69,7 +69,7 @@ def _plan(config: PrepareConfig, name: str, sources: list[Source]) -> Plan:
             download = source.download.get(key) if isinstance(source, FileSource) else None
             ensure(place, download, f"{name}: {key}")
             inputs[f"{prefix}{key}"] = artefact.fingerprint(_identity(place))
-        shaping.append(source.model_dump(mode="json", exclude=source.not_shaping()))
+        shaping.append(source.shaping())
     made_from: dict[str, Any] = {str(number): each for number, each in enumerate(shaping)}
     if len(shaping) == 1:
         made_from = shaping[0]
@@ -82,7 +82,9 @@ def _plan(config: PrepareConfig, name: str, sources: list[Source]) -> Plan:
 
 
 def _identity(place: UPath) -> list[list[str | int]]:
-    """Of a file; a shapefile is several files of one name."""
+    """Of a file; a shapefile is several files of one name, a folder is known by names, sizes and times."""
+    if place.is_dir():
+        return artefact.folder_identity(place)
     files = sorted(place.parent.glob(f"{place.stem}.*")) if place.suffix == ".shp" else [place]
     return [artefact.file_identity(file) for file in files]
 
@@ -129,7 +131,7 @@ def _truth(config: PrepareConfig, job: Job) -> dict[str, Any]:
 def _cube(config: PrepareConfig, job: Job) -> dict[str, Any]:
     source = config.cube
     assert source is not None
-    return _module(source).cube(source, config, job.output)
+    return _module(source).cube(source, config, job)
 
 
 def _shards(config: PrepareConfig, job: Job) -> dict[str, Any]:

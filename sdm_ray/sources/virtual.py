@@ -9,6 +9,7 @@ from scipy import ndimage
 from upath import UPath
 
 from sdm_ray.geo.windows import tiles, whole
+from sdm_ray.job import Job
 from sdm_ray.sources.base import ImageList, LandTable, LayerTable, Report, SurveyTables, place_id
 from sdm_ray.sources.catalogue.virtual import Virtual, VirtualPhotos, VirtualSurveys
 from sdm_ray.sources.config import PrepareConfig
@@ -103,12 +104,12 @@ def truth(source: Virtual, config: PrepareConfig, path: UPath) -> dict[str, Any]
     return {"species": len(mean), "lowest_prevalence": float(mean.min()), "highest_prevalence": float(mean.max())}
 
 
-def cube(source: Virtual, config: PrepareConfig, path: UPath) -> dict[str, Any]:
+def cube(source: Virtual, config: PrepareConfig, job: Job) -> dict[str, Any]:
     """Surface reflectance of one summer in four bands."""
     world = build(config.virtual, config.seed)
     reflectance, count = render(world)
-    cube_store.create_cube(path, world.pixels, ["2024-summer"], list(_BANDS))
-    store = cube_store.Cube(path, writable=True)
+    cube_store.create_cube(job.output, world.pixels, ["2024-summer"], list(_BANDS))
+    store = cube_store.Cube(job.output, writable=True)
     for tile in tiles(world.pixels, store.shard):
         store.write(tile.window, 0, reflectance[:, *tile.window.slices], count[tile.window.slices])
     size = whole(world.pixels)

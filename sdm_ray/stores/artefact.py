@@ -65,6 +65,16 @@ def file_identity(path: UPath) -> list[str | int]:
     return [path.name, digest.hexdigest()]
 
 
+def folder_identity(path: UPath) -> list[list[str | int]]:
+    """What tells a folder of source files from its next version: name, size and time of each file below it."""
+    found: list[list[str | int]] = []
+    for file in sorted(path.rglob("*")):
+        if file.is_file():
+            stat = file.stat()
+            found.append([str(file.relative_to(path)), stat.st_size, int(stat.st_mtime * 1000)])
+    return found
+
+
 def tool_versions(*packages: str) -> dict[str, str]:
     """Installed versions of packages, with our own."""
     return {name: metadata.version(name) for name in ("sdm-ray", *packages)}

@@ -31,6 +31,10 @@ class Ledger:
         draft.write_text(json.dumps({"tile": tile_id, "fingerprint": self.fingerprint, "figures": figures}))
         draft.rename(self.folder / f"{tile_id}.json")
 
+    def forget(self, tile_id: str) -> None:
+        """Have a tile done again."""
+        (self.folder / f"{tile_id}.json").unlink(missing_ok=True)
+
     def done(self) -> dict[str, dict[str, Any]]:
         """Figures of each finished tile by its id.
 

@@ -9,11 +9,13 @@ from PIL import Image
 from upath import UPath
 
 from sdm_ray.geo.grid import to_xy
+from sdm_ray.job import Job
 from sdm_ray.sources import virtual, virtual_world
 from sdm_ray.sources.catalogue.virtual import VirtualConfig, VirtualPhotos, VirtualSurveys
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.maps import Map
+from sdm_ray.tracking import Tracker
 
 LISTED = {"source": "virtual"}
 
@@ -88,7 +90,7 @@ def test_surveys_are_drawn_from_the_truth(config, world):
 
 def test_the_cube_shows_the_land_cover(config, world, tmp_path):
     path = UPath(tmp_path) / "cube.zarr"
-    figures = virtual.cube(config.cube, config, path)
+    figures = virtual.cube(config.cube, config, Job(path, "", {}, False, Tracker("", "")))
     cube = Cube(path)
     assert (cube.bands, cube.grid) == (["blue", "green", "red", "nir"], world.pixels)
     every = xarray.open_zarr(str(path), consolidated=False)["reflectance"].load()

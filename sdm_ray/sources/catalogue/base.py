@@ -1,5 +1,7 @@
 """What every entry of `prepare` has."""
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
 from sdm_ray.config import Config
@@ -29,6 +31,10 @@ class Source(Config):
     def not_shaping(self) -> set[str]:
         """Keys that do not change what is made: where files lie, and how much loss is borne."""
         return set()
+
+    def shaping(self) -> dict[str, Any]:
+        """The values that decide what is made."""
+        return self.model_dump(mode="json", exclude=self.not_shaping())
 
     def cite(self) -> str:
         """The source and its licence, for the artefact's record."""
