@@ -15,6 +15,8 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.checks import check_lonlat
 from sdm_ray.geo.grid import Grid
+from sdm_ray.sources.area import inside, outline
+from sdm_ray.sources.catalogue.base import PointSource
 from sdm_ray.stores.series import SeriesSpec
 from sdm_ray.stores.surveys import ProbabilityKind
 
@@ -31,6 +33,7 @@ class Report:
         rows: how many rows or images there were.
         dropped: kind of fault -> keys of what was left out.
         noted: kind -> keys of what was kept all the same.
+        left: kind -> keys of what is right but was not asked for.
         facts: further figures.
     """
 
@@ -38,6 +41,7 @@ class Report:
     rows: int
     dropped: dict[str, list[str]] = field(default_factory=dict)
     noted: dict[str, list[str]] = field(default_factory=dict)
+    left: dict[str, list[str]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
     def drop(self, kind: str, keys: Iterable[object]) -> None:
@@ -47,6 +51,10 @@ class Report:
     def note(self, kind: str, keys: Iterable[object]) -> None:
         """Account for rows that are kept although something is odd."""
         _extend(self.noted, kind, keys)
+
+    def leave(self, kind: str, keys: Iterable[object]) -> None:
+        """Account for rows that are right but were not asked for."""
+        _extend(self.left, kind, keys)
 
     @property
     def lost(self) -> int:
@@ -71,6 +79,7 @@ class Report:
         """Counts for the artefact's record."""
         counts = {f"dropped_{kind}": len(keys) for kind, keys in self.dropped.items()}
         counts |= {f"noted_{kind}": len(keys) for kind, keys in self.noted.items()}
+        counts |= {f"left_{kind}": len(keys) for kind, keys in self.left.items()}
         return {"rows": self.rows, "dropped": self.lost, **counts, **self.facts}
 
     def as_json(self) -> dict[str, Any]:
@@ -80,6 +89,7 @@ class Report:
             **self.figures(),
             "dropped_keys": {kind: keys[:_MOST_KEYS] for kind, keys in self.dropped.items()},
             "noted_keys": {kind: keys[:_MOST_KEYS] for kind, keys in self.noted.items()},
+            "left_keys": {kind: keys[:_MOST_KEYS] for kind, keys in self.left.items()},
         }
 
     @classmethod
@@ -87,9 +97,9 @@ class Report:
         """The first report of a file that `write_reports` wrote."""
         found = json.loads(path.read_text())[0]
         facts = {key: value for key, value in found.items() if key not in ("source", "rows", "dropped")}
-        dropped, noted = facts.pop("dropped_keys"), facts.pop("noted_keys")
-        facts = {key: value for key, value in facts.items() if not key.startswith(("dropped_", "noted_"))}
-        return cls(found["source"], found["rows"], dropped, noted, facts)
+        dropped, noted, left = (facts.pop(f"{kind}_keys") for kind in ("dropped", "noted", "left"))
+        facts = {key: value for key, value in facts.items() if not key.startswith(("dropped_", "noted_", "left_"))}
+        return cls(found["source"], found["rows"], dropped, noted, left, facts)
 
 
 def write_reports(path: UPath, reports: list[Report]) -> None:
@@ -199,30 +209,38 @@ def place_id(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.i
     return east << 32 | north
 
 
-def usable_places(
-    lonlat: pd.DataFrame, keys: pd.Series, region: tuple[float, float, float, float], report: Report
-) -> NDArray[np.bool_]:
-    """Which rows have coordinates that can be right; the others go into the report by kind.
+def usable_places(places: pd.DataFrame, keys: pd.Series, source: PointSource, report: Report) -> NDArray[np.bool_]:
+    """Which rows have coordinates that can be right and are asked for; the others go into the report by kind.
 
     Args:
-        lonlat: columns `lon`, `lat`, degrees.
+        places: columns `lon`, `lat`, degrees, and perhaps `uncertainty_m`.
         keys: what to call each row.
-        region: west, south, east, north of where they must lie, degrees.
+        source: says where points must lie, which polygons they are taken from and how vague they may be.
         report: takes what is found.
 
     Raises:
-        InputError: no row is left.
+        InputError: no row is left, or the polygons cannot be read.
     """
-    usable = np.ones(len(lonlat), bool)
-    lon, lat = lonlat["lon"].to_numpy(np.float64), lonlat["lat"].to_numpy(np.float64)
-    for kind, rows in check_lonlat(lon, lat, region).items():
+    usable = np.ones(len(places), bool)
+    lon, lat = places["lon"].to_numpy(np.float64), places["lat"].to_numpy(np.float64)
+    for kind, rows in check_lonlat(lon, lat, source.region).items():
         if kind in _KEPT_KINDS:
             report.note(kind, keys.iloc[rows])
             continue
         usable[rows] = False
         report.drop(kind, [f"{keys.iloc[row]} (lon {lon[row]:g}, lat {lat[row]:g})" for row in rows])
+    if source.max_uncertainty_m is not None and "uncertainty_m" in places:
+        vague = usable & (places["uncertainty_m"] > source.max_uncertainty_m).to_numpy(bool)
+        report.drop("uncertain", keys[vague])
+        usable &= ~vague
     if len(usable) and not usable.any():
         report.check(0.0)  # says why, before something else fails for want of rows
+    if source.within is not None:
+        outside = usable & ~inside(outline(source.within), lon, lat)
+        report.leave("not_within", keys[outside])
+        usable &= ~outside
+        if len(usable) and not usable.any():
+            raise InputError(f"{report.name}: no point lies within {source.within}")
     return usable
 
 

@@ -11,7 +11,7 @@ from sdm_ray.sources.catalogue.challenges import ChallengePatches, ChallengeSeri
 from sdm_ray.sources.catalogue.images import EuroSat, Lucas, PlantNet
 from sdm_ray.sources.catalogue.layers import NaturalEarth, Rasters
 from sdm_ray.sources.catalogue.scenes import Sentinel2
-from sdm_ray.sources.catalogue.surveys import EuForest, Tables
+from sdm_ray.sources.catalogue.surveys import EuForest, Gbif, Tables
 from sdm_ray.sources.catalogue.virtual import Virtual, VirtualConfig, VirtualPhotos, VirtualSurveys
 
 CUBE, SHARDS, COVARIATES, LAND = "cube.zarr", "shards", "covariates.zarr", "land.zarr"
@@ -21,7 +21,7 @@ AnyImages = Annotated[
     VirtualPhotos | EuroSat | ChallengePatches | PlantNet | Lucas,
     Field(discriminator="source"),
 ]
-AnySurveys = Annotated[VirtualSurveys | EuForest | Tables | ChallengeSurveys, Field(discriminator="source")]
+AnySurveys = Annotated[VirtualSurveys | EuForest | Tables | Gbif | ChallengeSurveys, Field(discriminator="source")]
 AnyCovariates = Annotated[Virtual | Rasters, Field(discriminator="source")]
 AnyCube = Annotated[Virtual | Sentinel2, Field(discriminator="source")]
 AnyLand = Annotated[Virtual | NaturalEarth, Field(discriminator="source")]

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.geo.checks import EUROPE
 from sdm_ray.geo.codes import eea_code
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.sources.base import Report, SurveyTables, usable_places
@@ -41,7 +40,7 @@ def surveys(source: EuForest, config: PrepareConfig) -> SurveyTables:
     """
     rows = _read(source.table)
     report = Report(UPath(source.table).name, len(rows))
-    rows = rows[_usable(rows, report)].reset_index(drop=True)
+    rows = rows[_usable(rows, source, report)].reset_index(drop=True)
     for axis in ("x", "y"):
         rows[f"cell_{axis}"] = np.floor(rows[axis] / _SIDE) * _SIDE + _SIDE / 2
     rows["off"] = (rows["x"] != rows["cell_x"]) | (rows["y"] != rows["cell_y"])
@@ -74,11 +73,11 @@ def _read(path: str) -> pd.DataFrame:
     return rows
 
 
-def _usable(rows: pd.DataFrame, report: Report) -> NDArray[np.bool_]:
+def _usable(rows: pd.DataFrame, source: EuForest, report: Report) -> NDArray[np.bool_]:
     """Rows that lie in Europe and whose own longitude and latitude, if they have them, say the same as x and y."""
     lon, lat = to_lonlat(rows["x"].to_numpy(), rows["y"].to_numpy())
     keys = "x " + rows["x"].map("{:.0f}".format) + " y " + rows["y"].map("{:.0f}".format)
-    usable = usable_places(pd.DataFrame({"lon": lon, "lat": lat}), keys, EUROPE, report)
+    usable = usable_places(pd.DataFrame({"lon": lon, "lat": lat}), keys, source, report)
     if {"lon", "lat"} <= set(rows.columns):
         apart = np.hypot((rows["lon"].to_numpy() - lon) * np.cos(np.radians(lat)), rows["lat"].to_numpy() - lat)
         disagree = usable & ~(apart <= _AGREE_DEGREES)

@@ -19,7 +19,7 @@ def images(source: EuroSat, config: PrepareConfig) -> ImageList:
     rows = read_table(source.table, ["file", "lon", "lat"])
     rows["lon"], rows["lat"] = numbers(rows, "lon", source.table), numbers(rows, "lat", source.table)
     report = Report(UPath(source.table).name, len(rows))
-    rows = rows[usable_places(rows[["lon", "lat"]], rows["file"], source.region, report)]
+    rows = rows[usable_places(rows, rows["file"], source, report)]
     stems = rows["file"].str.rpartition("/")[2].str.rpartition(".")[0]
     table = pd.DataFrame(
         {

@@ -44,6 +44,7 @@ def surveys(source: ChallengeSurveys, config: PrepareConfig) -> SurveyTables:
         min_records=source.min_records,
         max_uncertainty_m=source.max_uncertainty_m,
         region=source.region,
+        within=source.within,
     )
     found = tables.surveys_of(rows, settings)
     if _AREA in raw:
@@ -62,7 +63,7 @@ def images(source: ChallengePatches, config: PrepareConfig) -> ImageList:
     rows = _rows(source, raw).assign(patch=texts(raw["patchID" if source.source == "glc23" else "surveyId"]))
     rows = rows[rows["patch"].notna()].drop_duplicates("patch")
     report = Report(UPath(source.table).name, len(rows))
-    rows = rows[usable_places(rows[["lon", "lat"]], rows["patch"], source.region, report)]
+    rows = rows[usable_places(rows, rows["patch"], source, report)]
     marks = ["po"] * (source.kind == "PO") + [source.wanted()] * (source.wanted() != "rgb")
     table = pd.DataFrame(
         {

@@ -41,7 +41,7 @@ def images(source: Lucas, config: PrepareConfig) -> ImageList:
     rows, ids = rows[~wrong].reset_index(drop=True), ids[~wrong].reset_index(drop=True)
     x, y = _kilometres(ids.str[:4]), _kilometres(ids.str[4:])
     lon, lat, usable = _positions(rows, ids, x, y, source.max_shift_m, table, report)
-    inside = usable_places(pd.DataFrame({"lon": lon, "lat": lat})[usable], ids[usable], source.region, report)
+    inside = usable_places(pd.DataFrame({"lon": lon, "lat": lat})[usable], ids[usable], source, report)
     usable[usable] = inside
     point_lon, point_lat = to_lonlat(x, y)
     made = pd.DataFrame(

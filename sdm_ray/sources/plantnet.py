@@ -25,12 +25,9 @@ def images(source: PlantNet, config: PrepareConfig) -> ImageList:
     rows = rows[~repeated].assign(
         lon=numbers(rows, "decimalLongitude", table), lat=numbers(rows, "decimalLatitude", table)
     )
-    usable = usable_places(rows[["lon", "lat"]], rows["gbifID"], source.region, report)
-    if source.max_uncertainty_m is not None and "coordinateUncertaintyInMeters" in rows:
-        vague = (numbers(rows, "coordinateUncertaintyInMeters", table) > source.max_uncertainty_m).to_numpy()
-        report.drop("uncertain", rows.loc[vague & usable, "gbifID"])
-        usable &= ~vague
-    rows = rows[usable]
+    if "coordinateUncertaintyInMeters" in rows:
+        rows = rows.assign(uncertainty_m=numbers(rows, "coordinateUncertaintyInMeters", table))
+    rows = rows[usable_places(rows, rows["gbifID"], source, report)]
     ids = texts(rows["gbifID"])
     made = pd.DataFrame(
         {

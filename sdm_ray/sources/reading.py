@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.sources import vectors
 
 _SHOWN = 12  # column names in a message
 _NO_TABLE = (pa.ArrowInvalid, pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError)
@@ -20,7 +21,8 @@ def read_table(
     """Read the named columns of a table; others, which publishers add from time to time, are passed over.
 
     Args:
-        path: file or URL; `.parquet` is Parquet, anything else text with `,`, `;` or tabs.
+        path: file or URL; `.parquet` is Parquet, `.gpkg`, `.geojson`, `.fgb` and `.shp` are points, anything else text
+            with `,`, `;` or tabs.
         needed: columns that must be there.
         optional: columns that are taken if they are there.
         blanks: what stands for a blank in text, besides the usual.
@@ -30,9 +32,12 @@ def read_table(
     """
     place = UPath(path)
     try:
-        table = (
-            _parquet(place, needed, optional) if place.suffix == ".parquet" else _text(place, needed, optional, blanks)
-        )
+        if place.suffix in vectors.SUFFIXES:
+            table = vectors.read_points(path, needed, optional)
+        elif place.suffix == ".parquet":
+            table = _parquet(place, needed, optional)
+        else:
+            table = _text(place, needed, optional, blanks)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except _NO_TABLE as error:

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.sources.base import Report, SurveyTables, usable_places
@@ -36,9 +35,7 @@ def surveys_of(rows: pd.DataFrame, source: Tables) -> SurveyTables:
     nameless = rows["survey_id"].isna()
     report.drop("no_survey_id", (f"row {number + 1}" for number in np.flatnonzero(nameless)))
     rows = rows[~nameless].reset_index(drop=True)
-    usable = usable_places(rows[["lon", "lat"]], rows["survey_id"], source.region, report)
-    usable &= _precise(rows, source.max_uncertainty_m, report, usable)
-    rows = rows[usable].reset_index(drop=True)
+    rows = rows[usable_places(rows, rows["survey_id"], source, report)].reset_index(drop=True)
     survey, first = pd.factorize(rows["survey_id"])[0], ~rows["survey_id"].duplicated()
     table = rows[first].drop(columns=["species", "gbif_key"]).reset_index(drop=True)
     moved = (rows["lon"] != table["lon"].to_numpy()[survey]) | (rows["lat"] != table["lat"].to_numpy()[survey])
@@ -71,13 +68,3 @@ def read_occurrences(path: str, columns: TableColumns) -> pd.DataFrame:
         place = rows["lon"].map("{:.5f}".format) + "_" + rows["lat"].map("{:.5f}".format)
         rows["survey_id"] = place + "_" + texts(rows["year"]).fillna("")
     return rows
-
-
-def _precise(
-    rows: pd.DataFrame, most: float | None, report: Report, usable: NDArray[np.bool_]
-) -> NDArray[np.bool_]:  # fmt: skip
-    if most is None:
-        return np.ones(len(rows), bool)
-    vague = (rows["uncertainty_m"] > most).to_numpy()
-    report.drop("uncertain", rows.loc[vague & usable, "survey_id"])
-    return ~vague

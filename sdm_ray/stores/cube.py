@@ -127,7 +127,9 @@ class Cube:
             raise InputError(f"{self.path}: has no band {missing[0]}; found {', '.join(self.bands)}")
         return tuple(self.bands.index(band) for band in bands)
 
-    def cut(self, wanted: Wanted, pieces: Sequence[Ints], room: Callable[[Ints], Patches]) -> Iterator[Patches]:
+    def cut(
+        self, wanted: Wanted, pieces: Sequence[Ints], room: Callable[[Ints], Patches], keep: int = 2
+    ) -> Iterator[Patches]:
         """Cut patches piece by piece into the arrays that `room` gives (see `patches.cut`).
 
         Raises:
@@ -135,7 +137,7 @@ class Cube:
         """
         layout = Layout(self.grid.height, self.grid.width, self._reflectance.chunks[-2:], len(self.bands))
         with self._readable():
-            yield from cut(self._engine, layout, wanted, pieces, room)
+            yield from cut(self._engine, layout, wanted, pieces, room, keep)
 
     def patches(self, wanted: Wanted) -> NDArray[np.uint16]:
         """All the patches in the order asked for, (N, band, size, size), 0 outside the cube."""

@@ -21,7 +21,7 @@ from sdm_ray.stores import raster
 
 Index = tuple[int | slice, ...]
 _REQUESTS = 16  # chunks asked for at once at a URL
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of glibc's mallopt
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8  # of glibc's mallopt
 _KEPT_BYTES = 256 << 20
 
 
@@ -101,3 +101,4 @@ def _keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _KEPT_BYTES)
         mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_ARENA_MAX, 1)  # those of further threads are given back as soon as they are empty

@@ -1,20 +1,20 @@
 """Cutting many patches out of chunks, each chunk decoded once for all patches that need it.
 
 Patches come in *pieces*, lists of patches that are wanted together. The chunks of the next pieces are asked for while
-one piece is cut, and a chunk that they need as well is kept, so pieces that lie side by side share what lies between.
+one piece is cut, and a chunk that one of them needs as well is kept: pieces side by side share what lies between.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdm_ray.stores.engine import Engine, Pending
 
-_AHEAD = 2  # pieces whose chunks are decoded while one is cut
+_AHEAD = 4  # pieces whose chunks are decoded while one is cut
 
 Ints = NDArray[np.int64]
 Patches = NDArray[np.uint16] | Sequence[NDArray[np.uint16]]
@@ -68,7 +68,12 @@ class Wanted:
 
 
 def cut(
-    engine: Engine, layout: Layout, wanted: Wanted, pieces: Sequence[Ints], room: Callable[[Ints], Patches]
+    engine: Engine,
+    layout: Layout,
+    wanted: Wanted,
+    pieces: Sequence[Ints],
+    room: Callable[[Ints], Patches],
+    keep: int = _AHEAD,
 ) -> Iterator[Patches]:
     """Cut the patches of each piece; 0 where they lie outside the array.
 
@@ -78,24 +83,29 @@ def cut(
         wanted: the patches.
         pieces: positions in `wanted`; empty ones are allowed.
         room: gives for a piece the arrays (band, size, size) that its patches are cut into.
+        keep: pieces, at least 2, for whose sake a chunk is kept that they need as well.
 
     Yields:
         What `room` gave for each piece, filled.
     """
     held: dict[Chunk, Pending] = {}
     coming: deque[tuple[Ints, Overlaps]] = deque()
-    for piece in chain(pieces, [None] * _AHEAD):
+    for piece in chain(pieces, [None] * keep):
         if piece is not None:
             coming.append((piece, _overlaps(layout, wanted, piece)))
-            _ask(engine, layout, wanted.time, held, coming[-1][1])
-        if len(coming) > _AHEAD or (piece is None and coming):
-            current, overlaps = coming.popleft()
-            out = room(current)
-            _paste(layout, wanted, current, overlaps, held, out)
-            yield out
-            for chunk in overlaps:
-                if not any(chunk in later for _, later in coming):
-                    del held[chunk]
+        if len(coming) <= keep and piece is not None:
+            continue
+        if not coming:
+            break
+        for _, overlaps in islice(coming, _AHEAD + 1):
+            _ask(engine, layout, wanted.time, held, overlaps)
+        current, overlaps = coming.popleft()
+        out = room(current)
+        _paste(layout, wanted, current, overlaps, held, out)
+        yield out
+        for chunk in overlaps:
+            if not any(chunk in later for _, later in coming):
+                del held[chunk]
 
 
 def _overlaps(layout: Layout, wanted: Wanted, piece: Ints) -> Overlaps:

@@ -1,12 +1,10 @@
 """An order of places that a reader can follow: shuffled, yet places near each other come within reach.
 
-A permutation of all places would have nearly every patch decode its chunks anew. Here a pass goes through squares of
-chunks (*neighbourhoods*) in random order, and every place is moved back by a random distance of at most `reach` rows.
-So whoever reads the neighbourhoods one after the other and holds about `reach` / 2 patches can give the places in
-this order, having decoded each neighbourhood once; and a batch mixes places of all neighbourhoods within reach.
-
-A pass is cut into `lanes` of equal length, and every batch takes the same number of rows from each. Ranks that own
-whole lanes share no neighbourhood, so together they decode each once as well.
+A permutation of all places would have nearly every patch decode its chunks anew. Here many *lanes* walk over the cube
+side by side, each from north to south through upright strips of chunks in random order, and every batch takes the same
+number of rows from each lane. Within its lane a place is moved back by a random distance. So a batch mixes places of
+as many regions as there are lanes, while a lane decodes a chunk once and keeps it only until its next few rows of
+chunks are done. Ranks that own whole lanes decode no chunk that another rank decodes as well.
 """
 
 from dataclasses import dataclass, field
@@ -15,10 +13,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-_LARGEST = 64  # chunks along a side of a neighbourhood
-_NEIGHBOURHOODS_IN_REACH = 6
+_HEIGHT, _WIDTH = 64, 16  # chunks of a strip; narrower where places are dense
 _FAR = 1 << 30  # makes numbers of chunks positive, also of those outside the cube
-_JITTER = 8  # the share of `reach` by which the rows of one band of chunks are moved apart is 1 / _JITTER
 
 Ints = NDArray[np.int64]
 
@@ -32,9 +28,9 @@ class NearbyOrder:
         cols: left pixel column, (n,).
         chunk: side of a chunk, pixels.
         seed: any number >= 0.
-        batch: rows of a global batch, a multiple of `lanes`.
-        reach: rows by which a place is moved back at most, of all lanes together.
-        lanes: parts of a pass that run side by side; a pass leaves out n modulo `lanes` places, other ones each time.
+        batch: rows of a global batch, a multiple of `lanes`; row j belongs to lane j modulo `lanes`.
+        reach: rows by which a place is moved back at most, counted over all lanes.
+        lanes: a pass leaves out n modulo `lanes` places, other ones each time.
     """
 
     rows: Ints = field(repr=False)
@@ -43,7 +39,7 @@ class NearbyOrder:
     seed: int
     batch: int
     reach: int
-    lanes: int = 1
+    lanes: int
 
     def __post_init__(self) -> None:
         if self.batch % self.lanes or self.n < self.lanes:
@@ -57,66 +53,77 @@ class NearbyOrder:
     def at(self, positions: Ints) -> tuple[Ints, Ints]:
         """Ids and passes at positions, both int64, shaped as `positions`."""
         step, slot = np.divmod(np.asarray(positions, np.int64), self.batch)
-        wide = self.batch // self.lanes
-        lane, within = np.divmod(slot, wide)
-        passes, index = np.divmod(step * wide + within, self.n // self.lanes)
+        within, lane = np.divmod(slot, self.lanes)
+        passes, index = np.divmod(step * (self.batch // self.lanes) + within, self.n // self.lanes)
         ids = np.empty_like(passes)
         for number in np.unique(passes):
             chosen = passes == number
             ids[chosen] = _shuffled(self, int(number))[lane[chosen], index[chosen]]
         return ids, passes
 
-    def visits(self, ids: Ints, passes: Ints, lanes: Ints) -> Ints:
-        """A number for each visit of a lane to a neighbourhood, shaped as `ids`."""
-        count = int(self.neighbourhood.max()) + 1
-        key = (passes * self.lanes + lanes) * count + self.neighbourhood[ids]
-        return np.unique(key, return_inverse=True)[1].reshape(ids.shape)
+    def slots(self, rank: int, world: int) -> Ints:
+        """A rank's rows of a global batch: those of its lanes."""
+        slots = np.arange(self.batch)
+        return slots[slots % self.lanes * world // self.lanes == rank]
+
+    def pieces(self, ids: Ints, passes: Ints, slots: Ints, least: int) -> Ints:
+        """A number for what is read together: neighbouring rows of chunks of a strip, in one visit of one lane.
+
+        Args:
+            ids: of the places, (N,).
+            passes: of the places, (N,).
+            slots: of the places in their global batch, (N,).
+            least: places that a piece should hold.
+        """
+        strip = self.strip[ids]
+        down = self.rows[ids] // self.chunk + _FAR
+        chunk_rows = np.maximum(1, np.ceil(least * _heights(self.strip, self.rows // self.chunk))).astype(np.int64)
+        visit = np.unique((passes * self.lanes + slots % self.lanes) << 32 | strip, return_inverse=True)[1]
+        return np.unique(visit << 32 | down // chunk_rows[strip], return_inverse=True)[1]
 
     @cached_property
-    def neighbourhood(self) -> Ints:
-        """Number of the neighbourhood of each place, (n,)."""
-        most = max(1, self.reach // _NEIGHBOURHOODS_IN_REACH)
-        return neighbourhoods(self.rows // self.chunk, self.cols // self.chunk, most)
-
-    @cached_property
-    def band(self) -> Ints:
-        """Number of the row of chunks of its neighbourhood that each place's patch begins in, (n,)."""
-        return np.unique(self.neighbourhood << 32 | self.rows // self.chunk + _FAR, return_inverse=True)[1]
+    def strip(self) -> Ints:
+        """Number of the strip of each place, (n,)."""
+        most = max(1, self.reach // self.lanes)
+        return strips(self.rows // self.chunk, self.cols // self.chunk, most)
 
 
-def neighbourhoods(down: Ints, right: Ints, most: int) -> Ints:
-    """Number of the square or half square of chunks that each chunk lies in, split until few places share one.
+def strips(down: Ints, right: Ints, most: int) -> Ints:
+    """Number of the strip of chunks that each place lies in, narrowed until few places share a row of chunks.
 
     Args:
         down: row of each place's chunk, (n,).
         right: column of each place's chunk, (n,).
-        most: places that share a neighbourhood, unless they share a chunk.
+        most: places in a row of chunks of a strip, on average, unless a strip is one chunk wide.
     """
     numbers = np.full(len(down), -1, np.int64)
     open_ = np.arange(len(down))
-    height = width = _LARGEST
-    first = 0
+    width, first = _WIDTH, 0
     while len(open_):
-        keys = (down[open_] // height + _FAR) << 32 | right[open_] // width + _FAR
-        _, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        done = (counts[inverse] <= most) | (height == width == 1)
+        keys = (down[open_] // _HEIGHT + _FAR) << 32 | right[open_] // width + _FAR
+        inverse = np.unique(keys, return_inverse=True)[1]
+        done = (_heights(inverse, down[open_]) * most >= 1)[inverse] | (width == 1)
         numbers[open_[done]] = first + inverse[done]
-        first += len(counts)
-        open_ = open_[~done]
-        height, width = (height, width // 2) if height == width else (height // 2, width)
+        first += int(inverse.max()) + 1
+        open_, width = open_[~done], max(1, width // 2)
     return np.unique(numbers, return_inverse=True)[1]
+
+
+def _heights(strip: Ints, down: Ints) -> NDArray[np.float64]:
+    """Rows of chunks that hold places, divided by the places, of each strip."""
+    rows = np.unique(strip << 32 | down + _FAR) >> 32
+    return np.bincount(rows) / np.bincount(strip)
 
 
 @lru_cache(maxsize=4)
 def _shuffled(order: NearbyOrder, number: int) -> Ints:
     """Ids of a pass, (lanes, length)."""
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([order.seed, number])))
-    place = rng.permutation(int(order.neighbourhood.max()) + 1)
-    visited = np.lexsort((order.cols, order.band, place[order.neighbourhood]))
+    place = rng.permutation(int(order.strip.max()) + 1)
+    visited = np.lexsort((order.cols, order.rows // order.chunk, place[order.strip]))
     length = order.n // order.lanes
     start = np.arange(length * order.lanes)
     visited = visited[: len(start)]
-    # A whole band moves together, and its rows a little apart: what is read at once can be let go at once.
-    moved = rng.random(int(order.band.max()) + 1)[order.band[visited]] + rng.random(len(start)) / _JITTER
-    time = start + order.reach / order.lanes / (1 + 1 / _JITTER) * moved
-    return visited[np.lexsort((time, start // length))].reshape(order.lanes, length)
+    time = start + order.reach / order.lanes * rng.random(len(start))
+    parts = visited[np.lexsort((time, start // length))].reshape(order.lanes, length)
+    return parts[rng.permutation(order.lanes)]

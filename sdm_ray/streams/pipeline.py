@@ -6,6 +6,7 @@ are the same for any number of ranks and for any `start`. Windows of a cube come
 in the order of the chunks, to be held until their step.
 """
 
+import math
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ _TASK_BYTES = 16 << 20  # of what one task returns: large enough to hide Ray's p
 _TASK_ROWS = 1 << 15
 _TASKS_AT_ONCE = 4
 _LEG_ROWS = 1 << 20  # windows whose reading is planned at once
+_LANE_ROWS = 64  # places that a lane has at least
+_PIECE_ROWS, _TASK_PIECE_ROWS = 32, 256  # windows read together at least: here, and where tasks cannot share chunks
 _STORE_BYTES = 256 << 20  # that one pipeline may fill ahead of the training
 _MISTAKE = "mistake"
 
@@ -67,8 +70,13 @@ class Stream:
 
     def rows(self, steps: np.ndarray, rank: int = 0, world: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Ids and passes of a rank's rows at `steps`, each (len(steps), local batch) int64."""
-        within = np.arange(self.batch)[share(self.batch, rank, world)]
-        return self.order.at(np.asarray(steps, np.int64)[:, None] * self.batch + within)
+        return self.order.at(np.asarray(steps, np.int64)[:, None] * self.batch + self.slots(rank, world))
+
+    def slots(self, rank: int, world: int) -> np.ndarray:
+        """A rank's rows of a global batch, int64; those of all ranks are the whole batch."""
+        if isinstance(self.order, NearbyOrder):
+            return self.order.slots(rank, world)
+        return np.arange(self.batch)[share(self.batch, rank, world)]
 
     def take(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """The batch of one step, fetched here and now."""
@@ -87,18 +95,14 @@ def windowed(fetch: "WindowedFetch", seed: int, batch: int, mixing: Mixing, read
         readers: Ray tasks of a rank that read at the same time; 0 reads in the training process.
 
     Raises:
-        InputError: the lanes do not fit the batch, or the cube lacks a band or the season.
+        InputError: the cube lacks a band or the season.
     """
     windows = fetch.windows
     assert windows is not None
     wanted = windows.wanted
-    if batch % mixing.lanes or len(wanted.rows) < mixing.lanes:
-        places = len(wanted.rows)
-        raise InputError(
-            f"mixing.lanes: {mixing.lanes} does not divide the batch of {batch}, or exceeds {places} places"
-        )
+    lanes = math.gcd(batch, mixing.lanes) if len(wanted.rows) >= _LANE_ROWS * mixing.lanes else 1
     chunk = open_cube(windows.cube).chunk
-    order = NearbyOrder(wanted.rows, wanted.cols, chunk, seed, batch, mixing.reach, mixing.lanes)
+    order = NearbyOrder(wanted.rows, wanted.cols, chunk, seed, batch, mixing.reach, lanes)
     return Stream(fetch, order, batch, readers)
 
 
@@ -171,16 +175,16 @@ def _windowed(
 
     windows = fetch.windows
     assert windows is not None
-    local = share(stream.batch, *part)
-    leg = max(1, _LEG_ROWS // max(local.stop - local.start, 1))
+    slots = stream.slots(*part)
+    leg = max(1, _LEG_ROWS // max(len(slots), 1))
     for first in range(steps.start, steps.stop, leg):
         ids, passes = stream.rows(np.arange(first, min(first + leg, steps.stop)), *part)
         if ids.size == 0:
             yield from (fetch(each, number) for each, number in zip(ids, passes, strict=True))
             continue
-        lanes = np.arange(local.start, local.stop) * order.lanes // stream.batch
-        visit = order.visits(ids, passes, np.broadcast_to(lanes, ids.shape))
-        reading, where = plan(ids.ravel(), visit.ravel(), order.band[ids.ravel()], windows.row_bytes)
+        least = _PIECE_ROWS if stream.readers == 0 else _TASK_PIECE_ROWS
+        pieces = order.pieces(ids.ravel(), passes.ravel(), np.tile(slots, len(ids)), least)
+        reading, where = plan(ids.ravel(), pieces, windows.row_bytes)
         with closing(fill(windows, reading, where.reshape(ids.shape), stream.readers)) as images:
             for step_ids, step_passes in zip(ids, passes, strict=True):
                 yield fetch.with_images(step_ids, step_passes, next(images))

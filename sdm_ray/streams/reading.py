@@ -21,7 +21,7 @@ from sdm_ray.streams.windows import Ints, Windows, open_cube
 _TASK_BYTES = 64 << 20  # of windows that a task reads at least
 _BLOCK_BYTES = 32 << 20  # of windows that a task gives at once: held and let go together
 _STORE_BYTES = 768 << 20  # that may wait in Ray's store ahead of the training
-_PIECE_ROWS = 32  # windows that are cut together at least
+_KEEP = 40  # pieces that come between two of one lane, at most; a chunk is kept so long for the next
 _MISTAKE = "mistake"
 
 
@@ -40,37 +40,26 @@ class Reading:
     tasks: Ints
 
 
-def plan(ids: Ints, visit: Ints, band: Ints, row_bytes: int) -> tuple[Reading, Ints]:
-    """Plan the reading of windows that are wanted in some order.
+def plan(ids: Ints, piece: Ints, row_bytes: int) -> tuple[Reading, Ints]:
+    """Plan the reading of windows that are wanted in some order: each piece when its first window is wanted.
 
     Args:
         ids: in the order wanted, (m,); an id may come again.
-        visit: number of the visit to a neighbourhood that reads each of them, (m,).
-        band: number of the row of chunks that each of them begins in, (m,).
+        piece: number of what each of them is read with, (m,).
         row_bytes: of a window.
 
     Returns:
         The reading, and where in it each of `ids` comes, (m,).
     """
-    first = np.full(int(visit.max()) + 1, len(ids))
-    np.minimum.at(first, visit, np.arange(len(ids)))
-    sequence = np.lexsort((band, first[visit]))
+    first = np.full(int(piece.max()) + 1, len(ids))
+    np.minimum.at(first, piece, np.arange(len(ids)))
+    sequence = np.argsort(first[piece], kind="stable")
     where = np.empty(len(ids), np.int64)
     where[sequence] = np.arange(len(ids))
-    same = np.diff(visit[sequence], prepend=-1) == 0
-    pieces = _cuts(np.flatnonzero(~same | (np.diff(band[sequence], prepend=-1) != 0)), len(ids), _PIECE_ROWS)
-    visits = np.flatnonzero(np.isin(pieces[:-1], np.flatnonzero(~same)))
-    tasks = visits[_cuts(pieces[visits], len(ids), max(1, _TASK_BYTES // row_bytes), index=True)]
-    return Reading(ids[sequence], pieces, np.append(tasks, len(pieces) - 1)), where
-
-
-def _cuts(starts: Ints, total: int, least: int, *, index: bool = False) -> Ints:
-    """Those of `starts` (the first is 0) that leave at least `least` between them, and the end; or their numbers."""
-    kept = [0]
-    for number, start in enumerate(starts.tolist()):
-        if start - int(starts[kept[-1]]) >= least:
-            kept.append(number)
-    return np.array(kept) if index else np.append(starts[kept], total)
+    starts = np.flatnonzero(np.diff(piece[sequence], prepend=-1))
+    task = starts // max(1, _TASK_BYTES // row_bytes)
+    tasks = np.flatnonzero(np.diff(task, prepend=-1))
+    return Reading(ids[sequence], np.append(starts, len(ids)), np.append(tasks, len(starts))), where
 
 
 class WindowSource(Datasource):
@@ -117,7 +106,7 @@ class _Task:
         try:
             cube, shape = open_cube(self.windows.cube), self.windows.shape
             room = lambda piece: np.empty((len(piece), *shape), np.uint16)  # noqa: E731
-            for piece, images in zip(pieces, cube.cut(self.windows.wanted, pieces, room), strict=True):
+            for piece, images in zip(pieces, cube.cut(self.windows.wanted, pieces, room, _KEEP), strict=True):
                 yield _table(self.ids[piece], np.asarray(images))
         except InputError as error:  # Ray Data would pass on its text alone, inside a traceback
             yield pa.table({_MISTAKE: [str(error)]})
@@ -193,8 +182,8 @@ class _Batches:
     def cut_here(self, windows: Windows, reading: Reading) -> Generator[None]:
         """Read in this process, a thread ahead of the training; yields after each piece."""
         pieces = [np.arange(*bounds) for bounds in zip(reading.pieces, reading.pieces[1:], strict=False)]
-        cutting = open_cube(windows.cube).cut(windows.only(reading.ids).wanted, pieces, self._room)
-        ahead = 1 + 2 * self._size // _PIECE_ROWS
+        cutting = open_cube(windows.cube).cut(windows.only(reading.ids).wanted, pieces, self._room, _KEEP)
+        ahead = 1 + 2 * self._size * len(pieces) // len(reading.ids)
         with ThreadPoolExecutor(1, thread_name_prefix="windows") as thread:
             waiting = deque(thread.submit(next, cutting) for _ in pieces[:ahead])
             try:

@@ -14,7 +14,6 @@ from sdm_ray.geo.grid import to_lonlat
 
 SIZE = 128
 BATCH = 256
-REACH = 6144
 
 
 def places(side: int, count: int) -> np.ndarray:
@@ -42,7 +41,7 @@ def ours(cube: str, count: int, passes: int, readers: int) -> dict[str, float]:
     centres = (corners + SIZE / 2) * grid.resolution
     x, y = grid.x0 + centres[:, 1], grid.y1 - centres[:, 0]
     windows = Windows(cube, tuple(open_cube(cube).bands), np.stack(to_lonlat(x, y), axis=1), SIZE)
-    stream = windowed(WindowFetch(windows, np.arange(count)), 0, BATCH, Mixing(reach=REACH), readers)
+    stream = windowed(WindowFetch(windows, np.arange(count)), 0, BATCH, Mixing(), readers)
     steps = passes * count // BATCH
     next(batches(stream, 0, 1, 0, 1))  # start-up: what is imported and opened, and Ray's workers
     ids = stream.rows(np.arange(steps))[0].ravel()

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from sdm_ray.config import Config
+from sdm_ray.geo.checks import EUROPE
 
 Box = tuple[float, float, float, float]
 """West, south, east, north."""
@@ -65,3 +66,22 @@ class FileSource(Source):
     def cite(self) -> str:
         """The citation."""
         return self.citation
+
+
+class PointSource(FileSource):
+    """A source of points: surveys, occurrences, photos, patches."""
+
+    region: Box = EUROPE
+    """West, south, east, north, degrees: where the points must lie; what lies outside is a mistake and is dropped."""
+    within: str | None = None
+    """File of polygons (GeoPackage, GeoJSON, shapefile, or `.wkt` in degrees): points outside are not taken."""
+    max_uncertainty_m: float | None = Field(default=None, gt=0)
+    """Largest stated uncertainty of a point; points that state none are taken."""
+
+    def files(self) -> dict[str, str]:
+        """The table, what else is read, and the polygons."""
+        return {**self.tables(), **({} if self.within is None else {"within": self.within})}
+
+    def tables(self) -> dict[str, str]:
+        """Key -> path or URL of the source's own files."""
+        return {"table": self.table}  # type: ignore[attr-defined]

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from sdm_ray.geo.checks import EUROPE
-from sdm_ray.sources.catalogue.base import Box, FileSource
+from sdm_ray.sources.catalogue.base import PointSource
 
 Edition = Literal["glc23", "glc24", "glc25", "geoplant"]
 Records = Literal["PA", "PO"]
@@ -20,7 +19,7 @@ _CITATIONS: dict[Edition, str] = {
 _NAMES: dict[Records, str] = {"PA": r"(^|[_-])pa[_-]|presences?_absences?", "PO": r"(^|[_-])p[o0][_-]|presences?_only"}
 
 
-class Challenge(FileSource):
+class Challenge(PointSource):
     """What the editions share: a table of occurrences, and files known by its ids."""
 
     source: Edition
@@ -48,10 +47,6 @@ class Challenge(FileSource):
         """One module reads all editions."""
         return "geolifeclef"
 
-    def files(self) -> dict[str, str]:
-        """The table; patches and series are known by its ids."""
-        return {"table": self.table}
-
     def cite(self) -> str:
         """The edition."""
         return self.citation or _CITATIONS[self.source]
@@ -62,9 +57,6 @@ class ChallengeSurveys(Challenge):
 
     min_records: int = Field(default=1, ge=1)
     """Surveys that a species must be in."""
-    max_uncertainty_m: float | None = Field(default=None, gt=0)
-    region: Box = EUROPE
-    """West, south, east, north, degrees; what lies outside is dropped."""
 
 
 class ChallengePatches(Challenge):
@@ -76,7 +68,6 @@ class ChallengePatches(Challenge):
     """JPEG of 8 bits, or TIFF of reflectance; by default TIFF for glc25 and JPEG for the others."""
     bands: Literal["rgb", "nir", "rgbnir"] | None = None
     """By default all four of a TIFF, and `rgb` of JPEG. `rgbnir` needs both trees of JPEG files."""
-    region: Box = EUROPE
 
     @model_validator(mode="after")
     def _format_exists(self) -> "ChallengePatches":

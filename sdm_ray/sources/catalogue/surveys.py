@@ -5,11 +5,10 @@ from typing import Literal
 from pydantic import Field
 
 from sdm_ray.config import Config
-from sdm_ray.geo.checks import EUROPE
-from sdm_ray.sources.catalogue.base import Box, FileSource
+from sdm_ray.sources.catalogue.base import PointSource
 
 
-class EuForest(FileSource):
+class EuForest(PointSource):
     """EU-Forest: one 1-km cell of the inventory is one survey."""
 
     source: Literal["euforest"]
@@ -18,10 +17,6 @@ class EuForest(FileSource):
     min_records: int = Field(default=200, ge=1)
     """Cells that a species must be recorded in."""
     citation: str = "EU-Forest (Mauri, Strona & San-Miguel-Ayanz 2017, Sci Data 4:160123), CC BY 4.0"
-
-    def files(self) -> dict[str, str]:
-        """The table."""
-        return {"table": self.table}
 
 
 class TableColumns(Config):
@@ -38,8 +33,11 @@ class TableColumns(Config):
     gbif_key: str | None = None
 
 
-class Tables(FileSource):
-    """Any table of occurrences: CSV or Parquet with named columns."""
+class Tables(PointSource):
+    """Any table of occurrences with named columns: CSV, Parquet, or points of a GeoPackage, GeoJSON or shapefile.
+
+    Points of any projection give `lon` and `lat` themselves.
+    """
 
     source: Literal["tables"]
     table: str
@@ -47,10 +45,18 @@ class Tables(FileSource):
     probability_kind: Literal["occurrence", "recorded", "relative"]
     """What a model of these surveys gives the probability of."""
     min_records: int = Field(default=1, ge=1)
-    max_uncertainty_m: float | None = Field(default=None, gt=0)
-    region: Box = EUROPE
-    """West, south, east, north, degrees; what lies outside is dropped."""
 
-    def files(self) -> dict[str, str]:
-        """The table."""
-        return {"table": self.table}
+
+class Gbif(PointSource):
+    """GBIF occurrences in Darwin Core columns: presence-only, the records of one place and day are one survey."""
+
+    source: Literal["gbif", "plantnet"]
+    table: str
+    """`decimalLongitude, decimalLatitude, scientificName` and perhaps `species, speciesKey, eventDate,
+    coordinateUncertaintyInMeters`; a download's `occurrence.txt`, or one joined to multimedia."""
+    min_records: int = Field(default=1, ge=1)
+    citation: str = "GBIF occurrence download; licences by record"
+
+    def reader(self) -> str:
+        """One module reads every publisher's."""
+        return "gbif"
