@@ -22,7 +22,7 @@ from sdm_ray.stores import raster
 Index = tuple[int | slice, ...]
 _REQUESTS = 16  # chunks asked for at once at a URL
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8  # of glibc's mallopt
-_KEPT_BYTES = 256 << 20
+_KEPT_BYTES = 128 << 20
 
 
 class Pending(Protocol):

@@ -7,14 +7,14 @@ one piece is cut, and a chunk that one of them needs as well is kept: pieces sid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdm_ray.stores.engine import Engine, Pending
 
-_AHEAD = 4  # pieces whose chunks are decoded while one is cut
+_UNDER_WAY = 64  # chunks that are asked for while one piece is cut, about; with 4 bands of 256 pixels 34 MB
 
 Ints = NDArray[np.int64]
 Patches = NDArray[np.uint16] | Sequence[NDArray[np.uint16]]
@@ -73,7 +73,7 @@ def cut(
     wanted: Wanted,
     pieces: Sequence[Ints],
     room: Callable[[Ints], Patches],
-    keep: int = _AHEAD,
+    keep: int = 2,
 ) -> Iterator[Patches]:
     """Cut the patches of each piece; 0 where they lie outside the array.
 
@@ -97,8 +97,12 @@ def cut(
             continue
         if not coming:
             break
-        for _, overlaps in islice(coming, _AHEAD + 1):
+        under_way = 0
+        for _, overlaps in coming:
             _ask(engine, layout, wanted.time, held, overlaps)
+            under_way += len(overlaps)
+            if under_way >= _UNDER_WAY and under_way > len(coming[0][1]):
+                break
         current, overlaps = coming.popleft()
         out = room(current)
         _paste(layout, wanted, current, overlaps, held, out)

@@ -47,7 +47,7 @@ _TASK_ROWS = 1 << 15
 _TASKS_AT_ONCE = 4
 _LEG_ROWS = 1 << 20  # windows whose reading is planned at once
 _LANE_ROWS = 64  # places that a lane has at least
-_PIECE_ROWS, _TASK_PIECE_ROWS = 32, 256  # windows read together at least: here, and where tasks cannot share chunks
+_PIECE_ROWS, _TASK_PIECE_ROWS = 32, 96  # windows read together at least: here, and where tasks cannot share chunks
 _STORE_BYTES = 256 << 20  # that one pipeline may fill ahead of the training
 _MISTAKE = "mistake"
 

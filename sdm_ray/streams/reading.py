@@ -18,9 +18,9 @@ from ray.data.extensions import ArrowTensorArray
 from sdm_ray.errors import InputError
 from sdm_ray.streams.windows import Ints, Windows, open_cube
 
-_TASK_BYTES = 64 << 20  # of windows that a task reads at least
-_BLOCK_BYTES = 32 << 20  # of windows that a task gives at once: held and let go together
-_STORE_BYTES = 768 << 20  # that may wait in Ray's store ahead of the training
+_TASK_BYTES = 128 << 20  # of windows that a task reads at least
+_BLOCK_BYTES = 16 << 20  # of windows that a task gives at once: held and let go together
+_STORE_BYTES = 384 << 20  # that may wait in Ray's store ahead of the training
 _KEEP = 40  # pieces that come between two of one lane, at most; a chunk is kept so long for the next
 _MISTAKE = "mistake"
 

@@ -93,7 +93,7 @@ def windows(folder: Path, quick: bool) -> list[Figure]:
         if not find_spec(name):
             print(f"{name}: not installed")
     chunks = (side // stream_data.CHUNK) ** 2
-    plans = {"5": (dense, 5 * chunks, 3), "0.5": (dense, chunks // 2, 12), "0.01": (sparse, chunks * 64 // 100, 3)}
+    plans = {"5": (dense, 5 * chunks, 5), "0.5": (dense, chunks // 2, 12), "0.01": (sparse, chunks * 64 // 100, 3)}
     head = f"{'wanted a chunk':<16}{'read by':<12}{'patches/s':>10}{'limit':>9}{'of limit':>9}{'GB':>6}{'mixing':>8}"
     print(head + "".join(f"{'x ' + name:>14}" for name in rivals))
     figures: list[Figure] = []

@@ -44,6 +44,25 @@ def test_where_a_value_is_unknown_all_are_zero_and_it_is_said(store):
     assert found.dtype == np.float32
 
 
+def test_a_large_store_is_read_by_chunk_and_gives_the_same(tmp_path, monkeypatch):
+    grid = Grid(4_000_000.0, 3_000_000.0, 1000.0, 300, 200)
+    values = np.random.default_rng(1).normal(size=(2, *grid.shape)).astype(np.float32)
+    values[1, 20:60, 100:180] = np.nan
+    write_covariates(UPath(tmp_path) / "c.zarr", grid, NAMES, values, 1000.0)
+    rng = np.random.default_rng(2)
+    x, y = grid.x0 + rng.uniform(-5e3, 305e3, 900), grid.y1 - rng.uniform(-5e3, 205e3, 900)
+    expected = Covariates(UPath(tmp_path) / "c.zarr").at(x, y)
+    monkeypatch.setattr("sdm_ray.stores.covariates._HELD_BYTES", 0)
+    large = Covariates(UPath(tmp_path) / "c.zarr")
+    asked: list = []
+    start = large._engine.start
+    monkeypatch.setattr(large._engine, "start", lambda parts: (asked.extend(parts), start(parts))[1])
+    found = large.at(x, y)
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert 700 < found[1].sum() < 900
+    assert len(asked) == 6  # 128 x 128 chunks, each once
+
+
 def test_mean_and_spread_are_over_the_known_cells(store, values):
     for i in range(2):
         finite = values[i][np.isfinite(values[i])]
