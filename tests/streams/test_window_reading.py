@@ -87,7 +87,7 @@ def test_pieces_are_read_when_they_are_first_wanted():
     first = [np.flatnonzero(piece == each)[0] for each in read[::10]]
     assert first == sorted(first)
     assert reading.pieces.tolist() == list(range(0, 201, 10))
-    assert reading.tasks.tolist() == [0, 7, 13, 20]  # 64 MB and what completes a piece
+    assert reading.tasks.tolist() == [0, 13, 20]  # 128 MB and what completes a piece
 
 
 def test_the_dataset_tells_the_share_without_data(tmp_path, ray_cluster):
