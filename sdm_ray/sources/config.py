@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sdm_ray.config import JobConfig
 from sdm_ray.sources.catalogue.base import Source
@@ -15,7 +15,7 @@ from sdm_ray.sources.catalogue.surveys import EuForest, Gbif, Tables
 from sdm_ray.sources.catalogue.virtual import Virtual, VirtualConfig, VirtualPhotos, VirtualSurveys
 
 CUBE, SHARDS, COVARIATES, LAND = "cube.zarr", "shards", "covariates.zarr", "land.zarr"
-SURVEYS, TRUTH, SERIES = "surveys.parquet", "truth.zarr", "series.zarr"
+SURVEYS, OCCURRENCES, TRUTH, SERIES = "surveys.parquet", "occurrences.parquet", "truth.zarr", "series.zarr"
 
 AnyImages = Annotated[
     VirtualPhotos | EuroSat | ChallengePatches | PlantNet | Lucas,
@@ -32,7 +32,12 @@ class PrepareConfig(JobConfig):
 
     virtual: VirtualConfig = VirtualConfig()
     """The landscape of every `source: virtual`."""
-    surveys: AnySurveys | None = None
+    surveys: list[AnySurveys] = Field(default_factory=list)
+    """One source or several, of one kind of probability; all go into one artefact."""
+    occurrences: list[AnySurveys] = Field(default_factory=list)
+    """Presence-only sources, one or several; their species have the numbers of the surveys' species."""
+    synonyms: str | None = None
+    """CSV or Parquet with `name, accepted` and perhaps `gbif_key`: names that the sources' names are replaced by."""
     land: AnyLand | None = None
     covariates: AnyCovariates | None = None
     truth: Virtual | None = None
@@ -44,16 +49,33 @@ class PrepareConfig(JobConfig):
     series: list[ChallengeSeries] = Field(default_factory=list)
     """Sources of time series; all go into one artefact."""
 
+    @field_validator("surveys", "occurrences", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value
+        return [value] if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _synonyms_of_something(self) -> "PrepareConfig":
+        if self.synonyms is not None and not (self.surveys or self.occurrences):
+            raise ValueError("synonyms: there are neither surveys nor occurrences")
+        return self
+
     @model_validator(mode="after")
     def _something(self) -> "PrepareConfig":
         if not self.writes():
-            raise ValueError("names no artefact; expected surveys, land, covariates, truth, cube, shards or series")
+            raise ValueError(
+                "names no artefact; expected surveys, occurrences, land, covariates, truth, cube, shards or series"
+            )
         return self
 
     def artefacts(self) -> Iterator[tuple[str, list[Source]]]:
         """Name and sources of each artefact, what is quickly read first so that mistakes are found early."""
+        species: list[Source] = [*self.surveys, *self.occurrences]
+        if self.surveys:
+            yield SURVEYS, species
+        if self.occurrences:
+            yield OCCURRENCES, species
         single: list[tuple[str, Any]] = [
-            (SURVEYS, self.surveys),
             (LAND, self.land),
             (COVARIATES, self.covariates),
             (TRUTH, self.truth),

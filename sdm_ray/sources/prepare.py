@@ -18,14 +18,15 @@ from sdm_ray.sources.catalogue.base import FileSource, Source
 from sdm_ray.sources.catalogue.virtual import Virtual
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.fetch import ensure
+from sdm_ray.sources.gather import Gathered
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import write_covariates
 from sdm_ray.stores.land import write_land
-from sdm_ray.stores.surveys import write_surveys
 from sdm_ray.tracking import Tracker
 
 _KINDS = {
     names.SURVEYS: "surveys",
+    names.OCCURRENCES: "surveys",
     names.LAND: "land",
     names.COVARIATES: "covariates",
     names.TRUTH: "map",
@@ -44,6 +45,11 @@ def run(config: PrepareConfig, tracker: Tracker) -> None:
     Raises:
         InputError: a file is missing or cannot be used, or more rows than allowed cannot be used.
     """
+    gathered = Gathered(config)
+    makers = _MAKERS | {
+        names.SURVEYS: lambda _, job: gathered.write_surveys(job),
+        names.OCCURRENCES: lambda _, job: gathered.write_occurrences(job),
+    }
     plans = {name: _plan(config, name, sources) for name, sources in config.artefacts()}
     for name, plan in plans.items():
         if plan.finished():
@@ -51,7 +57,7 @@ def run(config: PrepareConfig, tracker: Tracker) -> None:
             continue
         plan.make_ready()
         start = time.monotonic()
-        figures = plan.make(tracker, partial(_MAKERS[name], config))
+        figures = plan.make(tracker, partial(makers[name], config))
         shown = ", ".join(f"{key} {value}" for key, value in figures.items() if isinstance(value, int | float | str))
         say(f"prepare: artefact {plan.output} ({shown}; {time.monotonic() - start:.0f} s)")
         prefix = name.partition(".")[0]
@@ -75,6 +81,12 @@ def _plan(config: PrepareConfig, name: str, sources: list[Source]) -> Plan:
         made_from = shaping[0]
     if any(isinstance(source, Virtual) for source in sources):
         made_from |= {"virtual": config.virtual.model_dump(mode="json"), "seed": config.seed}
+    if name in (names.SURVEYS, names.OCCURRENCES) and config.synonyms is not None:
+        place = UPath(config.synonyms)
+        ensure(place, None, "synonyms")
+        inputs["synonyms"] = artefact.fingerprint(_identity(place))
+    if config.occurrences and name in (names.SURVEYS, names.OCCURRENCES):
+        made_from["surveys"] = len(config.surveys)  # how many of the sources are surveys
     if name == names.SHARDS:
         made_from["images_per_shard"] = config.images_per_shard
     cited = sorted({source.cite() for source in sources} - {""})
@@ -91,18 +103,6 @@ def _identity(place: UPath) -> list[list[str | int]]:
 
 def _module(source: Source) -> ModuleType:
     return importlib.import_module(f"sdm_ray.sources.{source.reader()}")
-
-
-def _surveys(config: PrepareConfig, job: Job) -> dict[str, Any]:
-    source = config.surveys
-    assert source is not None
-    found = _module(source).surveys(source, config)
-    _check(found.report, source)
-    write_surveys(job.output, found.surveys, found.species, found.kind)
-    write_reports(job.output.parent / f"{job.output.name}.report.json", [found.report])
-    presences = int(found.surveys["species"].map(len).sum())
-    counts = {"surveys": len(found.surveys), "species": len(found.species), "presences": presences}
-    return counts | {"probability_kind": found.kind} | found.report.figures()
 
 
 def _land(config: PrepareConfig, job: Job) -> dict[str, Any]:
@@ -179,7 +179,6 @@ def _check(report: Report, source: Source) -> None:
 
 
 _MAKERS: dict[str, Callable[[PrepareConfig, Job], dict[str, Any]]] = {
-    names.SURVEYS: _surveys,
     names.LAND: _land,
     names.COVARIATES: _covariates,
     names.TRUTH: _truth,

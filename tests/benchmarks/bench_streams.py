@@ -127,10 +127,10 @@ def photos(folder: Path, quick: bool) -> list[Figure]:
     plain = median(repeats, "bare", shards=large, passes=1 if quick else 3)["rate"]
     figures = []
     for size in (224, 512):
-        ours = median(repeats, "photo_stream", shards=large, size=size, passes=2 if quick else 4)["rate"]
+        ours = median(repeats, "photo_stream", shards=large, size=size, passes=4 if quick else 8)["rate"]
         print(f"photos of 640 x 512 to {size} pixels: {ours:.0f}/s, bare decoding {plain:.0f}/s: {ours / plain:.2f}")
         figures.append(figure(f"photos of 512 px, to {size}: of bare decoding", ours / plain, "ratio", 0.9))
-    row = 1000 / median(repeats, "photo_stream", shards=small, size=64, passes=2)["rate"]
+    row = 1000 / median(repeats, "photo_stream", shards=small, size=64, passes=4 if quick else 8)["rate"]
     print(f"patches of 64 pixels: {row:.3f} ms a row")
     return [*figures, figure("patches of 64 px: a row", row, "ms", 0.3, most=True)]
 

@@ -160,11 +160,10 @@ def photo_stream(shards: str, size: int, passes: int) -> dict[str, float]:
     index = Shards(UPath(shards)).index
     lonlat, place = index[["lon", "lat"]].to_numpy(), index["place_id"].to_numpy()
     stream = Stream(PhotoFetch(shards, np.arange(len(index)), lonlat, place, size), Order(len(index), 0), BATCH)
-    warm, steps = 8, passes * len(index) // BATCH
-    start, rows = 0.0, 0
-    for step, batch in enumerate(batches(stream, 0, 1, 0, warm + steps)):
-        if step == warm:  # until here: start-up, Ray's workers and what they import
-            start, rows = time.perf_counter(), 0
+    for _ in batches(stream, 0, 1, 0, 8):  # start-up: Ray's workers and what they import
+        pass
+    start, rows = time.perf_counter(), 0
+    for batch in batches(stream, 0, 1, 0, passes * len(index) // BATCH):
         rows += len(torch.from_numpy(batch["image"].copy()))
     return {"rate": rows / (time.perf_counter() - start)}
 

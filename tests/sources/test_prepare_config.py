@@ -29,8 +29,8 @@ def test_what_is_listed_is_written(written):
     ("text", "said"),
     [
         ("seed: 1", "names no artefact"),
-        ("surveys: {source: gbif}", "surveys"),
-        ("surveys: {source: euforest}", "surveys.euforest.table: missing"),
+        ("surveys: {source: gbfi}", "surveys"),
+        ("surveys: {source: euforest}", "surveys.0.euforest.table: missing"),
         ("surveys: {source: euforest, table: a.csv, tabel: b.csv}", "tabel: unknown key"),
         ("shards: [{source: virtual, scale: planet}]", "scale"),
         ("virtual: {west: 10.5}\nland: {source: virtual}", "no multiple"),
