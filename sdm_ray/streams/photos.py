@@ -53,12 +53,12 @@ class PhotoFetch:
         key = draws.keys(self.seed, passes, ids)
         exts = source.index["ext"].to_numpy()[rows]
         boxes = crops(key) if self.augment == "photo" else None
-        images = np.stack(
-            [
-                self._decode(data, exts[i], rows[i], None if boxes is None else boxes[i])
-                for i, data in enumerate(source.read(rows))
-            ]
-        )
+        images = np.empty(0)
+        for i, data in enumerate(source.read(rows)):
+            image = self._decode(data, exts[i], rows[i], None if boxes is None else boxes[i])
+            if i == 0:
+                images = np.empty((len(rows), *image.shape), image.dtype)
+            images[i] = image
         if self.augment == "dihedral":
             images = dihedral(images, key)
         elif self.augment == "photo":
@@ -99,8 +99,8 @@ def _photo(data: bytes, size: int, box: np.ndarray | None) -> np.ndarray:
         else:  # the centred square
             side = min(width, height)
             part = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
-        if (width, height) == (size, size) and box is None:
-            resized = image.convert("RGB")
+        if part[2] - part[0] == part[3] - part[1] == size and part[0] % 1 == part[1] % 1 == 0:
+            resized = image.convert("RGB").crop(tuple(map(int, part)))
         else:
             resized = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, box=part)
         return np.asarray(resized).transpose(2, 0, 1)

@@ -7,7 +7,7 @@ in the order of the chunks, to be held until their step.
 """
 
 import math
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -42,12 +42,13 @@ class WindowedFetch(Protocol):
         ...
 
 
-_TASK_BYTES = 16 << 20  # of what one task returns: large enough to hide Ray's price a task, small in the store
-_TASK_ROWS = 1 << 15
-_TASKS_AT_ONCE = 4
+_PIECE_BYTES = 16 << 20  # of what a task gives at once: large enough to hide Ray's price, small in the store
+_MOST_ROWS = 1 << 15  # of a piece
+_PIECES = 4  # of a task: between two tasks a core waits for Ray, some tenth of a second
+_TASKS_AT_ONCE = 2  # more than a small machine has cores, and Ray would stop and start workers all the time
 _LEG_ROWS = 1 << 20  # windows whose reading is planned at once
 _LANE_ROWS = 64  # places that a lane has at least
-_PIECE_ROWS, _TASK_PIECE_ROWS = 32, 96  # windows read together at least: here, and where tasks cannot share chunks
+_WINDOWS, _TASK_WINDOWS = 32, 96  # windows read together at least: here, and where tasks cannot share chunks
 _STORE_BYTES = 256 << 20  # that one pipeline may fill ahead of the training
 _MISTAKE = "mistake"
 
@@ -133,12 +134,13 @@ def _blocks(stream: Stream, local: slice, steps: range) -> Generator[Batch]:
     import ray
 
     width = local.stop - local.start
-    total, size = len(steps) * width, _rows_of_a_task(stream, width)
-    first = list(range(0, total, size))
+    total, size = len(steps) * width, _rows_of_a_piece(stream, width)
+    first = list(range(0, total, _PIECES * size))
     data: Any = ray.data.from_items([{"start": s} for s in first], override_num_blocks=len(first))
     data.context.execution_options.preserve_order = True
     data.context.execution_options.resource_limits = ray.data.ExecutionResources(object_store_memory=_STORE_BYTES)
-    data.context.target_max_block_size = 2 * _TASK_BYTES  # never cut, and expected to be no larger
+    data.context.target_max_block_size = _PIECE_BYTES  # each piece goes on when it is made
+    data.context._max_num_blocks_in_streaming_gen_buffer = _PIECES  # and no task waits for the one before it
     data = data.map_batches(
         _Rows(stream, local, steps.start, size, total),
         batch_size=None,
@@ -182,7 +184,7 @@ def _windowed(
         if ids.size == 0:
             yield from (fetch(each, number) for each, number in zip(ids, passes, strict=True))
             continue
-        least = _PIECE_ROWS if stream.readers == 0 else _TASK_PIECE_ROWS
+        least = _WINDOWS if stream.readers == 0 else _TASK_WINDOWS
         pieces = order.pieces(ids.ravel(), passes.ravel(), np.tile(slots, len(ids)), least)
         reading, where = plan(ids.ravel(), pieces, windows.row_bytes)
         with closing(fill(windows, reading, where.reshape(ids.shape), stream.readers)) as images:
@@ -192,7 +194,7 @@ def _windowed(
 
 @dataclass(frozen=True)
 class _Rows:
-    """The task of the pipeline: the next `size` of a rank's `total` rows from step `first` on."""
+    """The task of the pipeline: the next pieces of `size` of a rank's `total` rows from step `first` on."""
 
     stream: Stream
     local: slice
@@ -200,19 +202,22 @@ class _Rows:
     size: int
     total: int
 
-    def __call__(self, block: Batch) -> Batch:
+    def __call__(self, block: Batch) -> Iterator[Batch]:
         (start,) = block["start"]
-        step, slot = np.divmod(np.arange(start, min(start + self.size, self.total)), self.local.stop - self.local.start)
-        ids, passes = self.stream.order.at((self.first + step) * self.stream.batch + self.local.start + slot)
-        try:
-            return self.stream.fetch(ids, passes)
-        except InputError as error:  # Ray Data would pass on its text alone, inside a traceback
-            return {_MISTAKE: np.array([str(error)])}
+        for first in range(start, min(start + _PIECES * self.size, self.total), self.size):
+            rows = np.arange(first, min(first + self.size, self.total))
+            step, slot = np.divmod(rows, self.local.stop - self.local.start)
+            ids, passes = self.stream.order.at((self.first + step) * self.stream.batch + self.local.start + slot)
+            try:
+                yield self.stream.fetch(ids, passes)
+            except InputError as error:  # Ray Data would pass on its text alone, inside a traceback
+                yield {_MISTAKE: np.array([str(error)])}
+                return
 
 
-def _rows_of_a_task(stream: Stream, width: int) -> int:
-    """Enough rows to fill a task, judged by one; whole steps where it takes more than one."""
+def _rows_of_a_piece(stream: Stream, width: int) -> int:
+    """Enough rows to fill a piece, judged by one; whole steps where it takes more than one."""
     row = stream.fetch(*(part[:1] for part in stream.order.at(np.arange(1))))
     size = sum(values.nbytes for values in row.values())
-    rows = max(1, min(_TASK_BYTES // max(size, 1), _TASK_ROWS))
+    rows = max(1, min(_PIECE_BYTES // max(size, 1), _MOST_ROWS))
     return rows - rows % width if rows > width else rows
