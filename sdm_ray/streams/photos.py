@@ -100,7 +100,7 @@ def _photo(data: bytes, size: int, box: np.ndarray | None) -> np.ndarray:
             side = min(width, height)
             part = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
         if part[2] - part[0] == part[3] - part[1] == size and part[0] % 1 == part[1] % 1 == 0:
-            resized = image.convert("RGB").crop(tuple(map(int, part)))
+            resized = image.convert("RGB").crop((int(part[0]), int(part[1]), int(part[2]), int(part[3])))
         else:
             resized = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, box=part)
         return np.asarray(resized).transpose(2, 0, 1)
