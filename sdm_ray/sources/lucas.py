@@ -125,7 +125,7 @@ def _by_visit(source: Lucas) -> tuple[pd.DataFrame, Report]:
     report.drop("no_year_or_country", ids[unplaced])
     left = ~(wrong | unplaced)
     rows, ids = rows[left].reset_index(drop=True), ids[left].reset_index(drop=True)
-    x, y = point_xy(ids.astype(np.int64).to_numpy(np.int64))
+    x, y = point_xy(np.asarray(ids.astype(np.int64), np.int64))
     lon, lat, usable = _visited(rows, ids, x, y, source, report)
     usable[usable] = usable_places(pd.DataFrame({"lon": lon, "lat": lat})[usable], ids[usable], source, report)
     visits = pd.DataFrame({"point": ids, "lon": lon, "lat": lat, "place_id": place_id(*to_lonlat(x, y))})
