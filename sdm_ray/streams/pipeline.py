@@ -186,7 +186,7 @@ def _windowed(
             continue
         least = _WINDOWS if stream.readers == 0 else _TASK_WINDOWS
         pieces = order.pieces(ids.ravel(), passes.ravel(), np.tile(slots, len(ids)), least)
-        reading, where = plan(ids.ravel(), pieces, windows.row_bytes)
+        reading, where = plan(ids.ravel(), pieces, windows.row_bytes, order.lanes)
         with closing(fill(windows, reading, where.reshape(ids.shape), stream.readers)) as images:
             for step_ids, step_passes in zip(ids, passes, strict=True):
                 yield fetch.with_images(step_ids, step_passes, next(images))

@@ -21,7 +21,6 @@ from sdm_ray.streams.windows import Ints, Windows, open_cube
 _TASK_BYTES = 128 << 20  # of windows that a task reads at least
 _BLOCK_BYTES = 16 << 20  # of windows that a task gives at once: held and let go together
 _STORE_BYTES = 384 << 20  # that may wait in Ray's store ahead of the training
-_KEEP = 40  # pieces that come between two of one lane, at most; a chunk is kept so long for the next
 _MISTAKE = "mistake"
 
 
@@ -33,20 +32,23 @@ class Reading:
         ids: of the windows, (m,).
         pieces: bounds in `ids` of what is cut together, from 0 to m.
         tasks: bounds in `pieces` of what one task reads.
+        keep: pieces that come between two of one lane, about; a chunk is kept so long for the next.
     """
 
     ids: Ints
     pieces: Ints
     tasks: Ints
+    keep: int
 
 
-def plan(ids: Ints, piece: Ints, row_bytes: int) -> tuple[Reading, Ints]:
+def plan(ids: Ints, piece: Ints, row_bytes: int, lanes: int = 1) -> tuple[Reading, Ints]:
     """Plan the reading of windows that are wanted in some order: each piece when its first window is wanted.
 
     Args:
         ids: in the order wanted, (m,); an id may come again.
         piece: number of what each of them is read with, (m,).
         row_bytes: of a window.
+        lanes: of the order.
 
     Returns:
         The reading, and where in it each of `ids` comes, (m,).
@@ -59,7 +61,7 @@ def plan(ids: Ints, piece: Ints, row_bytes: int) -> tuple[Reading, Ints]:
     starts = np.flatnonzero(np.diff(piece[sequence], prepend=-1))
     task = starts // max(1, _TASK_BYTES // row_bytes)
     tasks = np.flatnonzero(np.diff(task, prepend=-1))
-    return Reading(ids[sequence], np.append(starts, len(ids)), np.append(tasks, len(starts))), where
+    return Reading(ids[sequence], np.append(starts, len(ids)), np.append(tasks, len(starts)), 2 * lanes + 8), where
 
 
 class WindowSource(Datasource):
@@ -92,7 +94,7 @@ class WindowSource(Datasource):
         ids = self._reading.ids[bounds[0] : bounds[-1]]
         size = len(ids) * self._windows.row_bytes
         metadata = BlockMetadata(num_rows=len(ids), size_bytes=size, input_files=None, exec_stats=None)
-        return ReadTask(_Task(self._windows.only(ids), ids, bounds - bounds[0]), metadata)
+        return ReadTask(_Task(self._windows.only(ids), ids, bounds - bounds[0], self._reading.keep), metadata)
 
 
 @dataclass(frozen=True)
@@ -100,13 +102,14 @@ class _Task:
     windows: Windows
     ids: Ints
     bounds: Ints
+    keep: int
 
     def __call__(self) -> Iterable[pa.Table]:
         pieces = [np.arange(*each) for each in zip(self.bounds, self.bounds[1:], strict=False)]
         try:
             cube, shape = open_cube(self.windows.cube), self.windows.shape
             room = lambda piece: np.empty((len(piece), *shape), np.uint16)  # noqa: E731
-            for piece, images in zip(pieces, cube.cut(self.windows.wanted, pieces, room, _KEEP), strict=True):
+            for piece, images in zip(pieces, cube.cut(self.windows.wanted, pieces, room, self.keep), strict=True):
                 yield _table(self.ids[piece], np.asarray(images))
         except InputError as error:  # Ray Data would pass on its text alone, inside a traceback
             yield pa.table({_MISTAKE: [str(error)]})
@@ -182,7 +185,7 @@ class _Batches:
     def cut_here(self, windows: Windows, reading: Reading) -> Generator[None]:
         """Read in this process, a thread ahead of the training; yields after each piece."""
         pieces = [np.arange(*bounds) for bounds in zip(reading.pieces, reading.pieces[1:], strict=False)]
-        cutting = open_cube(windows.cube).cut(windows.only(reading.ids).wanted, pieces, self._room, _KEEP)
+        cutting = open_cube(windows.cube).cut(windows.only(reading.ids).wanted, pieces, self._room, reading.keep)
         ahead = 1 + 2 * self._size * len(pieces) // len(reading.ids)
         with ThreadPoolExecutor(1, thread_name_prefix="windows") as thread:
             waiting = deque(thread.submit(next, cutting) for _ in pieces[:ahead])
