@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from upath import UPath
 
+from sdm_ray.folders import load_species_model
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window
 from sdm_ray.mapping import plan
 from sdm_ray.mapping.imagery import Imagery
 from sdm_ray.mapping.layers import COVARIATES, LOCATION, SATELLITE
 from sdm_ray.stores.covariates import Covariates
-from sdm_ray.training.folders import load_species_model
 
 
 @dataclass(frozen=True)

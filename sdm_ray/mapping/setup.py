@@ -7,6 +7,7 @@ import numpy as np
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.folders import SpeciesFolder, read_species_folder
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.mapping.area import Area, grid_within, surveyed_cells, surveyed_countries
 from sdm_ray.mapping.config import MapConfig
@@ -20,7 +21,6 @@ from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.land import Land
 from sdm_ray.stores.maps import MapSpec
 from sdm_ray.stores.surveys import read_surveys
-from sdm_ray.training.folders import SpeciesFolder, read_species_folder
 
 
 @dataclass(frozen=True)

@@ -1,39 +1,48 @@
-"""Alignment: coordinates and the images of every scale in one space."""
+"""Alignment: coordinates, the images of every scale and other knowledge of places in one space."""
 
 import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import mse_loss, normalize
 
 from sdm_ray.models.config import AlignConfig
-from sdm_ray.models.layers import residual_mlp
+from sdm_ray.models.layers import Standard, residual_mlp
 from sdm_ray.models.location import LocationEncoder
 from sdm_ray.models.towers import ImageTower
 
-COVARIATES = "covariates"
+COVARIATES, SPECIES, DENSE = "covariates", "species", "dense"
+"""Modalities that are no images; `DENSE` is regressed from the coordinates, the others are matched with them."""
 _MAX_LOGIT_SCALE = math.log(100.0)  # as in CLIP (Radford et al. 2021)
+_HIDDEN = 256
 
 
 class Pairs(NamedTuple):
     """The pairs of one modality in a batch.
 
     Attributes:
-        other: unit embeddings of the images or covariates, (M, dim).
+        other: unit embeddings of the images, covariates or species, (M, dim).
         location: unit embeddings of their coordinates, (M, dim).
         place: number of each pair's place, (M,).
         logit_scale: 1 / temperature.
+        logit_bias: added to every logit of the sigmoid loss; None for other losses.
+        lonlat: WGS84 degrees, (M, 2).
     """
 
     other: Tensor
     location: Tensor
     place: Tensor
     logit_scale: Tensor
+    logit_bias: Tensor | None
+    lonlat: Tensor
 
 
 class AlignmentModel(nn.Module):
-    """One location encoder, one image tower for each scale, and heads into the shared space."""
+    """One location encoder, one tower for each modality, and heads into the shared space.
+
+    Every forward pass takes all parameters, with zero rows of a modality as well, as data parallel training demands.
+    """
 
     def __init__(self, config: AlignConfig) -> None:
         super().__init__()
@@ -46,30 +55,37 @@ class AlignmentModel(nn.Module):
         if config.covariates:
             self.covariates = CovariateTower(len(config.covariates), config.dim)
             modalities.append(COVARIATES)
+        if config.species:
+            self.species = SpeciesTower(config.species, config.dim)
+            modalities.append(SPECIES)
+        if config.dense:
+            self.dense = DenseHead(config.dim, config.dense)
         start = torch.tensor(math.log(1 / config.temperature))
         self.log_scale = nn.ParameterDict({name: nn.Parameter(start.clone()) for name in modalities})
+        biased = [] if config.bias is None else modalities  # a parameter that no loss uses would stop data parallelism
+        self.bias = nn.ParameterDict({name: nn.Parameter(torch.tensor(config.bias)) for name in biased})
 
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Pairs]:
-        """Embed a batch.
+    def pairs(self, name: str, batch: dict[str, Tensor]) -> Pairs:
+        """Embed a batch of one modality.
 
         Args:
-            batch: `lonlat` (N, 2), `place` (N,), and for each scale `has_<scale>` (N,) with `image_<scale>` holding
-                only the rows that have one, in order; `covariates` (N, C) and `has_covariates` (N,) where the model
-                has that modality.
-
-        Returns:
-            The pairs of each modality.
+            name: a scale, `covariates` or `species`.
+            batch: `lonlat` (N, 2), `place` (N,), and `image` (N, bands, side, side), `covariates` (N, C) or `species`
+                (N, S), 0 or 1.
         """
+        other = self.embed_image(name, batch["image"]) if name in self.towers else getattr(self, name)(batch[name])
+        scale = self.log_scale[name].clamp(max=_MAX_LOGIT_SCALE).exp()
+        bias = self.bias[name] if self.config.bias is not None else None
         location = normalize(self.embed_location(batch["lonlat"]), dim=-1)
-        pairs = {}
-        for scale in self.towers:
-            has = batch[f"has_{scale}"]
-            pairs[scale] = self._pairs(scale, self.embed_image(scale, batch[f"image_{scale}"]), location, batch, has)
-        if self.config.covariates:
-            has = batch["has_covariates"]
-            other = self.covariates(batch["covariates"][has])
-            pairs[COVARIATES] = self._pairs(COVARIATES, other, location, batch, has)
-        return pairs
+        return Pairs(normalize(other, dim=-1), location, batch["place"], scale, bias, batch["lonlat"])
+
+    def forward(self, batches: dict[str, dict[str, Tensor]]) -> tuple[dict[str, Pairs], Tensor]:
+        """The pairs of each modality, and the error of what is regressed from the coordinates (0 without)."""
+        pairs = {name: self.pairs(name, batch) for name, batch in batches.items() if name != DENSE}
+        if DENSE not in batches:
+            return pairs, torch.zeros((), device=self.location_head.weight.device)
+        batch = batches[DENSE]
+        return pairs, self.dense(self.embed_location(batch["lonlat"]), batch[DENSE])
 
     def embed_location(self, lonlat: Tensor) -> Tensor:
         """Coordinates (N, 2) in the shared space, not normalised."""
@@ -79,23 +95,42 @@ class AlignmentModel(nn.Module):
         """Images of a scale in the shared space, not normalised."""
         return self.heads[scale](self.towers[scale](images))
 
-    def _pairs(self, name: str, other: Tensor, location: Tensor, batch: dict[str, Tensor], has: Tensor) -> Pairs:
-        scale = self.log_scale[name].clamp(max=_MAX_LOGIT_SCALE).exp()
-        return Pairs(normalize(other, dim=-1), location[has], batch["place"][has], scale)
-
 
 class CovariateTower(nn.Module):
-    """Covariates as one more modality; standardised with statistics that training sets."""
-
-    mean: Tensor
-    std: Tensor
+    """Covariates, standardised."""
 
     def __init__(self, count: int, dim: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(count))
-        self.register_buffer("std", torch.ones(count))
-        self.network = residual_mlp(count, 256, 2, dim)
+        self.standard = Standard(count)
+        self.network = residual_mlp(count, _HIDDEN, 2, dim)
 
     def forward(self, values: Tensor) -> Tensor:
         """Covariates (N, C) to embeddings (N, dim)."""
-        return self.network((values - self.mean) / self.std)
+        return self.network(self.standard(values))
+
+
+class SpeciesTower(nn.Module):
+    """Sets of species: the mean of the members' embeddings, and a network on it (Zaheer et al. 2017)."""
+
+    def __init__(self, count: int, dim: int) -> None:
+        super().__init__()
+        self.members = nn.Linear(count, _HIDDEN, bias=False)
+        self.network = residual_mlp(_HIDDEN, _HIDDEN, 1, dim)
+
+    def forward(self, present: Tensor) -> Tensor:
+        """Presences (N, S), 0 or 1, to embeddings (N, dim)."""
+        present = present.float()
+        return self.network(self.members(present / present.sum(1, keepdim=True).clamp(min=1)))
+
+
+class DenseHead(nn.Module):
+    """What is known everywhere, regressed from the embedding of coordinates."""
+
+    def __init__(self, dim: int, count: int) -> None:
+        super().__init__()
+        self.standard = Standard(count)
+        self.head = nn.Linear(dim, count)
+
+    def forward(self, location: Tensor, values: Tensor) -> Tensor:
+        """Mean squared error of standardised values (N, count) from embeddings (N, dim)."""
+        return mse_loss(self.head(location), self.standard(values))

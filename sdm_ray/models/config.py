@@ -52,7 +52,14 @@ class TowerConfig(Config):
     size: int | None = Field(None, ge=1)
     """Side of the images, pixels; for models that are built for one size (transformers)."""
     weights: str | None = None
-    """A local safetensors file of timm weights to start from."""
+    """Weights to start from: a local file of timm's weights (safetensors or pth), or `hub` for the model's own from
+    its model hub. The first convolution is fitted to the bands."""
+    trained_blocks: int | None = Field(None, ge=0)
+    """Last blocks that are trained, the others stay as they are; None trains all, 0 none."""
+    recompute: bool = False
+    """Whether activations are computed again in the backward pass (gradient checkpointing), where the model can."""
+    chunk: int | None = Field(None, ge=1)
+    """Images whose activations are held at once; more are computed again in the backward pass."""
     norm: Literal["group", "frozen"] = "group"
     """What batch norms become: group norms, or frozen statistics. Either keeps gradients independent of the cut."""
     dim: int = Field(128, ge=1)
@@ -79,15 +86,21 @@ class AlignConfig(Config):
     """An image tower for each scale."""
     covariates: tuple[str, ...] = ()
     """Names of covariates that are one more modality of the contrast."""
+    species: int = Field(0, ge=0)
+    """Number of species, where sets of species are one more modality."""
+    dense: int = Field(0, ge=0)
+    """Length of what is known everywhere and regressed from the coordinates."""
     dim: int = Field(128, ge=1)
     """Length of the shared embedding."""
     temperature: float = Field(0.07, gt=0)
-    """Where the learnt temperature of each scale starts."""
+    """Where the learnt temperature of each modality starts."""
+    bias: float | None = None
+    """Where the learnt bias of each modality starts, which only the sigmoid loss has."""
 
     @model_validator(mode="after")
     def _some_modality(self) -> Self:
-        if not self.towers and not self.covariates:
-            raise ValueError("towers: needs at least one scale, or covariates")
+        if not (self.towers or self.covariates or self.species or self.dense):
+            raise ValueError("towers: needs at least one scale, or covariates, species or dense")
         return self
 
 

@@ -1,27 +1,33 @@
 """Image towers: any timm model as an encoder of images of any number of bands."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import timm
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from timm.layers.norm_act import BatchNormAct2d
-from timm.models import clean_state_dict
+from timm.models import adapt_input_conv, group_parameters, load_state_dict
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sdm_ray.errors import InputError
 from sdm_ray.models.config import TowerConfig
 
 _GROUPS = 8
+_HUB = "hub"
 
 
 class ImageTower(nn.Module):
     """A timm model behind the normalisation of its images.
 
+    With `chunk`, images pass in chunks whose activations are not kept: the gradients of the embeddings are found
+    first and each chunk is computed again for its own. So the batch of a contrast is not bound by memory, as in
+    GradCache (Gao et al. 2021).
+
     Raises:
-        InputError: there is no such model, or its weights' file is missing or does not fit.
+        InputError: there is no such model, or its weights are missing or do not fit.
     """
 
     mean: Tensor
@@ -40,14 +46,24 @@ class ImageTower(nn.Module):
         if len(images) == 0:
             # Some models cannot reshape nothing. All parameters take part, as data parallel training demands.
             return self.forward(images.new_zeros(1, *images.shape[1:]))[:0]
+        chunk = self.config.chunk
+        if chunk is None or not torch.is_grad_enabled():
+            return self._embed(images)
+        return torch.cat([checkpoint(self._embed, part, use_reentrant=False) for part in images.split(chunk)])
+
+    def _embed(self, images: Tensor) -> Tensor:
         values = (images.float() - self.mean) / self.std
         if self.config.nodata_zero:
             values = values * (images != 0).any(dim=1, keepdim=True)
-        return self.project(self.backbone(values))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.trained_blocks != 0):
+            features = self.backbone(values)
+        return self.project(features)
 
     def train(self, mode: bool = True) -> "ImageTower":
-        """As for any module, but frozen batch norms stay in evaluation mode."""
+        """As for any module, but what is frozen stays in evaluation mode."""
         super().train(mode)
+        if self.config.trained_blocks == 0:
+            self.backbone.eval()
         if self.config.norm == "frozen":
             for module in self.modules():
                 if isinstance(module, nn.BatchNorm2d):
@@ -55,33 +71,55 @@ class ImageTower(nn.Module):
         return self
 
 
-def _backbone(config: TowerConfig) -> nn.Module:
+def _backbone(config: TowerConfig) -> Any:  # noqa: ANN401 - any timm model
     options: dict[str, Any] = {} if config.size is None else {"img_size": config.size}
     try:
-        model = timm.create_model(config.name, pretrained=False, in_chans=config.bands, num_classes=0, **options)
-    except (RuntimeError, TypeError) as error:
-        raise InputError(f"tower {config.name}: timm cannot build it ({error})") from None
-    if config.weights:
+        model = timm.create_model(
+            config.name, pretrained=config.weights == _HUB, in_chans=config.bands, num_classes=0, **options
+        )
+    except (RuntimeError, TypeError, OSError, ValueError) as error:
+        line = " ".join(str(error).split())[:300]
+        if config.weights == _HUB:
+            raise InputError(f"tower {config.name}: its weights cannot be had from the hub ({line})") from None
+        raise InputError(f"tower {config.name}: timm cannot build it ({line})") from None
+    if config.weights not in (None, _HUB):
         _load_weights(model, config)
     if config.norm == "group":
         _to_group_norm(model)
+    if config.recompute:
+        model.set_grad_checkpointing(True)  # type: ignore[operator]
+    if config.trained_blocks is not None:
+        _freeze(model, config.trained_blocks)
     return model
 
 
-def _load_weights(model: nn.Module, config: TowerConfig) -> None:
+def _load_weights(model: Any, config: TowerConfig) -> None:  # noqa: ANN401 - any timm model
     assert config.weights is not None
     if not Path(config.weights).is_file():
         raise InputError(f"tower {config.name}: no weights at {config.weights}")
+    own = model.state_dict()
     try:
-        found = clean_state_dict(load_file(config.weights))
+        found = load_state_dict(config.weights)  # runs no code from the file
+        first = f"{model.pretrained_cfg['first_conv']}.weight"
+        if first in found and first in own and found[first].shape[1] != own[first].shape[1]:
+            found[first] = adapt_input_conv(config.bands, found[first])
         missing = model.load_state_dict(found, strict=False).missing_keys  # a classifier in the file is not used
-    except (SafetensorError, RuntimeError) as error:
-        raise InputError(f"tower {config.name}: weights of {config.weights} do not fit ({error})") from None
+    except (SafetensorError, RuntimeError, UnpicklingError, NotImplementedError) as error:
+        line = " ".join(str(error).split())[:300]
+        raise InputError(f"tower {config.name}: weights of {config.weights} do not fit ({line})") from None
     if missing:
         raise InputError(
             f"tower {config.name}: {config.weights} lacks {len(missing)} of its weights, first {missing[0]}; "
             f"expected weights of timm's {config.name}"
         )
+
+
+def _freeze(model: Any, trained_blocks: int) -> None:  # noqa: ANN401 - any timm model
+    """Leave gradients to the last blocks only, as timm counts them: the stem is the first, final norms the last."""
+    groups = group_parameters(model, model.group_matcher(coarse=True))
+    kept = {name for number in sorted(groups)[len(groups) - trained_blocks :] for name in groups[number]}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in kept)
 
 
 def _to_group_norm(module: nn.Module) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.streams import draws
-from sdm_ray.streams.augment import dihedral
 from sdm_ray.streams.pipeline import Batch
 from sdm_ray.streams.windows import Windows
 
@@ -18,7 +17,7 @@ class WindowFetch:
     Attributes:
         windows: of the places.
         place: place id, int64 (n,).
-        augment: whether to turn and flip, by a key per (seed, pass, id).
+        augment: whether draws for the augmentation of the images come along, by a key per (seed, pass, id).
         seed: of the augmentation.
     """
 
@@ -43,9 +42,10 @@ class WindowFetch:
 
     def with_images(self, ids: np.ndarray, passes: np.ndarray, images: np.ndarray) -> Batch:
         """The same with windows that have been read."""
+        batch = {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
         if self.augment:
-            images = dihedral(images, draws.keys(self.seed, passes, ids))
-        return {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
+            batch["draws"] = draws.table(draws.keys(self.seed, passes, ids))
+        return batch
 
 
 def places(grid: Grid, stride_m: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 import numpy as np
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_TABLE, _COUNT = 1000, 8  # the draws before them have their uses
 
 
 def keys(seed: int, passes: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -18,6 +19,13 @@ def uniform(key: np.ndarray, number: int) -> np.ndarray:
     with np.errstate(over="ignore"):
         mixed = _mix(key + np.uint64(number + 1) * _GOLDEN)
     return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def table(key: np.ndarray) -> np.ndarray:
+    """Draws of each row for use on the device, float32 (N, 8) in [0, 1)."""
+    below_one = np.float32(1 - 2**-24)
+    drawn = [np.minimum(uniform(key, _TABLE + number), below_one) for number in range(_COUNT)]
+    return np.stack(drawn, axis=1).astype(np.float32)
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -12,7 +12,6 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.stores.shards import Shards
 from sdm_ray.streams import draws
-from sdm_ray.streams.augment import dihedral
 from sdm_ray.streams.pipeline import Batch
 
 Augment = Literal["none", "dihedral", "photo"]
@@ -29,7 +28,8 @@ class PhotoFetch:
         lonlat: WGS84 degrees, float64 (n, 2).
         place: place id, int64 (n,).
         size: side of the images that come out, pixels.
-        augment: `photo` flips and crops, `dihedral` turns and flips, by a key per (seed, pass, id).
+        augment: other than `none`, draws for the augmentation on the device come along, by a key per (seed, pass, id);
+            `photo` crops as well.
         seed: of the augmentation.
     """
 
@@ -59,12 +59,10 @@ class PhotoFetch:
             if i == 0:
                 images = np.empty((len(rows), *image.shape), image.dtype)
             images[i] = image
-        if self.augment == "dihedral":
-            images = dihedral(images, key)
-        elif self.augment == "photo":
-            flip = draws.uniform(key, 4) < 0.5
-            images[flip] = images[flip][..., ::-1]
-        return {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
+        batch = {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
+        if self.augment != "none":
+            batch["draws"] = draws.table(key)
+        return batch
 
     def _decode(self, data: bytes, ext: str, row: int, box: np.ndarray | None) -> np.ndarray:
         try:

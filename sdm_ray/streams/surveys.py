@@ -6,7 +6,6 @@ import numpy as np
 
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.streams import draws
-from sdm_ray.streams.augment import dihedral
 from sdm_ray.streams.pipeline import Batch
 from sdm_ray.streams.windows import Windows
 
@@ -22,7 +21,7 @@ class SurveyFetch:
         known: whether a survey's covariates are known, (N,) bool.
         labels: species of all surveys.
         images: satellite windows of all surveys.
-        augment: whether windows are turned and flipped, by a key per (seed, pass, survey).
+        augment: whether draws for the augmentation of the windows come along, by a key per (seed, pass, survey).
         hide: chance that covariates, and a window, are to be hidden from the model, by the same key.
         seed: of what is drawn.
     """
@@ -66,7 +65,9 @@ class SurveyFetch:
                 batch["hide_covariates"] = draws.uniform(key, 6) < self.hide
         if images is not None:
             batch["has_satellite"] = np.asarray(images.any(axis=(1, 2, 3)))
-            batch["image_satellite"] = dihedral(images, key) if self.augment else images
+            batch["image_satellite"] = images
+            if self.augment:
+                batch["draws_satellite"] = draws.table(key)
             if self.hide:
                 batch["hide_satellite"] = draws.uniform(key, 7) < self.hide
         return batch

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 
 from sdm_ray.config import Config, JobConfig, load
 from sdm_ray.geo.blocks import Blocks
@@ -14,6 +14,11 @@ from sdm_ray.streams.config import Mixing
 
 class OptimConfig(Config):
     """AdamW with a linear warm-up and a cosine to zero."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the forward pass; weights and the pair losses stay in float32."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of a moving average of the weights, which is then what is measured and kept."""
 
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
@@ -41,9 +46,19 @@ class WorkersConfig(Config):
     """Seconds between checkpoints, which are what an interrupted run continues from."""
     retries: int = Field(2, ge=0)
     """How often a run continues by itself after a lost worker."""
+    least: PositiveInt | None = None
+    """Ranks that are enough to go on while the cluster has fewer than `count` (elastic training)."""
+    compile: bool = False
+    """Whether torch.compile makes the model faster, for a start that takes longer."""
     readers: int = Field(0, ge=0)
     """Ray Data tasks of a rank that read windows of a cube at the same time, anywhere in the cluster; 0: threads of the
     rank itself read them, which is faster where its machine has cores to spare."""
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.least is not None and self.least >= self.count:
+            raise ValueError(f"least: {self.least}, expected less than count, {self.count}")
+        return self
 
 
 class ScaleConfig(Config):
@@ -68,6 +83,10 @@ class ScaleConfig(Config):
     """Of the scale's loss."""
     augment: Literal["none", "dihedral", "photo"] = "none"
     """`dihedral` turns and flips, `photo` flips and crops."""
+    jitter: float = Field(0.0, ge=0, lt=1)
+    """Largest share by which brightness, contrast and saturation change in training."""
+    band_dropout: float = Field(0.0, ge=0, lt=1)
+    """Chance that an image loses one of its bands in training."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -75,7 +94,28 @@ class ScaleConfig(Config):
             raise ValueError("needs `shards` or `cube`, and not both")
         if self.cube is not None and self.augment == "photo":
             raise ValueError("augment: photo crops, which a window of a cube is not made for")
+        if self.augment == "none" and (self.jitter or self.band_dropout):
+            raise ValueError("augment: none, with jitter or band_dropout; expected dihedral or photo")
         return self
+
+
+class ObjectiveConfig(Config):
+    """How pairs are matched."""
+
+    loss: Literal["info_nce", "sigmoid"] = "info_nce"
+    temperature: float | None = Field(None, gt=0)
+    """Where the learnt temperature of each modality starts; by default 0.07, and 0.1 for `sigmoid`."""
+    bias: float = -10.0
+    """Where the learnt bias of each modality starts; of `sigmoid`."""
+    radius_m: float = Field(0.0, ge=0)
+    """Places nearer than this are no negatives of each other."""
+    weights: dict[Literal["covariates", "species", "dense"], PositiveFloat] = Field(default_factory=dict)
+    """Weights of what is no scale; 1 where nothing is said."""
+
+    @property
+    def start_temperature(self) -> float:
+        """Where temperatures start."""
+        return self.temperature or (0.1 if self.loss == "sigmoid" else 0.07)
 
 
 class PretrainConfig(JobConfig):
@@ -86,9 +126,13 @@ class PretrainConfig(JobConfig):
     location: LocationConfig = LocationConfig()
     covariates: str | None = None
     """Covariate store as one more modality, sampled over all its cells."""
+    covariates_as: Literal["contrast", "regression"] = "contrast"
+    """Whether coordinates are matched with covariates, or covariates are regressed from coordinates."""
+    surveys: str | None = None
+    """Surveys whose sets of species are one more modality."""
+    objective: ObjectiveConfig = ObjectiveConfig()
     dim: PositiveInt = 128
     """Length of the shared embedding."""
-    temperature: float = Field(0.07, gt=0)
     blocks: Blocks = Blocks()
     crossfit: bool = False
     """One encoder for each fold that never saw its blocks, and one of everything; otherwise one encoder that leaves
@@ -101,14 +145,14 @@ class PretrainConfig(JobConfig):
 
     @model_validator(mode="after")
     def _some_modality(self) -> Self:
-        if not self.scales and self.covariates is None:
-            raise ValueError("scales: needs at least one scale, or covariates")
+        if not self.scales and self.covariates is None and self.surveys is None:
+            raise ValueError("scales: needs at least one scale, or covariates or surveys")
         return self
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
         images = [name for scale in self.scales.values() for name in (scale.shards, scale.cube) if name]
-        return list(dict.fromkeys([*images, *([self.covariates] if self.covariates else [])]))
+        return list(dict.fromkeys([*images, *(name for name in (self.covariates, self.surveys) if name)]))
 
 
 class FinetuneConfig(JobConfig):

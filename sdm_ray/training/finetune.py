@@ -9,6 +9,13 @@ import torch
 from torch import nn
 from upath import UPath
 
+from sdm_ray.folders import (
+    Imagery,
+    Pretraining,
+    SpeciesFolder,
+    describe_species,
+    load_encoder,
+)
 from sdm_ray.job import Job
 from sdm_ray.models.calibration import fit_platt
 from sdm_ray.models.config import SpeciesConfig
@@ -19,13 +26,6 @@ from sdm_ray.streams.order import Order
 from sdm_ray.streams.pipeline import Stream, windowed
 from sdm_ray.training import species
 from sdm_ray.training.config import FinetuneConfig
-from sdm_ray.training.folders import (
-    Imagery,
-    Pretraining,
-    SpeciesFolder,
-    describe_species,
-    load_encoder,
-)
 from sdm_ray.training.launch import launch
 from sdm_ray.training.loop import Fit, Trained
 from sdm_ray.training.ranks import Ranks

@@ -36,7 +36,8 @@ def launch(fits: Fits, job: Job, workers: WorkersConfig) -> None:
     connect()
     storage = storage_of(job)
     if workers.count == 0:
-        _train_here(fits, FolderKeeper(storage, workers.checkpoint_s), Voice(Printer(), job.tracker))
+        keeper = FolderKeeper(storage, workers.checkpoint_s)
+        _train_here(fits, keeper, Voice(Printer(), job.tracker), compiled=workers.compile)
     else:
         _train_on_ranks(fits, storage, workers, job.tracker)
     _remove(storage)
@@ -54,12 +55,12 @@ def storage_of(job: Job) -> UPath:
     return storage
 
 
-def _train_here(fits: Fits, keeper: Any, voice: Voice) -> None:  # noqa: ANN401 - a loop.Keeper
+def _train_here(fits: Fits, keeper: FolderKeeper, voice: Voice, *, compiled: bool) -> None:
     from sdm_ray.training import loop
     from sdm_ray.training.ranks import Ranks
 
     for fit in fits():
-        fit.save(loop.run(fit, Ranks(), keeper, voice))
+        fit.save(loop.run(fit, Ranks(), keeper, voice, compiled=compiled))
 
 
 def _train_on_ranks(fits: Fits, storage: UPath, workers: WorkersConfig, tracker: Tracker | None) -> None:
@@ -92,7 +93,9 @@ def _trainer(fits: Fits, storage: UPath, workers: WorkersConfig, voice: Voice) -
         _work,
         train_loop_config={"fits": fits, "voice": voice, "workers": workers},
         scaling_config=ScalingConfig(
-            num_workers=workers.count, use_gpu=workers.gpus > 0, resources_per_worker=resources
+            num_workers=workers.count if workers.least is None else (workers.least, workers.count),  # type: ignore[arg-type]
+            use_gpu=workers.gpus > 0,
+            resources_per_worker=resources,
         ),
         run_config=RunConfig(
             name=storage.name, storage_path=str(storage.parent), checkpoint_config=CheckpointConfig(num_to_keep=1)
@@ -118,7 +121,7 @@ def _work(settings: dict[str, Any]) -> None:
     voice = settings["voice"] if ranks.rank == 0 else Voice()
     keeper = TrainKeeper(workers.checkpoint_s, ranks.rank)
     for fit in settings["fits"]():
-        trained = loop.run(fit, ranks, keeper, voice)
+        trained = loop.run(fit, ranks, keeper, voice, compiled=workers.compile)
         if ranks.rank == 0:
             fit.save(trained)
         ranks.wait()

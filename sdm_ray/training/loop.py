@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sdm_ray.errors import InputError
 from sdm_ray.streams.pipeline import Stream, batches
@@ -109,36 +110,50 @@ class Progress:
         return math.isfinite(figures[-1]) and (not known or figures[-1] > max(known))
 
 
-def run(fit: Fit, ranks: Ranks, keeper: Keeper, voice: Voice) -> Trained:
+def run(fit: Fit, ranks: Ranks, keeper: Keeper, voice: Voice, *, compiled: bool = False) -> Trained:
     """Train one model from its beginning or its last kept state.
+
+    Args:
+        fit: what to train.
+        ranks: this process among the others.
+        keeper: where the state is kept.
+        voice: who hears of it.
+        compiled: whether torch.compile makes the steps.
 
     Raises:
         InputError: the loss is not a number.
     """
     torch.manual_seed(fit.seed)
-    objective = fit.objective().to(ranks.device)
-    optimiser = torch.optim.AdamW(_groups(objective, fit.optim.weight_decay), lr=fit.optim.lr)
+    trained = fit.objective().to(ranks.device)
+    optimiser = torch.optim.AdamW(_groups(trained, fit.optim.weight_decay), lr=fit.optim.lr)
+    average = _average(trained, fit.optim.ema)
+    objective = trained if average is None else average.module  # what is measured and kept
     progress = Progress()
     if (kept := keeper.load(fit.name)) is not None:
-        objective.load_state_dict(kept["objective"])
+        trained.load_state_dict(kept["objective"])
         optimiser.load_state_dict(kept["optimiser"])
+        if average is not None:
+            average.load_state_dict(kept["average"])
         progress = Progress(**kept["progress"])
         voice.say(f"{fit.name}: continues at step {progress.step} of {fit.steps}")
 
     def state() -> dict[str, Any]:
         return {
             "fit": fit.name,
-            "objective": objective.state_dict(),
+            "objective": trained.state_dict(),
             "optimiser": optimiser.state_dict(),
+            "average": None if average is None else average.state_dict(),
             "progress": dict(vars(progress)),
         }
 
-    stepper = _distributed(objective, ranks)
+    stepper = _distributed(trained, ranks, compiled)
     with closing(_stream(fit, ranks, progress.step)) as stream:
         for batch in stream:
             if _stopped(fit, progress):
                 break
             progress.loss_sum += _step(fit, stepper, optimiser, batch, ranks, progress.step)
+            if average is not None:
+                average.update_parameters(trained)
             progress.step += 1
             voice.at(fit.name, progress.step, fit.steps)
             if progress.step % fit.steps_per_epoch == 0:
@@ -187,7 +202,9 @@ def _step(
         group["lr"] = learning_rate(fit.optim, step, fit.optim.epochs * fit.steps_per_epoch)
     stepper.train()
     optimiser.zero_grad(set_to_none=True)
-    loss = stepper({name: tensors(part, ranks) for name, part in batch.items()}, ranks)
+    device = torch.device(ranks.device).type
+    with torch.autocast(device, torch.bfloat16, enabled=fit.optim.precision == "bfloat16"):
+        loss = stepper({name: tensors(part, ranks) for name, part in batch.items()}, ranks)
     value = loss.item()
     if not math.isfinite(value):
         raise InputError(f"{fit.name}: the loss at step {step} is {value}; {_suspects(batch)}")
@@ -233,13 +250,20 @@ def _groups(objective: nn.Module, decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def _distributed(objective: nn.Module, ranks: Ranks) -> nn.Module:
-    if ranks.world == 1:
-        return objective
-    on_gpu = ranks.device.startswith("cuda")
-    return nn.parallel.DistributedDataParallel(
-        objective, device_ids=[ranks.device] if on_gpu else None, broadcast_buffers=False
-    )
+def _average(objective: nn.Module, decay: float | None) -> AveragedModel | None:
+    """A moving average of the weights; its buffers, which training does not change, are equal to the objective's."""
+    return None if decay is None else AveragedModel(objective, multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+
+def _distributed(objective: nn.Module, ranks: Ranks, compiled: bool) -> nn.Module:
+    stepper: Any = objective
+    if ranks.world > 1:
+        on_gpu = ranks.device.startswith("cuda")
+        stepper = nn.parallel.DistributedDataParallel(
+            objective, device_ids=[ranks.device] if on_gpu else None, broadcast_buffers=False
+        )
+    made: nn.Module = torch.compile(stepper) if compiled else stepper  # type: ignore[assignment]
+    return made
 
 
 def _suspects(batch: dict[str, dict[str, np.ndarray]]) -> str:

@@ -5,24 +5,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.evaluation.pairs import embed, matching
+from sdm_ray.folders import LoadedEncoder, describe_encoder
 from sdm_ray.geo.blocks import Role, role
 from sdm_ray.job import Job
-from sdm_ray.models.align import COVARIATES, AlignmentModel
+from sdm_ray.models.align import COVARIATES, DENSE, SPECIES, AlignmentModel
+from sdm_ray.models.augment import Augmentation
 from sdm_ray.models.config import AlignConfig
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.cubes import WindowFetch
 from sdm_ray.streams.order import Order
 from sdm_ray.streams.pipeline import Stream, windowed
-from sdm_ray.training.alignment import AlignmentLoss, Source, Statistics, embed, matching, read_sources
+from sdm_ray.training.alignment import Source, read_sources
 from sdm_ray.training.config import PretrainConfig
-from sdm_ray.training.folders import LoadedEncoder, describe_encoder
 from sdm_ray.training.launch import launch
 from sdm_ray.training.loop import Fit, Trained
+from sdm_ray.training.objective import AlignmentLoss
 from sdm_ray.training.ranks import Ranks
 
 
@@ -32,9 +34,8 @@ def run(config: PretrainConfig, job: Job) -> dict[str, Any]:
     Raises:
         InputError: images or covariates cannot be used.
     """
-    sources, statistics = read_sources(config)
-    study = Study(config, sources, statistics, str(job.output))
-    study.model(None)
+    study = Study(config, read_sources(config), str(job.output))
+    study.model()
     launch(study, job, config.workers)
     return study.figures(job)
 
@@ -46,13 +47,11 @@ class Study:
     Attributes:
         config: the job's configuration.
         sources: pairs by modality.
-        statistics: of the covariates.
         output: the encoder folder.
     """
 
     config: PretrainConfig
     sources: dict[str, Source]
-    statistics: Statistics
     output: str
 
     def __call__(self) -> Iterator[Fit]:
@@ -81,32 +80,44 @@ class Study:
             optim=optim,
             steps_per_epoch=optim.steps_per_epoch or max(1, longest),
             streams=streams,
-            objective=lambda: AlignmentLoss(self.model(fold), self._weights()),
+            objective=lambda: self._objective(),
             validate=lambda objective, ranks: self._validate(objective, held_out, ranks),
             save=lambda trained: self._save(trained, fold),
         )
 
-    def model(self, fold: int | None) -> AlignmentModel:
+    def model(self) -> AlignmentModel:
         """A new model.
 
         Raises:
             InputError: a tower cannot be built.
         """
-        model = AlignmentModel(self._align_config())
-        if self.statistics.mean is not None and self.statistics.std is not None:
-            model.covariates.mean.copy_(torch.from_numpy(self.statistics.mean))
-            std = torch.from_numpy(self.statistics.std)
-            model.covariates.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+        covariates, dense, species = (self.sources.get(name) for name in (COVARIATES, DENSE, SPECIES))
+        objective = self.config.objective
+        model = AlignmentModel(
+            AlignConfig(
+                location=self.config.location,
+                towers={scale: each.tower for scale, each in self.config.scales.items()},
+                covariates=covariates.columns.names if covariates and covariates.columns else (),
+                species=species.species if species else 0,
+                dense=len(dense.columns.names) if dense and dense.columns else 0,
+                dim=self.config.dim,
+                temperature=objective.start_temperature,
+                bias=objective.bias if objective.loss == "sigmoid" else None,
+            )
+        )
+        if covariates and covariates.columns:
+            model.covariates.standard.set(*covariates.columns.statistics)
+        if dense and dense.columns:
+            model.dense.standard.set(*dense.columns.statistics)
         return model
 
-    def _align_config(self) -> AlignConfig:
-        return AlignConfig(
-            location=self.config.location,
-            towers={scale: each.tower for scale, each in self.config.scales.items()},
-            covariates=self.statistics.names,
-            dim=self.config.dim,
-            temperature=self.config.temperature,
-        )
+    def _objective(self) -> AlignmentLoss:
+        objective = self.config.objective
+        augment = {
+            str(name): Augmentation(scale.augment == "dihedral", scale.jitter, scale.band_dropout)
+            for name, scale in self.config.scales.items()
+        }
+        return AlignmentLoss(self.model(), self._weights(), objective.loss, objective.radius_m, augment)
 
     def _stream(self, name: str, fetch: Any, seed: int) -> Stream:  # noqa: ANN401
         batch = self._batch(name)
@@ -115,11 +126,13 @@ class Study:
         return Stream(fetch, Order(len(fetch.lonlat), seed), batch)
 
     def _batch(self, name: str) -> int:
-        own = None if name == COVARIATES else self.config.scales[name].batch  # type: ignore[index]
-        return own or self.config.optim.batch
+        scale = self.config.scales.get(name)  # type: ignore[call-overload]
+        return (scale.batch if scale else None) or self.config.optim.batch
 
     def _weights(self) -> dict[str, float]:
-        return {name: 1.0 if name == COVARIATES else self.config.scales[name].weight for name in self.sources}  # type: ignore[index]
+        weights: dict[str, float] = {name: each.weight for name, each in self.config.scales.items()}
+        weights |= {name: self.config.objective.weights.get(name, 1.0) for name in (COVARIATES, DENSE, SPECIES)}  # type: ignore[call-overload]
+        return {name: weights[name] for name in self.sources}
 
     def _rows(self, name: str, source: Source, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
         """Rows to train on, and rows to measure on."""
@@ -145,10 +158,11 @@ class Study:
     def _validate(self, objective: AlignmentLoss, held_out: dict[str, np.ndarray], ranks: Ranks) -> dict[str, float]:
         figures: dict[str, float] = {}
         for name, rows in held_out.items():
-            if len(rows) > 1:
+            if len(rows) > 1 and name != DENSE:
                 source = self.sources[name]
-                pairs = embed(objective.model, name, source.fetch.only(rows, plain=True), ranks)
-                found = matching(*pairs, np.stack([source.x[rows], source.y[rows]], axis=1))
+                own = embed(objective.model, name, source.fetch.only(rows, plain=True), ranks.share(len(rows)))
+                other, location = (ranks.rows(each) for each in own)
+                found = matching(other, location, np.stack([source.x[rows], source.y[rows]], axis=1))
                 figures |= {f"{name}_{key}": value for key, value in found.items()}
                 figures[f"{name}_candidates"] = len(rows)
         return figures

@@ -11,6 +11,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.evaluation.metrics import auc
 from sdm_ray.geo.blocks import Role
 from sdm_ray.geo.grid import to_xy
+from sdm_ray.models.augment import Augmentation
 from sdm_ray.models.losses import bce
 from sdm_ray.models.species import SpeciesModel
 from sdm_ray.progress import say
@@ -25,6 +26,7 @@ from sdm_ray.training.ranks import Ranks
 from sdm_ray.training.towers import check_tower
 
 _PREDICT_ROWS = 1024
+_AUGMENTATION = Augmentation(turns=True)
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,9 @@ class PresenceLoss(nn.Module):
     def forward(self, batches: Batches, ranks: Ranks) -> Tensor:
         """This rank's part of the loss."""
         batch = batches["surveys"]
+        if "draws_satellite" in batch:
+            turned = _AUGMENTATION(batch["image_satellite"], batch["draws_satellite"])
+            batch = batch | {"image_satellite": turned}
         logits = self.model(compact(batch))
         return bce(logits, batch["labels"]) * (len(logits) * ranks.world / self.batch)
 

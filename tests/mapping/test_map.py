@@ -10,6 +10,7 @@ import xarray
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.folders import Imagery, SpeciesFolder, describe_species
 from sdm_ray.geo.blocks import Blocks, fold
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.geo.windows import whole
@@ -24,7 +25,6 @@ from sdm_ray.stores.cube import create_cube
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.maps import Map
 from sdm_ray.stores.weights import save_weights
-from sdm_ray.training.folders import Imagery, SpeciesFolder, describe_species
 
 BLOCKS = Blocks(size_m=40_000, folds=3)
 LOCATION = LocationConfig(wavelengths_km=(200, 50), directions=4, hidden=16, depth=1, dim=8)

@@ -124,14 +124,15 @@ def _through_a_model(rank: int) -> float:
     model, lonlat = AlignmentModel(config), torch.rand(6, 2, dtype=torch.float64) * 20 + 35
     images = {scale: torch.rand(6, 3, 32, 32) * 255 for scale in has}
 
-    def batch(rows: slice) -> dict[str, Tensor]:
-        made = {"lonlat": lonlat[rows], "place": torch.arange(6)[rows]}
-        for scale, own in has.items():
-            made |= {f"has_{scale}": own[rows], f"image_{scale}": images[scale][rows][own[rows]]}
-        return made
+    def batch(rows: slice) -> dict[str, dict[str, Tensor]]:
+        shared = {"lonlat": lonlat, "place": torch.arange(6)}
+        return {
+            scale: {name: each[rows][own[rows]] for name, each in {**shared, "image": images[scale]}.items()}
+            for scale, own in has.items()
+        }
 
     def total(module: nn.Module, rows: slice, workers: Workers) -> Tensor:
-        pairs = module(batch(rows)).values()
+        pairs = module(batch(rows))[0].values()
         return sum(info_nce(p.other, p.location, p.logit_scale, p.place, workers=workers) for p in pairs)
 
     total(model, slice(None), Workers()).backward()

@@ -1,18 +1,14 @@
 """Location encoders, towers, alignment and the species model."""
 
 import pytest
-import timm
 import torch
 from pydantic import ValidationError
-from safetensors.torch import save_file
-from torch import nn
 
 from sdm_ray.errors import InputError
 from sdm_ray.models.align import AlignmentModel
 from sdm_ray.models.config import AlignConfig, LocationConfig, SpeciesConfig, TowerConfig
 from sdm_ray.models.location import LocationEncoder
 from sdm_ray.models.species import SpeciesModel
-from sdm_ray.models.towers import ImageTower
 
 LOCATION = LocationConfig(hidden=16, depth=1, dim=8)
 TOWER = TowerConfig(bands=4, mean=(1000.0,), std=(500.0,), nodata_zero=True, dim=8)
@@ -51,33 +47,6 @@ def test_two_encoders_have_the_same_ladder():
     assert torch.equal(LocationEncoder(LOCATION).features.directions, LocationEncoder(LOCATION).features.directions)
 
 
-@pytest.mark.parametrize("name", ["test_convnext2", "test_resnet", "resnet10t"])
-def test_towers_take_any_bands_and_a_row_does_not_depend_on_its_batch(name):
-    tower = ImageTower(TOWER.model_copy(update={"name": name})).train()
-    images = batch()["image_satellite"]
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in tower.modules())
-    assert torch.allclose(tower(images)[:1], tower(images[:1]), atol=1e-4)
-
-
-def test_group_norms_keep_the_scales_of_the_batch_norms_before_them(tmp_path):
-    saved = timm.create_model("test_resnet", in_chans=4, num_classes=0).state_dict()
-    torch.manual_seed(2)
-    saved["bn1.weight"] = torch.rand_like(saved["bn1.weight"])
-    save_file(saved, tmp_path / "w.safetensors")
-    tower = ImageTower(TOWER.model_copy(update={"name": "test_resnet", "weights": str(tmp_path / "w.safetensors")}))
-    norm = next(m for m in tower.backbone.get_submodule("bn1").modules() if isinstance(m, nn.GroupNorm))
-    assert torch.equal(norm.weight, saved["bn1.weight"])
-
-
-@pytest.mark.parametrize("name", ["test_convnext2", "test_resnet", "test_vit"])
-def test_an_empty_batch_reaches_every_parameter(name):
-    tower = ImageTower(TOWER.model_copy(update={"name": name, "size": 32 if name == "test_vit" else None}))
-    embedded = tower(torch.zeros(0, 4, 32, 32))
-    assert embedded.shape == (0, 8)
-    embedded.sum().backward()
-    assert all(parameter.grad is not None for parameter in tower.parameters())
-
-
 def test_a_worker_without_an_image_reaches_every_parameter():
     model = SpeciesModel(SPECIES, 5).train()
     alone = {**batch(), "has_satellite": torch.zeros(6, dtype=torch.bool), "image_satellite": torch.zeros(0, 4, 32, 32)}
@@ -85,49 +54,21 @@ def test_a_worker_without_an_image_reaches_every_parameter():
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
-def test_frozen_batch_norms_stay_frozen_in_training():
-    tower = ImageTower(TOWER.model_copy(update={"name": "test_resnet", "norm": "frozen"})).train()
-    before = {name: value.clone() for name, value in tower.state_dict().items() if "running" in name}
-    tower(batch()["image_satellite"])
-    assert before
-    assert all(torch.equal(value, tower.state_dict()[name]) for name, value in before.items())
-
-
-def test_nodata_is_the_mean():
-    tower = ImageTower(TOWER)
-    mean = torch.full((1, 4, 32, 32), 1000.0)
-    assert torch.allclose(tower(torch.zeros(1, 4, 32, 32)), tower(mean), atol=1e-5)
-
-
-def test_weights_come_from_a_local_file(tmp_path):
-    torch.manual_seed(1)
-    saved = timm.create_model("test_convnext2", in_chans=4, num_classes=0)
-    save_file(saved.state_dict(), tmp_path / "w.safetensors")
-    tower = ImageTower(TOWER.model_copy(update={"weights": str(tmp_path / "w.safetensors")}))
-    assert torch.equal(tower.backbone.state_dict()["stem.0.weight"], saved.state_dict()["stem.0.weight"])
-    other = timm.create_model("test_resnet", in_chans=4, num_classes=0)
-    save_file(other.state_dict(), tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match=r"other\.safetensors lacks \d+ of its weights, first stem"):
-        ImageTower(TOWER.model_copy(update={"weights": str(tmp_path / "other.safetensors")}))
-    torch.save(saved.state_dict(), tmp_path / "w.pth")
-    with pytest.raises(InputError, match=r"weights of .*w\.pth do not fit"):
-        ImageTower(TOWER.model_copy(update={"weights": str(tmp_path / "w.pth")}))
-    with pytest.raises(InputError, match=r"no weights at .*nothing\.safetensors"):
-        ImageTower(TOWER.model_copy(update={"weights": str(tmp_path / "nothing.safetensors")}))
-
-
-def test_an_unknown_tower_is_one_line():
-    with pytest.raises(InputError, match="tower resnet_of_dreams: timm cannot build it"):
-        ImageTower(TowerConfig(name="resnet_of_dreams"))
-
-
-def test_alignment_pairs_only_rows_that_have_an_image():
-    config = AlignConfig(location=LOCATION, towers={"satellite": TOWER}, covariates=("a", "b"), dim=12)
-    pairs = AlignmentModel(config)(batch())
+def test_alignment_pairs_every_modality_with_coordinates():
+    config = AlignConfig(
+        location=LOCATION, towers={"satellite": TOWER}, covariates=("a", "b"), species=4, dense=2, dim=12
+    )
+    places = {name: batch()[name] for name in ("lonlat", "place")}
+    images = {"lonlat": places["lonlat"][:4], "place": places["place"][:4], "image": batch()["image_satellite"]}
+    numbers = batch()["covariates"]
+    sets = {**places, "species": torch.eye(6, 4, dtype=torch.uint8)}
+    batches = {"satellite": images, "covariates": {**places, "covariates": numbers}, "species": sets}
+    pairs, error = AlignmentModel(config)({**batches, "dense": {**places, "dense": numbers}})
+    assert list(pairs) == ["satellite", "covariates", "species"]
     assert pairs["satellite"].other.shape == pairs["satellite"].location.shape == (4, 12)
-    assert pairs["satellite"].place.tolist() == [1, 2, 4, 5]
-    assert pairs["covariates"].place.tolist() == [0, 2, 3, 4, 5]
-    assert torch.allclose(pairs["satellite"].other.norm(dim=1), torch.ones(4))
+    assert torch.allclose(pairs["species"].other.norm(dim=1), torch.ones(6))
+    assert torch.allclose(pairs["species"].other[4], pairs["species"].other[5])  # both sets are empty
+    assert error > 0 and error.ndim == 0
 
 
 def test_a_species_model_answers_whatever_is_missing():

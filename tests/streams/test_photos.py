@@ -67,11 +67,12 @@ def test_augmentation_depends_on_pass_and_id_alone(folder, scale, augment):
     source = fetch(folder, scale, 20, augment)
     ids = np.array([0, 1, 2, 1])
     passes = np.array([0, 0, 3, 5])
-    together = source(ids, passes)["image"]
-    alone = np.concatenate([source(ids[i : i + 1], passes[i : i + 1])["image"] for i in range(4)])
-    assert np.array_equal(together, alone)
-    later = source(ids, passes + 1)["image"]
-    assert not np.array_equal(together, later)
+    for name in ["draws", *(["image"] if augment == "photo" else [])]:
+        together = source(ids, passes)[name]
+        alone = np.concatenate([source(ids[i : i + 1], passes[i : i + 1])[name] for i in range(4)])
+        assert np.array_equal(together, alone)
+        assert not np.array_equal(together, source(ids, passes + 1)[name])
+    assert "draws" not in source.only(ids, plain=True)(ids, passes)
 
 
 def test_crops_lie_inside(folder):

@@ -5,10 +5,10 @@ from small import TOWER, settings
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.folders import load_species_model, read_species_folder
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training import finetune, species
 from sdm_ray.training.config import FinetuneConfig
-from sdm_ray.training.folders import load_species_model, read_species_folder
 from sdm_ray.training.ranks import Ranks
 
 

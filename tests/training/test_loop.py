@@ -18,13 +18,15 @@ class Interrupted(Exception):
     """The driver was killed here."""
 
 
-def train(folder, keeper=None, stop_at=None, **settings):
+def train(folder, keeper=None, stop_at=None, compiled=False, **settings):
     folder.mkdir(exist_ok=True)
     one = toy.Toy(str(folder), **settings)
     for fit in one():
         if stop_at is not None:
             stop(fit, stop_at)
-        fit.save(loop.run(fit, Ranks(), keeper or FolderKeeper(UPath(folder / "kept"), 1e9), Voice()))
+        fit.save(
+            loop.run(fit, Ranks(), keeper or FolderKeeper(UPath(folder / "kept"), 1e9), Voice(), compiled=compiled)
+        )
     return one
 
 
@@ -82,3 +84,24 @@ def test_the_learning_rate_rises_then_falls_to_zero():
     assert rates[0] == pytest.approx(0.1) and rates[9] == pytest.approx(1.0)
     assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
     assert rates[-1] < 0.01 and not any(map(math.isnan, rates))
+
+
+def test_the_average_of_the_weights_is_kept_and_continued(tmp_path, ray_cluster):
+    plain = train(tmp_path / "plain", epochs=2)
+    averaged = train(tmp_path / "averaged", epochs=2, ema=0.9)
+    keeper = FolderKeeper(UPath(tmp_path / "state"), every_s=0)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "cut", keeper, stop_at=6, epochs=2, ema=0.9)
+    cut = train(tmp_path / "cut", FolderKeeper(UPath(tmp_path / "state"), every_s=0), epochs=2, ema=0.9)
+    for name, value in averaged.weights().items():
+        assert torch.equal(cut.weights()[name], value)
+        assert not torch.equal(plain.weights()[name], value)
+
+
+@pytest.mark.parametrize("how", [{"precision": "bfloat16"}, {"compiled": True}])
+def test_other_arithmetic_gives_nearly_the_same_weights(tmp_path, ray_cluster, how):
+    plain = train(tmp_path / "plain", epochs=1)
+    other = train(tmp_path / "other", epochs=1, **how)
+    for name, value in plain.weights().items():
+        assert torch.allclose(other.weights()[name], value, atol=0.03)
+    assert how == {"compiled": True} or not all(torch.equal(other.weights()[n], v) for n, v in plain.weights().items())

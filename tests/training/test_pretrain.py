@@ -1,14 +1,13 @@
-import numpy as np
 import pytest
 import torch
 from small import BLOCKS, LOCATION, TOWER, settings
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.folders import load_encoder, read_species_folder
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training import alignment, finetune, pretrain
 from sdm_ray.training.config import FinetuneConfig, PretrainConfig
-from sdm_ray.training.folders import load_encoder, read_species_folder
 
 SCALES = {
     "plant": {"shards": "shards", "size": 32, "augment": "photo", "tower": {"dim": 8}},
@@ -76,11 +75,3 @@ def test_bands_of_tower_and_images_must_agree(world):
     scales = {"plant": {"shards": "shards", "tower": {"bands": 4, "mean": [0], "std": [1]}}}
     with pytest.raises(InputError, match=r"scales\.plant\.tower\.bands: 4"):
         alignment.read_sources(PretrainConfig(run_dir=str(world), scales=scales))
-
-
-def test_matching_counts_ranks_and_kilometres():
-    unit = np.eye(6, dtype=np.float32)
-    xy = np.stack([np.arange(6) * 3000.0, np.zeros(6)], axis=1)
-    assert alignment.matching(unit, unit, xy) == {"top1": 1.0, "top5": 1.0, "error_km": 0.0}
-    shifted = alignment.matching(unit, np.roll(unit, 1, axis=0), xy)
-    assert shifted["top1"] == 0.0 and shifted["error_km"] == 3.0

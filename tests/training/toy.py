@@ -51,6 +51,8 @@ class Toy:
     bad: int = -1
     steps_per_epoch: int = 4
     epochs: int = 5
+    ema: float | None = None
+    precision: str = "float32"
     seen: list = field(default_factory=list)
 
     def __call__(self) -> Iterator[Fit]:
@@ -58,7 +60,7 @@ class Toy:
             yield Fit(
                 name="toy",
                 seed=3,
-                optim=OptimConfig(lr=0.01, epochs=self.epochs, batch=BATCH),
+                optim=OptimConfig(lr=0.01, epochs=self.epochs, batch=BATCH, ema=self.ema, precision=self.precision),
                 steps_per_epoch=self.steps_per_epoch,
                 streams={"points": Stream(Points(self.bad), Order(N, seed=5), BATCH)},
                 objective=self.objective,

@@ -1,22 +1,27 @@
 import pandas as pd
 import pytest
+import timm
 import torch
 import yaml
+from safetensors.torch import save_file
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.geo.blocks import Blocks
-from sdm_ray.models.config import SpeciesConfig
-from sdm_ray.models.species import SpeciesModel
-from sdm_ray.stores.weights import save_weights
-from sdm_ray.training.folders import (
+from sdm_ray.folders import (
     Imagery,
+    LoadedEncoder,
     SpeciesFolder,
+    describe_encoder,
     describe_species,
     load_encoder,
     load_species_model,
     read_species_folder,
 )
+from sdm_ray.geo.blocks import Blocks
+from sdm_ray.models.align import AlignmentModel
+from sdm_ray.models.config import AlignConfig, SpeciesConfig
+from sdm_ray.models.species import SpeciesModel
+from sdm_ray.stores.weights import save_weights
 
 
 @pytest.fixture
@@ -66,3 +71,14 @@ def test_an_unknown_key_is_named(folder):
 def test_a_model_is_no_encoder(folder):
     with pytest.raises(InputError, match="kind species, expected encoder"):
         load_encoder(folder)
+
+
+def test_a_model_is_read_without_the_weights_that_its_tower_started_from(tmp_path):
+    timm_weights = tmp_path / "timm.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=0).state_dict(), timm_weights)
+    tower = {"name": "test_resnet", "weights": str(timm_weights), "dim": 4}
+    config = AlignConfig(location={"hidden": 8, "depth": 1, "dim": 4}, towers={"plant": tower}, dim=4)
+    encoder = LoadedEncoder(AlignmentModel(config).state_dict(), config, {"plant": Imagery((), 32)}, Blocks(), None)
+    save_weights(UPath(tmp_path / "encoder"), encoder.state, describe_encoder(encoder), None, {})
+    timm_weights.unlink()
+    assert load_encoder(UPath(tmp_path / "encoder")).model().config.towers["plant"].weights is None

@@ -125,7 +125,7 @@ def describe_species(about: SpeciesFolder) -> dict[str, Any]:
     """The `config.yaml` of a model folder."""
     return {
         "kind": "species",
-        "model": about.config.model_dump(mode="json"),
+        "model": _without_origins(about.config),
         "probability_kind": about.probability_kind,
         "blocks": _plain(about.blocks),
         "fold": about.fold,
@@ -140,11 +140,21 @@ def describe_encoder(encoder: LoadedEncoder) -> dict[str, Any]:
     """The `config.yaml` of an encoder folder."""
     return {
         "kind": "encoder",
-        "model": encoder.config.model_dump(mode="json"),
+        "model": _without_origins(encoder.config),
         "images": {scale: _plain(each) for scale, each in encoder.images.items()},
         "blocks": _plain(encoder.blocks),
         "fold": encoder.fold,
     }
+
+
+def _without_origins(config: AlignConfig | SpeciesConfig) -> dict[str, Any]:
+    """What a model is built from, without the files that its towers started from: its own weights hold all."""
+    found = config.model_dump(mode="json")
+    towers = found["towers"].values() if isinstance(config, AlignConfig) else [found["satellite"]]
+    for part in [found["location"], *towers]:
+        if part is not None and "weights" in part:
+            part["weights"] = None
+    return found
 
 
 def read_species_folder(path: UPath) -> SpeciesFolder:

@@ -1,0 +1,71 @@
+"""What pretraining minimises: the weighted mean of the modalities' losses over the pairs of all ranks."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sdm_ray.models.align import DENSE, AlignmentModel, Pairs
+from sdm_ray.models.augment import Augmentation
+from sdm_ray.models.losses import info_nce, sigmoid
+from sdm_ray.models.projection import to_xy
+from sdm_ray.models.workers import Workers
+from sdm_ray.training.loop import Batches
+from sdm_ray.training.ranks import Ranks
+
+
+class AlignmentLoss(nn.Module):
+    """The loss of a batch (see `loop.Fit`).
+
+    Args:
+        model: what is trained.
+        weights: of the modalities.
+        loss: which pair loss.
+        radius_m: places nearer than this are no negatives of each other.
+        augment: what is done to the images of each scale.
+    """
+
+    def __init__(
+        self,
+        model: AlignmentModel,
+        weights: dict[str, float],
+        loss: Literal["info_nce", "sigmoid"] = "info_nce",
+        radius_m: float = 0.0,
+        augment: Mapping[str, Augmentation] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.weights = weights
+        self.augment = augment or {}
+        self.loss = loss
+        self.radius_m = radius_m
+
+    def forward(self, batches: Batches, ranks: Ranks) -> Tensor:
+        """The loss; its gradients are scaled for the mean over ranks."""
+        pairs, regressed = self.model({name: self._augmented(name, batch) for name, batch in batches.items()})
+        total = self.weights.get(DENSE, 0.0) * self._mean_over_ranks(regressed, batches, ranks)
+        for name, each in pairs.items():
+            total = total + self.weights[name] * self._pair_loss(each, Workers(ranks.rank, ranks.world))
+        return total / sum(self.weights.values())
+
+    def _augmented(self, name: str, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        if "draws" not in batch:
+            return batch
+        return batch | {"image": self.augment[name](batch["image"], batch["draws"])}
+
+    def _pair_loss(self, pairs: Pairs, workers: Workers) -> Tensor:
+        xy = to_xy(pairs.lonlat) if self.radius_m > 0 else None
+        sides = (pairs.other, pairs.location, pairs.logit_scale)
+        if self.loss == "sigmoid":
+            assert pairs.logit_bias is not None
+            return sigmoid(*sides, pairs.logit_bias, pairs.place, xy=xy, radius_m=self.radius_m, workers=workers)
+        return info_nce(*sides, pairs.place, xy=xy, radius_m=self.radius_m, workers=workers)
+
+    @staticmethod
+    def _mean_over_ranks(regressed: Tensor, batches: Batches, ranks: Ranks) -> Tensor:
+        """A mean over this rank's rows, weighted so that the mean over ranks is that of all rows."""
+        if DENSE not in batches:
+            return regressed
+        rows = torch.tensor(float(len(batches[DENSE]["lonlat"])), device=regressed.device)
+        return torch.nan_to_num(regressed) * rows * ranks.world / Workers(ranks.rank, ranks.world).total(rows)
