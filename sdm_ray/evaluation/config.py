@@ -41,6 +41,23 @@ class BoostingConfig(Config):
 RivalConfig = Annotated[ForestConfig | BoostingConfig, Field(discriminator="kind")]
 
 
+Fault = Literal["swap", "sign_flip", "stale", "heavy_tail", "rounding"]
+
+
+class CoordinatesConfig(Config):
+    """How well an encoder tells wrong coordinates of images: planted faults against the coordinates as they are."""
+
+    encoder: str = "encoder"
+    """Cross-fitted encoder of `pretrain`; images are scored by the one that never saw their blocks."""
+    scales: dict[Literal["plant", "landscape", "satellite"], str] = Field(min_length=1)
+    """Scale -> image shards."""
+    faults: tuple[Fault, ...] = ("swap", "sign_flip", "stale", "heavy_tail", "rounding")
+    """Longitude and latitude exchanged; the sign of the longitude; the position of the image before; displaced by a
+    half-Cauchy distance, half of them more than 5 km; rounded to whole degrees."""
+    images: int = Field(default=2000, ge=2)
+    """Most images of a scale; where there are more, so many are drawn."""
+
+
 def _rivals() -> list[ForestConfig | BoostingConfig]:
     return [ForestConfig(), BoostingConfig()]
 
@@ -50,8 +67,10 @@ class EvaluateConfig(JobConfig):
 
     output: str = "evaluation"
     surveys: str = "surveys.parquet"
-    maps: dict[str, str] = Field(default={"map": "map-crossfit.zarr"}, min_length=1)
-    """Label -> cross-fitted map; the first one is set against everything else."""
+    maps: dict[str, str] = Field(default={"map": "map-crossfit.zarr"})
+    """Label -> cross-fitted map; the first one is set against everything else. May be empty with `coordinates`."""
+    coordinates: CoordinatesConfig | None = None
+    """An encoder to be tried on wrong coordinates of images."""
     blocks: Blocks = Blocks()
     """How places are held out; the same as those of the maps' models."""
     covariates: str | None = None
@@ -80,6 +99,10 @@ class EvaluateConfig(JobConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> "EvaluateConfig":
+        if not self.maps and self.coordinates is None:
+            raise ValueError("maps: is empty, and there are no `coordinates` to try an encoder on")
+        if not self.maps:
+            return self
         wanting = [rival.kind for rival in self.rivals if rival.features != "coordinates"]
         if wanting and self.covariates is None:
             raise ValueError(f"rivals: {wanting[0]} asks for covariates, and `covariates` names no store")
@@ -97,6 +120,10 @@ class EvaluateConfig(JobConfig):
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        optional = [self.covariates, self.land, self.countries_out_map, self.truth]
-        maps = [*self.maps.values(), *self.compared_with_truth().values()]
-        return list(dict.fromkeys([self.surveys, *maps, *(name for name in optional if name)]))
+        names: list[str | None] = []
+        if self.maps:
+            names += [self.surveys, *self.maps.values(), *self.compared_with_truth().values()]
+            names += [self.covariates, self.land, self.countries_out_map, self.truth]
+        if self.coordinates is not None:
+            names += [self.coordinates.encoder, *self.coordinates.scales.values()]
+        return list(dict.fromkeys(name for name in names if name))

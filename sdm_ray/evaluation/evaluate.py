@@ -1,14 +1,15 @@
-"""The job `evaluate`: what a cross-fitted map says at the surveys, beside rivals fitted in the same folds."""
+"""The job `evaluate`: cross-fitted maps at the surveys beside rivals of the same folds; encoders on wrong places."""
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation import inputs, present
+from sdm_ray.evaluation import faults, inputs, present
 from sdm_ray.evaluation.baselines import feature_matrix
-from sdm_ray.evaluation.config import EvaluateConfig
+from sdm_ray.evaluation.config import CoordinatesConfig, EvaluateConfig
 from sdm_ray.evaluation.folds import Fold, cross_fit, folds_of
 from sdm_ray.evaluation.page import render
 from sdm_ray.evaluation.scores import Held, brier_scores, number, score, within_countries
@@ -21,12 +22,24 @@ Predictions = dict[str, np.ndarray]
 
 
 def run(config: EvaluateConfig, job: Job) -> dict[str, Any]:
-    """Score the maps and the rivals; writes metrics.json, two tables, pictures and evaluation.html.
+    """Score the maps and the rivals, and try the encoder; writes metrics.json, tables, pictures and evaluation.html.
 
     Raises:
-        InputError: a map is not cross-fitted, lacks a species or too many surveys; a fold is empty or holds a
-            single class.
+        InputError: a map or encoder is not cross-fitted, a map lacks a species or too many surveys; a fold is empty
+            or holds a single class.
     """
+    figures = _score_maps(config, job) if config.maps else {}
+    if config.coordinates is not None:
+        figures["coordinates"] = _wrong_coordinates(config, config.coordinates)
+    (job.output / "metrics.json").write_text(json.dumps(figures, indent=1))
+    page = render("Evaluation", present.headline(figures), present.sections(job.output, figures))
+    (job.output / "evaluation.html").write_text(page)
+    say(f"evaluate: {present.headline(figures)}")
+    return present.flat(figures)
+
+
+def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
+    """Figures of maps and rivals; writes two tables and the pictures."""
     species = inputs.map_species(config.path(next(iter(config.maps.values()))))
     land = config.path(config.land) if config.land else None
     held, unmapped = inputs.read_held(config.path(config.surveys), species, config.blocks, land)
@@ -52,7 +65,6 @@ def run(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     if config.countries_out:
         figures["countries"], figures["within"]["countries"] = _countries_out(config, held)
     truth = _truth(config, held, figures)
-    (job.output / "metrics.json").write_text(json.dumps(figures, indent=1))
     tables = {
         "species.csv": present.species_table(scored, comparison, truth),
         "countries.csv": present.country_table(countries),
@@ -61,10 +73,16 @@ def run(config: EvaluateConfig, job: Job) -> dict[str, Any]:
         (job.output / name).write_text(table.to_csv(index=False))
     for picture in present.write_pictures(job.output, scored, predictions, comparison, config.blocks):
         job.tracker.picture(picture)
-    page = render("Evaluation", present.headline(figures), present.sections(job.output, figures))
-    (job.output / "evaluation.html").write_text(page)
-    say(f"evaluate: {present.headline(figures)}")
-    return present.flat(figures)
+    return figures
+
+
+def _wrong_coordinates(config: EvaluateConfig, tried: CoordinatesConfig) -> dict[str, dict[str, dict[str, Any]]]:
+    """Scale -> fault -> how well it is told."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for scale, shards in tried.scales.items():
+        detections = faults.detect(tried, config.path(tried.encoder), config.path(shards), scale, config.seed)
+        found[scale] = {fault: asdict(each) for fault, each in detections.items()}
+    return found
 
 
 def _maps(config: EvaluateConfig, held: Held, maps: dict[str, str], *, by_blocks: bool) -> Predictions:

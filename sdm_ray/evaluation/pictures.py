@@ -76,6 +76,18 @@ def map_picture(
     return _png(figure)
 
 
+def colour_map_picture(colours: np.ndarray, title: str, extent: Extent) -> bytes:
+    """One map of colours (h, w, 3) between 0 and 1, north up; `extent` in metres."""
+    height, width = colours.shape[:2]
+    figure = _figure(6.4, 6.4 * min(max(height / width, 0.4), 1.6))
+    axis = figure.subplots()
+    west, south, east, north = (edge / 1000 for edge in extent)
+    axis.imshow(colours, extent=(west, east, south, north), interpolation="nearest", aspect="equal")
+    axis.set(xlabel="easting (km, EPSG:3035)", ylabel="northing (km)")
+    axis.set_title(title, fontsize=10, fontweight="bold")
+    return _png(figure)
+
+
 def maps_beside(
     columns: Mapping[str, np.ndarray],
     names: Sequence[str],

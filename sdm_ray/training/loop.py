@@ -57,6 +57,7 @@ class Fit:
         select_by: name of the figure whose best epoch is kept (the higher, the better); None keeps the last epoch.
         patience: epochs without a better figure until training stops.
         stop_after: epochs to train of those that the learning rate is planned for.
+        spoken: ends of the names of the figures that are told to the person at the driver.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Fit:
     select_by: str | None = None
     patience: int | None = None
     stop_after: int | None = None
+    spoken: tuple[str, ...] = ("",)
 
     @property
     def steps(self) -> int:
@@ -158,7 +160,8 @@ def run(fit: Fit, ranks: Ranks, keeper: Keeper, voice: Voice, *, compiled: bool 
             voice.at(fit.name, progress.step, fit.steps)
             if progress.step % fit.steps_per_epoch == 0:
                 figures = _close_epoch(fit, objective, progress, ranks)
-                voice.epoch(fit.name, figures, progress.step)
+                told = {name: value for name, value in figures.items() if name.endswith(fit.spoken)}
+                voice.epoch(fit.name, figures, progress.step, told)
                 keeper.epoch(state, figures)
             if ranks.agree(keeper.due()):
                 keeper.save(state())

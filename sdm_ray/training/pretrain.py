@@ -8,8 +8,10 @@ import numpy as np
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.evaluation.embedding import embedding_picture
 from sdm_ray.evaluation.pairs import embed, matching
-from sdm_ray.folders import LoadedEncoder, describe_encoder
+from sdm_ray.evaluation.pictures import Extent
+from sdm_ray.folders import LoadedEncoder, describe_encoder, load_encoder
 from sdm_ray.geo.blocks import Role, role
 from sdm_ray.job import Job
 from sdm_ray.models.align import COVARIATES, DENSE, SPECIES, AlignmentModel
@@ -83,6 +85,7 @@ class Study:
             objective=lambda: self._objective(),
             validate=lambda objective, ranks: self._validate(objective, held_out, ranks),
             save=lambda trained: self._save(trained, fold),
+            spoken=("loss", "top5", "error_km"),
         )
 
     def model(self) -> AlignmentModel:
@@ -167,6 +170,11 @@ class Study:
                 figures[f"{name}_candidates"] = len(rows)
         return figures
 
+    def _extent(self) -> Extent:
+        """Of the places of all modalities, EPSG:3035 metres."""
+        x, y = (np.concatenate([getattr(each, axis) for each in self.sources.values()]) for axis in ("x", "y"))
+        return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
     def _save(self, trained: Trained, fold: int | None) -> None:
         model = trained.objective.model
         images = {name: source.images for name, source in self.sources.items() if source.images is not None}
@@ -180,6 +188,9 @@ class Study:
         folds = range(self.config.blocks.folds) if self.config.crossfit else [None]
         found = [load_weights(self.folder(fold)).metrics for fold in folds]
         job.tracker.folder(self.folder(None), "encoder")
+        picture = job.output / "embedding.png"
+        picture.write_bytes(embedding_picture(load_encoder(self.folder(None)).model(), self._extent()))
+        job.tracker.picture(picture)
         names = [name for name in found[0] if name != "history" and all(name in each for each in found)]
         figures = {name: float(np.mean([each[name] for each in found])) for name in names}
         for name in self.sources:

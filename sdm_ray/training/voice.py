@@ -39,9 +39,9 @@ class Voice:
             self._last = time.monotonic()
             self.send(("at", label, count, total))
 
-    def epoch(self, label: str, figures: dict[str, float], step: int) -> None:
-        """The figures of an epoch: a line, and an entry in the tracker."""
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+    def epoch(self, label: str, figures: dict[str, float], step: int, told: dict[str, float]) -> None:
+        """The figures of an epoch: a line of those that are told, and an entry in the tracker of all."""
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in told.items())
         self.say(f"  {label}: step {step}: {shown}")
         if self.tracker is not None:
             self.tracker.metrics({f"{label}/{name}": value for name, value in figures.items()}, step)

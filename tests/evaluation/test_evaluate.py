@@ -145,5 +145,5 @@ def test_configuration_that_cannot_work(run_dir):
         config_of(run_dir, covariates=None)
     with pytest.raises(ValueError, match="truth_maps: needs"):
         config_of(run_dir, truth_maps={"a": "b"})
-    with pytest.raises(ValueError, match="at least 1 item"):
+    with pytest.raises(ValueError, match="maps: is empty"):
         config_of(run_dir, maps={})

@@ -15,3 +15,15 @@ def settings(**changes):
         "workers": {"count": 0},
         **changes,
     }
+
+
+def of_three_scales(run_dir: str) -> list[str]:
+    """Overrides of `configs/cbn-med/pretrain.yaml` for its samples, two ranks and no hub."""
+    changes = [f"run_dir={run_dir}", "dim=16", "location.hidden=32", "location.depth=1", "location.dim=16"]
+    for scale in ("plant", "landscape", "satellite"):
+        tower = f"scales.{scale}.tower"
+        changes += [f"scales.{scale}.size=32", f"scales.{scale}.batch=8", f"{tower}.name=test_convnext2"]
+        changes += [f"{tower}.{key}=null" for key in ("weights", "size", "trained_blocks")] + [f"{tower}.dim=16"]
+    changes += ["optim.epochs=2", "optim.batch=8", "optim.steps_per_epoch=6", "optim.lr=0.003", "optim.ema=0.5"]
+    changes += ["crossfit=false", "blocks.folds=2", "blocks.select=0.3", "blocks.size_m=50000"]
+    return [*changes, "workers.count=2", "workers.gpus=0", "workers.cpus=0.4"]
