@@ -70,13 +70,13 @@ class AlignmentModel(nn.Module):
 
         Args:
             name: a scale, `covariates` or `species`.
-            batch: `lonlat` (N, 2), `place` (N,), and `image` (N, bands, side, side), `covariates` (N, C) or `species`
-                (N, S), 0 or 1.
+            batch: `lonlat` (N, 2), `place` (N,), perhaps `time` (N, 2), and `image` (N, bands, side, side),
+                `covariates` (N, C) or `species` (N, S), 0 or 1.
         """
         other = self.embed_image(name, batch["image"]) if name in self.towers else getattr(self, name)(batch[name])
         scale = self.log_scale[name].clamp(max=_MAX_LOGIT_SCALE).exp()
         bias = self.bias[name] if self.config.bias is not None else None
-        location = normalize(self.embed_location(batch["lonlat"]), dim=-1)
+        location = normalize(self.embed_location(batch["lonlat"], batch.get("time")), dim=-1)
         return Pairs(normalize(other, dim=-1), location, batch["place"], scale, bias, batch["lonlat"])
 
     def forward(self, batches: dict[str, dict[str, Tensor]]) -> tuple[dict[str, Pairs], Tensor]:
@@ -87,9 +87,9 @@ class AlignmentModel(nn.Module):
         batch = batches[DENSE]
         return pairs, self.dense(self.embed_location(batch["lonlat"]), batch[DENSE])
 
-    def embed_location(self, lonlat: Tensor) -> Tensor:
-        """Coordinates (N, 2) in the shared space, not normalised."""
-        return self.location_head(self.location(lonlat))
+    def embed_location(self, lonlat: Tensor, time: Tensor | None = None) -> Tensor:
+        """Coordinates (N, 2), and times (N, 2) where known, in the shared space, not normalised."""
+        return self.location_head(self.location(lonlat, time))
 
     def embed_image(self, scale: str, images: Tensor) -> Tensor:
         """Images of a scale in the shared space, not normalised."""

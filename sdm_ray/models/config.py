@@ -10,13 +10,36 @@ from sdm_ray.config import Config
 Scale = Literal["plant", "landscape", "satellite"]
 
 
+class HashConfig(Config):
+    """Tables of a hash grid."""
+
+    levels: int = Field(12, ge=2)
+    """Grids between the longest and the shortest of `wavelengths_km`, which are their cells."""
+    table: int = Field(1 << 14, ge=2)
+    """Rows of each table."""
+    features: int = Field(2, ge=1)
+    """Numbers of a row."""
+
+
 class LocationConfig(Config):
     """A location encoder: coordinates to an embedding."""
 
-    kind: Literal["ladder", "sincos"] = "ladder"
-    """`ladder`: global context and Fourier features of EPSG:3035 metres; `sincos`: four sines and cosines (SINR)."""
+    kind: Literal["ladder", "sincos", "harmonics", "capsules", "hashgrid"] = "ladder"
+    """`ladder`: global context and Fourier features of EPSG:3035 metres; `sincos`: four sines and cosines (SINR);
+    `harmonics`: spherical harmonics and sines (SatCLIP); `capsules`: GeoCLIP's; `hashgrid`: learnt grids."""
     wavelengths_km: tuple[float, ...] = (3000, 1500, 750, 500, 250)
-    """Wavelengths of the ladder; short ones overfit where places are sparse."""
+    """Wavelengths of the ladder, the longest first; short ones overfit where places are sparse."""
+    anneal: bool = False
+    """Whether short wavelengths come in during pretraining; of `ladder` and `hashgrid`."""
+    degrees: int = Field(10, ge=1)
+    """Degrees of the harmonics, which resolve 20,000 km / degrees."""
+    hash: HashConfig = HashConfig()
+    weights: str | None = None
+    """GeoCLIP's published weights, of `capsules`: its wheel `geoclip-*.whl`, or the .pth inside it."""
+    frozen: bool = False
+    """Whether the capsules stay as they are."""
+    time: bool = False
+    """Whether day of year and year, where they are known, are inputs too."""
     directions: int = Field(16, ge=1)
     """Random directions for each wavelength; a sine and a cosine for each."""
     hidden: int = Field(256, ge=1)
@@ -33,6 +56,19 @@ class LocationConfig(Config):
         for wavelength in self.wavelengths_km:
             if not (wavelength > 0 and math.isfinite(wavelength)):
                 raise ValueError(f"wavelengths_km has {wavelength:g}; expected kilometres above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_kind(self) -> Self:
+        if (self.weights is not None or self.frozen) and self.kind != "capsules":
+            raise ValueError(f"weights and frozen: are of the kind capsules, found {self.kind}")
+        if self.anneal and self.kind not in ("ladder", "hashgrid"):
+            raise ValueError(f"anneal: {self.kind} has no wavelengths; expected ladder or hashgrid")
+        ordered = sorted(self.wavelengths_km, reverse=True)
+        if (self.anneal or self.kind == "hashgrid") and list(self.wavelengths_km) != ordered:
+            raise ValueError("wavelengths_km: expected the longest first")
+        if self.kind == "hashgrid" and len(set(self.wavelengths_km)) < 2:
+            raise ValueError("wavelengths_km: a hash grid needs its longest and its shortest cell")
         return self
 
 

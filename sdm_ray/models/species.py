@@ -11,6 +11,7 @@ from sdm_ray.models.towers import ImageTower
 
 _SET_BY = {
     "location.features.directions": "location.wavelengths_km",
+    "location.features.cells": "location.wavelengths_km",
     "satellite.mean": "satellite.mean",
     "satellite.std": "satellite.std",
 }

@@ -1,7 +1,9 @@
 """Photos and patches from image shards, decoded and augmented, by id."""
 
+import datetime
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
@@ -31,6 +33,7 @@ class PhotoFetch:
         augment: other than `none`, draws for the augmentation on the device come along, by a key per (seed, pass, id);
             `photo` crops as well.
         seed: of the augmentation.
+        time: day of year and year, NaN where unknown, float32 (n, 2), to come along as `time`.
     """
 
     shards: str
@@ -40,10 +43,12 @@ class PhotoFetch:
     size: int
     augment: Augment = "none"
     seed: int = 0
+    time: np.ndarray | None = field(default=None, repr=False)
 
     def only(self, rows: np.ndarray, *, plain: bool = False) -> "PhotoFetch":
         """Some of these images; `plain` draws nothing."""
-        part = replace(self, rows=self.rows[rows], lonlat=self.lonlat[rows], place=self.place[rows])
+        time = None if self.time is None else self.time[rows]
+        part = replace(self, rows=self.rows[rows], lonlat=self.lonlat[rows], place=self.place[rows], time=time)
         return replace(part, augment="none") if plain else part
 
     def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
@@ -60,6 +65,8 @@ class PhotoFetch:
                 images = np.empty((len(rows), *image.shape), image.dtype)
             images[i] = image
         batch = {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
+        if self.time is not None:
+            batch["time"] = self.time[ids]
         if self.augment != "none":
             batch["draws"] = draws.table(key)
         return batch
@@ -72,6 +79,18 @@ class PhotoFetch:
         except (OSError, ValueError, SyntaxError) as error:
             key = _open(self.shards).index["key"].iloc[row]
             raise InputError(f"{self.shards}: image {key}.{ext} cannot be decoded ({error})") from None
+
+
+def days_and_years(dates: Sequence[str]) -> np.ndarray:
+    """Day of year and year of ISO dates, float32 (n, 2); NaN what a date, such as `2018` or none, does not say."""
+    found = np.full((len(dates), 2), np.nan, np.float32)
+    for number, date in enumerate(dates):
+        if len(date) >= 10:
+            day = datetime.date.fromisoformat(date[:10])
+            found[number] = day.timetuple().tm_yday, day.year
+        elif date[:4].isdigit():
+            found[number, 1] = int(date[:4])
+    return found
 
 
 def crops(key: np.ndarray) -> np.ndarray:

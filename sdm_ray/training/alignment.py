@@ -10,16 +10,19 @@ from sdm_ray.errors import InputError
 from sdm_ray.folders import Imagery
 from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.models.align import COVARIATES, DENSE, SPECIES
+from sdm_ray.models.capsules import Capsules
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.shards import Shards
 from sdm_ray.stores.surveys import labels_of, read_surveys
 from sdm_ray.streams.cells import CellFetch, SetFetch
 from sdm_ray.streams.cubes import WindowFetch, places
-from sdm_ray.streams.photos import PhotoFetch
+from sdm_ray.streams.photos import PhotoFetch, days_and_years
 from sdm_ray.streams.windows import Windows, open_cube
 from sdm_ray.training.config import PretrainConfig, ScaleConfig
 from sdm_ray.training.towers import check_tower
+
+_TEACH_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,7 @@ def read_sources(config: PretrainConfig) -> dict[str, Source]:
     """
     sources: dict[str, Source] = {scale: _images(config, scale, each) for scale, each in config.scales.items()}
     if config.covariates is not None:
-        name = COVARIATES if config.covariates_as == "contrast" else DENSE
-        sources[name] = _cells(config, config.covariates, name)
+        sources |= _cells(config, config.covariates)
     if config.surveys is not None:
         sources[SPECIES] = _sets(config, config.surveys)
     for name, source in sources.items():
@@ -74,14 +76,37 @@ def read_sources(config: PretrainConfig) -> dict[str, Source]:
     return sources
 
 
-def _cells(config: PretrainConfig, path: str, name: str) -> Source:
+def _cells(config: PretrainConfig, path: str) -> dict[str, Source]:
+    """Covariates of all cells, matched or regressed, and what a teacher says there."""
     store = Covariates(config.path(path))
     xx, yy = np.meshgrid(store.grid.x, store.grid.y)
     values, known = store.at(xx.ravel(), yy.ravel())
-    x, y = xx.ravel()[known], yy.ravel()[known]
+    x, y, values = xx.ravel()[known], yy.ravel()[known], values[known]
     lonlat = np.stack(to_lonlat(x, y), axis=1)
-    fetch = CellFetch(name, lonlat, values[known], np.flatnonzero(known))
-    return Source(fetch, x, y, columns=Columns(tuple(store.names), store.mean, store.std))
+    place = np.flatnonzero(known)
+    columns = Columns(tuple(store.names), store.mean, store.std)
+    found = {}
+    if config.covariates_as == "contrast":
+        found[COVARIATES] = Source(CellFetch(COVARIATES, lonlat, values, place), x, y, columns=columns)
+    regressed = [(values, columns)] if config.covariates_as == "regression" else []
+    if config.teacher is not None:
+        regressed.append(_taught(config.teacher, lonlat))
+    if regressed:
+        every = np.concatenate([each for each, _ in regressed], axis=1)
+        joined = (np.concatenate([getattr(each, part) for _, each in regressed]) for part in ("mean", "std"))
+        names = tuple(name for _, each in regressed for name in each.names)
+        found[DENSE] = Source(CellFetch(DENSE, lonlat, every, place), x, y, columns=Columns(names, *joined))
+    return found
+
+
+def _taught(weights: str, lonlat: np.ndarray) -> tuple[np.ndarray, Columns]:
+    """What a published location encoder says of places, (n, 512), and how it varies over them."""
+    teacher = Capsules(weights).eval()
+    with torch.inference_mode():
+        parts = [teacher(part).numpy() for part in torch.from_numpy(lonlat).split(_TEACH_ROWS)]
+    values = np.concatenate(parts)
+    names = tuple(f"teacher_{number}" for number in range(values.shape[1]))
+    return values, Columns(names, values.mean(axis=0), values.std(axis=0))
 
 
 def _sets(config: PretrainConfig, path: str) -> Source:
@@ -99,7 +124,8 @@ def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
         lonlat = index[["lon", "lat"]].to_numpy(np.float64)
         path = str(config.path(each.shards))
         place = index["place_id"].to_numpy(np.int64)
-        fetch: Any = PhotoFetch(path, rows, lonlat, place, each.size, each.augment, config.seed)
+        time = days_and_years(index["date"].tolist()) if config.location.time else None
+        fetch: Any = PhotoFetch(path, rows, lonlat, place, each.size, each.augment, config.seed, time)
         bands: tuple[str, ...] = ()
     else:
         assert each.cube is not None

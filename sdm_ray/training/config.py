@@ -128,6 +128,9 @@ class PretrainConfig(JobConfig):
     """Covariate store as one more modality, sampled over all its cells."""
     covariates_as: Literal["contrast", "regression"] = "contrast"
     """Whether coordinates are matched with covariates, or covariates are regressed from coordinates."""
+    teacher: str | None = None
+    """Published weights of GeoCLIP's location encoder (its wheel), whose features are regressed from the coordinates
+    of the covariates' cells."""
     surveys: str | None = None
     """Surveys whose sets of species are one more modality."""
     objective: ObjectiveConfig = ObjectiveConfig()
@@ -147,6 +150,8 @@ class PretrainConfig(JobConfig):
     def _some_modality(self) -> Self:
         if not self.scales and self.covariates is None and self.surveys is None:
             raise ValueError("scales: needs at least one scale, or covariates or surveys")
+        if self.teacher is not None and self.covariates is None:
+            raise ValueError("teacher: is asked at the cells of `covariates`, and there are none")
         return self
 
     def reads(self) -> list[str]:

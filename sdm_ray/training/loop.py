@@ -58,6 +58,7 @@ class Fit:
         patience: epochs without a better figure until training stops.
         stop_after: epochs to train of those that the learning rate is planned for.
         spoken: ends of the names of the figures that are told to the person at the driver.
+        prepare: tells the module before each step which share of the training is over.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Fit:
     patience: int | None = None
     stop_after: int | None = None
     spoken: tuple[str, ...] = ("",)
+    prepare: Callable[[Any, float], None] | None = None
 
     @property
     def steps(self) -> int:
@@ -153,6 +155,9 @@ def run(fit: Fit, ranks: Ranks, keeper: Keeper, voice: Voice, *, compiled: bool 
         for batch in stream:
             if _stopped(fit, progress):
                 break
+            if fit.prepare is not None:
+                for module in {trained, objective}:
+                    fit.prepare(module, progress.step / fit.steps)
             progress.loss_sum += _step(fit, stepper, optimiser, batch, ranks, progress.step)
             if average is not None:
                 average.update_parameters(trained)

@@ -25,7 +25,7 @@ from sdm_ray.streams.pipeline import Stream, windowed
 from sdm_ray.training.alignment import Source, read_sources
 from sdm_ray.training.config import PretrainConfig
 from sdm_ray.training.launch import launch
-from sdm_ray.training.loop import Fit, Trained
+from sdm_ray.training.loop import Fit, Trained, tensors
 from sdm_ray.training.objective import AlignmentLoss
 from sdm_ray.training.ranks import Ranks
 
@@ -86,6 +86,7 @@ class Study:
             validate=lambda objective, ranks: self._validate(objective, held_out, ranks),
             save=lambda trained: self._save(trained, fold),
             spoken=("loss", "top5", "error_km"),
+            prepare=lambda objective, share: objective.model.location.at(share),
         )
 
     def model(self) -> AlignmentModel:
@@ -161,7 +162,11 @@ class Study:
     def _validate(self, objective: AlignmentLoss, held_out: dict[str, np.ndarray], ranks: Ranks) -> dict[str, float]:
         figures: dict[str, float] = {}
         for name, rows in held_out.items():
-            if len(rows) > 1 and name != DENSE:
+            if name == DENSE and len(rows) > 0:
+                fetch = self.sources[name].fetch.only(rows, plain=True)
+                batch = tensors(fetch(np.arange(len(rows)), np.zeros(len(rows), np.int64)), ranks)
+                figures["dense_error"] = float(objective.model({DENSE: batch})[1])
+            elif len(rows) > 1:
                 source = self.sources[name]
                 own = embed(objective.model, name, source.fetch.only(rows, plain=True), ranks.share(len(rows)))
                 other, location = (ranks.rows(each) for each in own)

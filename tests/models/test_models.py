@@ -7,7 +7,6 @@ from pydantic import ValidationError
 from sdm_ray.errors import InputError
 from sdm_ray.models.align import AlignmentModel
 from sdm_ray.models.config import AlignConfig, LocationConfig, SpeciesConfig, TowerConfig
-from sdm_ray.models.location import LocationEncoder
 from sdm_ray.models.species import SpeciesModel
 
 LOCATION = LocationConfig(hidden=16, depth=1, dim=8)
@@ -26,25 +25,6 @@ def batch(count: int = 6) -> dict[str, torch.Tensor]:
         "has_satellite": has,
         "image_satellite": torch.randint(1, 3000, (int(has.sum()), 4, 32, 32)).float(),
     }
-
-
-@pytest.mark.parametrize("kind", ["ladder", "sincos"])
-def test_location_encoders_give_one_embedding_a_place(kind):
-    encoder = LocationEncoder(LocationConfig(kind=kind, hidden=16, depth=1, dim=8))
-    assert encoder(batch()["lonlat"]).shape == (6, 8)
-    assert encoder(batch()["lonlat"]).dtype == torch.float32
-
-
-def test_the_ladder_tells_places_apart_at_its_shortest_wavelength_only():
-    near = torch.tensor([[10.0, 52.0], [10.0015, 52.0]], dtype=torch.float64)  # 103 m
-    coarse = LocationEncoder(LocationConfig(wavelengths_km=(250,))).features(near)
-    fine = LocationEncoder(LocationConfig(wavelengths_km=(0.2,))).features(near)
-    assert (coarse[0] - coarse[1]).abs().max() < 0.01
-    assert (fine[0] - fine[1]).abs().max() > 0.5
-
-
-def test_two_encoders_have_the_same_ladder():
-    assert torch.equal(LocationEncoder(LOCATION).features.directions, LocationEncoder(LOCATION).features.directions)
 
 
 def test_a_worker_without_an_image_reaches_every_parameter():

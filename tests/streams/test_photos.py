@@ -7,7 +7,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.stores.shards import Sample, Shards, write_index, write_shard
-from sdm_ray.streams.photos import PhotoFetch, crops
+from sdm_ray.streams.photos import PhotoFetch, crops, days_and_years
 
 
 def encoded(array: np.ndarray, kind: str) -> bytes:
@@ -85,3 +85,9 @@ def test_crops_lie_inside(folder):
 def test_a_photo_that_cannot_be_decoded_is_named(folder):
     with pytest.raises(InputError, match=r"image broken\.jpg cannot be decoded"):
         fetch(folder, "landscape", 32)(np.array([0]), np.array([0]))
+
+
+def test_dates_say_what_they_say():
+    found = days_and_years(["2021-04-27T16:10", "2018", "", "2020-12-31"])
+    assert found[0].tolist() == [117, 2021] and found[3].tolist() == [366, 2020]
+    assert np.isnan(found[1]).tolist() == [True, False] and np.isnan(found[2]).all()

@@ -5,6 +5,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.folders import load_encoder, read_species_folder
+from sdm_ray.models.capsules import Capsules
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training import alignment, finetune, pretrain
 from sdm_ray.training.config import FinetuneConfig, PretrainConfig
@@ -75,3 +76,41 @@ def test_bands_of_tower_and_images_must_agree(world):
     scales = {"plant": {"shards": "shards", "tower": {"bands": 4, "mean": [0], "std": [1]}}}
     with pytest.raises(InputError, match=r"scales\.plant\.tower\.bands: 4"):
         alignment.read_sources(PretrainConfig(run_dir=str(world), scales=scales))
+
+
+def test_terms_beside_images_a_teacher_and_times(world, execute, tmp_path):
+    teacher = tmp_path / "teacher.pth"
+    torch.save(
+        {
+            f"LocEnc{part}.{theirs}": value
+            for part in range(3)
+            for theirs, value in zip(_PUBLISHED, Capsules().parts[part].state_dict().values(), strict=True)
+        },
+        teacher,
+    )
+    record = execute(
+        PretrainConfig,
+        pretrain.run,
+        run_dir=str(world),
+        output="taught",
+        scales={"plant": SCALES["plant"] | {"jitter": 0.2}},
+        covariates="covariates.zarr",
+        covariates_as="regression",
+        teacher=str(teacher),
+        surveys="surveys.parquet",
+        objective={"loss": "sigmoid", "radius_m": 500, "weights": {"dense": 2}},
+        location={**LOCATION, "time": True, "anneal": True},
+        dim=8,
+        blocks=BLOCKS,
+        optim={"epochs": 6, "batch": 64, "steps_per_epoch": 10, "lr": 0.01},
+        workers={"count": 0},
+    )
+    history = load_weights(UPath(world / "taught")).metrics["history"]
+    assert history[-1]["dense_error"] < 0.95 * history[0]["dense_error"]
+    assert {"species_top1", "plant_alignment", "dense_error"} <= set(record.figures)
+    assert load_encoder(UPath(world / "taught")).config.dense == 2 + 512
+
+
+_PUBLISHED = ["capsule.0.b"]
+_PUBLISHED += [f"capsule.{number}.{name}" for number in (1, 3, 5) for name in ("weight", "bias")]
+_PUBLISHED += ["head.0.weight", "head.0.bias"]
