@@ -144,8 +144,8 @@ def headline(figures: Mapping[str, Any]) -> str:
     for label, each in figures.get("truth", {}).items():
         parts.append(f"rank correlation of {label} with the truth {_shown(each['spearman'])}")
     for scale, faults in figures.get("coordinates", {}).items():
-        shown = ", ".join(f"{fault.replace('_', ' ')} {_shown(each['auc'], '.2f')}" for fault, each in faults.items())
-        parts.append(f"AUC of wrong coordinates by {scale} images: {shown}")
+        mean = sum(each["auc"] for each in faults.values()) / len(faults)
+        parts.append(f"wrong coordinates told by {scale} images: AUC {_shown(mean, '.2f')}")
     return "; ".join(parts)
 
 

@@ -20,6 +20,7 @@ from sdm_ray.stores.maps import Map
 
 _SHOWN_SPECIES = 6
 _SHOWN_CELLS = 450  # along the longer side: a pyramid's level below this shows no more on a page
+_SHOWN = ("loss", "bce", "auc", "top5", "error_km", "alignment", "dense_error")
 _KINDS = ("map", "indicators", "encoder", "model", "evaluation")
 _TRAINED = {"encoder": "Encoder", "model": "Species model"}
 
@@ -83,12 +84,15 @@ def _curves_section(path: UPath, kind: str) -> Section:
     title = f"{_TRAINED[kind]}: {path.name}" + (" (fold 0)" if fold.exists() else "")
     metrics = json.loads(((fold if fold.exists() else path) / "metrics.json").read_text())
     history = [
-        {name: value for name, value in row.items() if not name.endswith("_candidates")}  # constants
-        for row in metrics.get("history", [])
+        {name: value for name, value in row.items() if name.endswith(_SHOWN)} for row in metrics.get("history", [])
     ]
     if not history:
         return Section(title, ["No training history was kept."])
-    return Section(title, pictures=[Picture("Training curves", pictures.curves(history, title))])
+    shown = [Picture("Training curves", pictures.curves(history, title))]
+    embedding = path / "embedding.png"
+    if embedding.exists():
+        shown.append(Picture("Places of like colours are alike to the encoder", embedding.read_bytes()))
+    return Section(title, pictures=shown)
 
 
 def _map_section(path: UPath, others: list[UPath], truth: UPath | None) -> Section:

@@ -46,16 +46,22 @@ class TrainKeeper(_Timed):
             return of_fit(name, (Path(folder) / "state.pt").read_bytes())
 
     def save(self, state: State) -> None:
-        """Report a checkpoint; a barrier of all ranks."""
+        """Report a checkpoint, which is uploaded while training goes on; a barrier of all ranks."""
         import ray.train
+        from ray.train import CheckpointUploadMode
 
         figures = {"fit": state["fit"], "step": state["progress"]["step"]}
         if self._rank != 0:
             ray.train.report(figures)
         else:
-            with tempfile.TemporaryDirectory() as folder:
-                (Path(folder) / "state.pt").write_bytes(packed(state))
-                ray.train.report(figures, checkpoint=ray.train.Checkpoint.from_directory(folder))
+            folder = Path(tempfile.mkdtemp(prefix="sdm-ray-"))
+            (folder / "state.pt").write_bytes(packed(state))
+            ray.train.report(
+                figures,
+                checkpoint=ray.train.Checkpoint.from_directory(folder),
+                checkpoint_upload_mode=CheckpointUploadMode.ASYNC,
+                delete_local_checkpoint_after_upload=True,
+            )
         self._last = time.monotonic()
 
 

@@ -1,3 +1,4 @@
+import ray
 import torch
 import toy
 from upath import UPath
@@ -25,3 +26,16 @@ def test_two_ranks_one_of_them_killed_give_what_one_gives(tmp_path, ray_cluster,
     for name, value in alone.weights().items():
         assert torch.allclose(value, two.weights()[name], atol=1e-6)
     assert not (tmp_path / "two" / ".train").exists() or not any((tmp_path / "two" / ".train").iterdir())
+
+
+def test_training_goes_on_with_fewer_ranks_than_wished_for(tmp_path, ray_cluster):
+    alone = run(tmp_path / "alone", WorkersConfig(count=0))
+    cpus = ray_cluster_cpus() * 0.6  # room for one rank of two
+    elastic = run(tmp_path / "elastic", WorkersConfig(count=2, least=1, cpus=cpus, checkpoint_s=0))
+    assert not (tmp_path / "elastic" / "places-1.txt").exists()
+    for name, value in alone.weights().items():
+        assert torch.allclose(value, elastic.weights()[name], atol=1e-6)
+
+
+def ray_cluster_cpus() -> float:
+    return ray.cluster_resources()["CPU"]

@@ -1,0 +1,206 @@
+"""Which pretext is worth anything: pairs matched in held-out blocks, and a probe of trees in the same blocks.
+
+    python tests/benchmarks/bench_pretext.py GEOCLIP_WHEEL [--runs FOLDER] [--quick]
+
+Needs $SDM_RAY_DATA and the wheel of GeoCLIP (its published weights are inside). EuroSAT patches and EU-Forest cells;
+100-km blocks, fold 0 held out from every pretext and every probe. Two tables: image-to-place matching by location
+encoder, the towers and all else equal; and a logistic probe on frozen features of places, with all labels and with
+few. Controls: random initialisation, the bare ladder, the covariates themselves, GeoCLIP as published.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from pretext_runs import Features, Trees, beside, features_of, matched, pretrained, probe, random_features
+from upath import UPath
+
+from sdm_ray import tracking
+from sdm_ray.config import load
+from sdm_ray.models.capsules import Capsules
+from sdm_ray.models.location import Ladder
+from sdm_ray.runtime import connect
+from sdm_ray.sources import prepare
+from sdm_ray.sources.config import PrepareConfig
+from sdm_ray.training.alignment import read_sources
+from sdm_ray.training.config import PretrainConfig
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "europe-trees"
+FEW = (5, 10, 20, None)
+FINE = (3000, 1500, 750, 375, 188, 94, 47, 30)
+LADDER = {"wavelengths_km": (3000, 1500, 750, 500, 250), "hidden": 256, "depth": 2, "dim": 128}
+
+
+def encoders(wheel: str) -> dict[str, dict[str, Any]]:
+    """Location encoders to match images with."""
+    return {
+        "ladder from 250 km": LADDER,
+        "ladder from 30 km, annealed": LADDER
+        | {"wavelengths_km": (3000, 1500, 750, 375, 188, 94, 47, 30), "anneal": True},
+        "GeoCLIP, published weights": LADDER | {"kind": "capsules", "weights": wheel},
+        "SatCLIP (40 degrees)": LADDER | {"kind": "harmonics", "degrees": 40},
+        "sines and cosines": LADDER | {"kind": "sincos"},
+    }
+
+
+def pretexts(wheel: str) -> dict[str, dict[str, Any]]:
+    """What a ladder may be taught by; images are those of the configuration."""
+    covariates, none = "covariates.zarr", {"scales": {}}
+    return {
+        "images": {"covariates": None},
+        "covariates matched": none | {"covariates": covariates},
+        "covariates regressed": none | {"covariates": covariates, "covariates_as": "regression"},
+        "images, covariates regressed": {"covariates": covariates, "covariates_as": "regression"},
+        "teacher and covariates regressed": none
+        | {"covariates": covariates, "covariates_as": "regression", "teacher": wheel},
+        "images, teacher and covariates": {"covariates": covariates, "covariates_as": "regression", "teacher": wheel},
+    }
+
+
+class Bench:
+    """One prepared run folder, and what is measured on it."""
+
+    def __init__(self, runs: UPath, wheel: str, epochs: int) -> None:
+        overrides = [f"run_dir={runs}", f"tracking.uri=sqlite:///{runs}/mlflow.db"]
+        runs.mkdir(parents=True, exist_ok=True)
+        config = load(CONFIGS / "prepare.yaml", PrepareConfig, overrides)
+        with tracking.start(config, "prepare") as tracker:
+            prepare.run(config, tracker)
+        self.wheel = wheel
+        self.base = load(CONFIGS / "pretrain.yaml", PretrainConfig, [*overrides, "crossfit=true"])
+        optim = self.base.optim.model_copy(update={"epochs": epochs, "steps_per_epoch": 92})
+        self.base = self.base.model_copy(update={"optim": optim})
+        self.trees = Trees.read(runs, self.base)
+
+    def config(self, seed: int, **changes: object) -> PretrainConfig:
+        """The configuration of europe-trees with some changes."""
+        values = self.base.model_dump() | {"seed": seed, "teacher": None, "objective": {}, **changes}
+        return PretrainConfig.model_validate(values)
+
+    def matching(self, name: str, location: dict[str, Any], seed: int) -> dict[str, float]:
+        """Train on images alone with one location encoder."""
+        config = self.config(seed, location=location, covariates=None)
+        sources = read_sources(config)
+        with tempfile.TemporaryDirectory() as folder:
+            return matched(pretrained(config, sources, UPath(folder)), sources["satellite"], config)
+
+    def taught(self, changes: dict[str, Any], seed: int) -> Features:
+        """A ladder taught by one pretext."""
+        config = self.config(seed, **({"location": LADDER} | changes))
+        with tempfile.TemporaryDirectory() as folder:
+            return pretrained(config, read_sources(config), UPath(folder)).location.eval()
+
+    def controls(self, seed: int) -> dict[str, Features]:
+        """Features that no pretext has taught."""
+        config = self.config(seed, location=LADDER).location
+        ladder, geoclip = Ladder(config), Capsules(self.wheel).eval()
+
+        def both(lonlat: torch.Tensor) -> torch.Tensor:
+            return torch.cat([geoclip(lonlat), ladder(lonlat)], 1)
+
+        def nothing(lonlat: torch.Tensor) -> torch.Tensor:
+            return torch.zeros(len(lonlat), 0)
+
+        return {
+            "random initialisation": random_features(config, seed),
+            "ladder itself": ladder,
+            "covariates": beside(nothing, self.trees),
+            "covariates + ladder": beside(ladder, self.trees),
+            "GeoCLIP": geoclip,
+            "GeoCLIP + covariates + ladder": beside(both, self.trees),
+        }
+
+
+def table(title: str, rows: dict[str, list[dict[str, float]]]) -> None:
+    """Means over the seeds, with the standard deviation where there are several."""
+    if not rows:
+        return
+    columns = list(next(iter(rows.values()))[0])
+    print(f"\n{title}\n{'':<36}" + "".join(f"{column:>16}" for column in columns))
+    for name, found in rows.items():
+        cells = []
+        for column in columns:
+            values = [each[column] for each in found]
+            spread = f" ({statistics.stdev(values):.3f})" if len(values) > 1 else ""
+            cells.append(f"{statistics.mean(values):.3f}{spread}")
+        print(f"{name:<36}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
+
+
+def mean(rows: dict[str, list[dict[str, float]]], name: str, column: str) -> float:
+    """Mean over the seeds."""
+    return statistics.mean(each[column] for each in rows[name])
+
+
+def figure(name: str, value: float, goal: float) -> dict[str, object]:
+    """A difference that holds where it is above its goal."""
+    return {"figure": name, "value": float(f"{value:.3g}"), "unit": "difference", "goal": goal, "holds": value > goal}
+
+
+def main() -> int:
+    """0 where all goals hold."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("wheel", help="geoclip-*.whl")
+    parser.add_argument("--runs", default="runs/pretext", help="folder of the prepared data")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", default=None, help="names of what is compared")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--quick", action="store_true", help="one seed, one epoch, under a minute")
+    given = parser.parse_args()
+    seeds, epochs = ([0], 1) if given.quick else (given.seeds, given.epochs)
+
+    def wanted(named: dict[str, Any]) -> dict[str, Any]:
+        return {name: each for name, each in named.items() if given.only is None or name in given.only}
+
+    connect()
+    torch.set_num_threads(2)
+    bench = Bench(UPath(given.runs).absolute(), given.wheel, epochs)
+    start = time.monotonic()
+
+    shown = ("top1", "top5", "error_km", "within_25km", "within_200km")
+    pairs = {
+        name: [{key: found[key] for key in shown} for found in (bench.matching(name, each, seed) for seed in seeds)]
+        for name, each in wanted(encoders(given.wheel)).items()
+    }
+    table(f"Matching {epochs} epochs of EuroSAT patches, 1,000 held-out candidates", pairs)
+
+    columns = {k: f"k = {k}" if k else "all labels" for k in FEW}
+    probes: dict[str, list[dict[str, float]]] = {}
+    alone = wanted({**{name: None for name in bench.controls(0)}, **pretexts(given.wheel)})
+    for name, changes in alone.items():
+        for seed in seeds:
+            features = bench.controls(seed)[name] if changes is None else bench.taught(changes, seed)
+            ways = {name: features}
+            if changes is not None:
+                ways[f"{name} + cov."] = beside(features, bench.trees)
+            for way, each in ways.items():
+                x = features_of(each, bench.trees)
+                found = {k: probe(x, bench.trees, k, seed) for k in FEW}
+                row = {f"AUC {columns[k]}": found[k][0] for k in FEW} | {"AP all labels": found[None][1]}
+                probes.setdefault(way, []).append(row)
+    table("Logistic probe of trees on frozen features, held-out blocks", probes)
+    print(f"\n{len(seeds)} seeds, {time.monotonic() - start:.0f} s after preparation")
+
+    first = next(iter(encoders(given.wheel)))
+    figures = [
+        figure(f"top-5 of {first} above {rival}", mean(pairs, first, "top5") - mean(pairs, rival, "top5"), 0)
+        for rival in ("GeoCLIP, published weights", "SatCLIP (40 degrees)")
+        if {first, rival} <= set(pairs)
+    ]
+    taught = [name for name in probes if name in pretexts(given.wheel)]
+    best = max(taught, key=lambda name: mean(probes, name, "AUC k = 10"))
+    for control in {"random initialisation", "ladder itself", "GeoCLIP"} & set(probes):
+        gain = mean(probes, best, "AUC k = 10") - mean(probes, control, "AUC k = 10")
+        figures.append(figure(f"AUC at k = 10 of the best pretext ({best}) above {control}", gain, 0))
+    for each in figures:
+        print(json.dumps(each))
+    return 0 if all(each["holds"] for each in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""What a pretext teaches a location encoder: pairs matched in held-out blocks, and a probe of trees there."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from upath import UPath
+
+from sdm_ray.evaluation.metrics import auc, average_precision
+from sdm_ray.evaluation.pairs import embed, matching
+from sdm_ray.geo.blocks import Role, role
+from sdm_ray.geo.grid import to_xy
+from sdm_ray.models.config import LocationConfig
+from sdm_ray.models.location import LocationEncoder
+from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.surveys import labels_of, read_surveys
+from sdm_ray.training import loop
+from sdm_ray.training.alignment import Source
+from sdm_ray.training.config import PretrainConfig
+from sdm_ray.training.keepers import FolderKeeper
+from sdm_ray.training.pretrain import Study
+from sdm_ray.training.ranks import Ranks
+from sdm_ray.training.voice import Voice
+
+FOLD = 0
+CANDIDATES = 1000
+_ROWS, _BACKGROUND = 20_000, 2000
+_MIN_POSITIVES = 10
+
+Features = Callable[[torch.Tensor], torch.Tensor]
+"""Degrees (N, 2) to features (N, F)."""
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Surveys to probe with: rows to learn from and rows of the held-out fold."""
+
+    lonlat: torch.Tensor
+    covariates: torch.Tensor
+    labels: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+
+    @classmethod
+    def read(cls, folder: UPath, config: PretrainConfig) -> "Trees":
+        """A fixed draw of the surveys of a prepared run folder."""
+        surveys, species = read_surveys(folder / "surveys.parquet")
+        rng = np.random.default_rng(0)
+        lonlat = surveys[["lon", "lat"]].to_numpy(np.float64)
+        roles = role(*to_xy(*lonlat.T), config.blocks, FOLD)
+        train = np.sort(rng.permutation(np.flatnonzero(roles == Role.TRAIN))[:_ROWS])
+        test = np.flatnonzero(roles == Role.TEST)
+        kept = np.concatenate([train, test])
+        lonlat, surveys = lonlat[kept], surveys.iloc[kept]
+        values, known = Covariates(folder / "covariates.zarr").at(*to_xy(*lonlat.T))
+        values = np.where(known[:, None], values, np.nanmean(values, axis=0))
+        labels = labels_of(surveys, species).dense(np.arange(len(kept)))
+        train, test = np.split(np.arange(len(kept)), [len(train)])
+        return cls(torch.from_numpy(lonlat.copy()), torch.from_numpy(values.astype(np.float32)), labels, train, test)
+
+
+def pretrained(config: PretrainConfig, sources: Mapping[str, Source], folder: UPath) -> nn.Module:
+    """The model of a pretext that never saw the test blocks of the fold."""
+    study = Study(config, dict(sources), str(folder))
+    fit = study.fit(FOLD)
+    trained = loop.run(fit, Ranks(), FolderKeeper(folder / config.output, 1e9), Voice())
+    return trained.objective.model
+
+
+def matched(model: Any, source: Source, config: PretrainConfig) -> dict[str, float]:
+    """Figures of images and places among a fixed draw of the fold's test blocks."""
+    rows = np.flatnonzero(role(source.x, source.y, config.blocks, FOLD) == Role.TEST)
+    rows = np.sort(np.random.default_rng(1).permutation(rows)[:CANDIDATES])
+    pairs = embed(model, "satellite", source.fetch.only(rows, plain=True), slice(0, len(rows)))
+    return matching(*pairs, np.stack([source.x[rows], source.y[rows]], axis=1))
+
+
+def random_features(config: LocationConfig, seed: int) -> Features:
+    """An encoder that has learnt nothing."""
+    torch.manual_seed(seed)
+    return LocationEncoder(config).eval()
+
+
+def features_of(features: Features, trees: Trees) -> torch.Tensor:
+    """Features of all places, (N, F), standardised over the rows to learn from."""
+    with torch.inference_mode():
+        x = torch.cat([features(part).float() for part in trees.lonlat.split(8192)])
+    train = torch.from_numpy(trees.train)
+    mean, std = x[train].mean(0), x[train].std(0)
+    return (x.clone() - mean) / torch.where(std > 1e-6, std, torch.ones_like(std))
+
+
+def probe(x: torch.Tensor, trees: Trees, positives: int | None, seed: int) -> tuple[float, float]:
+    """Macro AUC and average precision of a logistic regression on frozen features, in the held-out fold.
+
+    Args:
+        x: features of places, (N, F).
+        trees: surveys.
+        positives: presences of each species to learn from, beside background rows; None for all rows.
+        seed: of the draw.
+    """
+    train = torch.from_numpy(trees.train)
+    y = torch.from_numpy(trees.labels[trees.train]).float()
+    weight = torch.ones_like(y) if positives is None else _few(y, positives, seed)
+    rows = weight.sum(1) > 0
+    logits = _logistic(x[train][rows], y[rows], weight[rows], x[trees.test]).numpy()
+    labels = trees.labels[trees.test]
+    counted = (labels.sum(0) >= _MIN_POSITIVES) & (y.sum(0).numpy() >= 50)
+    scores = (auc(labels, logits)[counted], average_precision(labels, logits)[counted])
+    return float(np.nanmean(scores[0])), float(np.nanmean(scores[1]))
+
+
+def _few(y: torch.Tensor, positives: int, seed: int) -> torch.Tensor:
+    """Weights (N, S): so many presences of each species, and the same background rows for all, each side one half."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.rand(y.shape, generator=generator) + (y == 0)
+    rank = order.argsort(0).argsort(0)
+    chosen = ((rank < positives) & (y > 0)).float()
+    background = torch.zeros_like(y)
+    background[torch.randperm(len(y), generator=generator)[:_BACKGROUND]] = 1
+    background = background * (y == 0)
+    return chosen / chosen.sum(0).clamp(min=1) + background / background.sum(0).clamp(min=1)
+
+
+def _logistic(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, test: torch.Tensor) -> torch.Tensor:
+    """Weighted logistic regression of all species at once with the ridge that a tenth of the rows likes best."""
+    weight = weight / weight.sum(0)
+    best: tuple[float, torch.Tensor] | None = None
+    held = torch.arange(len(x)) % 10 == 0
+    for ridge in (1e-4, 1e-3, 1e-2):
+        matrix, bias = _fitted(x[~held], y[~held], weight[~held], ridge)
+        loss = nn.functional.binary_cross_entropy_with_logits(x[held] @ matrix + bias, y[held], reduction="none")
+        value = float((loss * weight[held]).sum())
+        if best is None or value < best[0]:
+            best = (value, test @ matrix + bias)
+    assert best is not None
+    return best[1]
+
+
+def _fitted(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
+    matrix, bias = torch.zeros(x.shape[1], y.shape[1], requires_grad=True), torch.zeros(y.shape[1], requires_grad=True)
+    solver = torch.optim.LBFGS([matrix, bias], max_iter=60, history_size=10, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        solver.zero_grad()
+        loss = nn.functional.binary_cross_entropy_with_logits(x @ matrix + bias, y, reduction="none")
+        total = (loss * weight).sum() + ridge * (matrix**2).sum()
+        total.backward()
+        return total
+
+    solver.step(closure)
+    return matrix.detach(), bias.detach()
+
+
+def beside(first: Features, trees: Trees) -> Features:
+    """Features with the covariates of the trees' places after them; only for those places in their order."""
+    numbers: Iterator[torch.Tensor] = iter(())
+
+    def both(lonlat: torch.Tensor) -> torch.Tensor:
+        nonlocal numbers
+        part = next(numbers, None)
+        if part is None:
+            numbers = iter(trees.covariates.split(8192))
+            part = next(numbers)
+        return torch.cat([first(lonlat).float(), part], 1)
+
+    return both

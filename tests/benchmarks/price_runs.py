@@ -1,0 +1,159 @@
+"""What Ray costs: the same model trained by our loop on Ray Train, by a bare loop, and from memory."""
+
+import io
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from upath import UPath
+
+from sdm_ray import tracking
+from sdm_ray.config import load
+from sdm_ray.job import Job
+from sdm_ray.models.align import AlignmentModel
+from sdm_ray.models.config import AlignConfig, LocationConfig, TowerConfig
+from sdm_ray.sources import prepare
+from sdm_ray.sources.config import PrepareConfig
+from sdm_ray.stores.shards import Shards
+from sdm_ray.streams.order import Order
+from sdm_ray.streams.photos import PhotoFetch
+from sdm_ray.streams.pipeline import Stream
+from sdm_ray.training.config import OptimConfig, WorkersConfig
+from sdm_ray.training.launch import launch
+from sdm_ray.training.loop import Fit
+from sdm_ray.training.objective import AlignmentLoss
+from sdm_ray.training.ranks import Ranks
+
+BATCH, SIZE = 256, 64
+SHARE_GOAL = 0.95  # of the bare loop's steps a second
+_WARM = 2  # steps that are not counted
+_CONFIG = Path(__file__).parents[2] / "configs" / "europe-trees" / "prepare.yaml"
+
+
+def objective() -> AlignmentLoss:
+    """The model of reference."""
+    torch.manual_seed(0)
+    location = LocationConfig(kind="sincos", hidden=256, depth=4, dim=128)
+    model = AlignmentModel(AlignConfig(location=location, towers={"satellite": TowerConfig(name="resnet18")}))
+    return AlignmentLoss(model, {"satellite": 1.0})
+
+
+class Timed(nn.Module):
+    """Notes in a file when each step begins; a training loop sees nothing of it."""
+
+    def __init__(self, inner: nn.Module, file: str) -> None:
+        super().__init__()
+        self.inner, self.file = inner, file
+
+    def forward(self, batches: dict, ranks: Ranks) -> Tensor:
+        """The inner loss."""
+        with open(self.file, "a") as out:
+            out.write(f"{time.time()}\n")
+        return self.inner(batches, ranks)
+
+
+@dataclass(frozen=True)
+class OneFit:
+    """The fit for Ray Train; picklable."""
+
+    fetch: PhotoFetch
+    steps: int
+    file: str
+
+    def __call__(self) -> Iterator[Fit]:
+        """Once."""
+        yield Fit(
+            name="price",
+            seed=0,
+            optim=OptimConfig(epochs=1, batch=BATCH),
+            steps_per_epoch=self.steps,
+            streams={"satellite": Stream(self.fetch, Order(len(self.fetch.lonlat), 0), BATCH)},
+            objective=lambda: Timed(objective(), self.file),
+            validate=lambda module, ranks: {},
+            save=lambda trained: None,
+        )
+
+
+class Patches(Dataset):
+    """The same shards for a DataLoader."""
+
+    def __init__(self, fetch: PhotoFetch) -> None:
+        self.fetch, self.shards = fetch, Shards(UPath(fetch.shards))
+
+    def __len__(self) -> int:
+        return len(self.fetch.lonlat)
+
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+        (content,) = self.shards.read(self.fetch.rows[number : number + 1])
+        image = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).transpose(2, 0, 1)
+        return {"image": image, "lonlat": self.fetch.lonlat[number], "place": self.fetch.place[number]}
+
+
+def bare(batches: Iterable[dict[str, Tensor]], steps: int) -> list[float]:
+    """When each step of a plain loop begins."""
+    module, begins = objective(), []
+    optimiser = torch.optim.AdamW(module.parameters(), lr=1e-3)
+    for batch in itertools.islice(batches, steps):
+        begins.append(time.time())
+        optimiser.zero_grad(set_to_none=True)
+        loss = module({"satellite": batch}, Ranks())
+        loss.backward()
+        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        optimiser.step()
+        loss.item()
+    return begins
+
+
+def price(runs: str, steps: int) -> list[dict[str, object]]:
+    """Print the table; return the figures."""
+    import ray
+
+    from sdm_ray.runtime import connect
+
+    folder = UPath(runs).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    fetch = _shards(folder)
+    torch.set_num_threads(2)
+    loader = DataLoader(Patches(fetch), BATCH, shuffle=True, num_workers=1, drop_last=True)
+    found = {"bare loop, DataLoader": bare(loader, steps)}
+    first = {name: torch.from_numpy(values.copy()) for name, values in fetch(*[np.arange(BATCH)] * 2).items()}
+    found["bare loop, in memory"] = bare(itertools.repeat(first), steps)
+    connect()
+    with tempfile.TemporaryDirectory() as place:
+        job = Job(UPath(place) / "out", "price", {}, resumed=False, tracker=None)  # type: ignore[arg-type]
+        launch(OneFit(fetch, steps, f"{place}/begins"), job, WorkersConfig(count=1, threads=2, checkpoint_s=1e9))
+        found["Ray Train, Ray Data"] = [float(line) for line in (Path(place) / "begins").read_text().splitlines()]
+    ray.shutdown()
+    seconds = {name: statistics.median(np.diff(begins[_WARM:])) for name, begins in found.items()}
+    print(f"ResNet-18 at {SIZE} px, batch {BATCH}, {steps} steps, 2 threads")
+    for name, each in seconds.items():
+        print(f"{name:<24}{1 / each:>8.3f} steps/s {each / BATCH * 1e6:>8.0f} us a sample")
+    share = seconds["bare loop, DataLoader"] / seconds["Ray Train, Ray Data"]
+    over = (seconds["Ray Train, Ray Data"] - seconds["bare loop, in memory"]) / BATCH * 1e6
+    return [
+        {"figure": "steps/s under Ray of a bare DataLoader loop", "value": round(share, 3), "unit": "ratio",
+         "goal": SHARE_GOAL, "holds": share >= SHARE_GOAL},
+        {"figure": "overhead beside tensors in memory", "value": round(over), "unit": "us a sample", "goal": None,
+         "holds": True},
+    ]  # fmt: skip
+
+
+def _shards(folder: UPath) -> PhotoFetch:
+    overrides = [f"run_dir={folder}", f"tracking.uri=sqlite:///{folder}/mlflow.db"]
+    config = load(_CONFIG, PrepareConfig, overrides)
+    with tracking.start(config, "prepare") as tracker:
+        prepare.run(config, tracker)
+    shards = Shards(folder / "shards")
+    rows = shards.of_scale("satellite")
+    index = shards.index.iloc[rows]
+    place = index["place_id"].to_numpy(np.int64)
+    return PhotoFetch(str(folder / "shards"), rows, index[["lon", "lat"]].to_numpy(np.float64), place, SIZE)
