@@ -152,7 +152,7 @@ def _without_origins(config: AlignConfig | SpeciesConfig) -> dict[str, Any]:
     found = config.model_dump(mode="json")
     towers = found["towers"].values() if isinstance(config, AlignConfig) else [found["satellite"]]
     for part in [found["location"], *towers]:
-        if part is not None and "weights" in part:
+        if part is not None:
             part["weights"] = None
     return found
 

@@ -1,11 +1,12 @@
 """What `evaluate` is told. Light: no numerics are imported here."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from sdm_ray.config import Config, JobConfig
 from sdm_ray.geo.blocks import Blocks
+from sdm_ray.models.config import Scale
 
 Features = Literal["coordinates", "covariates", "both"]
 
@@ -49,9 +50,9 @@ class CoordinatesConfig(Config):
 
     encoder: str = "encoder"
     """Cross-fitted encoder of `pretrain`; images are scored by the one that never saw their blocks."""
-    scales: dict[Literal["plant", "landscape", "satellite"], str] = Field(min_length=1)
+    scales: dict[Scale, str] = Field(min_length=1)
     """Scale -> image shards."""
-    faults: tuple[Fault, ...] = ("swap", "sign_flip", "stale", "heavy_tail", "rounding")
+    faults: tuple[Fault, ...] = get_args(Fault)
     """Longitude and latitude exchanged; the sign of the longitude; the position of the image before; displaced by a
     half-Cauchy distance, half of them more than 5 km; rounded to whole degrees."""
     images: int = Field(default=2000, ge=2)
@@ -99,9 +100,9 @@ class EvaluateConfig(JobConfig):
 
     @model_validator(mode="after")
     def _fits(self) -> "EvaluateConfig":
-        if not self.maps and self.coordinates is None:
-            raise ValueError("maps: is empty, and there are no `coordinates` to try an encoder on")
         if not self.maps:
+            if self.coordinates is None:
+                raise ValueError("maps: is empty, and there are no `coordinates` to try an encoder on")
             return self
         wanting = [rival.kind for rival in self.rivals if rival.features != "coordinates"]
         if wanting and self.covariates is None:

@@ -12,12 +12,12 @@ from sdm_ray.errors import InputError
 from sdm_ray.evaluation.config import CoordinatesConfig, Fault
 from sdm_ray.evaluation.metrics import auc
 from sdm_ray.evaluation.pairs import embed
-from sdm_ray.folders import LoadedEncoder, load_encoder
+from sdm_ray.folders import load_encoder
 from sdm_ray.geo.blocks import Role, role
 from sdm_ray.geo.grid import to_lonlat, to_xy
-from sdm_ray.stores.shards import Shards
+from sdm_ray.models.align import AlignmentModel
 from sdm_ray.stores.weights import is_whole
-from sdm_ray.streams.photos import PhotoFetch
+from sdm_ray.streams.photos import photos_of
 
 _TAIL_M = 5000.0  # half of the heavy-tailed errors are larger
 
@@ -44,7 +44,7 @@ class _Matched:
     image: np.ndarray  # (n, D), unit length
     own: np.ndarray  # (n, D), of their coordinates
     lonlat: np.ndarray  # (n, 2)
-    encoder: LoadedEncoder
+    model: AlignmentModel
 
 
 def detect(config: CoordinatesConfig, encoder: UPath, shards: UPath, scale: str, seed: int) -> dict[Fault, Detection]:
@@ -61,7 +61,7 @@ def detect(config: CoordinatesConfig, encoder: UPath, shards: UPath, scale: str,
         for each in matched:
             lonlat = PLANT[fault](each.lonlat, rng)
             correct.append((each.image * each.own).sum(axis=1))
-            wrong.append((each.image * _places(each.encoder, lonlat)).sum(axis=1))
+            wrong.append((each.image * _places(each.model, lonlat)).sum(axis=1))
             moved = np.subtract(to_xy(*lonlat.T), to_xy(*each.lonlat.T))
             shifts.append(np.hypot(*moved) / 1000)
         scores = -np.concatenate(correct + wrong)
@@ -78,28 +78,24 @@ def _matched(config: CoordinatesConfig, path: UPath, shards: UPath, scale: str, 
         raise InputError(f"{path}: was not trained on shards of the scale {scale}; found {', '.join(whole.images)}")
     if not is_whole(path / "folds" / "0"):
         raise InputError(f"{path}: has no encoder of each fold, so it saw the images; expected `crossfit: true`")
-    source = Shards(shards)
-    rows = source.of_scale(scale)
-    index = source.index.iloc[rows]
-    lonlat, place = index[["lon", "lat"]].to_numpy(np.float64), index["place_id"].to_numpy(np.int64)
-    x, y = to_xy(*lonlat.T)
-    fetch = PhotoFetch(str(shards), rows, lonlat, place, whole.images[scale].size)
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[: config.images])
+    fetch = photos_of(shards, scale, whole.images[scale].size)
+    x, y = to_xy(*fetch.lonlat.T)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(x))[: config.images])
     found = []
     for fold in range(whole.blocks.folds):
         held_out = chosen[role(x[chosen], y[chosen], whole.blocks, fold) == Role.TEST]
-        encoder = load_encoder(path, fold)
+        model = load_encoder(path, fold).model()
         part = fetch.only(held_out, plain=True)
-        image, own = embed(encoder.model(), scale, part, slice(0, len(held_out)))
-        found.append(_Matched(image, own, lonlat[held_out], encoder))
+        image, own = embed(model, scale, part, slice(0, len(held_out)))
+        found.append(_Matched(image, own, part.lonlat, model))
     if sum(len(each.image) for each in found) < 2:
         raise InputError(f"{shards}: has fewer than two images of the scale {scale} in the blocks of {path}")
     return found
 
 
-def _places(encoder: LoadedEncoder, lonlat: np.ndarray) -> np.ndarray:
+def _places(model: AlignmentModel, lonlat: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
-        return normalize(encoder.model().embed_location(torch.from_numpy(lonlat)), dim=-1).numpy()
+        return normalize(model.embed_location(torch.from_numpy(lonlat)), dim=-1).numpy()
 
 
 def _swapped(lonlat: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -34,6 +34,7 @@ class Ladder(Annealed):
     def __init__(self, config: LocationConfig) -> None:
         count = len(config.wavelengths_km)
         super().__init__(count)
+        self.config = config
         generator = torch.Generator().manual_seed(20240501)
         angle = torch.rand(count, config.directions, generator=generator, dtype=torch.float64) * 2 * math.pi
         turns_per_metre = 1 / (1000 * torch.tensor(config.wavelengths_km, dtype=torch.float64))
@@ -44,17 +45,15 @@ class Ladder(Annealed):
     def forward(self, lonlat: Tensor) -> Tensor:
         """Degrees (N, 2) float64 to features (N, dim) float32."""
         xy = to_xy(lonlat)
+        lon, lat = torch.deg2rad(lonlat.double()).unbind(-1)
+        sphere = torch.stack([torch.cos(lat) * torch.cos(lon), torch.cos(lat) * torch.sin(lon), torch.sin(lat)], -1)
+        centre = torch.tensor(_CENTRE, dtype=torch.float64, device=xy.device)
+        context = torch.cat([sphere, (xy - centre) / (1000 * _EUROPE_KM)], -1).float()
         phase = (2 * math.pi * torch.remainder(xy @ self.directions.T, 1.0)).float()
-        let_in = self.shares().repeat_interleave(len(self.directions) // self.levels) if self.levels else 1.0
-        return torch.cat([context(lonlat, xy), torch.cos(phase) * let_in, torch.sin(phase) * let_in], -1)
-
-
-def context(lonlat: Tensor, xy: Tensor) -> Tensor:
-    """The point on the unit sphere and scaled easting and northing, (N, 5) float32."""
-    lon, lat = torch.deg2rad(lonlat.double()).unbind(-1)
-    sphere = torch.stack([torch.cos(lat) * torch.cos(lon), torch.cos(lat) * torch.sin(lon), torch.sin(lat)], -1)
-    centre = torch.tensor(_CENTRE, dtype=torch.float64, device=xy.device)
-    return torch.cat([sphere, (xy - centre) / (1000 * _EUROPE_KM)], -1).float()
+        waves = torch.cat([torch.cos(phase), torch.sin(phase)], -1)
+        if self.config.anneal:
+            waves = waves * self.shares().repeat_interleave(self.config.directions).repeat(2)
+        return torch.cat([context, waves], -1)
 
 
 class SinCos(nn.Module):

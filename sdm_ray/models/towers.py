@@ -55,9 +55,7 @@ class ImageTower(nn.Module):
         values = (images.float() - self.mean) / self.std
         if self.config.nodata_zero:
             values = values * (images != 0).any(dim=1, keepdim=True)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.trained_blocks != 0):
-            features = self.backbone(values)
-        return self.project(features)
+        return self.project(self.backbone(values))
 
     def train(self, mode: bool = True) -> "ImageTower":
         """As for any module, but what is frozen stays in evaluation mode."""
@@ -78,10 +76,8 @@ def _backbone(config: TowerConfig) -> Any:  # noqa: ANN401 - any timm model
             config.name, pretrained=config.weights == _HUB, in_chans=config.bands, num_classes=0, **options
         )
     except (RuntimeError, TypeError, OSError, ValueError) as error:
-        line = " ".join(str(error).split())[:300]
-        if config.weights == _HUB:
-            raise InputError(f"tower {config.name}: its weights cannot be had from the hub ({line})") from None
-        raise InputError(f"tower {config.name}: timm cannot build it ({line})") from None
+        fault = "its weights cannot be had from the hub" if config.weights == _HUB else "timm cannot build it"
+        raise InputError(f"tower {config.name}: {fault} ({_line(error)})") from None
     if config.weights not in (None, _HUB):
         _load_weights(model, config)
     if config.norm == "group":
@@ -105,13 +101,17 @@ def _load_weights(model: Any, config: TowerConfig) -> None:  # noqa: ANN401 - an
             found[first] = adapt_input_conv(config.bands, found[first])
         missing = model.load_state_dict(found, strict=False).missing_keys  # a classifier in the file is not used
     except (SafetensorError, RuntimeError, UnpicklingError, NotImplementedError) as error:
-        line = " ".join(str(error).split())[:300]
-        raise InputError(f"tower {config.name}: weights of {config.weights} do not fit ({line})") from None
+        raise InputError(f"tower {config.name}: weights of {config.weights} do not fit ({_line(error)})") from None
     if missing:
         raise InputError(
             f"tower {config.name}: {config.weights} lacks {len(missing)} of its weights, first {missing[0]}; "
             f"expected weights of timm's {config.name}"
         )
+
+
+def _line(error: Exception) -> str:
+    """What an error says, in one line of bounded length."""
+    return " ".join(str(error).split())[:300]
 
 
 def _freeze(model: Any, trained_blocks: int) -> None:  # noqa: ANN401 - any timm model

@@ -81,6 +81,22 @@ class PhotoFetch:
             raise InputError(f"{self.shards}: image {key}.{ext} cannot be decoded ({error})") from None
 
 
+def photos_of(
+    shards: UPath, scale: str, size: int, augment: Augment = "none", seed: int = 0, *, times: bool = False
+) -> PhotoFetch:
+    """All images of one scale in shards, with the times that are known of them where asked for.
+
+    Raises:
+        InputError: the shards cannot be read or hold no image of the scale.
+    """
+    source = Shards(shards)
+    rows = source.of_scale(scale)
+    index = source.index.iloc[rows]
+    lonlat, place = index[["lon", "lat"]].to_numpy(np.float64), index["place_id"].to_numpy(np.int64)
+    time = days_and_years(index["date"].tolist()) if times else None
+    return PhotoFetch(str(shards), rows, lonlat, place, size, augment, seed, time)
+
+
 def days_and_years(dates: Sequence[str]) -> np.ndarray:
     """Day of year and year of ISO dates, float32 (n, 2); NaN what a date, such as `2018` or none, does not say."""
     found = np.full((len(dates), 2), np.nan, np.float32)

@@ -13,11 +13,10 @@ from sdm_ray.models.align import COVARIATES, DENSE, SPECIES
 from sdm_ray.models.capsules import Capsules
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
-from sdm_ray.stores.shards import Shards
 from sdm_ray.stores.surveys import labels_of, read_surveys
 from sdm_ray.streams.cells import CellFetch, SetFetch
 from sdm_ray.streams.cubes import WindowFetch, places
-from sdm_ray.streams.photos import PhotoFetch, days_and_years
+from sdm_ray.streams.photos import photos_of
 from sdm_ray.streams.windows import Windows, open_cube
 from sdm_ray.training.config import PretrainConfig, ScaleConfig
 from sdm_ray.training.towers import check_tower
@@ -27,7 +26,7 @@ _TEACH_ROWS = 4096
 
 @dataclass(frozen=True)
 class Columns:
-    """Numbers of places: their names, and mean and standard deviation over their store, (C,)."""
+    """Numbers of places: their names where they have any, and mean and standard deviation over all places, (C,)."""
 
     names: tuple[str, ...]
     mean: np.ndarray
@@ -94,8 +93,7 @@ def _cells(config: PretrainConfig, path: str) -> dict[str, Source]:
     if regressed:
         every = np.concatenate([each for each, _ in regressed], axis=1)
         joined = (np.concatenate([getattr(each, part) for _, each in regressed]) for part in ("mean", "std"))
-        names = tuple(name for _, each in regressed for name in each.names)
-        found[DENSE] = Source(CellFetch(DENSE, lonlat, every, place), x, y, columns=Columns(names, *joined))
+        found[DENSE] = Source(CellFetch(DENSE, lonlat, every, place), x, y, columns=Columns((), *joined))
     return found
 
 
@@ -105,8 +103,7 @@ def _taught(weights: str, lonlat: np.ndarray) -> tuple[np.ndarray, Columns]:
     with torch.inference_mode():
         parts = [teacher(part).numpy() for part in torch.from_numpy(lonlat).split(_TEACH_ROWS)]
     values = np.concatenate(parts)
-    names = tuple(f"teacher_{number}" for number in range(values.shape[1]))
-    return values, Columns(names, values.mean(axis=0), values.std(axis=0))
+    return values, Columns((), values.mean(axis=0), values.std(axis=0))
 
 
 def _sets(config: PretrainConfig, path: str) -> Source:
@@ -118,14 +115,9 @@ def _sets(config: PretrainConfig, path: str) -> Source:
 
 def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
     if each.shards is not None:
-        shards = Shards(config.path(each.shards))
-        rows = shards.of_scale(scale)
-        index = shards.index.iloc[rows]
-        lonlat = index[["lon", "lat"]].to_numpy(np.float64)
-        path = str(config.path(each.shards))
-        place = index["place_id"].to_numpy(np.int64)
-        time = days_and_years(index["date"].tolist()) if config.location.time else None
-        fetch: Any = PhotoFetch(path, rows, lonlat, place, each.size, each.augment, config.seed, time)
+        shards = config.path(each.shards)
+        fetch: Any = photos_of(shards, scale, each.size, each.augment, config.seed, times=config.location.time)
+        path, lonlat = str(shards), fetch.lonlat
         bands: tuple[str, ...] = ()
     else:
         assert each.cube is not None

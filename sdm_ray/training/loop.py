@@ -156,8 +156,7 @@ def run(fit: Fit, ranks: Ranks, keeper: Keeper, voice: Voice, *, compiled: bool 
             if _stopped(fit, progress):
                 break
             if fit.prepare is not None:
-                for module in {trained, objective}:
-                    fit.prepare(module, progress.step / fit.steps)
+                fit.prepare(trained, progress.step / fit.steps)
             progress.loss_sum += _step(fit, stepper, optimiser, batch, ranks, progress.step)
             if average is not None:
                 average.update_parameters(trained)
@@ -259,7 +258,7 @@ def _groups(objective: nn.Module, decay: float) -> list[dict[str, Any]]:
 
 
 def _average(objective: nn.Module, decay: float | None) -> AveragedModel | None:
-    """A moving average of the weights; its buffers, which training does not change, are equal to the objective's."""
+    """A moving average of the weights; with each step its buffers become those of the objective."""
     return None if decay is None else AveragedModel(objective, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 

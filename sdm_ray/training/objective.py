@@ -44,9 +44,13 @@ class AlignmentLoss(nn.Module):
     def forward(self, batches: Batches, ranks: Ranks) -> Tensor:
         """The loss; its gradients are scaled for the mean over ranks."""
         pairs, regressed = self.model({name: self._augmented(name, batch) for name, batch in batches.items()})
-        total = self.weights.get(DENSE, 0.0) * self._mean_over_ranks(regressed, batches, ranks)
+        workers = Workers(ranks.rank, ranks.world)
+        total = torch.zeros((), device=ranks.device)
+        if DENSE in batches:
+            rows = len(batches[DENSE]["lonlat"])
+            total = total + self.weights[DENSE] * _mean_over_ranks(regressed, rows, workers)
         for name, each in pairs.items():
-            total = total + self.weights[name] * self._pair_loss(each, Workers(ranks.rank, ranks.world))
+            total = total + self.weights[name] * self._pair_loss(each, workers)
         return total / sum(self.weights.values())
 
     def _augmented(self, name: str, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -62,10 +66,8 @@ class AlignmentLoss(nn.Module):
             return sigmoid(*sides, pairs.logit_bias, pairs.place, xy=xy, radius_m=self.radius_m, workers=workers)
         return info_nce(*sides, pairs.place, xy=xy, radius_m=self.radius_m, workers=workers)
 
-    @staticmethod
-    def _mean_over_ranks(regressed: Tensor, batches: Batches, ranks: Ranks) -> Tensor:
-        """A mean over this rank's rows, weighted so that the mean over ranks is that of all rows."""
-        if DENSE not in batches:
-            return regressed
-        rows = torch.tensor(float(len(batches[DENSE]["lonlat"])), device=regressed.device)
-        return torch.nan_to_num(regressed) * rows * ranks.world / Workers(ranks.rank, ranks.world).total(rows)
+
+def _mean_over_ranks(mean: Tensor, rows: int, workers: Workers) -> Tensor:
+    """A mean over this rank's rows, weighted so that the mean over ranks is that of all rows."""
+    own = torch.tensor(float(rows), device=mean.device)
+    return torch.nan_to_num(mean) * own * workers.world_size / workers.total(own)

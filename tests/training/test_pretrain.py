@@ -5,7 +5,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.folders import load_encoder, read_species_folder
-from sdm_ray.models.capsules import Capsules
+from sdm_ray.models.capsules import _NAMES, Capsules
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training import alignment, finetune, pretrain
 from sdm_ray.training.config import FinetuneConfig, PretrainConfig
@@ -82,9 +82,9 @@ def test_terms_beside_images_a_teacher_and_times(world, execute, tmp_path):
     teacher = tmp_path / "teacher.pth"
     torch.save(
         {
-            f"LocEnc{part}.{theirs}": value
-            for part in range(3)
-            for theirs, value in zip(_PUBLISHED, Capsules().parts[part].state_dict().values(), strict=True)
+            f"LocEnc{number}.{theirs}": part.state_dict()[ours]
+            for number, part in enumerate(Capsules().parts)
+            for theirs, ours in _NAMES.items()
         },
         teacher,
     )
@@ -109,8 +109,3 @@ def test_terms_beside_images_a_teacher_and_times(world, execute, tmp_path):
     assert history[-1]["dense_error"] < 0.95 * history[0]["dense_error"]
     assert {"species_top1", "plant_alignment", "dense_error"} <= set(record.figures)
     assert load_encoder(UPath(world / "taught")).config.dense == 2 + 512
-
-
-_PUBLISHED = ["capsule.0.b"]
-_PUBLISHED += [f"capsule.{number}.{name}" for number in (1, 3, 5) for name in ("weight", "bias")]
-_PUBLISHED += ["head.0.weight", "head.0.bias"]
