@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,49 @@ class Tracker:
                 inner = Path(str(file.relative_to(path))).parent
                 self._upload(file, str(Path(name) / inner))
 
+    def model(self, folder: UPath, loader: str, columns: Mapping[str, bool], name: str) -> None:
+        """Log the files of a model folder as a model that MLflow can load and serve, and register it.
+
+        Args:
+            folder: its files; folders inside it are left out.
+            loader: module whose `_load_pyfunc` loads them.
+            columns: numbers that a table to predict has -> whether it must.
+            name: under which MLflow's registry counts its versions, after the experiment's.
+        """
+        self._try(lambda client: self._register(client, folder, loader, columns, name))
+
+    def _register(
+        self, client: "MlflowClient", folder: UPath, loader: str, columns: Mapping[str, bool], name: str
+    ) -> None:
+        from importlib.metadata import version
+
+        from mlflow import pyfunc
+        from mlflow.exceptions import MlflowException
+        from mlflow.models import ModelSignature
+        from mlflow.types import ColSpec, Schema
+
+        run = client.get_run(self.run_id)
+        schema = Schema([ColSpec("double", column, required=must) for column, must in columns.items()])  # type: ignore[no-untyped-call]
+        with tempfile.TemporaryDirectory() as place:
+            data, made = Path(place) / name, Path(place) / "pyfunc"
+            data.mkdir()
+            for file in folder.iterdir():
+                if file.is_file():
+                    (data / file.name).write_bytes(file.read_bytes())
+            with warnings.catch_warnings(action="ignore"):  # MLflow would like an example of a table
+                pyfunc.save_model(
+                    made,
+                    loader_module=loader,
+                    data_path=str(data),
+                    signature=ModelSignature(inputs=schema),
+                    pip_requirements=[f"sdm-ray=={version('sdm-ray')}"],
+                )
+            client.log_artifacts(self.run_id, str(made), "model")
+        registered = f"{client.get_experiment(run.info.experiment_id).name}-{name}"
+        with contextlib.suppress(MlflowException):  # it is there already
+            client.create_registered_model(registered)
+        client.create_model_version(registered, f"runs:/{self.run_id}/model", self.run_id)
+
     def child(self, name: str) -> "Tracker":
         """Open a run nested in this one; where the server fails, this run takes the child's entries."""
         try:
@@ -139,6 +183,24 @@ def start(config: JobConfig, job: str) -> Iterator[Tracker]:
         tracker._try(lambda client: client.set_terminated(run_id, "FAILED"))
         raise
     tracker._try(lambda client: client.set_terminated(run_id, "FINISHED"))
+
+
+def fetch(uri: str) -> UPath:
+    """The files of a model that was logged, by its address `runs:/…` or `models:/…` or that of its artefacts.
+
+    Raises:
+        InputError: MLflow does not have it.
+    """
+    import yaml
+    from mlflow.artifacts import download_artifacts
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    try:
+        place = UPath(download_artifacts(artifact_uri=uri))
+    except Exception as error:
+        raise InputError(f"{uri}: MLflow does not have it ({str(error).splitlines()[0]})") from None
+    about = place / "MLmodel"
+    return place / yaml.safe_load(about.read_text())["flavors"]["python_function"]["data"] if about.exists() else place
 
 
 def _client(uri: str) -> "MlflowClient":

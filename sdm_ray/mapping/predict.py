@@ -13,6 +13,7 @@ from sdm_ray.geo.windows import Window
 from sdm_ray.mapping import plan
 from sdm_ray.mapping.imagery import Imagery
 from sdm_ray.mapping.layers import COVARIATES, LOCATION, SATELLITE
+from sdm_ray.models.species import inputs_of
 from sdm_ray.stores.covariates import Covariates
 
 
@@ -117,26 +118,17 @@ class Predictor:
         return out, inputs
 
     def _batch(self, x: np.ndarray, y: np.ndarray) -> tuple[dict[str, torch.Tensor], np.ndarray]:
-        batch: dict[str, np.ndarray] = {"lonlat": np.column_stack(to_lonlat(x, y))}
-        inputs = np.full(len(x), LOCATION, np.uint8)
-        nothing = np.zeros(len(x), bool)
-        if self._config.covariates:
-            batch["covariates"] = np.zeros((len(x), len(self._config.covariates)), np.float32)
-            batch["has_covariates"] = nothing
+        values, known = np.zeros((len(x), len(self._config.covariates)), np.float32), np.zeros(len(x), bool)
         if self._covariates is not None:
             values, known = self._covariates.at(x, y)
-            batch["covariates"] = np.ascontiguousarray(values[:, self._columns])
-            batch["has_covariates"] = known
-            inputs[known] |= COVARIATES
-        if self._config.satellite is not None:
-            batch["has_satellite"] = nothing
-        if self._imagery is not None:
-            images = self._imagery.patches(x, y)
-            seen = np.asarray(images.any(axis=(1, 2, 3)))
-            batch["image_satellite"] = images[seen].astype(np.float32)
-            batch["has_satellite"] = seen
-            inputs[seen] |= SATELLITE
-        return {name: torch.from_numpy(values).to(self._device) for name, values in batch.items()}, inputs
+            values = values[:, self._columns]
+        images = None if self._imagery is None else self._imagery.patches(x, y)
+        batch = inputs_of(self._config, np.column_stack(to_lonlat(x, y)), values, known, images)
+        inputs = np.full(len(x), LOCATION, np.uint8)
+        for bit, name in ((COVARIATES, "has_covariates"), (SATELLITE, "has_satellite")):
+            if name in batch:
+                inputs[batch[name].numpy()] |= bit
+        return {name: part.to(self._device) for name, part in batch.items()}, inputs
 
     def _fits(self, grid: Grid, window: Window, part: Window, wanted: np.ndarray) -> bool:
         if self._imagery is None:

@@ -1,5 +1,6 @@
 """The species model: whatever is known of a place to the probability of every species there."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +17,30 @@ _SET_BY = {
     "satellite.std": "satellite.std",
 }
 """Buffers that training never changes, and the settings that they come from."""
+
+
+def inputs_of(
+    config: SpeciesConfig, lonlat: np.ndarray, values: np.ndarray, known: np.ndarray, images: np.ndarray | None = None
+) -> dict[str, Tensor]:
+    """What a model is given to predict places: its inputs, and which places have them.
+
+    Args:
+        config: what the model is built from.
+        lonlat: WGS84 degrees, float64 (N, 2).
+        values: covariates in the model's order, float32 (N, C).
+        known: whether they are known, (N,).
+        images: satellite windows, (N, B, size, size), all 0 where there is none; None where there are none at all.
+    """
+    batch = {"lonlat": torch.from_numpy(lonlat)}
+    if config.covariates:
+        batch["covariates"] = torch.from_numpy(np.ascontiguousarray(values))
+        batch["has_covariates"] = torch.from_numpy(known)
+    if config.satellite is not None:
+        seen = np.zeros(len(lonlat), bool) if images is None else np.asarray(images.any(axis=(1, 2, 3)))
+        batch["has_satellite"] = torch.from_numpy(seen)
+        if images is not None:
+            batch["image_satellite"] = torch.from_numpy(images[seen].astype(np.float32))
+    return batch
 
 
 class SpeciesModel(nn.Module):

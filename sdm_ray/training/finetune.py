@@ -201,7 +201,8 @@ class Study:
         """Figures of the job: means over the folds; logs the model folder."""
         folds = range(self.config.blocks.folds) if self.config.crossfit else [None]
         found = [load_weights(self.folder(fold)).metrics for fold in folds]
-        job.tracker.folder(self.folder(None), "model")
+        columns = {"lon": True, "lat": True} | dict.fromkeys(self.table.covariates, False)
+        job.tracker.model(self.folder(None), "sdm_ray.predictor", columns, job.output.name)
         figures = {
             f"select_{name}": float(np.mean([each[name] for each in found]))
             for name in ("auc", "bce")

@@ -14,25 +14,29 @@ import statistics
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
-from pretext_runs import Features, Trees, beside, features_of, matched, pretrained, probe, random_features
+from pretext_runs import Features, Trees, features_of, matched, pretrained, probe, random_features
+from trees_data import CONFIGS, prepared
 from upath import UPath
 
-from sdm_ray import tracking
 from sdm_ray.config import load
 from sdm_ray.models.capsules import Capsules
 from sdm_ray.models.location import Ladder
 from sdm_ray.runtime import connect
-from sdm_ray.sources import prepare
-from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.training.alignment import read_sources
 from sdm_ray.training.config import PretrainConfig
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "europe-trees"
 FEW = (5, 10, 20, None)
+CONTROLS = (
+    "random initialisation",
+    "ladder itself",
+    "covariates",
+    "covariates + ladder",
+    "GeoCLIP",
+    "GeoCLIP + covariates + ladder",
+)
 FINE = (3000, 1500, 750, 375, 188, 94, 47, 30)
 LADDER = {"wavelengths_km": (3000, 1500, 750, 500, 250), "hidden": 256, "depth": 2, "dim": 128}
 
@@ -41,8 +45,7 @@ def encoders(wheel: str) -> dict[str, dict[str, Any]]:
     """Location encoders to match images with."""
     return {
         "ladder from 250 km": LADDER,
-        "ladder from 30 km, annealed": LADDER
-        | {"wavelengths_km": (3000, 1500, 750, 375, 188, 94, 47, 30), "anneal": True},
+        "ladder from 30 km, annealed": LADDER | {"wavelengths_km": FINE, "anneal": True},
         "GeoCLIP, published weights": LADDER | {"kind": "capsules", "weights": wheel},
         "SatCLIP (40 degrees)": LADDER | {"kind": "harmonics", "degrees": 40},
         "sines and cosines": LADDER | {"kind": "sincos"},
@@ -50,16 +53,17 @@ def encoders(wheel: str) -> dict[str, dict[str, Any]]:
 
 
 def pretexts(wheel: str) -> dict[str, dict[str, Any]]:
-    """What a ladder may be taught by; images are those of the configuration."""
-    covariates, none = "covariates.zarr", {"scales": {}}
+    """What a ladder may be taught by, as changes to matching images alone."""
+    none = {"scales": {}}
+    matched = {"covariates": "covariates.zarr"}
+    regressed = matched | {"covariates_as": "regression"}
     return {
-        "images": {"covariates": None},
-        "covariates matched": none | {"covariates": covariates},
-        "covariates regressed": none | {"covariates": covariates, "covariates_as": "regression"},
-        "images, covariates regressed": {"covariates": covariates, "covariates_as": "regression"},
-        "teacher and covariates regressed": none
-        | {"covariates": covariates, "covariates_as": "regression", "teacher": wheel},
-        "images, teacher and covariates": {"covariates": covariates, "covariates_as": "regression", "teacher": wheel},
+        "images": {},
+        "covariates matched": none | matched,
+        "covariates regressed": none | regressed,
+        "images, covariates regressed": regressed,
+        "teacher and covariates regressed": none | regressed | {"teacher": wheel},
+        "images, teacher and covariates": regressed | {"teacher": wheel},
     }
 
 
@@ -67,54 +71,47 @@ class Bench:
     """One prepared run folder, and what is measured on it."""
 
     def __init__(self, runs: UPath, wheel: str, epochs: int) -> None:
-        overrides = [f"run_dir={runs}", f"tracking.uri=sqlite:///{runs}/mlflow.db"]
-        runs.mkdir(parents=True, exist_ok=True)
-        config = load(CONFIGS / "prepare.yaml", PrepareConfig, overrides)
-        with tracking.start(config, "prepare") as tracker:
-            prepare.run(config, tracker)
-        self.wheel = wheel
-        self.base = load(CONFIGS / "pretrain.yaml", PretrainConfig, [*overrides, "crossfit=true"])
-        optim = self.base.optim.model_copy(update={"epochs": epochs, "steps_per_epoch": 92})
-        self.base = self.base.model_copy(update={"optim": optim})
+        overrides = [
+            "scales.satellite.jitter=0",
+            f"optim.epochs={epochs}",
+            "optim.steps_per_epoch=92",
+            "optim.ema=null",
+        ]
+        self.base = load(CONFIGS / "examples" / "pretrain.yaml", PretrainConfig, [*prepared(runs), *overrides])
         self.trees = Trees.read(runs, self.base)
+        self.geoclip = Capsules(wheel).eval()
 
     def config(self, seed: int, **changes: object) -> PretrainConfig:
-        """The configuration of europe-trees with some changes."""
-        values = self.base.model_dump() | {"seed": seed, "teacher": None, "objective": {}, **changes}
-        return PretrainConfig.model_validate(values)
+        """A ladder matched with images alone, with some changes."""
+        plain = {"location": LADDER, "covariates": None, "objective": {}}
+        return PretrainConfig.model_validate(self.base.model_dump() | {"seed": seed} | plain | changes)
 
-    def matching(self, name: str, location: dict[str, Any], seed: int) -> dict[str, float]:
+    def matching(self, location: dict[str, Any], seed: int) -> dict[str, float]:
         """Train on images alone with one location encoder."""
-        config = self.config(seed, location=location, covariates=None)
+        config = self.config(seed, location=location)
         sources = read_sources(config)
         with tempfile.TemporaryDirectory() as folder:
             return matched(pretrained(config, sources, UPath(folder)), sources["satellite"], config)
 
     def taught(self, changes: dict[str, Any], seed: int) -> Features:
         """A ladder taught by one pretext."""
-        config = self.config(seed, **({"location": LADDER} | changes))
+        config = self.config(seed, **changes)
         with tempfile.TemporaryDirectory() as folder:
             return pretrained(config, read_sources(config), UPath(folder)).location.eval()
 
-    def controls(self, seed: int) -> dict[str, Features]:
-        """Features that no pretext has taught."""
-        config = self.config(seed, location=LADDER).location
-        ladder, geoclip = Ladder(config), Capsules(self.wheel).eval()
-
-        def both(lonlat: torch.Tensor) -> torch.Tensor:
-            return torch.cat([geoclip(lonlat), ladder(lonlat)], 1)
-
-        def nothing(lonlat: torch.Tensor) -> torch.Tensor:
-            return torch.zeros(len(lonlat), 0)
-
-        return {
-            "random initialisation": random_features(config, seed),
-            "ladder itself": ladder,
-            "covariates": beside(nothing, self.trees),
-            "covariates + ladder": beside(ladder, self.trees),
-            "GeoCLIP": geoclip,
-            "GeoCLIP + covariates + ladder": beside(both, self.trees),
-        }
+    def control(self, name: str, seed: int) -> torch.Tensor:
+        """Features of the trees' places, (N, F), that no pretext has taught."""
+        config = self.config(seed).location
+        ladder = Ladder(config)
+        features, covariates = {
+            "random initialisation": ((random_features(config, seed),), False),
+            "ladder itself": ((ladder,), False),
+            "covariates": ((), True),
+            "covariates + ladder": ((ladder,), True),
+            "GeoCLIP": ((self.geoclip,), False),
+            "GeoCLIP + covariates + ladder": ((self.geoclip, ladder), True),
+        }[name]
+        return features_of(self.trees, *features, covariates=covariates)
 
 
 def table(title: str, rows: dict[str, list[dict[str, float]]]) -> None:
@@ -164,22 +161,24 @@ def main() -> int:
 
     shown = ("top1", "top5", "error_km", "within_25km", "within_200km")
     pairs = {
-        name: [{key: found[key] for key in shown} for found in (bench.matching(name, each, seed) for seed in seeds)]
+        name: [{key: found[key] for key in shown} for found in (bench.matching(each, seed) for seed in seeds)]
         for name, each in wanted(encoders(given.wheel)).items()
     }
     table(f"Matching {epochs} epochs of EuroSAT patches, 1,000 held-out candidates", pairs)
 
     columns = {k: f"k = {k}" if k else "all labels" for k in FEW}
     probes: dict[str, list[dict[str, float]]] = {}
-    alone = wanted({**{name: None for name in bench.controls(0)}, **pretexts(given.wheel)})
-    for name, changes in alone.items():
+    for name, changes in wanted({**dict.fromkeys(CONTROLS), **pretexts(given.wheel)}).items():
         for seed in seeds:
-            features = bench.controls(seed)[name] if changes is None else bench.taught(changes, seed)
-            ways = {name: features}
-            if changes is not None:
-                ways[f"{name} + cov."] = beside(features, bench.trees)
-            for way, each in ways.items():
-                x = features_of(each, bench.trees)
+            if changes is None:
+                ways = {name: bench.control(name, seed)}
+            else:
+                features = bench.taught(changes, seed)
+                ways = {
+                    name: features_of(bench.trees, features),
+                    f"{name} + cov.": features_of(bench.trees, features, covariates=True),
+                }
+            for way, x in ways.items():
                 found = {k: probe(x, bench.trees, k, seed) for k in FEW}
                 row = {f"AUC {columns[k]}": found[k][0] for k in FEW} | {"AP all labels": found[None][1]}
                 probes.setdefault(way, []).append(row)
@@ -194,7 +193,7 @@ def main() -> int:
     ]
     taught = [name for name in probes if name in pretexts(given.wheel)]
     best = max(taught, key=lambda name: mean(probes, name, "AUC k = 10"))
-    for control in {"random initialisation", "ladder itself", "GeoCLIP"} & set(probes):
+    for control in [name for name in CONTROLS if name in probes and "covariates" not in name]:
         gain = mean(probes, best, "AUC k = 10") - mean(probes, control, "AUC k = 10")
         figures.append(figure(f"AUC at k = 10 of the best pretext ({best}) above {control}", gain, 0))
     for each in figures:

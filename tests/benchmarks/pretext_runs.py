@@ -1,6 +1,6 @@
 """What a pretext teaches a location encoder: pairs matched in held-out blocks, and a probe of trees there."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,13 +84,14 @@ def random_features(config: LocationConfig, seed: int) -> Features:
     return LocationEncoder(config).eval()
 
 
-def features_of(features: Features, trees: Trees) -> torch.Tensor:
-    """Features of all places, (N, F), standardised over the rows to learn from."""
+def features_of(trees: Trees, *features: Features, covariates: bool = False) -> torch.Tensor:
+    """Features of all places side by side, (N, F), standardised over the rows to learn from."""
     with torch.inference_mode():
-        x = torch.cat([features(part).float() for part in trees.lonlat.split(8192)])
+        parts = [torch.cat([each(part).float() for part in trees.lonlat.split(8192)]) for each in features]
+    x = torch.cat([*parts, trees.covariates] if covariates else parts, 1).clone()
     train = torch.from_numpy(trees.train)
     mean, std = x[train].mean(0), x[train].std(0)
-    return (x.clone() - mean) / torch.where(std > 1e-6, std, torch.ones_like(std))
+    return (x - mean) / torch.where(std > 1e-6, std, torch.ones_like(std))
 
 
 def probe(x: torch.Tensor, trees: Trees, positives: int | None, seed: int) -> tuple[float, float]:
@@ -153,18 +154,3 @@ def _fitted(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, ridge: float
 
     solver.step(closure)
     return matrix.detach(), bias.detach()
-
-
-def beside(first: Features, trees: Trees) -> Features:
-    """Features with the covariates of the trees' places after them; only for those places in their order."""
-    numbers: Iterator[torch.Tensor] = iter(())
-
-    def both(lonlat: torch.Tensor) -> torch.Tensor:
-        nonlocal numbers
-        part = next(numbers, None)
-        if part is None:
-            numbers = iter(trees.covariates.split(8192))
-            part = next(numbers)
-        return torch.cat([first(lonlat).float(), part], 1)
-
-    return both

@@ -1,0 +1,127 @@
+"""A model in a notebook, and the same model as MLflow gives it back."""
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from upath import UPath
+
+import sdm_ray
+from sdm_ray import tracking
+from sdm_ray.config import JobConfig, TrackingConfig
+from sdm_ray.errors import InputError
+from sdm_ray.folders import Imagery, SpeciesFolder, describe_species
+from sdm_ray.geo.blocks import Blocks
+from sdm_ray.geo.grid import Grid, to_lonlat
+from sdm_ray.geo.windows import whole
+from sdm_ray.models.config import SpeciesConfig
+from sdm_ray.models.species import SpeciesModel
+from sdm_ray.stores.covariates import write_covariates
+from sdm_ray.stores.cube import Cube, create_cube
+from sdm_ray.stores.weights import save_weights
+
+GRID = Grid(x0=4_000_000, y1=3_010_000, resolution=1000, width=10, height=10)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> UPath:
+    torch.manual_seed(0)
+    config = SpeciesConfig(
+        location={"wavelengths_km": [100], "hidden": 8, "depth": 1, "dim": 4},
+        satellite={"name": "test_convnext2", "bands": 1, "mean": [100], "std": [10], "dim": 4},
+        covariates=("warmth", "rain"),
+        hidden=8,
+        embedding=4,
+    )
+    species = pd.DataFrame({"species_id": [0, 1], "name": ["Abies alba", "Picea abies"], "gbif_key": [1, 2]})
+    about = SpeciesFolder(config, species, "recorded", Blocks(), None, 0, Imagery(("red",), 32), "none")
+    place = UPath(tmp_path_factory.mktemp("model"))
+    model = SpeciesModel(config, 2)
+    torch.nn.init.normal_(model.missing["covariates"])
+    save_weights(place, model.state_dict(), describe_species(about), species, {})
+    return place
+
+
+@pytest.fixture(scope="module")
+def places() -> np.ndarray:
+    return np.column_stack(to_lonlat(np.array([4_000_500.0, 4_003_500.0]), np.array([3_009_500.0, 3_000_500.0])))
+
+
+def test_three_lines_give_a_table(folder, places):
+    model = sdm_ray.load_model(str(folder))
+    found = model.predict(places)
+    assert found.columns.tolist() == ["Abies alba", "Picea abies"] == model.species
+    assert ((found > 0) & (found < 1)).all(axis=None)
+    assert found.index.names == ["lon", "lat", "inputs"]
+    assert found.index.get_level_values("inputs").tolist() == ["location", "location"]
+    assert found.attrs["probability_kind"] == "recorded"
+    assert model.predict(places[0]).shape == (1, 2)
+    assert model.predict(places[:0]).shape == (0, 2)
+
+
+def test_covariates_come_from_a_store_or_a_table(folder, places, tmp_path):
+    values = np.random.default_rng(0).normal(size=(3, 10, 10)).astype(np.float32)
+    values[:, 9, 3] = np.nan
+    write_covariates(UPath(tmp_path / "covariates.zarr"), GRID, ["rain", "other", "warmth"], values, 1000)
+    model = sdm_ray.load_model(str(folder))
+    found = model.predict(places, covariates=str(tmp_path / "covariates.zarr"))
+    assert found.index.get_level_values("inputs").tolist() == ["location covariates", "location"]
+    table = pd.DataFrame({"rain": values[0, [0, 9], [0, 3]], "warmth": values[2, [0, 9], [0, 3]]})
+    assert model.predict(places, covariates=table).equals(found)
+    joined = table.assign(lon=places[:, 0], lat=places[:, 1])
+    assert model.predict(joined).equals(found)
+    bare = model.predict(places)
+    assert not np.allclose(bare.iloc[0], found.iloc[0]) and np.allclose(bare.iloc[1], found.iloc[1])
+
+
+def test_a_cube_is_looked_at_where_it_has_data(folder, places, tmp_path):
+    grid = Grid(x0=4_000_000, y1=3_010_000, resolution=100, width=64, height=64)
+    create_cube(UPath(tmp_path / "cube.zarr"), grid, ["2021"], ["red"], chunk=32, shard=64)
+    pixels = np.random.default_rng(0).integers(50, 150, (1, 64, 64)).astype(np.uint16)
+    Cube(UPath(tmp_path / "cube.zarr"), writable=True).write(whole(grid), 0, pixels, np.ones((64, 64), np.uint8))
+    found = sdm_ray.load_model(str(folder)).predict(places, cube=str(tmp_path / "cube.zarr"))
+    assert found.index.get_level_values("inputs").tolist() == ["location satellite", "location"]
+
+
+@pytest.mark.parametrize(
+    ("lonlat", "message"),
+    [
+        ([[50.0, 8.0], [8.0, 95.0]], r"row 1 is \(8.0, 95.0\); expected degrees, longitude first"),
+        ([[np.nan, 8.0]], "row 0"),
+        ([[4_000_000.0, 3_000_000.0]], "expected degrees"),
+        ([[1.0, 2.0, 3.0]], "two columns"),
+        (pd.DataFrame({"longitude": [1.0], "lat": [2.0]}), "lonlat: has no lon; found longitude, lat"),
+    ],
+)
+def test_what_is_no_place_is_named(folder, lonlat, message):
+    with pytest.raises(InputError, match=message):
+        sdm_ray.load_model(str(folder)).predict(lonlat)
+
+
+def test_inputs_that_do_not_fit_are_named(folder, places):
+    model = sdm_ray.load_model(str(folder))
+    with pytest.raises(InputError, match="has no warmth; found rain"):
+        model.predict(places, covariates=pd.DataFrame({"rain": [1.0, 2.0]}))
+    with pytest.raises(InputError, match="1 rows for 2 places"):
+        model.predict(places, covariates=pd.DataFrame({"rain": [1.0], "warmth": [2.0]}))
+
+
+def test_mlflow_gives_the_model_back(folder, places, tmp_path, monkeypatch):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    config = JobConfig(run_dir=str(tmp_path / "trees"), output="model", tracking=TrackingConfig(uri=uri))
+    columns = {"lon": True, "lat": True, "warmth": False, "rain": False}
+    for _ in range(2):  # the second is another version
+        with tracking.start(config, "finetune") as tracker:
+            tracker.model(folder, "sdm_ray.predictor", columns, "model")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    expected = sdm_ray.load_model(str(folder)).predict(places)
+    for place in (f"runs:/{tracker.run_id}/model", "models:/trees-model/2"):
+        assert sdm_ray.load_model(place).predict(places).equals(expected)
+    served = mlflow.pyfunc.load_model(f"runs:/{tracker.run_id}/model")
+    table = pd.DataFrame(places, columns=["lon", "lat"])
+    assert served.predict(table).equals(expected.reset_index(drop=True))
+    with pytest.raises(mlflow.exceptions.MlflowException, match="lat"):
+        served.predict(table[["lon"]])
+    with pytest.raises(InputError, match="models:/trees-model/9: MLflow does not have it"):
+        sdm_ray.load_model("models:/trees-model/9")
