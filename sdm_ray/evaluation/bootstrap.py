@@ -101,6 +101,23 @@ def compare(
     return Comparison(values, differences, per_species, summary.counted, summary.left_out, len(weights))
 
 
+def mean_interval(values: np.ndarray, blocks: np.ndarray, *, resamples: int = 200, seed: int = 0) -> Interval:
+    """Mean over rows with its interval; rows without a value (NaN) count in no mean.
+
+    Args:
+        values: (N,), such as the F1 of each survey.
+        blocks: (N,) int64 block id of each row.
+        resamples: number of resamples.
+        seed: of the resamples.
+    """
+    known = np.isfinite(values)
+    position, weights = block_resamples(blocks, resamples, seed)
+    sums = np.bincount(position, np.where(known, values, 0), minlength=len(weights))
+    counts = np.bincount(position, known, minlength=len(weights))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _interval((sums @ weights) / (counts @ weights))
+
+
 def _macro_of_columns(each: np.ndarray, positives: np.ndarray, min_positives: int) -> np.ndarray:
     """(R,) mean over the species that count and are defined in each resample; each is (S, R)."""
     chosen = each[positives >= min_positives]

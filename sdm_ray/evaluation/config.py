@@ -59,6 +59,21 @@ class CoordinatesConfig(Config):
     """Most images of a scale; where there are more, so many are drawn."""
 
 
+SetRule = Literal["expected_size", "max_expected_f1", "threshold", "top_k"]
+
+
+class SetsConfig(Config):
+    """How the set of species of a survey follows from their probabilities."""
+
+    rules: tuple[SetRule, ...] = get_args(SetRule)
+    """`expected_size`: as many of the likeliest as the probabilities sum up to; `max_expected_f1`: the set with the
+    highest expected F1; `threshold`: all above one; `top_k`: a fixed number of the likeliest."""
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    """By default the one with the highest F1 per survey in the other folds."""
+    k: int | None = Field(default=None, ge=1)
+    """By default the mean number of species of a survey in the other folds."""
+
+
 def _rivals() -> list[ForestConfig | BoostingConfig]:
     return [ForestConfig(), BoostingConfig()]
 
@@ -89,6 +104,8 @@ class EvaluateConfig(JobConfig):
     """Label -> map to hold against the truth on cells without surveys; by default those of `maps`."""
     truth_cells: int = Field(default=50_000, ge=1)
     """Most cells compared with the truth; where there are more, so many are drawn."""
+    sets: SetsConfig = SetsConfig()
+    """Sets of species to score; only where probabilities are not `relative`."""
     min_positives: int = Field(default=10, ge=1)
     """A species with fewer surveys counts in no mean."""
     resamples: int = Field(default=200, ge=2)

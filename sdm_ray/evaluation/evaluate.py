@@ -1,18 +1,19 @@
 """The job `evaluate`: cross-fitted maps at the surveys beside rivals of the same folds; encoders on wrong places."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation import faults, inputs, present
+from sdm_ray.evaluation import faults, inputs, occurrences, present
 from sdm_ray.evaluation.baselines import feature_matrix
 from sdm_ray.evaluation.config import CoordinatesConfig, EvaluateConfig
 from sdm_ray.evaluation.folds import Fold, cross_fit, folds_of
 from sdm_ray.evaluation.page import render
-from sdm_ray.evaluation.scores import Held, brier_scores, number, score, within_countries
+from sdm_ray.evaluation.scores import Held, number, score, within_countries
 from sdm_ray.job import Job
 from sdm_ray.progress import say
 from sdm_ray.stores.holdout import HoldOut
@@ -59,14 +60,15 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
         "species_not_mapped": unmapped,
         "blocks": by_blocks,
         "within": {"blocks": within},
-        "brier": brier_scores(scored, predictions),
         "rivals": settings,
     }
+    per_species = comparison.species | _probabilities(config, scored, predictions, comparison.species, figures)
     if config.countries_out:
         figures["countries"], figures["within"]["countries"] = _countries_out(config, held)
     truth = _truth(config, held, figures)
     tables = {
-        "species.csv": present.species_table(scored, comparison, truth),
+        "species.csv": present.species_table(scored, per_species, truth),
+        "thresholds.csv": present.cut_table(scored, predictions[next(iter(predictions))]),
         "countries.csv": present.country_table(countries),
     }
     for name, table in tables.items():
@@ -74,6 +76,28 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     for picture in present.write_pictures(job.output, scored, predictions, comparison, config.blocks):
         job.tracker.picture(picture)
     return figures
+
+
+def _probabilities(
+    config: EvaluateConfig,
+    held: Held,
+    predictions: Predictions,
+    ranked: Mapping[str, Mapping[str, np.ndarray]],
+    figures: dict[str, Any],
+) -> dict[str, dict[str, np.ndarray]]:
+    """Scores of species that look at probabilities, not ranks; their means and those of sets go into the figures."""
+    folds = folds_of(held.x, held.y, HoldOut(config.blocks))
+    found = occurrences.species_scores(held, predictions, folds)
+    counted = np.count_nonzero(held.labels, axis=0) >= config.min_positives
+    figures["species_means"] = {
+        score: {method: number(float(np.nanmean(each[counted]))) for method, each in methods.items()}
+        for score, methods in found.items()
+    }
+    if held.probability_kind != "relative":
+        figures["surveys"], pooled = occurrences.set_scores(held, predictions, folds, config)
+        figures["species_means"] |= pooled
+    figures["prevalence"] = occurrences.by_prevalence(held, {**ranked, **found}, config.min_positives)
+    return found
 
 
 def _wrong_coordinates(config: EvaluateConfig, tried: CoordinatesConfig) -> dict[str, dict[str, dict[str, Any]]]:

@@ -1,17 +1,14 @@
-"""Scores per species: AUC, average precision, rank correlation, and what only occurrence probabilities allow.
+"""Scores per species: AUC, average precision, and rank correlation.
 
 Everywhere `labels` is (N, S) of 0 and 1 and `scores` is (N, S), one column a species. A species for which a
 score is not defined (no positives, or no negatives) gets NaN, never a guess.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 from scipy.stats import rankdata
-
-from sdm_ray.errors import InputError
 
 _LEVELS_AT_ONCE = 2048  # bounds the memory of block_scores to some tens of megabytes
 
@@ -220,54 +217,3 @@ def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     a, b = (rank - rank.mean() for rank in ranks)
     scale = np.sqrt((a @ a) * (b @ b))
     return float(a @ b / scale) if scale > 0 else float("nan")
-
-
-def brier(labels: np.ndarray, probabilities: np.ndarray, probability_kind: str, *, force: bool = False) -> np.ndarray:
-    """Brier score of each species, the mean squared error of its probabilities (S,).
-
-    Raises:
-        InputError: the probabilities are `relative`, which has no zero and no one, and `force` is not set.
-    """
-    _need_occurrence("brier", probability_kind, force)
-    return _per_species(labels, probabilities, lambda label, p: float(np.mean((p - label) ** 2)))
-
-
-def tss(
-    labels: np.ndarray,
-    probabilities: np.ndarray,
-    threshold: float,
-    probability_kind: str,
-    *,
-    force: bool = False,
-) -> np.ndarray:
-    """True skill statistic of each species, sensitivity + specificity - 1 at a threshold (S,).
-
-    NaN where a species has no positives or no negatives.
-
-    Raises:
-        InputError: the probabilities are `relative` and `force` is not set.
-    """
-    _need_occurrence("tss", probability_kind, force)
-
-    def skill(label: np.ndarray, p: np.ndarray) -> float:
-        present = label != 0
-        if present.all() or not present.any():
-            return float("nan")
-        return float(np.mean(p[present] >= threshold) + np.mean(p[~present] < threshold) - 1)
-
-    return _per_species(labels, probabilities, skill)
-
-
-def _need_occurrence(metric: str, probability_kind: str, force: bool) -> None:
-    if probability_kind == "relative" and not force:
-        raise InputError(
-            f"{metric}: the probabilities are of kind 'relative' (presence only), expected 'occurrence' or"
-            " 'recorded'; force it by name if you mean it"
-        )
-
-
-def _per_species(
-    labels: np.ndarray, values: np.ndarray, score: Callable[[np.ndarray, np.ndarray], float]
-) -> np.ndarray:
-    pairs = zip(labels.T, values.T, strict=True)
-    return np.array([score(label, value.astype(np.float64)) for label, value in pairs], np.float64)

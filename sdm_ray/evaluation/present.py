@@ -11,6 +11,7 @@ from sdm_ray.evaluation import pictures
 from sdm_ray.evaluation.bootstrap import Comparison
 from sdm_ray.evaluation.metrics import Within
 from sdm_ray.evaluation.page import Picture, Section, Table
+from sdm_ray.evaluation.probability import PRESENCE_CUTS, cuts
 from sdm_ray.evaluation.scores import Held, block_errors
 from sdm_ray.geo.blocks import Blocks
 
@@ -25,12 +26,24 @@ _CAPTIONS = {
 }
 
 
-def species_table(held: Held, comparison: Comparison, truth: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def species_table(
+    held: Held, scores: Mapping[str, Mapping[str, np.ndarray]], truth: Mapping[str, np.ndarray]
+) -> pd.DataFrame:
     """One row a species: surveys with it, and each score by method."""
     columns: dict[str, Any] = {"species": held.species, "surveys": np.count_nonzero(held.labels, axis=0)}
-    for metric, methods in comparison.species.items():
+    for metric, methods in scores.items():
         columns |= {f"{metric}: {method}": values for method, values in methods.items()}
     columns |= {f"spearman with truth: {label}": values for label, values in truth.items()}
+    return pd.DataFrame(columns)
+
+
+def cut_table(held: Held, probabilities: np.ndarray) -> pd.DataFrame:
+    """One row a species: its thresholds by name, chosen on all held-out surveys, and how many surveys lie above."""
+    columns: dict[str, Any] = {"species": held.species, "surveys": np.count_nonzero(held.labels, axis=0)}
+    for name, values in cuts(held.labels, probabilities).items():
+        if held.probability_kind != "relative" or name in PRESENCE_CUTS:
+            columns[name] = values
+            columns[f"surveys above {name}"] = np.count_nonzero(probabilities >= values, axis=0)
     return pd.DataFrame(columns)
 
 
@@ -110,6 +123,8 @@ def sections(folder: UPath, figures: Mapping[str, Any]) -> list[Section]:
     if made:
         names = [name for name in _CAPTIONS if (folder / name).exists()]
         made[0].pictures.extend(Picture(_CAPTIONS[name], (folder / name).read_bytes()) for name in names)
+    if "species_means" in figures:
+        made.append(_probability_section(figures))
     if "truth" in figures:
         header = ["map", "mean rank correlation with the truth", "cells without surveys"]
         rows = [[label, _shown(each["spearman"]), each["cells"]] for label, each in figures["truth"].items()]
@@ -117,6 +132,26 @@ def sections(folder: UPath, figures: Mapping[str, Any]) -> list[Section]:
     if "coordinates" in figures:
         made.append(_coordinates_section(figures["coordinates"]))
     return made
+
+
+def _probability_section(figures: Mapping[str, Any]) -> Section:
+    """Scores of probabilities and sets, and what becomes of rare species."""
+    texts = [
+        "Thresholds and sizes of sets are chosen for each fold on the held-out surveys of the others. Of Brier score"
+        " and calibration error less is better."
+    ]
+    methods = list(next(iter(figures["species_means"].values())))
+    rows = [[score, *(_interval(each[m]) for m in methods)] for score, each in figures.get("surveys", {}).items()]
+    tables = [Table("Means over surveys (95 % interval)", ["", *methods], rows)] if rows else []
+    rows = [[score, *(_shown(each[m]) for m in methods)] for score, each in figures["species_means"].items()]
+    tables.append(Table("Over species", ["", *methods], rows))
+    rows = [
+        [f"{each['above']:.1%} to {each['to']:.1%}", each["species"], *(_shown(value) for value in values.values())]
+        for each in figures["prevalence"]
+        for values in [each["values"]["auc"]]
+    ]
+    tables.append(Table("AUC by prevalence", ["share of the surveys", "species", *methods], rows))
+    return Section("Probabilities and sets of species", texts, tables)
 
 
 def _coordinates_section(found: Mapping[str, Any]) -> Section:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sdm_ray.evaluation.bootstrap import Comparison, Interval, compare
-from sdm_ray.evaluation.metrics import Within, auc_within, brier
+from sdm_ray.evaluation.metrics import Within, auc_within
 from sdm_ray.geo.blocks import Blocks
 
 
@@ -90,15 +90,6 @@ def within_countries(
         return {}, {}
     found = {method: auc_within(held.country, held.labels, each, min_positives) for method, each in predictions.items()}
     return found, {method: number(each.value) for method, each in found.items()}
-
-
-def brier_scores(held: Held, predictions: Mapping[str, np.ndarray]) -> dict[str, float | None]:
-    """Mean Brier score over species by method; empty where the kind of probability has none."""
-    if held.probability_kind == "relative":
-        return {}
-    return {
-        method: number(brier(held.labels, each, held.probability_kind).mean()) for method, each in predictions.items()
-    }
 
 
 def block_errors(held: Held, probabilities: np.ndarray, blocks: Blocks) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -19,7 +19,7 @@ from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import write_covariates
 from sdm_ray.stores.land import write_land
 from sdm_ray.stores.maps import Map, MapSpec, create_map
-from sdm_ray.stores.surveys import write_surveys
+from sdm_ray.stores.surveys import read_surveys, write_surveys
 from sdm_ray.tracking import Tracker
 
 GRID = Grid(4_000_000, 3_064_000, 1000, 64, 64)
@@ -82,6 +82,13 @@ def evaluate(config, folder):
     return run(config, Job(UPath(folder), "f" * 32, {}, False, Tracker("gopher://nobody", "none")))
 
 
+def evaluate_figures(config, folder):
+    """Run into a new folder and read what was written."""
+    folder.mkdir()
+    evaluate(config, folder)
+    return json.loads((folder / "metrics.json").read_text())
+
+
 def test_scores_beside_rivals_and_truth(run_dir):
     config = config_of(
         run_dir,
@@ -107,13 +114,37 @@ def test_scores_beside_rivals_and_truth(run_dir):
     assert 0.6 < figures["truth"]["map"]["spearman"] < 0.95
     countries = pd.read_csv(str(folder / "countries.csv"))
     assert countries["country"].tolist() == ["AT", "BE"] and countries["surveys"].sum() == 900
-    assert len(pd.read_csv(str(folder / "species.csv"))) == 3
+    species = pd.read_csv(str(folder / "species.csv"))
+    assert len(species) == 3 and (species["boyce: map"] > 0.5).all() and (species["tss: map"] > 0.2).all()
+    cuts = pd.read_csv(str(folder / "thresholds.csv"))
+    assert (cuts["surveys above minimum_presence"] > cuts["surveys above tenth_percentile"]).all()
+    assert figures["species_means"]["tss"]["map"] == pytest.approx(species["tss: map"].mean())
+    assert 0.05 < figures["species_means"]["brier"]["map"] < 0.25
+    best = figures["surveys"]["f1, max_expected_f1"]["map"]
+    assert best["low"] < best["value"] < best["high"]
+    assert best["value"] > figures["surveys"]["f1, max_expected_f1"]["gradient boosting, coordinates"]["value"]
+    assert sum(each["species"] for each in figures["prevalence"]) == 3
+    assert "calibration_error" in (folder / "evaluation.html").read_text()
     assert "Whole countries left out" in (folder / "evaluation.html").read_text()
     assert all((folder / f"{name}.png").exists() for name in ("differences", "species", "reliability", "errors"))
     artefact.seal(folder, artefact.Record(kind="evaluation", fingerprint="f" * 32))
     report = write_report(run_dir)
     assert "AUC on held-out blocks: map 0." in report.summary
     assert "Whole countries left out" in report.path.read_text()
+
+
+def test_presence_only_gets_ranks_and_boyce_alone(run_dir, tmp_path):
+    relative = UPath(tmp_path)
+    for name in ("crossfit.zarr", "covariates.zarr", "land.zarr"):
+        (relative / name).symlink_to(run_dir / name)
+    surveys, species = read_surveys(run_dir / "surveys.parquet")
+    write_surveys(relative / "surveys.parquet", surveys, species, "relative")
+    figures = evaluate_figures(config_of(relative), relative / "evaluation")
+    assert figures["probability_kind"] == "relative" and list(figures["species_means"]) == ["boyce"]
+    assert "surveys" not in figures and figures["species_means"]["boyce"]["map"] > 0.5
+    assert "brier: map" not in pd.read_csv(str(relative / "evaluation" / "species.csv"))
+    cuts = pd.read_csv(str(relative / "evaluation" / "thresholds.csv"))
+    assert "tenth_percentile" in cuts and "max_tss" not in cuts
 
 
 def test_a_map_that_saw_its_surveys_is_refused(run_dir, tmp_path):

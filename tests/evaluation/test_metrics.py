@@ -6,7 +6,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from sdm_ray.errors import InputError
 from sdm_ray.evaluation import metrics
 
 
@@ -83,14 +82,3 @@ def test_spearman():
     truth = np.array([[1.0, 2, 3, 4], [1, 2, 3, 4], [1, 1, 1, 1], [1, 2, 3, np.nan]])
     predicted = np.array([[0.1, 0.2, 0.3, 9], [4.0, 3, 2, 1], [1, 2, 3, 4], [3, 2, 1, 0]])
     np.testing.assert_allclose(metrics.spearman(predicted, truth), [1, -1, np.nan, -1])
-
-
-def test_relative_probabilities_are_refused():
-    labels, p = np.array([[1], [0], [0], [1]]), np.array([[0.9], [0.2], [0.6], [0.4]])
-    assert metrics.brier(labels, p, "occurrence")[0] == pytest.approx((0.01 + 0.04 + 0.36 + 0.36) / 4)
-    assert metrics.tss(labels, p, 0.5, "recorded")[0] == pytest.approx(0.0)
-    assert metrics.brier(labels, p, "relative", force=True)[0] == pytest.approx(0.1925)
-    with pytest.raises(InputError, match=r"brier.*relative"):
-        metrics.brier(labels, p, "relative")
-    with pytest.raises(InputError, match=r"tss.*relative"):
-        metrics.tss(labels, p, 0.5, "relative")

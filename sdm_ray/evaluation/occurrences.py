@@ -1,0 +1,120 @@
+"""Figures of probabilities of occurrence: the sets of species that follow from them, and whether they are calibrated.
+
+What has to be chosen (a threshold, the size of a set) is chosen for each fold on the held-out surveys of the others.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from sdm_ray.evaluation import sets
+from sdm_ray.evaluation.bootstrap import mean_interval
+from sdm_ray.evaluation.config import EvaluateConfig, SetRule, SetsConfig
+from sdm_ray.evaluation.folds import Fold
+from sdm_ray.evaluation.probability import boyce, brier, calibration_error, cuts, tss
+from sdm_ray.evaluation.scores import Held, as_json, number
+
+_PREVALENCE = (0.0, 0.001, 0.01, 0.1, 1.0)
+_RECALL = (20, 100)
+
+
+def species_scores(
+    held: Held, predictions: Mapping[str, np.ndarray], folds: Sequence[Fold]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Score -> method -> (S,): Boyce's index and, unless probabilities are `relative`, TSS, Brier and calibration."""
+    found = {"boyce": {method: boyce(held.labels, each) for method, each in predictions.items()}}
+    if held.probability_kind == "relative":
+        return found
+    kind = held.probability_kind
+    found["tss"] = {m: tss(held.labels, p, _chosen_cuts(held, p, folds), kind) for m, p in predictions.items()}
+    found["brier"] = {m: brier(held.labels, p, kind) for m, p in predictions.items()}
+    found["calibration_error"] = {m: calibration_error(held.labels, p, kind) for m, p in predictions.items()}
+    return found
+
+
+def set_scores(
+    held: Held, predictions: Mapping[str, np.ndarray], folds: Sequence[Fold], config: EvaluateConfig
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, float | None]]]:
+    """How right the sets of species are, by each rule, and the likeliest species.
+
+    Args:
+        held: the surveys.
+        predictions: method -> probabilities (N, S).
+        folds: what tested them.
+        config: of the job.
+
+    Returns:
+        Score -> method -> mean over surveys with its interval (F1, recall at 20 and at 100), and score -> method ->
+        micro and macro F1 over the species that count.
+    """
+    surveys: dict[str, dict[str, Any]] = {}
+    pooled: dict[str, dict[str, float | None]] = {}
+    counted = np.count_nonzero(held.labels, axis=0) >= config.min_positives
+
+    def note(score: str, method: str, values: np.ndarray) -> None:
+        interval = mean_interval(values, held.block, resamples=config.resamples, seed=config.seed)
+        surveys.setdefault(score, {})[method] = as_json(interval)
+
+    for method, each in predictions.items():
+        for rule in config.sets.rules:
+            chosen = chosen_sets(held, each, folds, rule, config.sets)
+            note(f"f1, {rule}", method, sets.survey_f1(held.labels, chosen))
+            for name, value in zip(("micro", "macro"), sets.pooled_f1(held.labels, chosen, counted), strict=True):
+                pooled.setdefault(f"{name} f1, {rule}", {})[method] = number(value)
+        for k in _RECALL:
+            if k < held.labels.shape[1]:
+                note(f"recall@{k}", method, sets.survey_recall(held.labels, each, k))
+    return surveys, pooled
+
+
+def chosen_sets(
+    held: Held, probabilities: np.ndarray, folds: Sequence[Fold], rule: SetRule, config: SetsConfig
+) -> np.ndarray:
+    """The set of species of each survey by one rule, bool (N, S)."""
+    if rule == "expected_size":
+        return sets.expected_size(probabilities)
+    if rule == "max_expected_f1":
+        return sets.max_expected_f1(probabilities)
+    chosen = np.zeros(probabilities.shape, bool)
+    for fold, others in _folds_and_others(folds):
+        if rule == "top_k":
+            k = config.k or max(1, round(held.labels[others].sum(axis=1).mean()))
+            chosen[fold.test] = sets.top_k(probabilities[fold.test], k)
+        else:
+            cut = config.threshold or sets.best_threshold(held.labels[others], probabilities[others])
+            chosen[fold.test] = probabilities[fold.test] >= cut
+    return chosen
+
+
+def by_prevalence(
+    held: Held, species: Mapping[str, Mapping[str, np.ndarray]], min_positives: int
+) -> list[dict[str, Any]]:
+    """Mean scores of the species of each class of prevalence: the class, its species, and score -> method -> value."""
+    positives = np.count_nonzero(held.labels, axis=0)
+    share = positives / len(held.labels)
+    found = []
+    for low, high in pairwise(_PREVALENCE):
+        chosen = (share > low) & (share <= high) & (positives >= min_positives)
+        if chosen.any():
+            means = {s: {m: number(np.nanmean(v[chosen])) for m, v in each.items()} for s, each in species.items()}
+            found.append({"above": low, "to": high, "species": int(chosen.sum()), "values": means})
+    return found
+
+
+def _chosen_cuts(held: Held, probabilities: np.ndarray, folds: Sequence[Fold]) -> np.ndarray:
+    """Each survey's threshold of highest TSS, chosen on the other folds, (N, S); NaN, above nothing, without one."""
+    found = np.full(probabilities.shape, np.nan, np.float32)
+    for fold, others in _folds_and_others(folds):
+        found[fold.test] = cuts(held.labels[others], probabilities[others])["max_tss"]
+    return found
+
+
+def _folds_and_others(folds: Sequence[Fold]) -> list[tuple[Fold, np.ndarray]]:
+    """Each fold with the rows that the others test."""
+    pairs = []
+    for fold in folds:
+        others = [each.test for each in folds if each is not fold]
+        pairs.append((fold, np.concatenate(others) if others else fold.test))
+    return pairs
