@@ -74,6 +74,19 @@ class SetsConfig(Config):
     """By default the mean number of species of a survey in the other folds."""
 
 
+class ExplainConfig(Config):
+    """What a species model goes by: importance of its inputs and response curves, on held-out surveys."""
+
+    model: str = "model"
+    """Cross-fitted model of `finetune`, with the folds of `blocks`; it is asked without images."""
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Name -> covariates that count as one input."""
+    surveys: int = Field(default=10_000, ge=10)
+    """Most surveys; where there are more, so many are drawn."""
+    steps: int = Field(default=21, ge=2)
+    """Points of a response curve."""
+
+
 def _rivals() -> list[ForestConfig | BoostingConfig]:
     return [ForestConfig(), BoostingConfig()]
 
@@ -104,6 +117,8 @@ class EvaluateConfig(JobConfig):
     """Label -> map to hold against the truth on cells without surveys; by default those of `maps`."""
     truth_cells: int = Field(default=50_000, ge=1)
     """Most cells compared with the truth; where there are more, so many are drawn."""
+    explain: ExplainConfig | None = None
+    """A model whose inputs are to be explained."""
     sets: SetsConfig = SetsConfig()
     """Sets of species to score; only where probabilities are not `relative`."""
     min_positives: int = Field(default=10, ge=1)
@@ -124,6 +139,8 @@ class EvaluateConfig(JobConfig):
         wanting = [rival.kind for rival in self.rivals if rival.features != "coordinates"]
         if wanting and self.covariates is None:
             raise ValueError(f"rivals: {wanting[0]} asks for covariates, and `covariates` names no store")
+        if self.explain is not None and self.covariates is None:
+            raise ValueError("explain: needs `covariates`, a store")
         if self.countries_out and not (self.rivals or self.countries_out_map):
             raise ValueError("countries_out: there is neither a rival nor a countries_out_map to score")
         if self.countries_out and self.land is None:
@@ -142,6 +159,7 @@ class EvaluateConfig(JobConfig):
         if self.maps:
             names += [self.surveys, *self.maps.values(), *self.compared_with_truth().values()]
             names += [self.covariates, self.land, self.countries_out_map, self.truth]
+            names += [self.explain.model] if self.explain is not None else []
         if self.coordinates is not None:
             names += [self.coordinates.encoder, *self.coordinates.scales.values()]
         return list(dict.fromkeys(name for name in names if name))

@@ -6,14 +6,15 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation import faults, inputs, occurrences, present
+from sdm_ray.evaluation import explain, faults, inputs, occurrences, present
 from sdm_ray.evaluation.baselines import feature_matrix
-from sdm_ray.evaluation.config import CoordinatesConfig, EvaluateConfig
+from sdm_ray.evaluation.config import CoordinatesConfig, EvaluateConfig, ExplainConfig
 from sdm_ray.evaluation.folds import Fold, cross_fit, folds_of
 from sdm_ray.evaluation.page import render
-from sdm_ray.evaluation.scores import Held, number, score, within_countries
+from sdm_ray.evaluation.scores import Held, as_json, number, score, within_countries
 from sdm_ray.job import Job
 from sdm_ray.progress import say
 from sdm_ray.stores.holdout import HoldOut
@@ -66,6 +67,8 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     if config.countries_out:
         figures["countries"], figures["within"]["countries"] = _countries_out(config, held)
     truth = _truth(config, held, figures)
+    if config.explain is not None:
+        figures["importance"] = _explain(config, config.explain, held, job.output)
     tables = {
         "species.csv": present.species_table(scored, per_species, truth),
         "thresholds.csv": present.cut_table(scored, predictions[next(iter(predictions))]),
@@ -98,6 +101,20 @@ def _probabilities(
         figures["species_means"] |= pooled
     figures["prevalence"] = occurrences.by_prevalence(held, {**ranked, **found}, config.min_positives)
     return found
+
+
+def _explain(config: EvaluateConfig, explained: ExplainConfig, held: Held, folder: UPath) -> dict[str, Any]:
+    """Importance of the inputs; writes the response curves as a table and a picture."""
+    assert config.covariates is not None
+    path, covariates = config.path(explained.model), config.path(config.covariates)
+    folds = folds_of(held.x, held.y, HoldOut(config.blocks))
+    tested = explain.read_tested(explained, path, covariates, held, folds, config.seed)
+    how = {"resamples": config.resamples, "min_positives": config.min_positives}
+    drops = explain.importance(tested, held, explained.groups, seed=config.seed, **how)
+    curves = explain.responses(tested, held.species, explained.steps, config.seed)
+    (folder / "responses.csv").write_text(curves.to_csv(index=False))
+    present.write_explained(folder, held, drops, curves)
+    return {name: as_json(drop) for name, drop in drops.items()}
 
 
 def _wrong_coordinates(config: EvaluateConfig, tried: CoordinatesConfig) -> dict[str, dict[str, dict[str, Any]]]:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from upath import UPath
 
-from sdm_ray.evaluation import pictures
-from sdm_ray.evaluation.bootstrap import Comparison
+from sdm_ray.evaluation import charts, pictures
+from sdm_ray.evaluation.bootstrap import Comparison, Interval
 from sdm_ray.evaluation.metrics import Within
 from sdm_ray.evaluation.page import Picture, Section, Table
 from sdm_ray.evaluation.probability import PRESENCE_CUTS, cuts
@@ -18,10 +18,13 @@ from sdm_ray.geo.blocks import Blocks
 _METRIC = {"auc": "AUC", "average_precision": "average precision"}
 _WAYS = {"blocks": "Held-out blocks", "countries": "Whole countries left out"}
 _COUNTRY_COLUMNS = ["country", "surveys", "species"]
+_SHOWN_INPUTS, _SHOWN_RESPONSES = 20, 6
 _CAPTIONS = {
     "differences.png": "Paired differences on the same resamples of blocks, with 95 % intervals",
     "species.png": "AUC of each species on held-out blocks",
     "reliability.png": "Reliability: what was predicted, and what share was present",
+    "importance.png": "What the model goes by: fall of the macro AUC where an input is exchanged between surveys",
+    "responses.png": "Responses: mean probability where one covariate is set to a value, over the fold models",
     "errors.png": "Where it fails: mean of predicted minus observed richness in each block",
 }
 
@@ -80,13 +83,13 @@ def write_pictures(
     rows = {f"{a} minus {b}": (each.value, each.low, each.high) for (a, b), each in pairs if a == main}
     if rows:
         title = "Paired differences on held-out blocks, 95 % interval"
-        made["differences.png"] = pictures.intervals(rows, title, "difference of macro AUC")
-    made["species.png"] = pictures.bars(
+        made["differences.png"] = charts.intervals(rows, title, "difference of macro AUC")
+    made["species.png"] = charts.bars(
         comparison.species["auc"], held.species, "AUC per species on held-out blocks", "AUC"
     )
     if held.probability_kind != "relative":
         title = "Reliability on held-out blocks"
-        made["reliability.png"] = pictures.reliability(predictions, held.labels, title)
+        made["reliability.png"] = charts.reliability(predictions, held.labels, title)
         title, unit = (
             f"Where {main} fails: predicted minus observed richness",
             "mean error (species per survey)",
@@ -96,6 +99,18 @@ def write_pictures(
     for name, png in made.items():
         (folder / name).write_bytes(png)
     return [folder / name for name in made]
+
+
+def write_explained(folder: UPath, held: Held, drops: Mapping[str, Interval], curves: pd.DataFrame) -> None:
+    """Pictures of the importance of a model's inputs, and of the responses of the most frequent species."""
+    rows = {name: (each.value, each.low, each.high) for name, each in list(drops.items())[:_SHOWN_INPUTS]}
+    title = "Importance: fall of the macro AUC where an input is exchanged"
+    (folder / "importance.png").write_bytes(charts.intervals(rows, title, "fall of macro AUC on held-out blocks"))
+    if len(curves):
+        frequent = [held.species[i] for i in np.argsort(-held.labels.sum(axis=0, dtype=int))[:_SHOWN_RESPONSES]]
+        covariates = [name for name in drops if name in set(curves["covariate"])][:_SHOWN_RESPONSES]
+        covariates = covariates or curves["covariate"].unique()[:_SHOWN_RESPONSES].tolist()
+        (folder / "responses.png").write_bytes(charts.responses(curves, covariates, frequent))
 
 
 def sections(folder: UPath, figures: Mapping[str, Any]) -> list[Section]:
@@ -194,6 +209,12 @@ def flat(figures: Mapping[str, Any]) -> dict[str, float]:
         found[f"within_countries/auc/{_key(method)}"] = value
     for label, each in figures.get("truth", {}).items():
         found[f"truth/spearman/{_key(label)}"] = each["spearman"]
+    for name, each in figures.get("importance", {}).items():
+        found[f"importance/{_key(name)}"] = each["value"]
+    for score, methods in figures.get("species_means", {}).items():
+        found |= {f"species/{_key(score)}/{_key(method)}": value for method, value in methods.items()}
+    for score, methods in figures.get("surveys", {}).items():
+        found |= {f"surveys/{_key(score)}/{_key(method)}": each["value"] for method, each in methods.items()}
     for scale, faults in figures.get("coordinates", {}).items():
         found |= {f"coordinates/{scale}/{fault}": each["auc"] for fault, each in faults.items()}
     return {name: value for name, value in found.items() if value is not None}

@@ -11,7 +11,7 @@ import xarray
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation import pictures, present
+from sdm_ray.evaluation import charts, pictures, present
 from sdm_ray.evaluation.metrics import spearman
 from sdm_ray.evaluation.page import Picture, Section, Table, render
 from sdm_ray.geo.windows import Window
@@ -88,7 +88,7 @@ def _curves_section(path: UPath, kind: str) -> Section:
     ]
     if not history:
         return Section(title, ["No training history was kept."])
-    shown = [Picture("Training curves", pictures.curves(history, title))]
+    shown = [Picture("Training curves", charts.curves(history, title))]
     embedding = path / "embedding.png"
     if embedding.exists():
         shown.append(Picture("Places of like colours are alike to the encoder", embedding.read_bytes()))

@@ -1,0 +1,156 @@
+"""What a species model goes by: permutation importance and response curves, both on held-out blocks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.evaluation.bootstrap import Interval, differences_to_first
+from sdm_ray.evaluation.config import ExplainConfig
+from sdm_ray.evaluation.folds import Fold
+from sdm_ray.evaluation.scores import Held
+from sdm_ray.folders import LoadedModel, load_species_model, read_species_folder
+from sdm_ray.models.species import inputs_of
+from sdm_ray.progress import track
+from sdm_ray.stores.covariates import Covariates
+
+LOCATION = "location"
+_ROWS = 8192
+_CURVE_SURVEYS = 400  # of each fold, behind a point of a curve
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A fold's model and surveys that it never saw."""
+
+    model: LoadedModel
+    rows: np.ndarray  # numbers of the surveys
+    lonlat: np.ndarray  # (n, 2)
+    values: np.ndarray  # covariates, (n, C)
+    known: np.ndarray  # (n,)
+
+    def predict(self, lonlat: np.ndarray, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Probabilities (n, S) of places, without images."""
+        parts = []
+        for start in range(0, len(lonlat), _ROWS):
+            part = slice(start, start + _ROWS)
+            with torch.inference_mode():
+                batch = inputs_of(self.model.config, lonlat[part], values[part], known[part])
+                parts.append(self.model.model.probabilities(batch).numpy())
+        return np.concatenate(parts)
+
+
+def read_tested(
+    config: ExplainConfig, path: UPath, covariates: UPath, held: Held, folds: Sequence[Fold], seed: int
+) -> list[Tested]:
+    """The fold models of a folder, each with a draw of the surveys that its fold tests.
+
+    Raises:
+        InputError: the folder has no fold models or others, knows other species, or uses covariates that the store
+            does not have.
+    """
+    about = read_species_folder(path)
+    if about.folds != len(folds):
+        raise InputError(f"{path}: has {about.folds} fold models, expected {len(folds)}, as `blocks` has folds")
+    if (names := about.species["name"].tolist()) != held.species:
+        raise InputError(f"{path}: its {len(names)} species are not the {len(held.species)} of the map")
+    store = Covariates(covariates)
+    missing = [name for name in about.config.covariates if name not in store.names]
+    if missing:
+        raise InputError(f"{covariates}: has no covariate {missing[0]}, which {path} was trained with")
+    columns = [store.names.index(name) for name in about.config.covariates]
+    found = []
+    for number, fold in enumerate(folds):
+        drawn = np.random.default_rng([seed, number]).permutation(fold.test)[: config.surveys // len(folds)]
+        rows = np.sort(drawn)
+        values, known = store.at(held.x[rows], held.y[rows])
+        lonlat = np.column_stack([held.lon[rows], held.lat[rows]])
+        found.append(Tested(load_species_model(path, number), rows, lonlat, values[:, columns], known))
+    return found
+
+
+def importance(
+    tested: Sequence[Tested], held: Held, groups: Mapping[str, Sequence[str]], *, seed: int, **how: int
+) -> dict[str, Interval]:
+    """By how much the macro AUC falls where an input is exchanged between surveys, the most important one first.
+
+    Every other input stays (Breiman 2001); what stands in a group is exchanged together, since one of several
+    correlated covariates can stand in for another. Intervals are over blocks.
+
+    Args:
+        tested: fold models and surveys.
+        held: the surveys.
+        groups: name -> covariates that are exchanged together; others are exchanged one by one.
+        seed: of the exchange.
+        how: `resamples` and `min_positives` of the intervals.
+
+    Raises:
+        InputError: a group names a covariate that the model does not use.
+    """
+    names = list(tested[0].model.config.covariates)
+    inputs = _inputs(names, groups, with_location=tested[0].model.config.location is not None)
+    rows = np.concatenate([each.rows for each in tested])
+    found = {"as it is": np.concatenate([each.predict(each.lonlat, each.values, each.known) for each in tested])}
+    for name, columns in track(list(inputs.items()), len(inputs), "importance"):
+        found[name] = np.concatenate([_exchanged(each, columns, seed) for each in tested])
+    drops = differences_to_first(held.labels[rows], found, held.block[rows], seed=seed, **how)
+    return dict(sorted(drops.items(), key=lambda item: -item[1].value))
+
+
+def responses(tested: Sequence[Tested], species: Sequence[str], steps: int, seed: int) -> pd.DataFrame:
+    """Response curves: mean probability of each species where one covariate is set to a value everywhere.
+
+    Partial dependence (Friedman 2001) over held-out surveys between the 2nd and the 98th percentile of a covariate.
+
+    Returns:
+        Rows of `covariate`, `value`, `species`, `mean` over the fold models, and their `low` and `high`.
+    """
+    names = tested[0].model.config.covariates
+    values = np.concatenate([each.values[each.known] for each in tested])
+    tables = []
+    for column, name in track(list(enumerate(names)), len(names), "responses"):
+        points = np.linspace(np.percentile(values[:, column], 2), np.percentile(values[:, column], 98), steps)
+        curves = np.stack([_curve(each, column, points, seed) for each in tested])  # (folds, points, S)
+        index = pd.MultiIndex.from_product([[name], points, species], names=["covariate", "value", "species"])
+        parts = {"mean": curves.mean(0), "low": curves.min(0), "high": curves.max(0)}
+        tables.append(pd.DataFrame({key: part.ravel() for key, part in parts.items()}, index).reset_index())
+    columns = ["covariate", "value", "species", "mean", "low", "high"]
+    return pd.concat(tables) if tables else pd.DataFrame(columns=columns)
+
+
+def _inputs(names: list[str], groups: Mapping[str, Sequence[str]], *, with_location: bool) -> dict[str, list[int]]:
+    """What is exchanged -> columns of the covariates; the location has none."""
+    for group, members in groups.items():
+        unknown = [name for name in members if name not in names]
+        if unknown:
+            raise InputError(f"explain.groups.{group}: the model uses no {unknown[0]}; found {', '.join(names)}")
+    grouped = {name for members in groups.values() for name in members}
+    found: dict[str, list[int]] = {LOCATION: []} if with_location else {}
+    found |= {group: [names.index(name) for name in members] for group, members in groups.items()}
+    return found | {name: [column] for column, name in enumerate(names) if name not in grouped}
+
+
+def _exchanged(each: Tested, columns: list[int], seed: int) -> np.ndarray:
+    """Predictions where the surveys have exchanged some covariates, or their locations."""
+    order = np.random.default_rng(seed).permutation(len(each.rows))
+    if not columns:
+        return each.predict(each.lonlat[order], each.values, each.known)
+    values = each.values.copy()
+    known = np.flatnonzero(each.known)
+    for column in columns:
+        values[known, column] = values[order[np.isin(order, known)], column]
+    return each.predict(each.lonlat, values, each.known)
+
+
+def _curve(each: Tested, column: int, points: np.ndarray, seed: int) -> np.ndarray:
+    """Mean probabilities (points, S) where a covariate has each of some values."""
+    known = np.flatnonzero(each.known)
+    rows = np.random.default_rng(seed).permutation(known)[:_CURVE_SURVEYS]
+    values = np.tile(each.values[rows], (len(points), 1))
+    values[:, column] = np.repeat(points, len(rows))
+    found = each.predict(np.tile(each.lonlat[rows], (len(points), 1)), values, np.ones(len(values), bool))
+    return found.reshape(len(points), len(rows), -1).mean(axis=1)
