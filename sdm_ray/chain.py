@@ -37,13 +37,13 @@ JOBS = {
         "Align coordinates with images of every scale in one space.",
     ),
     "tune": Entry(
-        "sdm_ray.training.config:TuneConfig",
+        "sdm_ray.training.search_config:TuneConfig",
         "sdm_ray.training.search:run",
         "sweep",
         "Search the settings of finetune; writes best.yaml.",
     ),
     "finetune": Entry(
-        "sdm_ray.training.config:FinetuneConfig",
+        "sdm_ray.training.species_config:FinetuneConfig",
         "sdm_ray.training.finetune:run",
         "model",
         "Train the species model on surveys.",

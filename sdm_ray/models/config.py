@@ -149,6 +149,8 @@ class SpeciesConfig(Config):
     """The tower of satellite patches."""
     covariates: tuple[str, ...] = ()
     """Names of the covariates, in the order of the batch."""
+    frequencies: int = Field(0, ge=0)
+    """Learnt frequencies of each covariate, beside the covariate itself; 0 for none."""
     embedding: int = Field(128, ge=1, le=256)
     """Length of z; the head is linear in it."""
     hidden: int = Field(256, ge=1)

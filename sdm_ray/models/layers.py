@@ -1,7 +1,9 @@
-"""The residual network that the encoders share."""
+"""The layers that the models share."""
 
 import torch
 from torch import Tensor, nn
+
+_FREQUENCY = 0.3  # turns per standard deviation, where learning starts
 
 
 class ResidualBlock(nn.Module):
@@ -26,6 +28,32 @@ def residual_mlp(inputs: int, hidden: int, depth: int, outputs: int, dropout: fl
     """A linear layer, `depth` residual blocks of width `hidden`, layer norm and a linear layer."""
     blocks = [ResidualBlock(hidden, dropout) for _ in range(depth)]
     return nn.Sequential(nn.Linear(inputs, hidden), *blocks, nn.LayerNorm(hidden), nn.Linear(hidden, outputs))
+
+
+class PeriodicNumbers(nn.Module):
+    """Each number beside sines and cosines of learnt frequencies, a layer for each number, so that steep responses fit.
+
+    Gorishniy et al. 2022, On Embeddings for Numerical Features in Tabular Deep Learning (PLR).
+
+    Args:
+        count: numbers of a row.
+        frequencies: of each number.
+        dim: what is made of each number.
+    """
+
+    def __init__(self, count: int, frequencies: int, dim: int = 8) -> None:
+        super().__init__()
+        self.dim = count * (1 + dim)
+        self.frequencies = nn.Parameter(torch.randn(count, frequencies) * _FREQUENCY)
+        self.weight = nn.Parameter(torch.randn(count, 2 * frequencies, dim) / (2 * frequencies) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(count, dim))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Standardised numbers (N, C) to (N, dim)."""
+        phase = 2 * torch.pi * values[:, :, None] * self.frequencies
+        waves = torch.cat([torch.sin(phase), torch.cos(phase)], -1)
+        made = torch.relu(torch.einsum("ncf,cfd->ncd", waves, self.weight) + self.bias)
+        return torch.cat([values, made.flatten(1)], 1)
 
 
 class Standard(nn.Module):

@@ -1,4 +1,4 @@
-"""Losses: pair matching over all workers' pairs, and species presence.
+"""Losses of pair matching over all workers' pairs.
 
 Pair losses take the features of one worker and return the loss over the pairs of all workers. Logits are computed
 tile by tile and thrown away; only their row and column log-sum-exps are kept, and the backward pass computes the
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+from torch.nn.functional import softplus
 
 from sdm_ray.models.workers import ALONE, Workers
 
@@ -91,19 +91,6 @@ def sigmoid(
     with _exact(image):
         loss: Tensor = _Sigmoid.apply(image, location, logit_scale, logit_bias, setting)  # type: ignore[no-untyped-call]
     return loss
-
-
-def bce(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy, mean over rows and species: absences are taken as they stand ("assume negative").
-
-    Where workers have equal numbers of rows, the mean over workers is the value of all rows.
-
-    Args:
-        logits: (N, S).
-        labels: 0 or 1, (N, S).
-        weight: of each species, (S,).
-    """
-    return binary_cross_entropy_with_logits(logits.float(), labels.float(), weight=weight)
 
 
 @dataclass(frozen=True)

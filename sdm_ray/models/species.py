@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from sdm_ray.errors import InputError
 from sdm_ray.models.config import SpeciesConfig
-from sdm_ray.models.layers import residual_mlp
+from sdm_ray.models.layers import PeriodicNumbers, residual_mlp
 from sdm_ray.models.location import LocationEncoder
 from sdm_ray.models.towers import ImageTower
 
@@ -77,6 +77,9 @@ class SpeciesModel(nn.Module):
         self.missing = nn.ParameterDict(
             {name: nn.Parameter(torch.zeros(width)) for name, width in widths.items() if name != "location"}
         )
+        if count and config.frequencies:
+            self.periodic = PeriodicNumbers(count, config.frequencies)
+            widths["covariates"] = self.periodic.dim
         self.fusion = residual_mlp(sum(widths.values()), config.hidden, config.depth, config.embedding, config.dropout)
         self.head = nn.Linear(config.embedding, n_species)
         self.register_buffer("calibration_scale", torch.ones(n_species))
@@ -101,7 +104,8 @@ class SpeciesModel(nn.Module):
             parts.append(self._satellite(batch))
         if self.config.covariates:
             values = (batch["covariates"] - self.covariate_mean) / self.covariate_std
-            parts.append(self._or_missing("covariates", values, batch))
+            values = self._or_missing("covariates", values, batch)
+            parts.append(self.periodic(values) if self.config.frequencies else values)
         return self.fusion(torch.cat(parts, -1))
 
     def probabilities(self, batch: dict[str, Tensor]) -> Tensor:
@@ -144,6 +148,27 @@ class SpeciesModel(nn.Module):
             if name in _SET_BY and not torch.allclose(weights[theirs].to(own[name]), own[name]):
                 raise InputError(f"encoder: {theirs} differs; expected the same {_SET_BY[name]} as in pretraining")
         self.load_state_dict({**own, **{name: weights[theirs] for name, theirs in wanted.items()}})
+
+    @torch.no_grad()
+    def start_from(self, other: "SpeciesModel", shared: tuple[np.ndarray, np.ndarray]) -> None:
+        """Take over the weights of a model of other species; the head's and calibration of those that both know.
+
+        Args:
+            other: a model of the same inputs and sizes.
+            shared: numbers of the common species there, and here.
+
+        Raises:
+            InputError: it is built otherwise.
+        """
+        own, theirs = self.state_dict(), other.state_dict()
+        for name, value in own.items():
+            if name.startswith(("head.", "calibration_")):
+                value[shared[1]] = theirs[name][shared[0]]
+            elif name not in theirs or theirs[name].shape != value.shape:
+                found = tuple(theirs[name].shape) if name in theirs else "nothing"
+                raise InputError(f"start: {name} is {found} there, expected {tuple(value.shape)}, the same `model`")
+            else:
+                value.copy_(theirs[name])
 
     def _satellite(self, batch: dict[str, Tensor]) -> Tensor:
         has = batch["has_satellite"]

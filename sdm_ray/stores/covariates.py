@@ -89,6 +89,20 @@ class Covariates:
         known = inside & np.isfinite(values).all(axis=1)
         return np.where(known[:, None], values, np.float32(0)), known
 
+    def draw(self, count: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
+        """Some of the cells where all covariates are known: metres east and north, and values (n, C).
+
+        Args:
+            count: most cells; fewer where fewer are known among three times as many.
+            seed: of the draw.
+        """
+        total = self.grid.height * self.grid.width
+        drawn = np.random.default_rng(seed).choice(total, min(total, 3 * count), replace=False)
+        x, y = self.grid.centre(*np.divmod(drawn, self.grid.width))
+        values, known = self.at(x, y)
+        chosen = np.flatnonzero(known)[:count]
+        return x[chosen], y[chosen], values[chosen]
+
     def _chunk_by_chunk(self, row: NDArray[np.int64], col: NDArray[np.int64]) -> NDArray[np.float32]:
         """Values of cells (N, C), each chunk decoded once."""
         side = max(self._array.chunks[-2:])

@@ -45,6 +45,12 @@ class SparseLabels:
         out[self.rows(ids)] = 1
         return out
 
-    def prevalence(self) -> NDArray[np.float64]:
-        """Share of the surveys that hold each species, (n_species,)."""
-        return np.bincount(self.indices, minlength=self.n_species) / max(len(self), 1)
+    def counts(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """In how many of some surveys each species is present, and in how many absent, (n_species,) each."""
+        present = np.bincount(self.rows(ids)[1], minlength=self.n_species)
+        return present, len(ids) - present
+
+    def sets(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A number for the set of species of each of some surveys; equal sets have equal numbers."""
+        named = [self.indices[self.indptr[i] : self.indptr[i + 1]].tobytes() for i in ids]
+        return np.unique(np.array(named, object), return_inverse=True)[1]

@@ -1,14 +1,12 @@
-"""What training jobs are configured by. Light: imports neither torch nor Ray."""
+"""What `pretrain` is configured by, and what all training is. Light: imports neither torch nor Ray."""
 
-import copy
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from sdm_ray.config import Config, JobConfig, load
+from sdm_ray.config import Config, JobConfig
 from sdm_ray.geo.blocks import Blocks
-from sdm_ray.models.config import LocationConfig, Scale, SpeciesConfig, TowerConfig
+from sdm_ray.models.config import LocationConfig, Scale, TowerConfig
 from sdm_ray.streams.config import Mixing
 
 
@@ -158,140 +156,3 @@ class PretrainConfig(JobConfig):
         """Names of the artefacts that the job reads."""
         images = [name for scale in self.scales.values() for name in (scale.shards, scale.cube) if name]
         return list(dict.fromkeys([*images, *(name for name in (self.covariates, self.surveys) if name)]))
-
-
-class FinetuneConfig(JobConfig):
-    """`finetune`: train the species model on surveys."""
-
-    output: str = "model"
-    surveys: str = "surveys.parquet"
-    covariates: str | None = None
-    """Covariate store; all its covariates unless `model.covariates` names some."""
-    cube: str | None = None
-    """Tile cube for the model's satellite tower."""
-    bands: tuple[str, ...] = ()
-    """Names of the cube's bands, in the order of the tower's; by default all of them."""
-    season: str | None = None
-    """Name of the cube's composite; by default its first."""
-    size: int = Field(64, ge=8)
-    """Side of a window, pixels."""
-    mixing: Mixing = Mixing()
-    encoder: str | None = None
-    """Encoder of `pretrain` to start from."""
-    freeze: bool = False
-    """Whether what the encoder gave stays as it is."""
-    model: SpeciesConfig = SpeciesConfig()
-    blocks: Blocks = Blocks()
-    countries: str | None = None
-    """Land store: leave whole countries out instead of blocks; `blocks` gives seed, folds and shares."""
-    crossfit: bool = True
-    """One model for each fold that never saw its blocks, then one refitted on everything; otherwise one model that
-    leaves out the `select` and `calibrate` blocks."""
-    patience: PositiveInt | None = 5
-    """Epochs without a better AUC on the `select` blocks until training stops."""
-    optim: OptimConfig = OptimConfig(lr=2e-3, epochs=25, batch=1024)
-    workers: WorkersConfig = Field(default=WorkersConfig(), exclude=True)
-
-    @model_validator(mode="after")
-    def _inputs_fit_model(self) -> Self:
-        if self.model.covariates and self.covariates is None:
-            raise ValueError("model.covariates: names covariates, and `covariates` names no store")
-        if (self.model.satellite is None) != (self.cube is None):
-            raise ValueError("cube: a model with `satellite` needs one, and only such a model")
-        if self.freeze and self.encoder is None:
-            raise ValueError("freeze: there is no `encoder`")
-        if self.countries is not None and self.blocks.buffer_m > 0:
-            raise ValueError("blocks.buffer_m: is of blocks, and `countries` leaves countries out")
-        return self
-
-    def reads(self) -> list[str]:
-        """Names of the artefacts that the job reads."""
-        names = (self.surveys, self.covariates, self.cube, self.encoder, self.countries)
-        return [name for name in names if name]
-
-
-class Range(Config):
-    """Numbers between two ends."""
-
-    low: float
-    high: float
-    log: bool = False
-    whole: bool = False
-    """Whether only whole numbers count."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if not self.low < self.high or (self.log and self.low <= 0):
-            raise ValueError(f"low must be below high (and above 0 for log), found {self.low} and {self.high}")
-        return self
-
-    def ends(self) -> list[float]:
-        """Both ends."""
-        return [int(self.low), int(self.high)] if self.whole else [self.low, self.high]
-
-
-class TuneConfig(JobConfig):
-    """`tune`: search settings of `finetune` for the best AUC on the `select` blocks of one fold."""
-
-    output: str = "tune"
-    finetune: dict[str, Any]
-    """A configuration of `finetune`, or the path of its file."""
-    space: dict[str, Range | list[Any]] = Field(min_length=1)
-    """Dotted key of `finetune` -> range, or list of choices."""
-    trials: PositiveInt = 16
-    concurrent: PositiveInt = 2
-    """Trials at once."""
-    cpus: float = Field(0.5, gt=0)
-    """CPUs of a trial."""
-    gpus: float = Field(0.0, ge=0)
-    """GPUs of a trial; a fraction lets several share one."""
-    fold: int = Field(0, ge=0)
-    grace_epochs: PositiveInt = 2
-    """Epochs that every trial gets before ASHA may stop it."""
-    reduction: int = Field(3, ge=2)
-    """ASHA keeps one of so many trials at each of its levels."""
-
-    @field_validator("finetune", mode="before")
-    @classmethod
-    def _from_file(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value
-        if not isinstance(value, str):
-            return value
-        found = load(value, FinetuneConfig)
-        values = found.model_dump(mode="json", exclude={"run_dir", "output", "tracking"}, exclude_unset=True)
-        return {**values, "workers": found.workers.model_dump(mode="json", exclude_unset=True)}
-
-    @model_validator(mode="after")
-    def _space_fits(self) -> Self:
-        base = self.candidate({})
-        if self.fold >= base.blocks.folds:
-            raise ValueError(f"fold: {self.fold}, but finetune.blocks has folds 0 to {base.blocks.folds - 1}")
-        for key, choices in self.space.items():
-            for value in choices.ends() if isinstance(choices, Range) else choices:
-                self.candidate({key: value})
-        return self
-
-    def candidate(self, chosen: Mapping[str, Any]) -> FinetuneConfig:
-        """The configuration with some dotted keys set.
-
-        Raises:
-            ValueError: a key is unknown or a value does not fit it.
-        """
-        values = copy.deepcopy(self.finetune) | {"run_dir": self.run_dir, "seed": self.finetune.get("seed", self.seed)}
-        for key, value in chosen.items():
-            *outer, last = key.split(".")
-            place = values
-            for name in outer:
-                place = place.setdefault(name, {})
-                if not isinstance(place, dict):
-                    raise ValueError(f"space.{key}: {name} holds a single value")
-            place[last] = value
-        try:
-            return FinetuneConfig.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"finetune with {dict(chosen)}: {where}: {first['msg']}") from None
-
-    def reads(self) -> list[str]:
-        """Names of the artefacts that the job reads."""
-        return self.candidate({}).reads()

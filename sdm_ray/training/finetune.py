@@ -1,20 +1,24 @@
 """The job `finetune`: a species model for each fold, and one refitted on everything."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from upath import UPath
 
+from sdm_ray.errors import InputError
 from sdm_ray.folders import (
     Imagery,
+    LoadedModel,
     Pretraining,
     SpeciesFolder,
     describe_species,
     load_encoder,
+    load_species_model,
 )
 from sdm_ray.job import Job
 from sdm_ray.models.calibration import fit_platt
@@ -24,11 +28,13 @@ from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.order import Order
 from sdm_ray.streams.pipeline import Stream, windowed
+from sdm_ray.streams.surveys import SurveyFetch
 from sdm_ray.training import species
-from sdm_ray.training.config import FinetuneConfig
 from sdm_ray.training.launch import launch
 from sdm_ray.training.loop import Fit, Trained
+from sdm_ray.training.presence import BACKGROUND, SURVEYS, PresenceLoss, Setting, balanced
 from sdm_ray.training.ranks import Ranks
+from sdm_ray.training.species_config import FinetuneConfig
 
 
 def run(config: FinetuneConfig, job: Job) -> dict[str, Any]:
@@ -38,7 +44,7 @@ def run(config: FinetuneConfig, job: Job) -> dict[str, Any]:
         InputError: surveys, covariates, cube or encoder cannot be used.
     """
     study = Study(config, species.read_table(config), str(job.output))
-    study.check_encoder()
+    study.check_start()
     launch(study, job, config.workers)
     return study.figures(job)
 
@@ -75,14 +81,21 @@ class Study:
         """What the models are built from, with the covariates by name."""
         return self.config.model.model_copy(update={"covariates": self.table.covariates})
 
-    def check_encoder(self) -> None:
-        """Find out on the driver whether the encoder fits the model.
+    def check_start(self) -> None:
+        """Find out on the driver whether the encoder, or the model to start from, fits.
 
         Raises:
             InputError: it does not.
         """
         if self.config.encoder is not None:
             SpeciesModel(self.model_config, 1).load_encoder(self._encoder(None)[0])
+        if self.config.start is not None:
+            begun, path = self._start(None)[0], self.config.path(self.config.start)
+            shared = _shared(begun.species, self.table.species)
+            if not len(shared[0]):
+                raise InputError(f"start: {path} knows none of the {len(self.table.species)} species of the surveys")
+            say(f"  starts from {path}, which knows {len(shared[0])} of the {len(self.table.species)} species")
+            SpeciesModel(self.model_config, len(self.table.species)).start_from(begun.model, shared)
 
     def fit(self, fold: int | None) -> Fit:
         """Train with one fold held out; with None, without the `select` and `calibrate` blocks."""
@@ -113,33 +126,53 @@ class Study:
 
     def _common(self, fold: int | None, split: species.Split) -> dict[str, Any]:
         config, optim = self.config, self.config.optim
-        fetch = self.table.fetch.only(split.train)
-        if fetch.images is None:
-            stream = Stream(fetch, Order(len(split.train), config.seed), optim.batch)
-        else:
-            stream = windowed(fetch, config.seed, optim.batch, config.mixing, config.workers.readers)
         return {
             "name": "all" if fold is None else f"fold-{fold}",
             "seed": config.seed,
             "optim": optim,
             "steps_per_epoch": optim.steps_per_epoch or max(1, round(len(split.train) / optim.batch)),
-            "streams": {"surveys": stream},
+            "streams": {SURVEYS: self._stream(self.table.fetch.only(split.train)), **self._background(fold)},
             "objective": lambda: self._objective(fold, split),
         }
 
-    def _objective(self, fold: int | None, split: species.Split) -> nn.Module:
+    def _stream(self, fetch: SurveyFetch) -> Stream:
+        config, batch = self.config, self.config.optim.batch
+        if fetch.images is None:
+            return Stream(fetch, Order(len(fetch), config.seed), batch)
+        return windowed(fetch, config.seed, batch, config.mixing, config.workers.readers)
+
+    def _background(self, fold: int | None) -> dict[str, Stream]:
+        fetch = self.table.around(fold)
+        return {} if fetch is None else {BACKGROUND: self._stream(fetch)}
+
+    def _objective(self, fold: int | None, split: species.Split) -> PresenceLoss:
         model = SpeciesModel(self.model_config, len(self.table.species))
-        labels = self.table.fetch.labels
-        present = labels.rows(split.train)[1]
-        prevalence = np.bincount(present, minlength=labels.n_species) / len(split.train)
-        model.set_prevalence(torch.from_numpy(prevalence).float())
+        present, absent = self.table.fetch.labels.counts(split.train)
+        setting = Setting(self.config.presence, self.config.optim.batch)
+        if self.config.presence.balance == "equal":
+            setting = replace(setting, weight=balanced(present, absent, len(split.train)))
+            present = absent = np.ones_like(present)
+        model.set_prevalence(torch.from_numpy(present / np.maximum(present + absent, 1)).float())
         model.set_covariate_statistics(torch.from_numpy(self.table.mean), torch.from_numpy(self.table.std))
         if self.config.encoder is not None:
             model.load_encoder(self._encoder(fold)[0])
             if self.config.freeze:
                 for name, parameter in model.named_parameters():
                     parameter.requires_grad_(not name.startswith(("location.", "satellite.")))
-        return species.PresenceLoss(model, self.config.optim.batch)
+        if self.config.start is not None:
+            begun = self._start(fold)[0]
+            model.start_from(begun.model, _shared(begun.species, self.table.species))
+        return PresenceLoss(model, setting)
+
+    def _start(self, fold: int | None) -> tuple[LoadedModel, Pretraining]:
+        """The model to start from for a fold, and whether it saw the fold's blocks."""
+        assert self.config.start is not None
+        path = self.config.path(self.config.start)
+        if fold is not None and is_whole(path / "folds" / str(fold)):
+            own = load_species_model(path, fold)
+            if own.blocks == self.config.blocks and own.about.countries == (self.config.countries is not None):
+                return own, "inductive"
+        return load_species_model(path), "transductive"
 
     def _encoder(self, fold: int | None) -> tuple[dict[str, torch.Tensor], Pretraining]:
         """The encoder's weights for a fold, and whether they saw the fold's blocks."""
@@ -151,7 +184,7 @@ class Study:
                 return own.state, "inductive"
         return load_encoder(path).state, "transductive"
 
-    def _validate(self, objective: species.PresenceLoss, rows: np.ndarray, ranks: Ranks) -> dict[str, float]:
+    def _validate(self, objective: PresenceLoss, rows: np.ndarray, ranks: Ranks) -> dict[str, float]:
         if len(rows) == 0:
             return {}
         logits = species.predict(objective.model, self.table.fetch, rows, ranks)
@@ -194,8 +227,13 @@ class Study:
             folds=self.config.blocks.folds if self.config.crossfit and fold is None else 0,
             countries=self.config.countries is not None,
             satellite=None if images is None else Imagery(images.bands, images.size, images.season),
-            pretraining="none" if self.config.encoder is None else self._encoder(fold)[1],
+            pretraining=self._pretraining(fold),
         )
+
+    def _pretraining(self, fold: int | None) -> Pretraining:
+        if self.config.start is not None:
+            return self._start(fold)[1]
+        return "none" if self.config.encoder is None else self._encoder(fold)[1]
 
     def figures(self, job: Job) -> dict[str, Any]:
         """Figures of the job: means over the folds; logs the model folder."""
@@ -209,10 +247,18 @@ class Study:
             if all(name in each for each in found)
         }
         figures |= {"epochs": load_weights(self.folder(None)).metrics["best_epoch"], "fold_models": len(found)}
-        if self.config.encoder is not None:
+        if self.config.encoder is not None or self.config.start is not None:
             figures["transductive"] = any(each["transductive"] for each in found)
         say("  on the `select` blocks: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
         return figures
+
+
+def _shared(theirs: pd.DataFrame, own: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the species that two tables have in common, by name: in the first, and in the second."""
+    place = {name: row for row, name in enumerate(theirs["name"])}
+    pairs = [(place[name], row) for row, name in enumerate(own["name"]) if name in place]
+    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+    return first, second
 
 
 def _device(model: nn.Module) -> str:

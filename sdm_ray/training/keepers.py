@@ -28,6 +28,24 @@ class _Timed:
         """Nothing: only time counts."""
 
 
+class NoKeeper:
+    """Of a short fit, which starts anew where it was interrupted."""
+
+    def load(self, name: str) -> State | None:
+        """None."""
+        return None
+
+    def due(self) -> bool:
+        """Never."""
+        return False
+
+    def save(self, state: State) -> None:
+        """Nothing."""
+
+    def epoch(self, state: Callable[[], State], figures: dict[str, float]) -> None:
+        """Nothing."""
+
+
 class TrainKeeper(_Timed):
     """Checkpoints of Ray Train."""
 

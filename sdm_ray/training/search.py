@@ -16,9 +16,10 @@ from sdm_ray.job import Job
 from sdm_ray.progress import say
 from sdm_ray.runtime import connect
 from sdm_ray.tracking import Tracker
-from sdm_ray.training.config import FinetuneConfig, Range, TuneConfig
 from sdm_ray.training.launch import storage_of
+from sdm_ray.training.search_config import Range, TuneConfig
 from sdm_ray.training.species import read_table
+from sdm_ray.training.species_config import FinetuneConfig
 
 _GOAL = "auc"
 

@@ -1,32 +1,30 @@
-"""Surveys as training data, the loss that a species model is trained with, and its predictions."""
+"""Surveys as training data, and what a species model predicts for them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.metrics import auc
 from sdm_ray.geo.blocks import Role
-from sdm_ray.geo.grid import to_xy
-from sdm_ray.models.augment import Augmentation
-from sdm_ray.models.losses import bce
+from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.models.species import SpeciesModel
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.holdout import HoldOut
+from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import labels_of, read_kind, read_surveys
 from sdm_ray.streams.surveys import SurveyFetch
 from sdm_ray.streams.windows import Windows, open_cube
-from sdm_ray.training.config import FinetuneConfig
-from sdm_ray.training.loop import Batches, tensors
+from sdm_ray.training.loop import tensors
+from sdm_ray.training.presence import compact
 from sdm_ray.training.ranks import Ranks
+from sdm_ray.training.species_config import FinetuneConfig
 from sdm_ray.training.towers import check_tower
 
 _PREDICT_ROWS = 1024
-_AUGMENTATION = Augmentation(turns=True)
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,8 @@ class Table:
         mean: of the covariates over their store, (C,).
         std: of the covariates over their store, (C,).
         holdout: what is held out together.
+        background: places that stand for all places, with labels of none, where the loss has them.
+        thin_m: of surveys with the same species in one square of so many metres one is trained on.
     """
 
     fetch: SurveyFetch
@@ -63,6 +63,8 @@ class Table:
     mean: np.ndarray
     std: np.ndarray
     holdout: HoldOut
+    background: SurveyFetch | None = None
+    thin_m: float | None = None
 
     def split(self, held_out: int | None, *, keep_some: bool = False) -> Split:
         """What each survey is used for when one fold is held out.
@@ -76,11 +78,29 @@ class Table:
             first = self.holdout.role(self.x, self.y, 0)
             roles = np.where(np.isin(first, [Role.SELECT, Role.CALIBRATE]), first, np.int8(Role.TRAIN))
         found = Split(*(np.flatnonzero(roles == each) for each in (Role.TRAIN, Role.SELECT, Role.CALIBRATE)))
+        if self.thin_m is not None:
+            found = replace(found, train=self._thinned(found.train, self.thin_m))
         if len(found.train) == 0:
             raise InputError(
                 f"blocks.size_m: with fold {held_out} held out no survey is left to train on; expected smaller blocks"
             )
         return found
+
+    def around(self, held_out: int | None) -> SurveyFetch | None:
+        """The background places of the blocks that are trained on when one fold is held out."""
+        if self.background is None:
+            return None
+        x, y = to_xy(*self.background.lonlat.T)
+        rows = np.flatnonzero(self.holdout.role(x, y, held_out) == Role.TRAIN)
+        return self.background.only(rows)
+
+    def _thinned(self, rows: np.ndarray, side: float) -> np.ndarray:
+        """One of the surveys with the same species in one square, drawn by the seed."""
+        drawn = np.random.default_rng(self.fetch.seed).permutation(rows)
+        squares = np.stack([np.floor(each[drawn] / side) for each in (self.x, self.y)], axis=1).astype(np.int64)
+        sets = self.fetch.labels.sets(drawn)
+        first = np.unique(np.column_stack([squares, sets]), axis=0, return_index=True)[1]
+        return np.sort(drawn[first])
 
 
 def read_table(config: FinetuneConfig) -> Table:
@@ -110,7 +130,35 @@ def read_table(config: FinetuneConfig) -> Table:
     if never == len(species):
         raise InputError(f"{path}: no survey holds any species")
     holdout = HoldOut(config.blocks, str(config.path(config.countries)) if config.countries else None)
-    return Table(fetch, x, y, species, read_kind(path), names, mean, std, holdout)
+    background = _background(config, fetch)
+    thin_m = config.presence.thin_m
+    return Table(fetch, x, y, species, read_kind(path), names, mean, std, holdout, background, thin_m)
+
+
+def _background(config: FinetuneConfig, fetch: SurveyFetch) -> SurveyFetch | None:
+    """Places that stand for all places, with labels of none."""
+    if config.presence.background is None:
+        return None
+    lonlat = fetch.lonlat
+    values, known, images = fetch.covariates, fetch.known, fetch.images
+    if config.presence.background == "uniform":
+        assert config.covariates is not None
+        x, y, _ = Covariates(config.path(config.covariates)).draw(config.presence.places, config.seed)
+        lonlat = np.column_stack(to_lonlat(x, y))
+        _, values, known, _, _ = _covariates(config, x, y)
+        images = _windows(config, lonlat)
+    nothing = SparseLabels(np.zeros(len(lonlat) + 1, np.int64), np.empty(0, np.int32), fetch.labels.n_species)
+    rows = np.arange(len(lonlat))
+    return replace(
+        fetch,
+        rows=rows,
+        lonlat=lonlat,
+        covariates=values,
+        known=known,
+        images=images,
+        labels=nothing,
+        seed=fetch.seed + 1,
+    )
 
 
 def _covariates(
@@ -142,33 +190,6 @@ def _windows(config: FinetuneConfig, lonlat: np.ndarray) -> Windows | None:
     windows = Windows(path, bands, lonlat, config.size, config.season)
     check_tower(config.model.satellite, len(windows.wanted.bands or bands), config.size, "model.satellite", path)
     return windows
-
-
-class PresenceLoss(nn.Module):
-    """Binary cross-entropy of a species model, scaled for the mean over ranks (see `loop.Fit`)."""
-
-    def __init__(self, model: SpeciesModel, batch: int) -> None:
-        super().__init__()
-        self.model = model
-        self.batch = batch
-
-    def forward(self, batches: Batches, ranks: Ranks) -> Tensor:
-        """This rank's part of the loss."""
-        batch = batches["surveys"]
-        if "draws_satellite" in batch:
-            turned = _AUGMENTATION(batch["image_satellite"], batch["draws_satellite"])
-            batch = batch | {"image_satellite": turned}
-        logits = self.model(compact(batch))
-        return bce(logits, batch["labels"]) * (len(logits) * ranks.world / self.batch)
-
-
-def compact(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keep only the images that there are, as the models take them."""
-    found = dict(batch)
-    for name in batch:
-        if name.startswith("image_"):
-            found[name] = batch[name][batch[f"has_{name.removeprefix('image_')}"]]
-    return found
 
 
 def predict(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ranks) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, normalize
 
-from sdm_ray.models.losses import Workers, bce, info_nce, sigmoid
+from sdm_ray.models.losses import Workers, info_nce, sigmoid
 
 N, D = 23, 7
 LOSSES = ("info_nce", "sigmoid")
@@ -217,13 +217,3 @@ def test_no_pairs_cost_nothing(loss: Loss):
 def test_aligned_pairs_cost_less_than_shuffled_ones(loss: Loss):
     features, place, scale = unit(40), torch.arange(40), torch.tensor(10.0)
     assert loss(features, features, scale, place) < loss(features, features.flip(0), scale, place)
-
-
-def test_bce_means_over_rows_and_species():
-    logits = torch.tensor([[0.0, 2.0], [-1.0, 0.5]])
-    labels = torch.tensor([[1, 0], [0, 1]], dtype=torch.uint8)
-    p = torch.sigmoid(logits)
-    each = -torch.where(labels.bool(), p.log(), (1 - p).log())
-    assert torch.isclose(bce(logits, labels), each.mean())
-    assert torch.isclose(bce(logits, labels, torch.tensor([2.0, 0.0])), each[:, 0].mean())
-    assert torch.isclose((bce(logits[:1], labels[:1]) + bce(logits[1:], labels[1:])) / 2, each.mean())

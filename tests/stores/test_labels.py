@@ -25,10 +25,22 @@ def test_rows_and_dense_say_what_the_lists_say(lists, data):
 
 
 @given(LISTS)
-def test_prevalence_is_the_mean_of_the_dense_labels(lists):
+def test_counts_are_those_of_the_dense_labels(lists):
     labels = SparseLabels.from_lists(lists, SPECIES)
     assert len(labels) == len(lists)
-    assert np.allclose(labels.prevalence(), labels.dense(np.arange(len(lists))).mean(axis=0))
+    ids = np.arange(len(lists))
+    present, absent = labels.counts(ids)
+    dense = labels.dense(ids)
+    assert np.array_equal(present, dense.sum(axis=0)) and np.array_equal(absent, (1 - dense).sum(axis=0))
+
+
+@given(LISTS)
+def test_equal_sets_have_equal_numbers(lists):
+    numbers = SparseLabels.from_lists(lists, SPECIES).sets(np.arange(len(lists)))
+    sets = [frozenset(each) for each in lists]
+    for i, first in enumerate(sets):
+        for j, second in enumerate(sets):
+            assert (numbers[i] == numbers[j]) == (first == second)
 
 
 def test_a_continental_challenge_stays_sparse():

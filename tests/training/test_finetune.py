@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small import TOWER, settings
@@ -6,10 +7,14 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.folders import load_species_model, read_species_folder
+from sdm_ray.stores import artefact
+from sdm_ray.stores.surveys import read_surveys, write_surveys
 from sdm_ray.stores.weights import load_weights
-from sdm_ray.training import finetune, species
-from sdm_ray.training.config import FinetuneConfig
+from sdm_ray.training import finetune, loop, species
+from sdm_ray.training.keepers import NoKeeper
 from sdm_ray.training.ranks import Ranks
+from sdm_ray.training.species_config import FinetuneConfig
+from sdm_ray.training.voice import Voice
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +93,64 @@ def test_one_model_with_images_from_windows(world, execute):
     assert about.satellite.bands == ("red", "nir") and about.satellite.size == 32 and about.folds == 0
     counts = load_weights(UPath(world / "seeing")).metrics["surveys"]
     assert counts["select"] > 0 and counts["calibrate"] > 0 and sum(counts.values()) == 300
+
+
+def test_presence_only_records_teach_presence_absence_surveys(world, execute):
+    run_dir = UPath(world)
+    surveys, table = read_surveys(run_dir / "surveys.parquet")
+    one = surveys[surveys["species"].map(len) > 0].copy()
+    one["species"] = [[each[0] + 1] for each in one["species"]]  # one more species is before them
+    known = pd.DataFrame({"species_id": range(4), "name": ["Other", *table["name"]], "gbif_key": range(4)})
+    write_surveys(run_dir / "occurrences" / "surveys.parquet", one, known, "relative")
+    artefact.seal(run_dir / "occurrences" / "surveys.parquet", artefact.Record(kind="test", fingerprint="o"))
+    records = settings(surveys="occurrences/surveys.parquet", output="recorded")
+    execute(
+        FinetuneConfig,
+        finetune.run,
+        run_dir=str(world),
+        **records,
+        presence={"loss": "max_entropy", "background": "uniform", "places": 500},
+    )
+    recorded = load_species_model(run_dir / "recorded", 0)
+    assert recorded.probability_kind == "relative" and recorded.about.pretraining == "none"
+    assert recorded.metrics["auc"] > 0.6  # Wet against Dry, without an absence
+
+    values = settings(start="recorded", output="surveyed", optim={"epochs": 1, "batch": 64, "lr": 1e-9})
+    execute(FinetuneConfig, finetune.run, run_dir=str(world), **values)
+    begun = load_species_model(run_dir / "surveyed", 0)
+    assert begun.about.pretraining == "inductive" and begun.probability_kind == "occurrence"
+    assert torch.allclose(begun.model.head.weight, recorded.model.head.weight[1:], atol=1e-6)
+    with pytest.raises(InputError, match=r"start: fusion.* there, expected"):
+        values["model"] = {**values["model"], "hidden": 8}
+        study_of(world, **values).check_start()
+
+
+@pytest.mark.parametrize(
+    "presence",
+    [
+        {"loss": "assume_negative", "background": "target_group", "positive_weight": 2},
+        {"loss": "asymmetric"},
+        {"balance": "equal"},
+    ],
+)
+def test_every_loss_learns(world, presence):
+    study = study_of(world, **settings(presence=presence, crossfit=False))
+    trained = loop.run(study.fit(None), Ranks(), NoKeeper(), Voice())
+    assert trained.history[trained.best_epoch - 1]["auc"] > 0.7
+    assert trained.history[-1]["loss"] < trained.history[0]["loss"]
+
+
+def test_of_surveys_with_the_same_species_in_a_square_one_is_kept(world):
+    whole, thinned = (study_of(world, **settings(presence=each)).table for each in ({}, {"thin_m": 16_000}))
+    rows = thinned.split(0).train
+    assert len(rows) < 0.8 * len(whole.split(0).train) and np.isin(rows, whole.split(0).train).all()
+    squares = np.column_stack([whole.x[rows] // 16_000, whole.y[rows] // 16_000, whole.fetch.labels.sets(rows)])
+    assert len(np.unique(squares, axis=0)) == len(rows)
+
+
+def study_of(world, **values) -> finetune.Study:
+    config = FinetuneConfig(run_dir=str(world), **values)
+    return finetune.Study(config, species.read_table(config), "")
 
 
 def test_what_does_not_fit_is_named(world):

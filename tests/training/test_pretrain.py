@@ -8,7 +8,8 @@ from sdm_ray.folders import load_encoder, read_species_folder
 from sdm_ray.models.capsules import _NAMES, Capsules
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training import alignment, finetune, pretrain
-from sdm_ray.training.config import FinetuneConfig, PretrainConfig
+from sdm_ray.training.config import PretrainConfig
+from sdm_ray.training.species_config import FinetuneConfig
 
 SCALES = {
     "plant": {"shards": "shards", "size": 32, "augment": "photo", "tower": {"dim": 8}},

@@ -5,7 +5,8 @@ from small import settings
 
 from sdm_ray.config import load
 from sdm_ray.training import search
-from sdm_ray.training.config import FinetuneConfig, TuneConfig
+from sdm_ray.training.search_config import TuneConfig
+from sdm_ray.training.species_config import FinetuneConfig
 
 
 def test_a_small_sweep_ends_in_a_configuration_of_finetune(world, execute):

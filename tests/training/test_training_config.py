@@ -3,7 +3,9 @@ import yaml
 
 from sdm_ray.config import load
 from sdm_ray.errors import InputError
-from sdm_ray.training.config import FinetuneConfig, PretrainConfig, TuneConfig
+from sdm_ray.training.config import PretrainConfig
+from sdm_ray.training.search_config import TuneConfig
+from sdm_ray.training.species_config import FinetuneConfig
 
 
 def problem(tmp_path, kind, **values) -> str:

@@ -1,0 +1,85 @@
+"""What fine-tuning minimises: the loss of presences and absences, with background places where there are any."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sdm_ray.models import presence
+from sdm_ray.models.augment import Augmentation
+from sdm_ray.models.species import SpeciesModel
+from sdm_ray.models.workers import Workers
+from sdm_ray.training.loop import Batches
+from sdm_ray.training.ranks import Ranks
+from sdm_ray.training.species_config import PresenceConfig
+
+SURVEYS, BACKGROUND = "surveys", "background"
+"""Names of the streams."""
+_AUGMENTATION = Augmentation(turns=True)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a `PresenceLoss` is made.
+
+    Attributes:
+        config: which loss.
+        batch: rows of a step over all ranks.
+        weight: of the presences and of the absences of each species, (2, S), where they are balanced.
+    """
+
+    config: PresenceConfig
+    batch: int
+    weight: Tensor | None = None
+
+
+class PresenceLoss(nn.Module):
+    """Loss of a species model, scaled for the mean over ranks (see `loop.Fit`)."""
+
+    weight: Tensor | None
+
+    def __init__(self, model: SpeciesModel, setting: Setting) -> None:
+        super().__init__()
+        self.model = model
+        self.setting = setting
+        self.register_buffer("weight", setting.weight, persistent=False)
+
+    def forward(self, batches: Batches, ranks: Ranks) -> Tensor:
+        """This rank's part of the loss."""
+        config, labels = self.setting.config, batches[SURVEYS]["labels"]
+        logits = self._logits(batches[SURVEYS])
+        share = len(logits) * ranks.world / self.setting.batch
+        if config.background is not None:
+            other = self._logits(batches[BACKGROUND])
+            if config.loss == "max_entropy":
+                return presence.max_entropy(logits, labels, other, Workers(ranks.rank, ranks.world))
+            return presence.assume_negative(logits, labels, other, config.positive_weight) * share
+        if config.loss == "asymmetric":
+            return presence.asymmetric(logits, labels, presence.Asymmetry()) * share
+        return presence.bce(logits, labels, self.weight) * share
+
+    def _logits(self, batch: dict[str, Tensor]) -> Tensor:
+        if "draws_satellite" in batch:
+            turned = _AUGMENTATION(batch["image_satellite"], batch["draws_satellite"])
+            batch = batch | {"image_satellite": turned}
+        logits: Tensor = self.model(compact(batch))
+        return logits
+
+
+def compact(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keep only the images that there are, as the models take them."""
+    found = dict(batch)
+    for name in batch:
+        if name.startswith("image_"):
+            found[name] = batch[name][batch[f"has_{name.removeprefix('image_')}"]]
+    return found
+
+
+def balanced(present: np.ndarray, absent: np.ndarray, rows: int) -> Tensor:
+    """Weights (2, S) by which presences and absences of each species weigh the same, from their numbers, (S,) each.
+
+    Over `rows` rows they sum up to one a row; a species that has only the one or the other weighs by half.
+    """
+    weights = [rows / (2 * np.maximum(each, 1)) * (each > 0) for each in (present, absent)]
+    return torch.from_numpy(np.stack(weights)).float()

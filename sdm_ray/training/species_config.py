@@ -1,0 +1,98 @@
+"""What `finetune` is configured by. Light: imports neither torch nor Ray."""
+
+from typing import Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from sdm_ray.config import Config, JobConfig
+from sdm_ray.geo.blocks import Blocks
+from sdm_ray.models.config import SpeciesConfig
+from sdm_ray.streams.config import Mixing
+from sdm_ray.training.config import OptimConfig, WorkersConfig
+
+
+class PresenceConfig(Config):
+    """How presences and absences teach a species model."""
+
+    loss: Literal["bce", "assume_negative", "max_entropy", "asymmetric"] = "bce"
+    """`bce`: absences as they stand; `asymmetric`: easy absences count little; for presence-only records
+    `assume_negative`, what was not recorded is absent (SINR), and `max_entropy`, each species' distribution over
+    sites."""
+    background: Literal["uniform", "target_group"] | None = None
+    """Places that stand for all places, of the presence-only losses: `uniform` over the covariates' cells, or those of
+    the surveys of any species, which share their sampling bias (`target_group`)."""
+    places: PositiveInt = 50_000
+    """Most uniform background places."""
+    balance: Literal["none", "equal"] = "none"
+    """`equal`: a species' presences together weigh as much as its absences; of `bce`."""
+    positive_weight: PositiveFloat = 1.0
+    """Of a presence, of `assume_negative`; SINR takes 2048 for 47,375 species."""
+    thin_m: float | None = Field(None, gt=0)
+    """Of surveys with the same species in one square of so many metres one is trained on."""
+
+    @model_validator(mode="after")
+    def _fits_the_loss(self) -> Self:
+        needed = self.loss in ("assume_negative", "max_entropy")
+        if needed != (self.background is not None):
+            found = "none" if self.background is None else self.background
+            raise ValueError(f"background: {found}, of loss {self.loss}; it is of assume_negative and max_entropy")
+        if self.balance != "none" and self.loss != "bce":
+            raise ValueError(f"balance: {self.balance} is of the loss bce, found {self.loss}")
+        return self
+
+
+class FinetuneConfig(JobConfig):
+    """`finetune`: train the species model on surveys."""
+
+    output: str = "model"
+    surveys: str = "surveys.parquet"
+    covariates: str | None = None
+    """Covariate store; all its covariates unless `model.covariates` names some."""
+    cube: str | None = None
+    """Tile cube for the model's satellite tower."""
+    bands: tuple[str, ...] = ()
+    """Names of the cube's bands, in the order of the tower's; by default all of them."""
+    season: str | None = None
+    """Name of the cube's composite; by default its first."""
+    size: int = Field(64, ge=8)
+    """Side of a window, pixels."""
+    mixing: Mixing = Mixing()
+    encoder: str | None = None
+    """Encoder of `pretrain` to start from."""
+    freeze: bool = False
+    """Whether what the encoder gave stays as it is."""
+    start: str | None = None
+    """Model of `finetune` to start from, such as one of presence-only records; species meet by name."""
+    presence: PresenceConfig = PresenceConfig()
+    model: SpeciesConfig = SpeciesConfig()
+    blocks: Blocks = Blocks()
+    countries: str | None = None
+    """Land store: leave whole countries out instead of blocks; `blocks` gives seed, folds and shares."""
+    crossfit: bool = True
+    """One model for each fold that never saw its blocks, then one refitted on everything; otherwise one model that
+    leaves out the `select` and `calibrate` blocks."""
+    patience: PositiveInt | None = 5
+    """Epochs without a better AUC on the `select` blocks until training stops."""
+    optim: OptimConfig = OptimConfig(lr=2e-3, epochs=25, batch=1024)
+    workers: WorkersConfig = Field(default=WorkersConfig(), exclude=True)
+
+    @model_validator(mode="after")
+    def _inputs_fit_model(self) -> Self:
+        if self.model.covariates and self.covariates is None:
+            raise ValueError("model.covariates: names covariates, and `covariates` names no store")
+        if (self.model.satellite is None) != (self.cube is None):
+            raise ValueError("cube: a model with `satellite` needs one, and only such a model")
+        if self.freeze and self.encoder is None:
+            raise ValueError("freeze: there is no `encoder`")
+        if self.start is not None and self.encoder is not None:
+            raise ValueError("start: holds an encoder already; expected `start` or `encoder`")
+        if self.presence.background == "uniform" and self.covariates is None:
+            raise ValueError("presence.background: uniform draws cells of `covariates`, which names no store")
+        if self.countries is not None and self.blocks.buffer_m > 0:
+            raise ValueError("blocks.buffer_m: is of blocks, and `countries` leaves countries out")
+        return self
+
+    def reads(self) -> list[str]:
+        """Names of the artefacts that the job reads."""
+        names = (self.surveys, self.covariates, self.cube, self.encoder, self.start, self.countries)
+        return [name for name in names if name]
