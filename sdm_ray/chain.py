@@ -54,6 +54,12 @@ JOBS = {
         "evaluation",
         "Score held-out blocks beside rivals in the same folds.",
     ),
+    "compare": Entry(
+        "sdm_ray.training.compare_config:CompareConfig",
+        "sdm_ray.training.compare:run",
+        "comparison",
+        "Compare ways to train and rivals, with all labels and with few.",
+    ),
     "map": Entry(
         "sdm_ray.mapping.config:MapConfig",
         "sdm_ray.mapping.map:run",

@@ -92,11 +92,11 @@ def compare(
     for method, scores in predictions.items():
         for metric, each in zip(METRICS, block_scores(labels, scores, position, weights), strict=True):
             per_species[metric][method] = each[:, 0]
-            means[metric][method] = _macro_of_columns(each, positives, min_positives)
+            means[metric][method] = macro_of_columns(each, positives, min_positives)
             summary = macro(each[:, 0], positives, min_positives)
-    values = {m: {method: _interval(draws) for method, draws in means[m].items()} for m in METRICS}
+    values = {m: {method: as_interval(draws) for method, draws in means[m].items()} for m in METRICS}
     differences = {
-        m: {(a, b): _interval(means[m][a] - means[m][b]) for a, b in combinations(means[m], 2)} for m in METRICS
+        m: {(a, b): as_interval(means[m][a] - means[m][b]) for a, b in combinations(means[m], 2)} for m in METRICS
     }
     return Comparison(values, differences, per_species, summary.counted, summary.left_out, len(weights))
 
@@ -114,11 +114,11 @@ def differences_to_first(
     position, weights = block_resamples(blocks, resamples, seed)
     positives = np.count_nonzero(labels, axis=0)
     means = {
-        method: _macro_of_columns(block_scores(labels, scores, position, weights)[0], positives, min_positives)
+        method: macro_of_columns(block_scores(labels, scores, position, weights)[0], positives, min_positives)
         for method, scores in predictions.items()
     }
     first = next(iter(means))
-    return {method: _interval(means[first] - each) for method, each in means.items() if method != first}
+    return {method: as_interval(means[first] - each) for method, each in means.items() if method != first}
 
 
 def mean_interval(values: np.ndarray, blocks: np.ndarray, *, resamples: int = 200, seed: int = 0) -> Interval:
@@ -135,10 +135,10 @@ def mean_interval(values: np.ndarray, blocks: np.ndarray, *, resamples: int = 20
     sums = np.bincount(position, np.where(known, values, 0), minlength=len(weights))
     counts = np.bincount(position, known, minlength=len(weights))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return _interval((sums @ weights) / (counts @ weights))
+        return as_interval((sums @ weights) / (counts @ weights))
 
 
-def _macro_of_columns(each: np.ndarray, positives: np.ndarray, min_positives: int) -> np.ndarray:
+def macro_of_columns(each: np.ndarray, positives: np.ndarray, min_positives: int) -> np.ndarray:
     """(R,) mean over the species that count and are defined in each resample; each is (S, R)."""
     chosen = each[positives >= min_positives]
     defined = np.isfinite(chosen)
@@ -146,7 +146,7 @@ def _macro_of_columns(each: np.ndarray, positives: np.ndarray, min_positives: in
         return np.where(defined, chosen, 0).sum(axis=0) / defined.sum(axis=0)
 
 
-def _interval(draws: np.ndarray) -> Interval:
+def as_interval(draws: np.ndarray) -> Interval:
     """The first draw is the value; the percentiles of the others its interval."""
     again = draws[1:][np.isfinite(draws[1:])]
     low, high = np.percentile(again, [2.5, 97.5]) if len(again) else (np.nan, np.nan)

@@ -150,3 +150,26 @@ def responses(curves: pd.DataFrame, covariates: Sequence[str], species: Sequence
     axes[0].set_ylabel("mean probability")
     figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3, fontsize=8)
     return png(figure)
+
+
+def few_shot(ways: Mapping[str, Mapping[str, tuple[float, float, float]]], unit: str) -> bytes:
+    """How a score rises with the number of occurrences: a line for each way, with its interval.
+
+    Args:
+        ways: way -> number of occurrences -> (value, low, high).
+        unit: on the axis.
+    """
+    figure = new_figure(7.2, 4.6)
+    axis = figure.subplots()
+    columns = list(next(iter(ways.values())))
+    for number, (way, each) in enumerate(ways.items()):
+        value, low, high = np.array([each[k] for k in columns]).T
+        place = np.arange(len(columns)) + 0.05 * (number - (len(ways) - 1) / 2)  # side by side, so that bars are seen
+        colour = COLOURS[number % len(COLOURS)]
+        axis.plot(place, value, "o-", color=colour, markersize=4, linewidth=1.5, label=way)
+        axis.vlines(place, low, high, color=colour, linewidth=1)
+    axis.set_xticks(range(len(columns)), columns)
+    axis.set(xlabel="occurrences of each species to learn from", ylabel=unit)
+    axis.grid(alpha=0.3)
+    figure.legend(*axis.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3, fontsize=8)
+    return png(figure)

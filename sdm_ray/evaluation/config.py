@@ -39,7 +39,22 @@ class BoostingConfig(Config):
     """Choose `learning_rate`, `num_leaves` and `min_child_samples` likewise."""
 
 
-RivalConfig = Annotated[ForestConfig | BoostingConfig, Field(discriminator="kind")]
+class LogisticConfig(Config):
+    """A logistic regression for each species on fixed features of a place."""
+
+    kind: Literal["logistic"] = "logistic"
+    features: Features = "both"
+    """Coordinates are a ladder of Fourier features."""
+    wavelengths_km: tuple[float, ...] = (3000, 1500, 750, 500, 250)
+    """Of the ladder."""
+    geoclip: str | None = None
+    """Published weights of GeoCLIP's location encoder (its wheel), whose features of the coordinates come beside."""
+    ridge: tuple[float, ...] = Field((1e-4, 1e-3, 1e-2), min_length=1)
+    """Penalties to choose from by a tenth of the rows."""
+    tune: Literal[False] = False
+
+
+RivalConfig = Annotated[ForestConfig | BoostingConfig | LogisticConfig, Field(discriminator="kind")]
 
 
 Fault = Literal["swap", "sign_flip", "stale", "heavy_tail", "rounding"]
@@ -87,7 +102,7 @@ class ExplainConfig(Config):
     """Points of a response curve."""
 
 
-def _rivals() -> list[ForestConfig | BoostingConfig]:
+def _rivals() -> list[RivalConfig]:
     return [ForestConfig(), BoostingConfig()]
 
 

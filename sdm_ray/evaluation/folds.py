@@ -7,7 +7,7 @@ import numpy as np
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.baselines import build_rival, tuned
-from sdm_ray.evaluation.config import BoostingConfig, Features, ForestConfig
+from sdm_ray.evaluation.config import Features, RivalConfig
 from sdm_ray.geo.blocks import Role
 from sdm_ray.progress import track
 from sdm_ray.stores.holdout import HoldOut
@@ -60,7 +60,7 @@ def _fold(name: str, roles: np.ndarray) -> Fold:
 
 
 def cross_fit(
-    rivals: Sequence[ForestConfig | BoostingConfig],
+    rivals: Sequence[RivalConfig],
     features: Mapping[Features, np.ndarray],
     labels: np.ndarray,
     folds: Sequence[Fold],

@@ -11,7 +11,7 @@ import xarray
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation import charts, pictures, present
+from sdm_ray.evaluation import charts, fewshot, pictures, present
 from sdm_ray.evaluation.metrics import spearman
 from sdm_ray.evaluation.page import Picture, Section, Table, render
 from sdm_ray.geo.windows import Window
@@ -21,7 +21,7 @@ from sdm_ray.stores.maps import Map
 _SHOWN_SPECIES = 6
 _SHOWN_CELLS = 450  # along the longer side: a pyramid's level below this shows no more on a page
 _SHOWN = ("loss", "bce", "auc", "top5", "error_km", "alignment", "dense_error")
-_KINDS = ("map", "indicators", "encoder", "model", "evaluation")
+_KINDS = ("map", "indicators", "encoder", "model", "evaluation", "comparison")
 _TRAINED = {"encoder": "Encoder", "model": "Species model"}
 
 
@@ -63,6 +63,8 @@ def write_report(run_dir: UPath) -> Report:
         figures = json.loads((run_dir / name / "metrics.json").read_text())
         sections += present.sections(run_dir / name, figures)
         summary.append(present.headline(figures))
+    for name in named["comparison"]:
+        sections.append(fewshot.section(run_dir / name, json.loads((run_dir / name / "metrics.json").read_text())))
     sections.append(_artefacts_section(found))
     line = "; ".join(summary) or f"{len(found)} finished artefacts"
     path = run_dir / "report.html"

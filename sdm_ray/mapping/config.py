@@ -4,18 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sdm_ray.config import Config, JobConfig
+from sdm_ray.config import JobConfig, TaskConfig
 
 
-class ComputeConfig(Config):
-    """What the job may use of the machine or cluster; changes no result, so it is no part of the fingerprint."""
+class ComputeConfig(TaskConfig):
+    """What tiles may use of the machine or cluster."""
 
-    workers: int = Field(default=0, ge=0)
-    """Tiles under way at once; 0: as many as the cluster's CPUs (or GPUs) allow."""
-    cpus: float = Field(default=1, gt=0)
-    """CPUs of one worker; whole numbers are also its torch threads."""
-    gpus: float = Field(default=0, ge=0)
-    """GPUs of one worker; a fraction lets several share one."""
     memory_mb: float = Field(default=512, gt=0)
     """Megabytes of the tile cube that one worker may hold at once."""
 

@@ -21,9 +21,9 @@ from sdm_ray.job import Job
 from sdm_ray.mapping.area import offset
 from sdm_ray.mapping.config import IndicatorsConfig
 from sdm_ray.mapping.overview import overview, picture
-from sdm_ray.mapping.spread import spread
 from sdm_ray.progress import say, track
 from sdm_ray.runtime import connect
+from sdm_ray.spread import spread
 from sdm_ray.stores import artefact, raster
 from sdm_ray.stores.land import Land
 from sdm_ray.stores.ledger import Ledger

@@ -15,10 +15,10 @@ from sdm_ray.job import Job
 from sdm_ray.mapping import plan, setup
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.overview import overview, picture
-from sdm_ray.mapping.spread import spread
 from sdm_ray.mapping.tile import Mapper, Work
 from sdm_ray.progress import say, track
 from sdm_ray.runtime import connect
+from sdm_ray.spread import spread
 from sdm_ray.stores import maps, raster
 from sdm_ray.stores.ledger import Ledger
 

@@ -62,12 +62,14 @@ class Stream:
         order: of the ids.
         batch: rows of a global batch.
         readers: Ray tasks of a rank that read windows at the same time; 0 reads them in the training process.
+        in_memory: whether a fetch only picks rows of arrays, which is done in the training process too.
     """
 
     fetch: Fetch
     order: Order | NearbyOrder
     batch: int
     readers: int = 0
+    in_memory: bool = False
 
     def rows(self, steps: np.ndarray, rank: int = 0, world: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Ids and passes of a rank's rows at `steps`, each (len(steps), local batch) int64."""
@@ -108,7 +110,7 @@ def windowed(fetch: "WindowedFetch", seed: int, batch: int, mixing: Mixing, read
 
 
 def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Generator[Batch]:
-    """This rank's batches of the steps from `start` to before `stop`, through Ray Data.
+    """This rank's batches of the steps from `start` to before `stop`: photos through Ray Data.
 
     The arrays may be read-only views of Ray's object store.
 
@@ -119,6 +121,9 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
         return
     if isinstance(stream.order, NearbyOrder):
         yield from _windowed(stream, stream.order, stream.fetch, (rank, world), range(start, stop))  # type: ignore[arg-type]
+        return
+    if stream.in_memory:
+        yield from (stream.take(step, rank, world) for step in range(start, stop))
         return
     local = share(stream.batch, rank, world)
     width = local.stop - local.start

@@ -1,13 +1,31 @@
 """Surveys as batches for the species model: coordinates, covariates, windows of the cube and labels, by id."""
 
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.streams import draws
 from sdm_ray.streams.pipeline import Batch
 from sdm_ray.streams.windows import Windows
+
+
+class Labels(Protocol):
+    """Which species surveys hold, as `stores.labels.SparseLabels` has them."""
+
+    @property
+    def n_species(self) -> int:
+        """Number of species."""
+        ...
+
+    def dense(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Labels of some surveys, (len(ids), n_species)."""
+        ...
+
+    def counts(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """In how many of some surveys each species is present, and in how many absent, (n_species,) each."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,7 +48,7 @@ class SurveyFetch:
     lonlat: np.ndarray = field(repr=False)
     covariates: np.ndarray = field(repr=False)
     known: np.ndarray = field(repr=False)
-    labels: SparseLabels = field(repr=False)
+    labels: Labels = field(repr=False)
     images: Windows | None = None
     augment: bool = False
     hide: float = 0.0

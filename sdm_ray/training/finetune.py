@@ -109,6 +109,15 @@ class Study:
             save=lambda trained: self._save(trained, fold, split),
         )
 
+    def fit_rows(self, fold: int, rows: np.ndarray) -> Fit:
+        """Train on some surveys with one fold held out, for as long as configured; nothing is kept."""
+        none = rows[:0]
+        return Fit(
+            **self._common(fold, species.Split(rows, none, none)),
+            validate=lambda objective, ranks: {},
+            save=lambda trained: None,
+        )
+
     def refit(self) -> Fit:
         """Train on everything, for as long as was best in the folds; calibrated as they were."""
         split = self.table.split(None)
@@ -138,7 +147,7 @@ class Study:
     def _stream(self, fetch: SurveyFetch) -> Stream:
         config, batch = self.config, self.config.optim.batch
         if fetch.images is None:
-            return Stream(fetch, Order(len(fetch), config.seed), batch)
+            return Stream(fetch, Order(len(fetch), config.seed), batch, in_memory=True)
         return windowed(fetch, config.seed, batch, config.mixing, config.workers.readers)
 
     def _background(self, fold: int | None) -> dict[str, Stream]:
@@ -153,7 +162,7 @@ class Study:
             setting = replace(setting, weight=balanced(present, absent, len(split.train)))
             present = absent = np.ones_like(present)
         model.set_prevalence(torch.from_numpy(present / np.maximum(present + absent, 1)).float())
-        model.set_covariate_statistics(torch.from_numpy(self.table.mean), torch.from_numpy(self.table.std))
+        model.set_covariate_statistics(torch.tensor(self.table.mean), torch.tensor(self.table.std))
         if self.config.encoder is not None:
             model.load_encoder(self._encoder(fold)[0])
             if self.config.freeze:
@@ -188,7 +197,7 @@ class Study:
         if len(rows) == 0:
             return {}
         logits = species.predict(objective.model, self.table.fetch, rows, ranks)
-        return species.scores(logits, self.table.fetch.labels.dense(rows))
+        return species.scores(logits, self.table.labels.dense(rows))
 
     def _save(
         self,
@@ -201,7 +210,7 @@ class Study:
         if calibration is None:
             rows = split.calibrate
             logits = species.predict(model, self.table.fetch, rows, Ranks(device=_device(model)))
-            calibration = tuple(map(torch.from_numpy, fit_platt(logits, self.table.fetch.labels.dense(rows))))
+            calibration = tuple(map(torch.from_numpy, fit_platt(logits, self.table.labels.dense(rows))))
         model.calibration_scale.copy_(calibration[0])
         model.calibration_shift.copy_(calibration[1])
         about = self.about(fold)

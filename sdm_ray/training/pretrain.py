@@ -21,6 +21,7 @@ from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.cubes import WindowFetch
 from sdm_ray.streams.order import Order
+from sdm_ray.streams.photos import PhotoFetch
 from sdm_ray.streams.pipeline import Stream, windowed
 from sdm_ray.training.alignment import Source, read_sources
 from sdm_ray.training.config import PretrainConfig
@@ -127,7 +128,7 @@ class Study:
         batch = self._batch(name)
         if isinstance(fetch, WindowFetch):
             return windowed(fetch, seed, batch, self.config.mixing, self.config.workers.readers)
-        return Stream(fetch, Order(len(fetch.lonlat), seed), batch)
+        return Stream(fetch, Order(len(fetch.lonlat), seed), batch, in_memory=not isinstance(fetch, PhotoFetch))
 
     def _batch(self, name: str) -> int:
         scale = self.config.scales.get(name)  # type: ignore[call-overload]

@@ -1,13 +1,11 @@
 """What `tune` is configured by. Light: imports neither torch nor Ray."""
 
-import copy
-from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from sdm_ray.config import Config, JobConfig, load
-from sdm_ray.training.species_config import FinetuneConfig
+from sdm_ray.config import Config
+from sdm_ray.training.species_config import OverFinetune
 
 
 class Range(Config):
@@ -30,12 +28,10 @@ class Range(Config):
         return [int(self.low), int(self.high)] if self.whole else [self.low, self.high]
 
 
-class TuneConfig(JobConfig):
+class TuneConfig(OverFinetune):
     """`tune`: search settings of `finetune` for the best AUC on the `select` blocks of one fold."""
 
     output: str = "tune"
-    finetune: dict[str, Any]
-    """A configuration of `finetune`, or the path of its file."""
     space: dict[str, Range | list[Any]] = Field(min_length=1)
     """Dotted key of `finetune` -> range, or list of choices."""
     trials: PositiveInt = 16
@@ -51,15 +47,6 @@ class TuneConfig(JobConfig):
     reduction: int = Field(3, ge=2)
     """ASHA keeps one of so many trials at each of its levels."""
 
-    @field_validator("finetune", mode="before")
-    @classmethod
-    def _from_file(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value
-        if not isinstance(value, str):
-            return value
-        found = load(value, FinetuneConfig)
-        values = found.model_dump(mode="json", exclude={"run_dir", "output", "tracking"}, exclude_unset=True)
-        return {**values, "workers": found.workers.model_dump(mode="json", exclude_unset=True)}
-
     @model_validator(mode="after")
     def _space_fits(self) -> Self:
         base = self.candidate({})
@@ -69,29 +56,3 @@ class TuneConfig(JobConfig):
             for value in choices.ends() if isinstance(choices, Range) else choices:
                 self.candidate({key: value})
         return self
-
-    def candidate(self, chosen: Mapping[str, Any]) -> FinetuneConfig:
-        """The configuration with some dotted keys set.
-
-        Raises:
-            ValueError: a key is unknown or a value does not fit it.
-        """
-        values = copy.deepcopy(self.finetune) | {"run_dir": self.run_dir, "seed": self.finetune.get("seed", self.seed)}
-        for key, value in chosen.items():
-            *outer, last = key.split(".")
-            place = values
-            for name in outer:
-                place = place.setdefault(name, {})
-                if not isinstance(place, dict):
-                    raise ValueError(f"space.{key}: {name} holds a single value")
-            place[last] = value
-        try:
-            return FinetuneConfig.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"finetune with {dict(chosen)}: {where}: {first['msg']}") from None
-
-    def reads(self) -> list[str]:
-        """Names of the artefacts that the job reads."""
-        return self.candidate({}).reads()

@@ -41,7 +41,8 @@ class Table:
     """Surveys with all that is known of them.
 
     Attributes:
-        fetch: batches of the surveys.
+        fetch: batches of the surveys, with the labels that are known of them.
+        labels: what the surveys hold.
         x: EPSG:3035 metres, (N,).
         y: EPSG:3035 metres, (N,).
         species: the species table.
@@ -55,6 +56,7 @@ class Table:
     """
 
     fetch: SurveyFetch
+    labels: SparseLabels
     x: np.ndarray
     y: np.ndarray
     species: pd.DataFrame
@@ -98,7 +100,7 @@ class Table:
         """One of the surveys with the same species in one square, drawn by the seed."""
         drawn = np.random.default_rng(self.fetch.seed).permutation(rows)
         squares = np.stack([np.floor(each[drawn] / side) for each in (self.x, self.y)], axis=1).astype(np.int64)
-        sets = self.fetch.labels.sets(drawn)
+        sets = self.labels.sets(drawn)
         first = np.unique(np.column_stack([squares, sets]), axis=0, return_index=True)[1]
         return np.sort(drawn[first])
 
@@ -114,25 +116,26 @@ def read_table(config: FinetuneConfig) -> Table:
     lonlat = surveys[["lon", "lat"]].to_numpy(np.float64)
     x, y = to_xy(lonlat[:, 0], lonlat[:, 1])
     names, values, known, mean, std = _covariates(config, x, y)
+    labels = labels_of(surveys, species)
     fetch = SurveyFetch(
         rows=np.arange(len(surveys)),
         lonlat=lonlat,
         covariates=values,
         known=known,
-        labels=labels_of(surveys, species),
+        labels=labels,
         images=_windows(config, lonlat),
         augment=config.cube is not None,
         hide=config.model.modality_dropout,
         seed=config.seed,
     )
-    never = int((np.bincount(fetch.labels.indices, minlength=len(species)) == 0).sum())
+    never = int((np.bincount(labels.indices, minlength=len(species)) == 0).sum())
     say(f"  {len(surveys)} surveys, {len(species)} species" + (f", {never} of them in no survey" if never else ""))
     if never == len(species):
         raise InputError(f"{path}: no survey holds any species")
     holdout = HoldOut(config.blocks, str(config.path(config.countries)) if config.countries else None)
     background = _background(config, fetch)
     thin_m = config.presence.thin_m
-    return Table(fetch, x, y, species, read_kind(path), names, mean, std, holdout, background, thin_m)
+    return Table(fetch, labels, x, y, species, read_kind(path), names, mean, std, holdout, background, thin_m)
 
 
 def _background(config: FinetuneConfig, fetch: SurveyFetch) -> SurveyFetch | None:

@@ -1,10 +1,12 @@
 """What `finetune` is configured by. Light: imports neither torch nor Ray."""
 
-from typing import Literal, Self
+import copy
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 
-from sdm_ray.config import Config, JobConfig
+from sdm_ray.config import Config, JobConfig, load
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.streams.config import Mixing
@@ -96,3 +98,45 @@ class FinetuneConfig(JobConfig):
         """Names of the artefacts that the job reads."""
         names = (self.surveys, self.covariates, self.cube, self.encoder, self.start, self.countries)
         return [name for name in names if name]
+
+
+class OverFinetune(JobConfig):
+    """A job over variants of one configuration of `finetune`."""
+
+    finetune: dict[str, Any]
+    """A configuration of `finetune`, or the path of its file."""
+
+    @field_validator("finetune", mode="before")
+    @classmethod
+    def _from_file(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value
+        if not isinstance(value, str):
+            return value
+        found = load(value, FinetuneConfig)
+        values = found.model_dump(mode="json", exclude={"run_dir", "output", "tracking"}, exclude_unset=True)
+        return {**values, "workers": found.workers.model_dump(mode="json", exclude_unset=True)}
+
+    def candidate(self, chosen: Mapping[str, Any]) -> FinetuneConfig:
+        """The configuration with some dotted keys set.
+
+        Raises:
+            ValueError: a key is unknown or a value does not fit it.
+        """
+        values = copy.deepcopy(self.finetune) | {"run_dir": self.run_dir, "seed": self.finetune.get("seed", self.seed)}
+        for key, value in chosen.items():
+            *outer, last = key.split(".")
+            place = values
+            for name in outer:
+                place = place.setdefault(name, {})
+                if not isinstance(place, dict):
+                    raise ValueError(f"{key}: {name} holds a single value")
+            place[last] = value
+        try:
+            return FinetuneConfig.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"finetune with {dict(chosen)}: {where}: {first['msg']}") from None
+
+    def reads(self) -> list[str]:
+        """Names of the artefacts that the job reads."""
+        return self.candidate({}).reads()

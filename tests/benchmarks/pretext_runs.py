@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from upath import UPath
 
+from sdm_ray.evaluation.logistic import fitted
 from sdm_ray.evaluation.metrics import auc, average_precision
 from sdm_ray.evaluation.pairs import embed, matching
 from sdm_ray.geo.blocks import Role, role
@@ -132,25 +133,10 @@ def _logistic(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, test: torc
     best: tuple[float, torch.Tensor] | None = None
     held = torch.arange(len(x)) % 10 == 0
     for ridge in (1e-4, 1e-3, 1e-2):
-        matrix, bias = _fitted(x[~held], y[~held], weight[~held], ridge)
+        matrix, bias = fitted(x[~held], y[~held], weight[~held], ridge)
         loss = nn.functional.binary_cross_entropy_with_logits(x[held] @ matrix + bias, y[held], reduction="none")
         value = float((loss * weight[held]).sum())
         if best is None or value < best[0]:
             best = (value, test @ matrix + bias)
     assert best is not None
     return best[1]
-
-
-def _fitted(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
-    matrix, bias = torch.zeros(x.shape[1], y.shape[1], requires_grad=True), torch.zeros(y.shape[1], requires_grad=True)
-    solver = torch.optim.LBFGS([matrix, bias], max_iter=60, history_size=10, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        solver.zero_grad()
-        loss = nn.functional.binary_cross_entropy_with_logits(x @ matrix + bias, y, reduction="none")
-        total = (loss * weight).sum() + ridge * (matrix**2).sum()
-        total.backward()
-        return total
-
-    solver.step(closure)
-    return matrix.detach(), bias.detach()

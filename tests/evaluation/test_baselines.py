@@ -5,8 +5,9 @@ import pytest
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.baselines import build_rival, feature_matrix, tuned
-from sdm_ray.evaluation.config import BoostingConfig, ForestConfig
+from sdm_ray.evaluation.config import BoostingConfig, ForestConfig, LogisticConfig
 from sdm_ray.evaluation.metrics import auc
+from sdm_ray.models.presence import UNKNOWN
 
 RIVALS = [
     ForestConfig(trees=30, min_samples_leaf=3),
@@ -41,6 +42,33 @@ def test_learns_the_planted_signal(config, planted):
     again = build_rival(config, seed=1, threads=2)
     again.fit(x, labels, train, select)
     np.testing.assert_array_equal(again.predict(x[test]), found)
+
+
+def test_logistic_regression_learns_what_is_linear(planted):
+    x, labels, train, select, test = planted
+    alone = build_rival(LogisticConfig(features="covariates"), 0, 1)
+    alone.fit(x[:, 2:], labels, train, select)
+    area = auc(labels[test], alone.predict(x[test, 2:]))
+    assert area[0] > 0.85 and abs(area[1] - 0.5) < 0.1  # the second species follows a product
+    both = build_rival(LogisticConfig(ridge=(1e-3,)), 0, 1)
+    both.fit(x, labels, train, select)
+    found = both.predict(x[test])
+    assert auc(labels[test], found)[0] > 0.8 and (found[:, 2] < 0.1).all() and (found[:, 3] > 0.9).all()
+
+
+@pytest.mark.parametrize("config", [*RIVALS, LogisticConfig()], ids=lambda config: config.kind)
+def test_learns_from_a_few_known_labels(config, planted):
+    x, labels, train, select, test = planted
+    known = np.full_like(labels, UNKNOWN)
+    known[train[:300]] = np.where(labels[train[:300]] == 0, 0, UNKNOWN)  # absences of some surveys
+    for species in range(4):
+        present = train[labels[train, species] == 1][:40]
+        known[present, species] = 1
+    rival = build_rival(config, seed=1, threads=1)
+    rival.fit(x, known, train, select[:0])
+    found = rival.predict(x[test])
+    assert found.shape == (400, 4) and auc(labels[test], found)[0] > 0.75
+    assert np.isfinite(found).all()
 
 
 def test_boosting_stops_on_the_select_rows(planted):

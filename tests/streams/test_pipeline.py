@@ -1,12 +1,12 @@
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from ray import cloudpickle
 
 from sdm_ray.errors import InputError
-from sdm_ray.streams import draws
+from sdm_ray.streams import draws, pipeline
 from sdm_ray.streams.order import Order
 from sdm_ray.streams.pipeline import Stream, batches
 
@@ -49,6 +49,15 @@ def test_ranks_and_restarts_change_nothing(stream, ray_cluster):
         expected = stream.take(step)
         for name in expected:
             assert np.array_equal(np.concatenate([part[name] for part in parts]), expected[name])
+
+
+def test_what_is_in_memory_is_picked_here(stream, monkeypatch):
+    monkeypatch.setattr(pipeline, "_blocks", None)  # what would ask Ray
+    here = replace(stream, in_memory=True)
+    for rank in range(3):
+        for step, batch in enumerate(batches(here, rank, 3, 4, 9), start=4):
+            expected = stream.take(step, rank, 3)
+            assert all(np.array_equal(batch[name], expected[name]) for name in expected)
 
 
 def test_nothing_left_to_do(stream):

@@ -144,7 +144,7 @@ def test_of_surveys_with_the_same_species_in_a_square_one_is_kept(world):
     whole, thinned = (study_of(world, **settings(presence=each)).table for each in ({}, {"thin_m": 16_000}))
     rows = thinned.split(0).train
     assert len(rows) < 0.8 * len(whole.split(0).train) and np.isin(rows, whole.split(0).train).all()
-    squares = np.column_stack([whole.x[rows] // 16_000, whole.y[rows] // 16_000, whole.fetch.labels.sets(rows)])
+    squares = np.column_stack([whole.x[rows] // 16_000, whole.y[rows] // 16_000, whole.labels.sets(rows)])
     assert len(np.unique(squares, axis=0)) == len(rows)
 
 

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 import ray
 
+from sdm_ray.config import TaskConfig
 from sdm_ray.errors import InputError
-from sdm_ray.mapping.config import ComputeConfig
 
 
 class Named(Protocol):
@@ -20,7 +20,7 @@ class Named(Protocol):
 
 
 def spread(
-    work: Callable[[Any, Any], Any], shared: object, pieces: Sequence[Named], compute: ComputeConfig
+    work: Callable[[Any, Any], Any], shared: object, pieces: Sequence[Named], compute: TaskConfig
 ) -> Iterator[tuple[Any, Any, str | None]]:
     """Do pieces on the cluster, at most as many at once as there are workers.
 
@@ -63,7 +63,7 @@ def spread(
             ray.cancel(left)
 
 
-def workers(compute: ComputeConfig) -> int:
+def workers(compute: TaskConfig) -> int:
     """Pieces under way at once."""
     if compute.workers:
         return compute.workers

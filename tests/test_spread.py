@@ -2,11 +2,11 @@ import os
 import signal
 import time
 
+from sdm_ray.config import TaskConfig
 from sdm_ray.geo.windows import Tile, Window
-from sdm_ray.mapping.config import ComputeConfig
-from sdm_ray.mapping.spread import spread
+from sdm_ray.spread import spread
 
-FEW = ComputeConfig(workers=2, cpus=0.25)
+FEW = TaskConfig(workers=2, cpus=0.25)
 
 
 def pieces(*names):

@@ -1,0 +1,99 @@
+"""Logistic regressions on fixed features of places as a rival."""
+
+import numpy as np
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from sdm_ray.evaluation.config import LogisticConfig
+from sdm_ray.models.capsules import Capsules
+from sdm_ray.models.config import LocationConfig
+from sdm_ray.models.location import Ladder
+from sdm_ray.models.presence import UNKNOWN
+
+_HELD = 10  # one row of so many chooses the ridge
+_ROWS_AT_ONCE = 8192
+
+
+class Logistic:
+    """One logistic regression for each species, all fitted at once, presences weighing as much as absences.
+
+    A missing covariate gets the mean of the training rows.
+    """
+
+    def __init__(self, config: LogisticConfig) -> None:
+        names = [config.features, *(["GeoCLIP"] if config.geoclip else [])]
+        self.name = f"logistic regression, {', '.join(names)}"
+        self._config = config
+        self._ladder = Ladder(LocationConfig(wavelengths_km=config.wavelengths_km))
+        self._geoclip = None if config.geoclip is None else Capsules(config.geoclip).eval()
+        self._mean = self._std = self._matrix = self._bias = torch.zeros(0)
+
+    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, select: np.ndarray) -> None:
+        """Learn from `train`, a tenth of which chooses the ridge."""
+        features = self._features(x[train])
+        self._mean = torch.nanmean(features, 0)
+        spread = torch.sqrt(torch.nanmean((features - self._mean) ** 2, 0))
+        self._std = torch.where(spread > 1e-6, spread, torch.ones_like(spread))
+        features = self._standard(features)
+        y = torch.from_numpy(labels[train] == 1).float()
+        weight = _balanced(y, torch.from_numpy(labels[train] != UNKNOWN))
+        held = torch.arange(len(y)) % _HELD == 0
+        losses = {}
+        for ridge in self._config.ridge if len(self._config.ridge) > 1 else ():
+            matrix, bias = fitted(features[~held], y[~held], weight[~held], ridge)
+            each = binary_cross_entropy_with_logits(features[held] @ matrix + bias, y[held], reduction="none")
+            losses[ridge] = float((each * weight[held]).sum())
+        best = min(losses, key=lambda ridge: losses[ridge]) if losses else self._config.ridge[0]
+        self._matrix, self._bias = fitted(features, y, weight, best)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Probabilities (n, S) float32."""
+        found = torch.sigmoid(self._standard(self._features(x)) @ self._matrix + self._bias)
+        return found.numpy().astype(np.float32)
+
+    def _standard(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.nan_to_num((features - self._mean) / self._std)
+
+    def _features(self, x: np.ndarray) -> torch.Tensor:
+        """Features of places; the matrix begins with degrees unless it is of covariates alone."""
+        given = torch.from_numpy(x)
+        if self._config.features == "covariates":
+            return given.float()
+        parts = []
+        with torch.inference_mode():
+            for rows in given.split(_ROWS_AT_ONCE):
+                lonlat = rows[:, :2].double()
+                made = [self._ladder(lonlat), rows[:, 2:].float()]
+                made += [] if self._geoclip is None else [self._geoclip(lonlat)]
+                parts.append(torch.cat(made, 1))
+        return torch.cat(parts).clone()
+
+
+def _balanced(y: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Weights (N, S) that sum to one half over the presences, and over the absences, of each species."""
+    sides = [y * known, (1 - y) * known]
+    return sum((side / (2 * side.sum(0).clamp(min=1)) for side in sides), torch.zeros_like(y))
+
+
+def fitted(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Matrix (F, S) and bias (S,) of weighted logistic regressions with a ridge penalty.
+
+    Args:
+        x: features, (N, F).
+        y: 0 or 1, (N, S).
+        weight: of each label, (N, S), summing to about 1 for a species.
+        ridge: penalty of the squared matrix.
+    """
+    matrix = torch.zeros(x.shape[1], y.shape[1], requires_grad=True)
+    bias = torch.zeros(y.shape[1], requires_grad=True)
+    solver = torch.optim.LBFGS([matrix, bias], max_iter=60, history_size=10, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        solver.zero_grad()
+        loss = binary_cross_entropy_with_logits(x @ matrix + bias, y, reduction="none")
+        total = (loss * weight).sum() + ridge * (matrix**2).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    solver.step(closure)
+    return matrix.detach(), bias.detach()

@@ -1,0 +1,233 @@
+"""The job `compare`: what pretraining is worth, with all labels and with few, beside rivals on the same surveys."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.evaluation import fewshot
+from sdm_ray.evaluation.baselines import build_rival, feature_matrix
+from sdm_ray.evaluation.page import render
+from sdm_ray.geo.blocks import Role, block_id
+from sdm_ray.job import Job
+from sdm_ray.progress import say, track
+from sdm_ray.runtime import connect
+from sdm_ray.spread import spread
+from sdm_ray.training import loop, species
+from sdm_ray.training.compare_config import CompareConfig
+from sdm_ray.training.few import FewLabels, draw
+from sdm_ray.training.finetune import Study
+from sdm_ray.training.keepers import NoKeeper
+from sdm_ray.training.ranks import Ranks
+from sdm_ray.training.voice import Voice
+
+_PARTS = "parts"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One way to learn, trained once.
+
+    Attributes:
+        way: method or rival.
+        shots: occurrences of each species; None for all surveys.
+        seed: of the draw, the weights and the order.
+        fold: whose blocks are held out.
+    """
+
+    way: str
+    shots: int | None
+    seed: int
+    fold: int
+
+    @property
+    def id(self) -> str:
+        """Names its file; ways are numbered by what they are called, so that any character may be in it."""
+        safe = "".join(each if each.isalnum() else "-" for each in self.way)
+        return f"{safe}.{'all' if self.shots is None else self.shots}.{self.seed}.{self.fold}"
+
+
+def run(config: CompareConfig, job: Job) -> dict[str, Any]:
+    """Train every way on every number of occurrences; writes metrics.json, a table, curves and compare.html.
+
+    What an interrupted job has finished is kept.
+
+    Raises:
+        InputError: the data or an encoder cannot be used, no species counts, or a training failed.
+    """
+    tables = {label: species.read_table(config.method(label)) for label in config.methods}
+    for label, table in tables.items():
+        Study(config.method(label), table, "").check_start()
+    counted = _counted(config, next(iter(tables.values())))
+    pieces = [
+        Piece(way, shots, seed, fold)
+        for shots in config.shots
+        for way in (*config.methods, *config.rivals)
+        for seed in config.seeds
+        for fold in config.folds
+    ]
+    if len({piece.id for piece in pieces}) < len(pieces):
+        raise InputError("methods, rivals: two labels differ only in characters that a file's name cannot have")
+    parts = job.output / _PARTS
+    parts.mkdir(parents=True, exist_ok=True)
+    left = [piece for piece in pieces if not (parts / f"{piece.id}.npy").exists()]
+    if len(left) < len(pieces):
+        say(f"compare: {len(pieces) - len(left)} of {len(pieces)} trainings were finished before")
+    connect()
+    shared = [ray.put(Shared(config, tables, counted, str(parts)))]
+    for piece, _, problem in track(spread(_train, shared, left, config.compute), len(left), "trainings"):
+        if problem is not None:
+            raise InputError(f"{piece.id} failed: {problem}; what is finished is kept, run the job again")
+    figures = _figures(config, pieces, job)
+    figures |= {"species_counted": int(counted.any(axis=0).sum()), "probability_kind": _kind(tables)}
+    _write(job, figures)
+    for file in parts.iterdir():
+        file.unlink()
+    parts.rmdir()
+    return {
+        f"{metric}/{way.replace(', ', '_').replace(' ', '_')}/{k}": each["value"]
+        for metric, ways in figures["values"].items()
+        for way, values in ways.items()
+        for k, each in values.items()
+    }
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What every training needs.
+
+    Attributes:
+        config: of the job.
+        tables: method -> surveys.
+        counted: species that count in each of `config.folds`, (folds, S).
+        parts: folder of what the trainings leave.
+    """
+
+    config: CompareConfig
+    tables: dict[str, species.Table]
+    counted: np.ndarray
+    parts: str
+
+
+def _train(shared: Sequence[Any], piece: Piece) -> None:
+    """One training on the cluster; leaves its scores in a file."""
+    own: Shared = ray.get(shared[0])
+    torch.set_num_threads(max(1, int(own.config.compute.cpus)))
+    table = own.tables.get(piece.way) or next(iter(own.tables.values()))
+    test = _tested(table, piece.fold)
+    if piece.way in own.tables:
+        predictions = _method(own.config, table, piece, test)
+    else:
+        predictions = _rival(own.config, table, piece, test)
+    task = fewshot.Test(
+        table.labels.dense(test),
+        block_id(table.x[test], table.y[test], table.holdout.blocks),
+        own.counted[own.config.folds.index(piece.fold)],
+    )
+    scores = fewshot.macro_scores(task, predictions, own.config.resamples, own.config.seed)
+    place = UPath(own.parts) / f"{piece.id}.npy"
+    with place.with_suffix(".tmp").open("wb") as file:
+        np.save(file, scores)
+    place.with_suffix(".tmp").rename(place)
+
+
+def _method(config: CompareConfig, table: species.Table, piece: Piece, test: np.ndarray) -> np.ndarray:
+    """Logits (n, S) of the test surveys by a species model."""
+    settings = config.method(piece.way).model_copy(update={"seed": piece.seed})
+    table = replace(table, fetch=replace(table.fetch, seed=piece.seed))
+    ranks = Ranks(device="cuda" if config.compute.gpus and torch.cuda.is_available() else "cpu")
+    if piece.shots is None:
+        fit = Study(settings, table, "").fit(piece.fold)
+    else:
+        labels, rows = _few(config, table, piece)
+        presence = settings.presence.model_copy(update={"balance": "equal", "loss": "bce", "background": None})
+        settings = settings.model_copy(update={"optim": config.few.optim, "presence": presence})
+        known = replace(table, fetch=replace(table.fetch, labels=labels), background=None)
+        fit = Study(settings, known, "").fit_rows(piece.fold, rows)
+    trained = loop.run(fit, ranks, NoKeeper(), Voice())
+    return species.predict(trained.objective.model, table.fetch, test, ranks)
+
+
+def _rival(config: CompareConfig, table: species.Table, piece: Piece, test: np.ndarray) -> np.ndarray:
+    """Probabilities (n, S) of the test surveys by a rival."""
+    chosen = config.rivals[piece.way]
+    lonlat, fetch = table.fetch.lonlat, table.fetch
+    values = np.where(fetch.known[:, None], fetch.covariates, np.float32(np.nan))
+    x = feature_matrix(chosen.features, lonlat[:, 0], lonlat[:, 1], values)
+    split = table.split(piece.fold)
+    rows, select = split.train, split.select
+    if piece.shots is not None:
+        known, rows = _few(config, table, piece)
+        labels, select = known.dense(rows), rows[:0]
+    else:
+        rows = np.concatenate([rows, select])
+        labels = table.labels.dense(rows)
+    rival = build_rival(chosen, piece.seed, max(1, int(config.compute.cpus)))
+    own = np.arange(len(rows))
+    rival.fit(x[rows], labels, own[: len(rows) - len(select)], own[len(rows) - len(select) :])
+    return rival.predict(x[test])
+
+
+def _few(config: CompareConfig, table: species.Table, piece: Piece) -> tuple[FewLabels, np.ndarray]:
+    """What is known of the training surveys of a fold; the same for every way."""
+    assert piece.shots is not None
+    rows = table.split(piece.fold).train
+    return draw(table.labels, rows, piece.shots, config.few.background, piece.seed)
+
+
+def _tested(table: species.Table, fold: int) -> np.ndarray:
+    return np.flatnonzero(table.holdout.role(table.x, table.y, fold) == Role.TEST)
+
+
+def _counted(config: CompareConfig, table: species.Table) -> np.ndarray:
+    """Species that count in each fold, (folds, S): enough to test on, and to learn the most occurrences from."""
+    most = max((k for k in config.shots if k is not None), default=1)
+    labels, found = table.labels, []
+    for fold in config.folds:
+        tested, taught = (labels.counts(rows)[0] for rows in (_tested(table, fold), table.split(fold).train))
+        counted = (tested >= config.min_positives) & (taught >= most)
+        if not counted.any():
+            raise InputError(
+                f"{config.path(config.candidate({}).surveys)}: no species has {most} training and"
+                f" {config.min_positives} test surveys in fold {fold}; expected fewer shots or min_positives"
+            )
+        found.append(counted)
+    return np.stack(found)
+
+
+def _figures(config: CompareConfig, pieces: Sequence[Piece], job: Job) -> dict[str, Any]:
+    """Means, intervals and differences of what the trainings left."""
+    scores = {}
+    for piece in pieces:
+        with (job.output / _PARTS / f"{piece.id}.npy").open("rb") as file:
+            scores[piece] = np.load(file)
+    found = {
+        way: {
+            name: np.stack([[scores[Piece(way, k, seed, fold)] for fold in config.folds] for seed in config.seeds])
+            for k, name in zip(config.shots, fewshot.names_of(config.shots), strict=True)
+        }
+        for way in (*config.methods, *config.rivals)
+    }
+    how = {"seeds": len(config.seeds), "resamples": config.resamples, "background": config.few.background}
+    return {**how, **fewshot.figures_of(found, config.seed)}
+
+
+def _kind(tables: dict[str, species.Table]) -> str:
+    return next(iter(tables.values())).probability_kind
+
+
+def _write(job: Job, figures: dict[str, Any]) -> None:
+    (job.output / "metrics.json").write_text(json.dumps(figures, indent=1))
+    (job.output / "few.csv").write_text(fewshot.table(figures).to_csv(index=False))
+    for picture in fewshot.write_pictures(job.output, figures):
+        job.tracker.picture(picture)
+    line = fewshot.headline(figures)
+    page = render("Comparison", line, [fewshot.section(job.output, figures)])
+    (job.output / "compare.html").write_text(page)
+    say(f"compare: {line}")
