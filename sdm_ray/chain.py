@@ -66,6 +66,12 @@ JOBS = {
         "map",
         "Write species probability maps to Zarr, tile by tile.",
     ),
+    "predict": Entry(
+        "sdm_ray.mapping.config:PredictConfig",
+        "sdm_ray.mapping.places:run",
+        "predictions",
+        "Predict a table of places: probabilities, and sets of species as GeoLifeCLEF takes them.",
+    ),
     "indicators": Entry(
         "sdm_ray.mapping.config:IndicatorsConfig",
         "sdm_ray.mapping.indicators:run",

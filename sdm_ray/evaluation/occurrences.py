@@ -73,18 +73,16 @@ def chosen_sets(
     held: Held, probabilities: np.ndarray, folds: Sequence[Fold], rule: SetRule, config: SetsConfig
 ) -> np.ndarray:
     """The set of species of each survey by one rule, bool (N, S)."""
-    if rule == "expected_size":
-        return sets.expected_size(probabilities)
-    if rule == "max_expected_f1":
-        return sets.max_expected_f1(probabilities)
+    if rule in ("expected_size", "max_expected_f1"):
+        return sets.choose(probabilities, rule)
     chosen = np.zeros(probabilities.shape, bool)
     for fold, others in _folds_and_others(folds):
+        k, cut = config.k, config.threshold
         if rule == "top_k":
-            k = config.k or max(1, round(held.labels[others].sum(axis=1).mean()))
-            chosen[fold.test] = sets.top_k(probabilities[fold.test], k)
+            k = k or max(1, round(held.labels[others].sum(axis=1).mean()))
         else:
-            cut = config.threshold or sets.best_threshold(held.labels[others], probabilities[others])
-            chosen[fold.test] = probabilities[fold.test] >= cut
+            cut = cut or sets.best_threshold(held.labels[others], probabilities[others])
+        chosen[fold.test] = sets.choose(probabilities[fold.test], rule, k, cut)
     return chosen
 
 

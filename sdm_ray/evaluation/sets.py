@@ -9,8 +9,30 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.metrics import f1_score
 
+from sdm_ray.evaluation.config import SetRule
+
 _CELLS = 1 << 22  # numbers that the expected F1 of some rows takes at once
 _THRESHOLDS = np.round(np.arange(0.02, 1, 0.02), 2)
+
+
+def choose(
+    probabilities: np.ndarray, rule: SetRule, k: int | None = None, threshold: float | None = None
+) -> np.ndarray:
+    """The set of species of each survey by one rule, bool (N, S).
+
+    Args:
+        probabilities: (N, S).
+        rule: how.
+        k: of `top_k`.
+        threshold: of `threshold`.
+    """
+    if rule == "top_k":
+        assert k is not None
+        return top_k(probabilities, k)
+    if rule == "threshold":
+        assert threshold is not None
+        return probabilities >= threshold
+    return expected_size(probabilities) if rule == "expected_size" else max_expected_f1(probabilities)
 
 
 def top_k(probabilities: np.ndarray, k: int) -> np.ndarray:

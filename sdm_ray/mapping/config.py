@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sdm_ray.config import JobConfig, TaskConfig
+from sdm_ray.evaluation.config import SetRule
 
 
 class ComputeConfig(TaskConfig):
@@ -71,6 +72,39 @@ class MapConfig(JobConfig):
         """Names of the artefacts that the job reads."""
         wanted = [self.model, self.land, self.covariates, self.cube, self.surveys]
         return [name for name in wanted if name is not None]
+
+
+class PredictConfig(JobConfig):
+    """`predict`: probabilities and sets of species for a table of places."""
+
+    output: str = "predictions"
+    table: str
+    """CSV, Parquet or GeoPackage of places."""
+    id: str = "surveyId"
+    """Its column that names a place."""
+    lon: str = "lon"
+    lat: str = "lat"
+    model: str = "model"
+    """Model folder of `finetune`."""
+    covariates: str | None = None
+    cube: str | None = None
+    sets: SetRule = "max_expected_f1"
+    """How the set of species follows from their probabilities."""
+    k: int | None = Field(default=None, ge=1)
+    """Of `top_k`."""
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    """Of `threshold`."""
+
+    @model_validator(mode="after")
+    def _rule_is_whole(self) -> "PredictConfig":
+        for rule, name in (("top_k", "k"), ("threshold", "threshold")):
+            if (self.sets == rule) != (getattr(self, name) is not None):
+                raise ValueError(f"{name}: is of `sets: {rule}`, which needs it; found sets: {self.sets}")
+        return self
+
+    def reads(self) -> list[str]:
+        """Names of the artefacts that the job reads."""
+        return [name for name in (self.model, self.covariates, self.cube) if name is not None]
 
 
 class IndicatorsConfig(JobConfig):
