@@ -7,9 +7,10 @@ import numpy as np
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.boosting import Boosting
-from sdm_ray.evaluation.config import Features, ForestConfig, LogisticConfig, RivalConfig
+from sdm_ray.evaluation.config import Features, ForestConfig, LogisticConfig, MaxentConfig, RivalConfig
 from sdm_ray.evaluation.forest import Forest
 from sdm_ray.evaluation.logistic import Logistic
+from sdm_ray.evaluation.maxent import Maxent
 from sdm_ray.evaluation.metrics import auc
 
 _GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
@@ -61,6 +62,8 @@ def build_rival(config: RivalConfig, seed: int, threads: int) -> Rival:
         return Forest(config, seed, threads)
     if isinstance(config, LogisticConfig):
         return Logistic(config)
+    if isinstance(config, MaxentConfig):
+        return Maxent(config, seed, threads)
     return Boosting(config, seed, threads)
 
 

@@ -54,7 +54,25 @@ class LogisticConfig(Config):
     tune: Literal[False] = False
 
 
-RivalConfig = Annotated[ForestConfig | BoostingConfig | LogisticConfig, Field(discriminator="kind")]
+class MaxentConfig(Config):
+    """MaxEnt for each species, by elapid: presences against a background."""
+
+    kind: Literal["maxent"] = "maxent"
+    features: Features = "both"
+    feature_types: tuple[Literal["linear", "hinge", "product", "quadratic", "threshold"], ...] = (
+        "linear",
+        "hinge",
+        "product",
+    )
+    """Transformations of the features."""
+    beta_multiplier: float = Field(default=1.5, gt=0)
+    """Strength of the regularisation."""
+    background: int = Field(default=10_000, ge=1)
+    """Most background rows."""
+    tune: Literal[False] = False
+
+
+RivalConfig = Annotated[ForestConfig | BoostingConfig | LogisticConfig | MaxentConfig, Field(discriminator="kind")]
 
 
 Fault = Literal["swap", "sign_flip", "stale", "heavy_tail", "rounding"]

@@ -5,7 +5,7 @@ import pytest
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.baselines import build_rival, feature_matrix, tuned
-from sdm_ray.evaluation.config import BoostingConfig, ForestConfig, LogisticConfig
+from sdm_ray.evaluation.config import BoostingConfig, ForestConfig, LogisticConfig, MaxentConfig
 from sdm_ray.evaluation.metrics import auc
 from sdm_ray.models.presence import UNKNOWN
 
@@ -56,7 +56,7 @@ def test_logistic_regression_learns_what_is_linear(planted):
     assert auc(labels[test], found)[0] > 0.8 and (found[:, 2] < 0.1).all() and (found[:, 3] > 0.9).all()
 
 
-@pytest.mark.parametrize("config", [*RIVALS, LogisticConfig()], ids=lambda config: config.kind)
+@pytest.mark.parametrize("config", [*RIVALS, LogisticConfig(), MaxentConfig()], ids=lambda config: config.kind)
 def test_learns_from_a_few_known_labels(config, planted):
     x, labels, train, select, test = planted
     known = np.full_like(labels, UNKNOWN)
@@ -69,6 +69,14 @@ def test_learns_from_a_few_known_labels(config, planted):
     found = rival.predict(x[test])
     assert found.shape == (400, 4) and auc(labels[test], found)[0] > 0.75
     assert np.isfinite(found).all()
+
+
+def test_maxent_learns_presences_against_a_background(planted):
+    x, labels, train, select, test = planted
+    rival = build_rival(MaxentConfig(features="covariates", background=300), seed=1, threads=1)
+    rival.fit(x[:, 2:], labels, train, select)
+    found = rival.predict(x[test, 2:])
+    assert (auc(labels[test], found)[:2] > 0.75).all() and (found[:, 2] == 0).all()
 
 
 def test_boosting_stops_on_the_select_rows(planted):

@@ -1,0 +1,196 @@
+"""What fine-tuning costs beside a bare loop, and what memory a table of thousands of species takes.
+
+    python tests/benchmarks/bench_finetune.py [--runs FOLDER] [--quick]
+
+Throughput: the model of configs/europe-trees on its surveys ($SDM_RAY_DATA), steps of 512 rows, by a bare loop over
+tensors in memory, by our loop in one process, and by our loop on Ray Train; start-up and validation excluded. Memory:
+one epoch with validation on 88,987 surveys of 11,255 species.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from price_runs import Timed
+from trees_data import CONFIGS, prepared
+from upath import UPath
+
+from sdm_ray.config import load
+from sdm_ray.geo.grid import to_lonlat
+from sdm_ray.job import Job
+from sdm_ray.models.presence import bce
+from sdm_ray.stores.holdout import HoldOut
+from sdm_ray.stores.labels import SparseLabels
+from sdm_ray.streams.surveys import SurveyFetch
+from sdm_ray.training import loop, species
+from sdm_ray.training.config import WorkersConfig
+from sdm_ray.training.finetune import Study
+from sdm_ray.training.keepers import NoKeeper
+from sdm_ray.training.launch import launch
+from sdm_ray.training.loop import Fit
+from sdm_ray.training.ranks import Ranks
+from sdm_ray.training.species_config import FinetuneConfig
+from sdm_ray.training.voice import Voice
+
+SHARE_GOAL, MEMORY_GOAL_GB = 0.95, 4.0
+SURVEYS, SPECIES, PRESENT = 88_987, 11_255, 17
+_WARM = 5  # steps that are not counted
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A fold's fit that trains so many steps and notes when each begins; picklable."""
+
+    study: Study
+    steps: int
+    file: str
+
+    def fit(self) -> Fit:
+        """The fit."""
+        whole = self.study.fit(0)
+        optim = whole.optim.model_copy(update={"epochs": 1})
+        return replace(
+            whole,
+            optim=optim,
+            steps_per_epoch=self.steps,
+            objective=lambda: Timed(whole.objective(), self.file),
+            validate=lambda module, ranks: {},
+            select_by=None,
+            save=lambda trained: None,
+        )
+
+    def __call__(self) -> Iterator[Fit]:
+        """Once."""
+        yield self.fit()
+
+
+def begins(file: str) -> list[float]:
+    """What `Steps` has noted."""
+    return [float(line) for line in Path(file).read_text().splitlines()]
+
+
+def bare(study: Study, steps: int) -> list[float]:
+    """When each step of a plain loop over tensors in memory begins; the same model, optimiser, average and clipping."""
+    torch.manual_seed(0)
+    config, table = study.config, study.table
+    model = study.fit(0).objective().model.train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=config.optim.lr)
+    decay = torch.optim.swa_utils.get_ema_multi_avg_fn(config.optim.ema)
+    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=decay)
+    rows = torch.from_numpy(table.split(0).train)
+    lonlat, values = torch.from_numpy(table.fetch.lonlat), torch.from_numpy(table.fetch.covariates)
+    known, labels = torch.from_numpy(table.fetch.known), torch.from_numpy(table.labels.dense(np.arange(len(values))))
+    found = []
+    for ids in torch.randint(len(rows), (steps, config.optim.batch)):
+        found.append(time.time())
+        chosen = rows[ids]
+        hide = torch.rand(len(chosen)) < config.model.modality_dropout
+        batch = {"lonlat": lonlat[chosen], "covariates": values[chosen], "has_covariates": known[chosen]}
+        loss = bce(model({**batch, "hide_covariates": hide}), labels[chosen])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        average.update_parameters(model)
+        loss.item()
+    return found
+
+
+def throughput(runs: str, steps: int, rounds: int) -> list[dict[str, object]]:
+    """Print the table; return the figures."""
+    import ray
+
+    from sdm_ray.runtime import connect
+
+    folder = UPath(runs).absolute()
+    config = load(CONFIGS / "europe-trees" / "finetune.yaml", FinetuneConfig, [*prepared(folder), "encoder=null"])
+    study = Study(config, species.read_table(config), "")
+    torch.set_num_threads(2)
+    found: dict[str, list[float]] = {}
+    connect()
+    with tempfile.TemporaryDirectory() as place:
+        for number in range(rounds):
+            files = [f"{place}/{name}-{number}" for name in ("here", "train")]
+            times = {"bare loop": bare(study, steps)}
+            loop.run(Steps(study, steps, files[0]).fit(), Ranks(), NoKeeper(), Voice())
+            times["our loop"] = begins(files[0])
+            job = Job(UPath(place) / f"out-{number}", f"bench{number}", {}, resumed=False, tracker=None)  # type: ignore[arg-type]
+            launch(Steps(study, steps, files[1]), job, WorkersConfig(count=1, threads=2, checkpoint_s=1e9))
+            times["our loop on Ray Train"] = begins(files[1])
+            for name, each in times.items():
+                found.setdefault(name, []).append(statistics.median(np.diff(each[_WARM:])))
+    ray.shutdown()
+    print(f"model of europe-trees, batch {config.optim.batch}, {steps} steps, 2 threads, median of {rounds} rounds")
+    for name, each in found.items():
+        print(f"{name:<24}{1 / statistics.median(each):>8.1f} steps/s")
+    figures = []
+    for name in ("our loop", "our loop on Ray Train"):
+        share = statistics.median(b / own for b, own in zip(found["bare loop"], found[name], strict=True))
+        figures.append(figure(f"steps/s of {name} beside a bare loop", share, "ratio", SHARE_GOAL, share >= SHARE_GOAL))
+    return figures
+
+
+def many(steps: int) -> list[dict[str, object]]:
+    """Peak memory of a training on thousands of species, in a process of its own."""
+    told = subprocess.run(
+        [sys.executable, __file__, "--many", str(steps)], check=True, capture_output=True, text=True
+    ).stdout.splitlines()[-1]
+    peak = float(told)
+    print(f"{SURVEYS} surveys of {SPECIES} species, {steps} steps of 512 and validation: {peak:.2f} GB at the most")
+    return [figure("peak memory with 11,255 species", peak, "GB", MEMORY_GOAL_GB, peak < MEMORY_GOAL_GB)]
+
+
+def train_many(steps: int) -> None:
+    """Train and print the peak resident memory of this process, GB."""
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(3e6, 6e6, SURVEYS), rng.uniform(2e6, 5e6, SURVEYS)
+    lonlat = np.column_stack(to_lonlat(x, y))
+    common = rng.zipf(1.3, SURVEYS * PRESENT) % SPECIES  # a few are everywhere, most are rare
+    labels = SparseLabels.from_lists(np.split(common.astype(np.int32), SURVEYS), SPECIES)
+    optim = {"epochs": 1, "batch": 512, "steps_per_epoch": steps}
+    config = FinetuneConfig(run_dir="unused", optim=optim, blocks={"size_m": 100_000})
+    nothing = np.zeros((SURVEYS, 0), np.float32)
+    fetch = SurveyFetch(np.arange(SURVEYS), lonlat, nothing, np.zeros(SURVEYS, bool), labels)
+    names = pd.DataFrame({"species_id": range(SPECIES), "name": map(str, range(SPECIES)), "gbif_key": 0})
+    none = np.zeros(0, np.float32)
+    table = species.Table(fetch, labels, x, y, names, "occurrence", (), none, none, HoldOut(config.blocks))
+    trained = loop.run(Study(config, table, "").fit(0), Ranks(), NoKeeper(), Voice())
+    assert "auc" in trained.history[-1]
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def figure(name: str, value: float, unit: str, goal: float, holds: bool) -> dict[str, object]:
+    """One line of the end."""
+    return {"figure": name, "value": round(value, 3), "unit": unit, "goal": goal, "holds": bool(holds)}
+
+
+def main() -> int:
+    """0 where all goals hold."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", default="runs/trees", help="folder of the prepared data")
+    parser.add_argument("--quick", action="store_true", help="fewer steps, about a minute")
+    parser.add_argument("--many", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.many:
+        train_many(given.many)
+        return 0
+    steps, rounds = (60, 1) if given.quick else (300, 3)
+    figures = throughput(given.runs, steps, rounds) + many(10 if given.quick else 50)
+    for each in figures:
+        print(json.dumps(each))
+    return 0 if all(each["holds"] for each in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
