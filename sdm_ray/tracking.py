@@ -102,6 +102,7 @@ class Tracker:
         from mlflow.models import ModelSignature
         from mlflow.types import ColSpec, Schema
 
+        logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # it misses pip in environments of uv
         run = client.get_run(self.run_id)
         schema = Schema([ColSpec("double", column, required=must) for column, must in columns.items()])  # type: ignore[no-untyped-call]
         with tempfile.TemporaryDirectory() as place:

@@ -63,6 +63,8 @@ def set_scores(
             note(f"f1, {rule}", method, sets.survey_f1(held.labels, chosen))
             for name, value in zip(("micro", "macro"), sets.pooled_f1(held.labels, chosen, counted), strict=True):
                 pooled.setdefault(f"{name} f1, {rule}", {})[method] = number(value)
+        if (held.labels.sum(axis=1) == 1).all():  # classes: the likeliest is right or wrong
+            note("accuracy", method, sets.survey_recall(held.labels, each, 1))
         for k in _RECALL:
             if k < held.labels.shape[1]:
                 note(f"recall@{k}", method, sets.survey_recall(held.labels, each, k))

@@ -2,6 +2,8 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 
 _STEPS = 25
 _PRIOR = 20.0  # strength of the pull to the scale and shift of all species, in units of the log-likelihood
@@ -30,6 +32,31 @@ def fit_platt(
     start = np.broadcast_to(joint, (2, count)).copy()
     scale, shift = _newton(x, y, start, _PRIOR)
     return scale.astype(np.float32), shift.astype(np.float32)
+
+
+def fit_temperature(
+    logits: NDArray[np.float32], labels: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """One scale for the logits of classes that exclude each other, by maximum likelihood (Guo et al. 2017).
+
+    Args:
+        logits: of held-out rows, (N, S).
+        labels: 0 or 1, one 1 in each row, (N, S).
+
+    Returns:
+        Scale, the same for all, and shift, all 0, (S,) each: probabilities are softmax(scale * logit).
+    """
+    count = logits.shape[1]
+    scale = 1.0
+    if len(logits):
+        x, right = logits.astype(np.float64), labels.argmax(axis=1)[:, None]
+
+        def loss(log_scale: float) -> float:
+            scaled = np.exp(log_scale) * x
+            return float((logsumexp(scaled, axis=1, keepdims=True) - np.take_along_axis(scaled, right, 1)).mean())
+
+        scale = float(np.exp(minimize_scalar(loss, bounds=(-4, 4), method="bounded").x))
+    return np.full(count, scale, np.float32), np.zeros(count, np.float32)
 
 
 def _newton(

@@ -149,6 +149,8 @@ class SpeciesConfig(Config):
     """The tower of satellite patches."""
     covariates: tuple[str, ...] = ()
     """Names of the covariates, in the order of the batch."""
+    output: Literal["species", "class"] = "species"
+    """`species`: any number of them at a place; `class`: one of them, such as a habitat."""
     frequencies: int = Field(0, ge=0)
     """Learnt frequencies of each covariate, beside the covariate itself; 0 for none."""
     embedding: int = Field(128, ge=1, le=256)

@@ -5,17 +5,14 @@ can say, which adds nothing.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, softplus
 
 from sdm_ray.models.workers import ALONE, Workers
 
 UNKNOWN = 255
-
-PresenceKind = Literal["bce", "assume_negative", "max_entropy", "asymmetric"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,16 @@ def max_entropy(logits: Tensor, labels: Tensor, background: Tensor, workers: Wor
     total = (records * (partition / workers.world_size + shares - shares.detach())).sum()
     value = total - (present * sites[: len(logits)]).sum()
     return value * workers.world_size / records.sum().clamp(min=1)
+
+
+def classes(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of places that hold exactly one class each, mean over rows.
+
+    Args:
+        logits: (N, S).
+        labels: (N, S), with a single 1 in each row.
+    """
+    return cross_entropy(logits.float(), (labels == 1).float())
 
 
 def asymmetric(logits: Tensor, labels: Tensor, setting: Asymmetry) -> Tensor:

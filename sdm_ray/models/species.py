@@ -113,14 +113,15 @@ class SpeciesModel(nn.Module):
         return self.calibrate(self.forward(batch))
 
     def calibrate(self, logits: Tensor) -> Tensor:
-        """Logits (N, S) to probabilities by each species' own scale and shift."""
-        return torch.sigmoid(logits * self.calibration_scale + self.calibration_shift)
+        """Logits (N, S) to probabilities by each species' own scale and shift; those of classes sum to 1."""
+        calibrated = logits * self.calibration_scale + self.calibration_shift
+        return torch.softmax(calibrated, -1) if self.config.output == "class" else torch.sigmoid(calibrated)
 
     @torch.no_grad()
     def set_prevalence(self, prevalence: Tensor) -> None:
         """Start the head where every species has its share of the surveys, (S,)."""
         share = prevalence.clamp(1e-5, 1 - 1e-5)
-        self.head.bias.copy_(torch.log(share / (1 - share)))
+        self.head.bias.copy_(torch.log(share) if self.config.output == "class" else torch.logit(share))
         nn.init.normal_(self.head.weight, std=0.01)
 
     @torch.no_grad()

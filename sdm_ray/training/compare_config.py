@@ -46,6 +46,8 @@ class CompareConfig(OverFinetune):
             raise ValueError(f"folds: {wrong[0]}, but finetune.blocks has folds 0 to {folds - 1}")
         for label in self.methods:
             self.method(label)
+        if self.candidate({}).model.output == "class" and set(self.shots) != {None}:
+            raise ValueError("shots: few occurrences are of species; with classes expected [null]")
         if both := set(self.methods) & set(self.rivals):
             raise ValueError(f"rivals: {both.pop()} is a method as well; expected labels of their own")
         if self.rivals and not self.candidate({}).covariates:

@@ -21,7 +21,7 @@ from sdm_ray.folders import (
     load_species_model,
 )
 from sdm_ray.job import Job
-from sdm_ray.models.calibration import fit_platt
+from sdm_ray.models.calibration import fit_platt, fit_temperature
 from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.models.species import SpeciesModel
 from sdm_ray.progress import say
@@ -97,6 +97,10 @@ class Study:
             say(f"  starts from {path}, which knows {len(shared[0])} of the {len(self.table.species)} species")
             SpeciesModel(self.model_config, len(self.table.species)).start_from(begun.model, shared)
 
+    @property
+    def _select_by(self) -> str:
+        return "log_likelihood" if self.config.model.output == "class" else "auc"
+
     def fit(self, fold: int | None) -> Fit:
         """Train with one fold held out; with None, without the `select` and `calibrate` blocks."""
         split = self.table.split(fold, keep_some=True)
@@ -104,7 +108,7 @@ class Study:
         return Fit(
             **self._common(fold, split),
             validate=lambda objective, ranks: self._validate(objective, split.select, ranks),
-            select_by="auc" if chosen else None,
+            select_by=self._select_by if chosen else None,
             patience=self.config.patience,
             save=lambda trained: self._save(trained, fold, split),
         )
@@ -197,7 +201,8 @@ class Study:
         if len(rows) == 0:
             return {}
         logits = species.predict(objective.model, self.table.fetch, rows, ranks)
-        return species.scores(logits, self.table.labels.dense(rows))
+        classes = self.config.model.output == "class"
+        return species.scores(logits, self.table.labels.dense(rows), classes=classes)
 
     def _save(
         self,
@@ -210,7 +215,8 @@ class Study:
         if calibration is None:
             rows = split.calibrate
             logits = species.predict(model, self.table.fetch, rows, Ranks(device=_device(model)))
-            calibration = tuple(map(torch.from_numpy, fit_platt(logits, self.table.labels.dense(rows))))
+            fit = fit_temperature if self.config.model.output == "class" else fit_platt
+            calibration = tuple(map(torch.from_numpy, fit(logits, self.table.labels.dense(rows))))
         model.calibration_scale.copy_(calibration[0])
         model.calibration_shift.copy_(calibration[1])
         about = self.about(fold)
@@ -252,7 +258,7 @@ class Study:
         job.tracker.model(self.folder(None), "sdm_ray.predictor", columns, job.output.name)
         figures = {
             f"select_{name}": float(np.mean([each[name] for each in found]))
-            for name in ("auc", "bce")
+            for name in ("auc", "bce", "accuracy")
             if all(name in each for each in found)
         }
         figures |= {"epochs": load_weights(self.folder(None)).metrics["best_epoch"], "fold_models": len(found)}

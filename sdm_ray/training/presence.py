@@ -55,6 +55,8 @@ class PresenceLoss(nn.Module):
             if config.loss == "max_entropy":
                 return presence.max_entropy(logits, labels, other, Workers(ranks.rank, ranks.world))
             return presence.assume_negative(logits, labels, other, config.positive_weight) * share
+        if self.model.config.output == "class":
+            return presence.classes(logits, labels) * share
         if config.loss == "asymmetric":
             return presence.asymmetric(logits, labels, presence.Asymmetry()) * share
         return presence.bce(logits, labels, self.weight) * share

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import torch
+from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.metrics import auc
@@ -132,10 +133,23 @@ def read_table(config: FinetuneConfig) -> Table:
     say(f"  {len(surveys)} surveys, {len(species)} species" + (f", {never} of them in no survey" if never else ""))
     if never == len(species):
         raise InputError(f"{path}: no survey holds any species")
+    if config.model.output == "class":
+        _require_one_class(path, surveys["survey_id"], labels)
     holdout = HoldOut(config.blocks, str(config.path(config.countries)) if config.countries else None)
     background = _background(config, fetch)
     thin_m = config.presence.thin_m
     return Table(fetch, labels, x, y, species, read_kind(path), names, mean, std, holdout, background, thin_m)
+
+
+def _require_one_class(path: UPath, ids: pd.Series, labels: SparseLabels) -> None:
+    """See that every survey is of one class."""
+    counts = np.diff(labels.indptr)
+    wrong = np.flatnonzero(counts != 1)
+    if len(wrong):
+        raise InputError(
+            f"{path}: survey {ids.iloc[wrong[0]]} holds {counts[wrong[0]]} classes ({len(wrong)} such surveys);"
+            " `model.output: class` expects one each"
+        )
 
 
 def _background(config: FinetuneConfig, fetch: SurveyFetch) -> SurveyFetch | None:
@@ -196,7 +210,10 @@ def _windows(config: FinetuneConfig, lonlat: np.ndarray) -> Windows | None:
 
 
 def predict(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ranks) -> np.ndarray:
-    """Logits of some surveys, float32 (n, S), the same on every rank; each rank computes a share."""
+    """Logits of some surveys, of classes log-probabilities, float32 (n, S), the same on every rank.
+
+    Each rank computes a share.
+    """
     own = rows[ranks.share(len(rows))]
     source = fetch.only(own, plain=True)
     parts = [np.empty((0, model.head.out_features), np.float32)]
@@ -204,13 +221,25 @@ def predict(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ra
         for start in range(0, len(own), _PREDICT_ROWS):
             ids = np.arange(start, min(start + _PREDICT_ROWS, len(own)))
             logits = model(compact(tensors(source(ids, np.zeros_like(ids)), ranks)))
+            if model.config.output == "class":
+                logits = torch.log_softmax(logits, -1)
             parts.append(logits.float().cpu().numpy())
     return ranks.rows(np.concatenate(parts))
 
 
-def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Macro AUC over the species that have both presences and absences, and the cross-entropy."""
+def scores(logits: np.ndarray, labels: np.ndarray, *, classes: bool = False) -> dict[str, float]:
+    """Macro AUC of species with presences and absences, and cross-entropy; of classes likelihood and accuracy.
+
+    Args:
+        logits: (n, S); of classes logarithms of their probabilities.
+        labels: 0 or 1, (n, S).
+        classes: whether each row holds exactly one.
+    """
     each = auc(labels, logits)
     counted = np.isfinite(each)
-    loss = np.logaddexp(0, logits) - labels * logits
-    return {"auc": float(each[counted].mean()) if counted.any() else float("nan"), "bce": float(loss.mean())}
+    found = {"auc": float(each[counted].mean()) if counted.any() else float("nan")}
+    if classes:
+        right = labels.argmax(axis=1)
+        likelihood = float(np.take_along_axis(logits, right[:, None], 1).mean()) if len(right) else float("nan")
+        return {**found, "log_likelihood": likelihood, "accuracy": float((right == logits.argmax(axis=1)).mean())}
+    return {**found, "bce": float((np.logaddexp(0, logits) - labels * logits).mean())}

@@ -88,6 +88,8 @@ class FinetuneConfig(JobConfig):
             raise ValueError("freeze: there is no `encoder`")
         if self.start is not None and self.encoder is not None:
             raise ValueError("start: holds an encoder already; expected `start` or `encoder`")
+        if self.model.output == "class" and self.presence != PresenceConfig(thin_m=self.presence.thin_m):
+            raise ValueError("presence: is of species; classes are told apart by their cross-entropy")
         if self.presence.background == "uniform" and self.covariates is None:
             raise ValueError("presence.background: uniform draws cells of `covariates`, which names no store")
         if self.countries is not None and self.blocks.buffer_m > 0:

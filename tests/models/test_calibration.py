@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sdm_ray.models.calibration import fit_platt
+from sdm_ray.models.calibration import fit_platt, fit_temperature
 
 
 def draw(count: int, scale: float, shift: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -38,3 +38,13 @@ def test_no_rows_change_nothing():
     scale, shift = fit_platt(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8))
     assert scale.tolist() == [1, 1, 1]
     assert shift.tolist() == [0, 0, 0]
+
+
+def test_a_known_temperature_is_found():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 3, (20_000, 5)).astype(np.float32)
+    chance = np.exp(0.4 * logits) / np.exp(0.4 * logits).sum(axis=1, keepdims=True)
+    drawn = (rng.random((20_000, 1)) > chance.cumsum(axis=1)).sum(axis=1).clip(max=4)
+    scale, shift = fit_temperature(logits, np.eye(5, dtype=np.uint8)[drawn])
+    assert np.allclose(scale, 0.4, atol=0.02) and (shift == 0).all()
+    assert (fit_temperature(logits[:0], np.empty((0, 5), np.uint8))[0] == 1).all()

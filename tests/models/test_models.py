@@ -81,6 +81,26 @@ def test_the_head_starts_at_the_prevalences():
     assert torch.allclose(model.probabilities(batch()).mean(0), torch.tensor([0.5, 0.1, 0.0]), atol=0.05)
 
 
+def test_covariates_may_bend():
+    torch.manual_seed(0)
+    model = SpeciesModel(SPECIES.model_copy(update={"frequencies": 4}), 3).eval()
+    step = {**batch(), "covariates": torch.linspace(-1, 1, 6)[:, None].repeat(1, 2)}
+    assert model.periodic(step["covariates"]).shape == (6, model.periodic.dim) == (6, 18)
+    bare = {**step, "has_covariates": torch.zeros(6, dtype=torch.bool)}
+    assert torch.isfinite(model(bare)).all() and not torch.allclose(model(bare), model(step))
+    model(step).sum().backward()
+    assert model.periodic.frequencies.grad.abs().sum() > 0
+
+
+def test_classes_start_at_their_shares_and_sum_to_one():
+    model = SpeciesModel(SPECIES.model_copy(update={"output": "class"}), 3).eval()
+    model.set_prevalence(torch.tensor([0.6, 0.3, 0.1]))
+    found = model.probabilities(batch())
+    assert torch.allclose(found.sum(1), torch.ones(6)) and torch.allclose(
+        found.mean(0), torch.tensor([0.6, 0.3, 0.1]), atol=0.05
+    )
+
+
 def test_an_encoder_is_taken_over_and_one_that_does_not_fit_is_named():
     config = AlignConfig(location=LOCATION, towers={"satellite": TOWER})
     encoder = AlignmentModel(config)

@@ -6,7 +6,7 @@ import torch.multiprocessing as mp
 from torch import distributed
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from sdm_ray.models.presence import UNKNOWN, Asymmetry, assume_negative, asymmetric, bce, max_entropy
+from sdm_ray.models.presence import UNKNOWN, Asymmetry, assume_negative, asymmetric, bce, classes, max_entropy
 from sdm_ray.models.workers import Workers
 
 
@@ -98,3 +98,9 @@ def test_asymmetric_forgets_easy_absences(rows):
     easy, hard = torch.tensor([[-4.0]]), torch.tensor([[2.0]])
     assert asymmetric(easy, absent, Asymmetry()) == 0 < asymmetric(hard, absent, Asymmetry())
     assert torch.isfinite(asymmetric(torch.full((1, 1), 60.0), absent, Asymmetry()))
+
+
+def test_classes_exclude_each_other(rows):
+    logits, _, _ = rows
+    right = torch.arange(12) % 4
+    assert torch.isclose(classes(logits, torch.eye(4, dtype=torch.uint8)[right]), cross_entropy(logits, right))

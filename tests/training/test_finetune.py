@@ -5,6 +5,7 @@ import torch
 from small import TOWER, settings
 from upath import UPath
 
+import sdm_ray
 from sdm_ray.errors import InputError
 from sdm_ray.folders import load_species_model, read_species_folder
 from sdm_ray.stores import artefact
@@ -146,6 +147,25 @@ def test_of_surveys_with_the_same_species_in_a_square_one_is_kept(world):
     assert len(rows) < 0.8 * len(whole.split(0).train) and np.isin(rows, whole.split(0).train).all()
     squares = np.column_stack([whole.x[rows] // 16_000, whole.y[rows] // 16_000, whole.labels.sets(rows)])
     assert len(np.unique(squares, axis=0)) == len(rows)
+
+
+def test_habitats_are_classes_of_which_each_survey_has_one(world, execute):
+    run_dir = UPath(world)
+    surveys, table = read_surveys(run_dir / "surveys.parquet")
+    habitats = surveys.copy()
+    habitats["species"] = [[0 if 0 in each else 1 if 1 in each else 2] for each in surveys["species"]]
+    write_surveys(run_dir / "habitats" / "surveys.parquet", habitats, table, "occurrence")
+    artefact.seal(run_dir / "habitats" / "surveys.parquet", artefact.Record(kind="test", fingerprint="h"))
+    optim = {"lr": 0.01, "epochs": 30, "batch": 32}
+    values = settings(surveys="habitats/surveys.parquet", output="habitat-model", optim=optim, patience=None)
+    values["model"] = {**values["model"], "output": "class"}
+    record = execute(FinetuneConfig, finetune.run, run_dir=str(world), **values)
+    assert record.figures["select_accuracy"] > 0.6 and "select_bce" not in record.figures
+    places = surveys[["lon", "lat"]].head(5)
+    found = sdm_ray.load_model(str(run_dir / "habitat-model")).predict(places, str(run_dir / "covariates.zarr"))
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    with pytest.raises(InputError, match=r"survey \d+ holds \d classes .*expects one each"):
+        study_of(world, **{**values, "surveys": "surveys.parquet"})
 
 
 def study_of(world, **values) -> finetune.Study:
