@@ -48,7 +48,7 @@ class Piece:
 
     @property
     def id(self) -> str:
-        """Names its file; ways are numbered by what they are called, so that any character may be in it."""
+        """Names its file."""
         safe = "".join(each if each.isalnum() else "-" for each in self.way)
         return f"{safe}.{'all' if self.shots is None else self.shots}.{self.seed}.{self.fold}"
 
@@ -61,10 +61,11 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     Raises:
         InputError: the data or an encoder cannot be used, no species counts, or a training failed.
     """
+    base = species.read_table(config.candidate({}))
     tables = {label: species.read_table(config.method(label)) for label in config.methods}
     for label, table in tables.items():
         Study(config.method(label), table, "").check_start()
-    counted = _counted(config, next(iter(tables.values())))
+    counted = _counted(config, base)
     pieces = [
         Piece(way, shots, seed, fold)
         for shots in config.shots
@@ -80,12 +81,12 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     if len(left) < len(pieces):
         say(f"compare: {len(pieces) - len(left)} of {len(pieces)} trainings were finished before")
     connect()
-    shared = [ray.put(Shared(config, tables, counted, str(parts)))]
+    shared = [ray.put(Shared(config, base, tables, counted, str(parts)))]
     for piece, _, problem in track(spread(_train, shared, left, config.compute), len(left), "trainings"):
         if problem is not None:
             raise InputError(f"{piece.id} failed: {problem}; what is finished is kept, run the job again")
     figures = _figures(config, pieces, job)
-    figures |= {"species_counted": int(counted.any(axis=0).sum()), "probability_kind": _kind(tables)}
+    figures |= {"species_counted": int(counted.any(axis=0).sum()), "probability_kind": base.probability_kind}
     _write(job, figures)
     for file in parts.iterdir():
         file.unlink()
@@ -104,12 +105,14 @@ class Shared:
 
     Attributes:
         config: of the job.
-        tables: method -> surveys.
+        base: surveys with the covariates of `config.finetune`, which rivals learn from.
+        tables: method -> surveys with the covariates of the method.
         counted: species that count in each of `config.folds`, (folds, S).
         parts: folder of what the trainings leave.
     """
 
     config: CompareConfig
+    base: species.Table
     tables: dict[str, species.Table]
     counted: np.ndarray
     parts: str
@@ -119,7 +122,7 @@ def _train(shared: Sequence[Any], piece: Piece) -> None:
     """One training on the cluster; leaves its scores in a file."""
     own: Shared = ray.get(shared[0])
     torch.set_num_threads(max(1, int(own.config.compute.cpus)))
-    table = own.tables.get(piece.way) or next(iter(own.tables.values()))
+    table = own.tables.get(piece.way, own.base)
     test = _tested(table, piece.fold)
     if piece.way in own.tables:
         predictions = _method(own.config, table, piece, test)
@@ -216,10 +219,6 @@ def _figures(config: CompareConfig, pieces: Sequence[Piece], job: Job) -> dict[s
     }
     how = {"seeds": len(config.seeds), "resamples": config.resamples, "background": config.few.background}
     return {**how, **fewshot.figures_of(found, config.seed)}
-
-
-def _kind(tables: dict[str, species.Table]) -> str:
-    return next(iter(tables.values())).probability_kind
 
 
 def _write(job: Job, figures: dict[str, Any]) -> None:
