@@ -66,6 +66,12 @@ JOBS = {
         "map",
         "Write species probability maps to Zarr, tile by tile.",
     ),
+    "export": Entry(
+        "sdm_ray.mapping.config:ExportConfig",
+        "sdm_ray.mapping.export:run",
+        "export",
+        "Export a map as Cloud Optimized GeoTIFFs and pictures, with a STAC item.",
+    ),
     "predict": Entry(
         "sdm_ray.mapping.config:PredictConfig",
         "sdm_ray.mapping.places:run",

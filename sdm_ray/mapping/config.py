@@ -74,6 +74,23 @@ class MapConfig(JobConfig):
         return [name for name in wanted if name is not None]
 
 
+class ExportConfig(JobConfig):
+    """`export`: a map as GeoTIFFs and pictures."""
+
+    output: str = "export"
+    map: str = "map.zarr"
+    species: list[str] | None = Field(default=None, min_length=1)
+    """Names; by default all."""
+    layers: list[str] = Field(default=[])
+    """Quality layers as well, such as `richness`."""
+    pictures: bool = True
+    """Whether each species gets a PNG."""
+
+    def reads(self) -> list[str]:
+        """Names of the artefacts that the job reads."""
+        return [self.map]
+
+
 class PredictConfig(JobConfig):
     """`predict`: probabilities and sets of species for a table of places."""
 

@@ -183,7 +183,21 @@ class Map:
 
     def read(self, window: Window, species: slice | int = slice(None)) -> NDArray[np.float32]:
         """Probabilities of a window, (S, height, width) or for one species (height, width), NaN = nodata."""
-        return decode(self._probability[(species, *window.slices)])
+        return decode(self.stored(window, species))
+
+    def stored(self, window: Window, species: slice | int = slice(None)) -> NDArray[Any]:
+        """The same as they are stored: integers, see `encode`."""
+        return np.asarray(self._probability[(species, *window.slices)])
+
+    def layers(self) -> dict[str, float | int]:
+        """Names of the quality layers, and what stands where they have no value."""
+        arrays = {name: array for name, array in self._group.arrays() if array.ndim == 2}
+        return {name: array.fill_value.item() for name, array in sorted(arrays.items())}
+
+    @staticmethod
+    def has_level(path: UPath, level: int) -> bool:
+        """Whether a map has a coarser level."""
+        return str(level) in raster.open_group(path)
 
     def read_cells(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.float32]:
         """Probabilities of all species at cells, (N, S); each chunk is decoded once.

@@ -1,0 +1,102 @@
+"""Exports open in what everybody has, with the map's own numbers and place."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import rasterio
+import xarray
+from PIL import Image
+from upath import UPath
+
+from sdm_ray import job
+from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window, whole
+from sdm_ray.mapping import export
+from sdm_ray.mapping.config import ExportConfig
+from sdm_ray.stores import artefact
+from sdm_ray.stores.maps import Layer, Map, MapSpec, create_levels, create_map, decode, fill_level
+
+GRID = Grid(4_000_000, 3_300_000, 1000, 700, 300)
+NAMES = ["Abies alba", "Abies  alba", "Sorbus (Aria)", *(f"Species {number}" for number in range(17))]
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    folder = UPath(tmp_path_factory.mktemp("export"))
+    rng = np.random.default_rng(0)
+    values = rng.random((20, *GRID.shape)).astype(np.float32)
+    values[:, :, :50] = np.nan
+    species = pd.DataFrame({"species_id": range(20), "name": NAMES})
+    layers = {"richness": Layer("float32", float("nan"), {}), "inputs": Layer("uint8", 0, {})}
+    create_map(folder / "map.zarr", GRID, MapSpec(species, "occurrence", 128, layers, bits=16))
+    writer = Map(folder / "map.zarr", writable=True)
+    for row in range(0, 300, 128):
+        for col in range(0, 700, 128):
+            window = Window(row, col, min(128, 300 - row), min(128, 700 - col))
+            part = values[:, *window.slices]
+            known = np.isfinite(part[0])
+            writer.write(
+                window, part, {"richness": np.where(known, part.sum(0), np.nan), "inputs": known.astype(np.uint8)}
+            )
+    create_levels(folder / "map.zarr", 1)
+    for row in range(0, 150, 128):
+        for col in range(0, 350, 128):
+            fill_level(folder / "map.zarr", 1, Window(row, col, min(128, 150 - row), min(128, 350 - col)))
+    artefact.seal(folder / "map.zarr", artefact.Record(kind="map", fingerprint="a" * 32, sources=["made up"]))
+    return folder
+
+
+def make(run_dir, **values) -> UPath:
+    config = ExportConfig(run_dir=str(run_dir), tracking={"uri": f"sqlite:///{run_dir}/mlflow.db"}, **values)
+    job.execute("export", config, export.run, "export")
+    return config.path(config.output)
+
+
+def test_every_species_is_a_cloud_optimized_geotiff(run_dir):
+    output = make(run_dir, layers=["richness", "inputs"], pictures=False)
+    files = sorted(path.name for path in output.glob("*.tif"))
+    assert len(files) == 22 and {"abies-alba.tif", "abies-alba-1.tif", "sorbus-aria.tif", "richness.tif"} <= set(files)
+    source = Map(run_dir / "map.zarr")
+    for number, name in ((0, "abies-alba"), (1, "abies-alba-1"), (19, "species-16")):
+        with rasterio.open(str(output / f"{name}.tif")) as found:
+            assert found.crs.to_epsg() == 3035 and tuple(found.bounds) == GRID.bounds
+            assert found.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and found.overviews(1)
+            assert found.descriptions == (NAMES[number],) and found.tags()["probability_kind"] == "occurrence"
+            stored = found.read(1)
+            assert found.nodata == 65535 and found.scales[0] == pytest.approx(1 / 65534)
+        expected = source.read(whole(GRID), number)
+        np.testing.assert_array_equal(decode(stored), expected)
+    with rasterio.open(str(output / "richness.tif")) as found:
+        np.testing.assert_array_equal(found.read(1), source.layer("richness"))
+        assert np.isnan(found.nodata)
+
+
+def test_the_item_tells_where_and_what(run_dir):
+    output = make(run_dir, species=["Sorbus (Aria)"], output="one")
+    item = json.loads((output / "item.json").read_text())
+    assert item["stac_version"] == "1.1.0" and set(item["assets"]) == {"sorbus-aria", "sorbus-aria-picture"}
+    ring = np.array(item["geometry"]["coordinates"][0])
+    assert (ring[0] == ring[-1]).all() and len(ring) > 50
+    west, south, east, north = item["bbox"]
+    assert west == pytest.approx(ring[:, 0].min(), abs=1e-5) and 45 < south < north < 55 and 0 < west < east < 20
+    assert item["properties"]["proj:shape"] == [300, 700] and "made up" in item["properties"]["description"]
+    assert Image.open(str(output / "sorbus-aria.png")).size[0] > 300
+
+
+def test_the_same_map_opens_in_xarray_and_gdal_alike(run_dir):
+    output = make(run_dir, species=["Species 3"], pictures=False, output="two")
+    with xarray.open_zarr(str(run_dir / "map.zarr"), group="0", consolidated=False) as opened:
+        expected = opened["probability"].sel(species="Species 3").values
+    with rasterio.open(str(output / "species-3.tif")) as found:
+        values = found.read(1, masked=True) * found.scales[0]
+    np.testing.assert_allclose(values.filled(np.nan), expected, atol=1e-6)
+
+
+def test_what_a_map_does_not_have_is_named(run_dir):
+    with pytest.raises(InputError, match="has no species 'Quercus'; found Abies alba"):
+        make(run_dir, species=["Quercus"], output="none")
+    with pytest.raises(InputError, match="has no layer depth; found inputs, richness"):
+        make(run_dir, layers=["depth"], output="none")
