@@ -27,8 +27,8 @@ def test_a_species_without_presences_stays_near_the_others_and_near_zero():
 
 
 def test_many_data_overrule_the_others():
-    logits, labels = draw(20_000, 1.0, 0.0)
-    labels[:, 0] = draw(20_000, 1.0, 2.0)[1][:, 0]
+    logits, labels = draw(100_000, 1.0, 0.0)
+    labels[:, 0] = draw(100_000, 1.0, 2.0)[1][:, 0]
     _, shift = fit_platt(logits, labels)
     assert abs(shift[0] - 2.0) < 0.2
     assert abs(shift[1]) < 0.2
