@@ -6,9 +6,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 _STEPS = 25
-# Strength of the pull to the scale and shift of all species, in units of the log-likelihood. Neighbouring surveys repeat
-# each other: with a weak pull each fold's species follow the few blocks that it is calibrated on (trees of Europe, folds
-# pooled: AUC .9223 with 20, .9233 with 500, and the better Brier score).
+# Strength of the pull to the scale and shift of all species, in units of the log-likelihood. Neighbouring surveys
+# repeat each other: with a weak pull the species of a fold follow the few blocks that it is calibrated on (trees of
+# Europe, folds pooled: AUC .9223 with 20, .9233 with 500, and the better Brier score).
 _PRIOR = 500.0
 
 
