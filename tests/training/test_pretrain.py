@@ -70,7 +70,7 @@ def test_an_encoder_that_does_not_fit_the_model_is_refused_at_once(encoder, worl
     config = FinetuneConfig(run_dir=str(world), **wrong)
     study = finetune.Study(config, finetune.species.read_table(config), str(world / "nowhere"))
     with pytest.raises(InputError, match="the species model expects"):
-        study.check_encoder()
+        study.check_start()
 
 
 def test_bands_of_tower_and_images_must_agree(world):
