@@ -46,7 +46,7 @@ def config(**changes):
         },
         "shots": [5, None],
         "few": {"background": 60, "optim": {"epochs": 10, "batch": 64, "lr": 0.01}},
-        "seeds": [0, 1],
+        "seeds": [0],
         "resamples": 20,
         "min_positives": 5,
         "compute": {"cpus": 0.5},
