@@ -49,7 +49,7 @@ def config(**changes):
         "seeds": [0],
         "resamples": 20,
         "min_positives": 5,
-        "compute": {"cpus": 0.5},
+        "compute": {"cpus": 0.5, "workers": 1},
     }
     return values | changes
 
