@@ -101,26 +101,6 @@ def compare(
     return Comparison(values, differences, per_species, summary.counted, summary.left_out, len(weights))
 
 
-def differences_to_first(
-    labels: np.ndarray,
-    predictions: Mapping[str, np.ndarray],
-    blocks: np.ndarray,
-    *,
-    resamples: int = 200,
-    seed: int = 0,
-    min_positives: int = 10,
-) -> dict[str, Interval]:
-    """Macro AUC of the first method minus that of each other one, with intervals; arguments as for `compare`."""
-    position, weights = block_resamples(blocks, resamples, seed)
-    positives = np.count_nonzero(labels, axis=0)
-    means = {
-        method: macro_of_columns(block_scores(labels, scores, position, weights)[0], positives, min_positives)
-        for method, scores in predictions.items()
-    }
-    first = next(iter(means))
-    return {method: as_interval(means[first] - each) for method, each in means.items() if method != first}
-
-
 def mean_interval(values: np.ndarray, blocks: np.ndarray, *, resamples: int = 200, seed: int = 0) -> Interval:
     """Mean over rows with its interval; rows without a value (NaN) count in no mean.
 

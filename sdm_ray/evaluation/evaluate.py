@@ -68,7 +68,7 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
         figures["countries"], figures["within"]["countries"] = _countries_out(config, held)
     truth = _truth(config, held, figures)
     if config.explain is not None:
-        figures["importance"] = _explain(config, config.explain, held, job.output)
+        figures["importance"] = _explain(config, config.explain, held, folds, job.output)
     tables = {
         "species.csv": present.species_table(scored, per_species, truth),
         "thresholds.csv": present.cut_table(scored, predictions[next(iter(predictions))]),
@@ -103,11 +103,12 @@ def _probabilities(
     return found
 
 
-def _explain(config: EvaluateConfig, explained: ExplainConfig, held: Held, folder: UPath) -> dict[str, Any]:
+def _explain(
+    config: EvaluateConfig, explained: ExplainConfig, held: Held, folds: list[Fold], folder: UPath
+) -> dict[str, Any]:
     """Importance of the inputs; writes the response curves as a table and a picture."""
     assert config.covariates is not None
     path, covariates = config.path(explained.model), config.path(config.covariates)
-    folds = folds_of(held.x, held.y, HoldOut(config.blocks))
     tested = explain.read_tested(explained, path, covariates, held, folds, config.seed)
     how = {"resamples": config.resamples, "min_positives": config.min_positives}
     drops = explain.importance(tested, held, explained.groups, seed=config.seed, **how)

@@ -9,7 +9,7 @@ import torch
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation.bootstrap import Interval, differences_to_first
+from sdm_ray.evaluation.bootstrap import Interval, compare
 from sdm_ray.evaluation.config import ExplainConfig
 from sdm_ray.evaluation.folds import Fold
 from sdm_ray.evaluation.scores import Held
@@ -19,6 +19,7 @@ from sdm_ray.progress import track
 from sdm_ray.stores.covariates import Covariates
 
 LOCATION = "location"
+_AS_IT_IS = "as it is"
 _ROWS = 8192
 _CURVE_SURVEYS = 400  # of each fold, behind a point of a curve
 
@@ -94,10 +95,11 @@ def importance(
     names = list(tested[0].model.config.covariates)
     inputs = _inputs(names, groups, with_location=tested[0].model.config.location is not None)
     rows = np.concatenate([each.rows for each in tested])
-    found = {"as it is": np.concatenate([each.predict(each.lonlat, each.values, each.known) for each in tested])}
+    found = {_AS_IT_IS: np.concatenate([each.predict(each.lonlat, each.values, each.known) for each in tested])}
     for name, columns in track(list(inputs.items()), len(inputs), "importance"):
         found[name] = np.concatenate([_exchanged(each, columns, seed) for each in tested])
-    drops = differences_to_first(held.labels[rows], found, held.block[rows], seed=seed, **how)
+    pairs = compare(held.labels[rows], found, held.block[rows], seed=seed, **how).differences["auc"]
+    drops = {second: drop for (first, second), drop in pairs.items() if first == _AS_IT_IS}
     return dict(sorted(drops.items(), key=lambda item: -item[1].value))
 
 
@@ -141,8 +143,9 @@ def _exchanged(each: Tested, columns: list[int], seed: int) -> np.ndarray:
         return each.predict(each.lonlat[order], each.values, each.known)
     values = each.values.copy()
     known = np.flatnonzero(each.known)
+    others = order[each.known[order]]
     for column in columns:
-        values[known, column] = values[order[np.isin(order, known)], column]
+        values[known, column] = each.values[others, column]
     return each.predict(each.lonlat, values, each.known)
 
 

@@ -45,12 +45,11 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     missing = [name for name in config.layers if name not in source.layers()]
     if missing:
         raise InputError(f"{path}: has no layer {missing[0]}; found {', '.join(source.layers())}")
-    groups = [chosen[start : start + SPECIES_CHUNK] for start in range(0, len(chosen), SPECIES_CHUNK)]
+    groups = [slice(start, start + SPECIES_CHUNK) for start in range(0, len(chosen), SPECIES_CHUNK)]
     assets: dict[str, dict[str, Any]] = {}
     for group in track(groups, len(groups), "export"):
-        names = [files[chosen.index(number)] for number in group]
-        _species_files(source, group, names, job.output)
-        for number, name in zip(group, names, strict=True):
+        _species_files(source, chosen[group], files[group], job.output)
+        for number, name in zip(chosen[group], files[group], strict=True):
             title = str(source.species["name"][number])
             assets[name] = _asset(f"{name}.tif", f"probability of {title}", source)
     for name in config.layers:

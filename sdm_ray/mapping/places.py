@@ -48,8 +48,9 @@ def run(config: PredictConfig, job: Job) -> dict[str, Any]:
             table.insert(0, config.id, part[config.id].to_numpy())
             writer = writer or pq.ParquetWriter(file, pa.Schema.from_pandas(table, preserve_index=False))
             writer.write_table(pa.Table.from_pandas(table, writer.schema, preserve_index=False))
-            for values in found.to_numpy():
-                chosen = sets.choose(values[None], config.sets, config.k, config.threshold)[0]
+            probabilities = found.to_numpy()
+            sets_of = sets.choose(probabilities, config.sets, config.k, config.threshold)
+            for values, chosen in zip(probabilities, sets_of, strict=True):
                 ranked = [int(each) for each in np.argsort(-values, kind="stable") if chosen[each]]
                 lines.append(" ".join(model.species[each] for each in ranked))
                 sizes.append(len(ranked))
