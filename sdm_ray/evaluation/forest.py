@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from sdm_ray.evaluation.config import ForestConfig
+from sdm_ray.evaluation.medians import Medians
 from sdm_ray.models.presence import UNKNOWN
 
 _ROWS_AT_ONCE = 20_000  # rows predicted at a time: bounds the forest's memory
@@ -19,9 +20,10 @@ class Forest:
     known of it, its presences weighing as much as its absences.
     """
 
+    _medians: Medians  # of the rows that it was fitted on
+
     def __init__(self, config: ForestConfig, seed: int, threads: int) -> None:
         self.name = f"random forest, {config.features}"
-        self._median = np.zeros(0)
         self._settings = {
             "n_estimators": config.trees,
             "max_features": config.max_features,
@@ -35,26 +37,24 @@ class Forest:
         """Learn from `train`; a forest needs no rows to stop on."""
         from sklearn.ensemble import RandomForestRegressor
 
-        known = np.ma.masked_invalid(x[train])
-        self._median = np.ma.median(known, axis=0).filled(0).astype(np.float32)
+        self._medians = Medians(x[train])
         if not (labels[train] == UNKNOWN).any():
             model = RandomForestRegressor(**self._settings)
-            self._models = [model.fit(self._whole(x[train]), labels[train].astype(np.float32))]
+            self._models = [model.fit(self._medians.fill(x[train]), labels[train].astype(np.float32))]
             return
         for label in labels.T:
             rows = train[label[train] != UNKNOWN]
             present = label[rows].astype(np.float32)
             weight = np.where(present, max(1, (1 - present).sum()), max(1, present.sum()))
-            self._models.append(RandomForestRegressor(**self._settings).fit(self._whole(x[rows]), present, weight))
+            self._models.append(
+                RandomForestRegressor(**self._settings).fit(self._medians.fill(x[rows]), present, weight)
+            )
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Probabilities (n, S) float32."""
         found = []
         for start in range(0, len(x), _ROWS_AT_ONCE):
-            part = self._whole(x[start : start + _ROWS_AT_ONCE])
+            part = self._medians.fill(x[start : start + _ROWS_AT_ONCE])
             each = [model.predict(part).astype(np.float32).reshape(len(part), -1) for model in self._models]
             found.append(np.concatenate(each, axis=1))
         return np.concatenate(found)
-
-    def _whole(self, x: np.ndarray) -> np.ndarray:
-        return np.where(np.isfinite(x), x, self._median)

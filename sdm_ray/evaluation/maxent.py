@@ -6,6 +6,7 @@ import numpy as np
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.config import MaxentConfig
+from sdm_ray.evaluation.medians import Medians
 from sdm_ray.models.presence import UNKNOWN
 
 _FEWEST = 2  # presences that elapid can fit
@@ -17,6 +18,8 @@ class Maxent:
     What it predicts is relative suitability by the complementary log-log. The background is the rows whose absences
     are known, and where all are, a draw of all rows. A missing covariate gets the median of the training rows.
     """
+
+    _medians: Medians  # of the rows that it was fitted on
 
     def __init__(self, config: MaxentConfig, seed: int, threads: int) -> None:
         try:
@@ -31,13 +34,11 @@ class Maxent:
             n_cpus=threads,
             random_state=seed,
         )
-        self._median = np.zeros(0)
         self._models: list[Any] = []
 
     def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, select: np.ndarray) -> None:
         """Learn from `train`; the regularisation is elapid's own choice."""
-        known = np.ma.masked_invalid(x[train])
-        self._median = np.ma.median(known, axis=0).filled(0).astype(np.float32)
+        self._medians = Medians(x[train])
         drawn = np.random.default_rng(self._seed).permutation(train)[: self._config.background]
         for label in labels.T:
             present = train[label[train] == 1]
@@ -48,14 +49,13 @@ class Maxent:
                 continue
             rows = np.concatenate([present, background])
             model = self._make()
-            model.fit(self._whole(x[rows]), np.repeat([1, 0], [len(present), len(background)]))
+            model.fit(
+                self._medians.fill(x[rows]).astype(np.float64), np.repeat([1, 0], [len(present), len(background)])
+            )
             self._models.append(model)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Relative suitabilities (n, S) float32; 0 for a species without enough of both."""
-        whole = self._whole(x)
+        whole = self._medians.fill(x).astype(np.float64)
         parts = [np.zeros(len(x)) if model is None else model.predict(whole) for model in self._models]
         return np.stack(parts, axis=1).astype(np.float32)
-
-    def _whole(self, x: np.ndarray) -> np.ndarray:
-        return np.where(np.isfinite(x), x, self._median).astype(np.float64)
