@@ -1,9 +1,11 @@
 """Where a map is wanted: land, countries and surveys, by window of the map's grid."""
 
+import math
 from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
+import shapely
 from scipy.spatial import KDTree
 from upath import UPath
 
@@ -24,6 +26,9 @@ class Area:
         places: distinct centres of cells with surveys, metres east and north, float64 (P, 2); none without surveys.
         countries: numbers of the countries that those cells lie in.
         surveyed_only: whether only cells with surveys are wanted.
+        chosen: numbers of the countries wanted; None for all.
+        outline: polygons that wanted cells' centres lie in, EPSG:3035; None for no limit.
+        reach: most metres from a wanted cell to the nearest with a survey.
     """
 
     land: str
@@ -31,10 +36,21 @@ class Area:
     places: np.ndarray
     countries: np.ndarray
     surveyed_only: bool
+    chosen: tuple[int, ...] | None = None
+    outline: shapely.Geometry | None = None
+    reach: float = math.inf
 
     def wanted(self, window: Window) -> np.ndarray:
         """Mask of the wanted cells, bool (height, width)."""
-        return self._surveyed(window) if self.surveyed_only else self._land.land(self._in_land(window))
+        mask = self._surveyed(window) if self.surveyed_only else self._land.land(self._in_land(window))
+        if self.chosen is not None:
+            mask &= np.isin(self.country(window), self.chosen)
+        limits = [self._within] if self.outline is not None else []
+        limits += [self._reached] if self.reach < math.inf else []
+        for limit in limits:
+            rows, cols = np.nonzero(mask)  # only what is left is worth asking about
+            mask[rows, cols] = limit(*self.grid.centre(rows + window.row, cols + window.col))
+        return mask
 
     def country(self, window: Window) -> np.ndarray:
         """Number of the country of cells, 0 for none, int16 (height, width)."""
@@ -60,6 +76,13 @@ class Area:
     def __getstate__(self) -> dict[str, object]:
         """The fields alone: neither an open store nor the tree."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    def _within(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        shapely.prepare(self.outline)
+        return shapely.contains_xy(self.outline, x, y)
+
+    def _reached(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return self.distance(x, y) <= self.reach
 
     @cached_property
     def _tree(self) -> KDTree:

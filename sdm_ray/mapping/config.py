@@ -28,10 +28,20 @@ class MapConfig(JobConfig):
     cube: str | None = None
     """Tile cube for a model with a satellite tower; without one, cells are predicted from the rest and flagged."""
     surveys: str | None = None
-    """Surveys, for distance and country layers, and for `cells: surveyed`."""
+    """Surveys, for distance, country and similarity layers, for `cells: surveyed` and `near_surveys_m`."""
     resolution_m: int = Field(default=1000, gt=0)
     extent: tuple[float, float, float, float] | None = None
     """West, south, east, north in EPSG:3035 metres; by default that of the land store."""
+    countries: list[str] | None = Field(default=None, min_length=1)
+    """Only cells of these countries, by their names in the land store."""
+    within: str | None = None
+    """Only cells whose centre lies within the polygons of a file (GeoPackage, GeoJSON, shapefile, WKT in degrees)."""
+    near_surveys_m: float | None = Field(default=None, gt=0)
+    """Only cells at most this far from the nearest surveyed cell."""
+    species: list[str] | None = Field(default=None, min_length=1)
+    """Names of the species to map; by default all that the model knows."""
+    min_prevalence: float = Field(default=0, ge=0, lt=1)
+    """Only species in at least this share of the surveys."""
     cells: Literal["land", "surveyed"] = "land"
     """Which cells are wanted: all land, or only those that hold a survey (a cheap map to score)."""
     crossfit: bool = False
@@ -42,8 +52,11 @@ class MapConfig(JobConfig):
     """Cells along the side of a compute block, one forward pass, anchored to the grid; 0: 64, or 16 with a cube."""
     levels: int | None = Field(default=None, ge=0)
     """Coarser levels of the pyramid; by default until the longer side has fewer than 512 cells."""
-    bits: Literal[8, 16] = 8
-    """Of a stored probability: steps of 1/254, or of 1/65534 for rare species."""
+    spread: bool = False
+    """Also predict with every fold model, for layers that say how far they differ."""
+    bits: Literal[8, 16, "auto"] = "auto"
+    """Of a stored probability: steps of 1/254, or of 1/65534; by default 8 where every species of the surveys is
+    common enough for them."""
     title: str = "Species probability map"
     dry_run: bool = Field(default=False, exclude=True)
     """Print the plan and a measured sample, and write nothing."""
@@ -53,8 +66,13 @@ class MapConfig(JobConfig):
     def _fits(self) -> "MapConfig":
         if self.tile % self.block_cells:
             raise ValueError(f"tile {self.tile} is no multiple of block {self.block_cells}")
-        if self.cells == "surveyed" and self.surveys is None:
-            raise ValueError("cells: surveyed needs surveys")
+        needs = {"cells: surveyed": self.cells == "surveyed", "near_surveys_m": self.near_surveys_m is not None}
+        needs["min_prevalence"] = self.min_prevalence > 0
+        for name, asked in needs.items():
+            if asked and self.surveys is None:
+                raise ValueError(f"{name} needs surveys")
+        if self.spread and self.crossfit:
+            raise ValueError("spread: the fold models of a cross-fitted map are for one fold each; choose one of both")
         if self.extent is not None:
             west, south, east, north = self.extent
             if not (west < east and south < north):

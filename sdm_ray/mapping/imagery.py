@@ -59,6 +59,18 @@ class Imagery:
         views = sliding_window_view(pixels, (self.size, self.size), axis=(1, 2))
         return views[:, rows - region.row, cols - region.col].swapaxes(0, 1)
 
+    def scenes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Number of valid scenes behind the pixel in the middle of each cell, uint8 (N,); 0 outside the cube."""
+        rows, cols = self._cube.grid.cell(x, y)
+        inside = self._cube.grid.contains(rows, cols)
+        found = np.zeros(len(x), np.uint8)
+        if inside.any():
+            rows, cols = rows[inside], cols[inside]
+            row, col = int(rows.min()), int(cols.min())
+            region = Window(row, col, int(rows.max()) - row + 1, int(cols.max()) - col + 1)
+            found[inside] = self._cube.valid_count(region, self._time)[rows - row, cols - col]
+        return found
+
     def _region(self, rows: np.ndarray, cols: np.ndarray) -> Window:
         row, col = int(rows.min()), int(cols.min())
         return Window(row, col, int(rows.max()) - row + self.size, int(cols.max()) - col + self.size)

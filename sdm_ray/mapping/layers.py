@@ -33,3 +33,34 @@ LAYERS = {
     ),
     "survey_distance": Layer("float32", _NAN, {"long_name": "distance to the nearest surveyed cell", "units": "m"}),
 }
+"""Of every map."""
+
+SIMILARITY = {
+    "environmental_similarity": Layer(
+        "float32",
+        _NAN,
+        {
+            "long_name": "multivariate environmental similarity to the surveys (MESS); below 0, a covariate lies"
+            " outside their range",
+            "units": "percent",
+        },
+    ),
+}
+"""Of a map from covariates, where its surveys are given."""
+
+SCENES = {
+    "valid_scenes": Layer("uint8", 0, {"long_name": "number of valid scenes behind the pixel in the cell's middle"})
+}
+"""Of a map from a tile cube."""
+
+SPREAD = {
+    "richness_spread": Layer(
+        "float32", _NAN, {"long_name": "standard deviation of expected richness among the fold models"}
+    ),
+    "probability_spread": Layer(
+        "float32",
+        _NAN,
+        {"long_name": "standard deviation of a probability among the fold models, mean over species"},
+    ),
+}
+"""Of a map with `spread: true`."""

@@ -1,5 +1,6 @@
 """The job `map`: species probabilities of every wanted cell, tile by tile, each tile once."""
 
+import tempfile
 import time
 import uuid
 from functools import partial
@@ -14,6 +15,7 @@ from sdm_ray.geo.windows import Window, whole
 from sdm_ray.job import Job
 from sdm_ray.mapping import plan, setup
 from sdm_ray.mapping.config import MapConfig
+from sdm_ray.mapping.cost import measure
 from sdm_ray.mapping.overview import overview, picture
 from sdm_ray.mapping.tile import Mapper, Work
 from sdm_ray.progress import say, track
@@ -36,7 +38,7 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
     ledger = Ledger(job.output, job.fingerprint)
     done = ledger.done() if job.resumed else {}
     work = plan.make(area.grid, config.tile, area.wanted, done)
-    for line in work.lines(len(ready.spec.species), config.bits):
+    for line in work.lines(len(ready.spec.species), ready.spec.bits):
         say(f"map: {line}")
     if not work.pieces:
         raise InputError(f"extent: no cell is wanted (cells: {config.cells}) in {list(area.grid.bounds)}")
@@ -61,18 +63,19 @@ def dry_run(config: MapConfig) -> None:
     ready = setup.prepare(config, config.path(config.output), "")
     area = ready.work.area
     work = plan.make(area.grid, config.tile, area.wanted)
-    for line in work.lines(len(ready.spec.species), config.bits):
+    for line in work.lines(len(ready.spec.species), ready.spec.bits):
         say(f"map: {line}")
     if not work.pieces:
         return
-    mapper = Mapper(ready.work)
     sample = sorted(work.pieces, key=lambda piece: piece.cells)[len(work.pieces) // 2]
-    mapper.compute(sample)  # the first pass also warms up
-    start = time.monotonic()
-    mapper.compute(sample)
-    rate = sample.cells / (time.monotonic() - start)
-    say(f"map: tile {sample.id} of {sample.cells} cells: {rate:.0f} cells/s on one worker")
-    say(f"map: about {work.cells / rate / 60:.1f} worker-minutes for all tiles")
+    with tempfile.TemporaryDirectory() as place:
+        cost = measure(ready, sample, UPath(place) / "sample.zarr")
+    each = f"tile {sample.id} of {sample.cells} cells"
+    say(f"map: {each}: {cost.seconds:.2f} s, {sample.cells / cost.seconds:.0f} cells/s on one worker")
+    say(f"map: {each}: {cost.memory / 2**20:.0f} MiB of memory, {cost.stored / 1e6:.2f} MB stored")
+    share = work.cells / sample.cells
+    hours = f"{cost.seconds * share / 60:.1f} worker-minutes"
+    say(f"map: about {hours} and {cost.stored * share / 1e6:.1f} MB for all tiles, coarser levels not counted")
 
 
 def _do_tiles(config: MapConfig, work: Work, todo: plan.Plan) -> None:

@@ -1,4 +1,4 @@
-"""Species probabilities of the cells of a window, from models that are loaded once per process."""
+"""Embeddings and species probabilities of the cells of a window, from models that are loaded once per process."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,9 @@ class Recipe:
 
     Attributes:
         model: model folder.
+        species: numbers of the species to predict, None for all.
         folds: how many fold models to use, each for the cells that it never saw; 0: the one of all surveys.
+        members: how many fold models to use beside the one of all surveys, to see how far they differ.
         covariates: covariate store, where the model has covariates.
         cube: tile cube, where the model has a satellite tower and there is one.
         block: cells along the side of a compute block.
@@ -33,7 +35,9 @@ class Recipe:
     """
 
     model: str
+    species: tuple[int, ...] | None
     folds: int
+    members: int
     covariates: str | None
     cube: str | None
     block: int
@@ -44,19 +48,25 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Cells:
-    """Predicted cells.
+    """The wanted cells of one compute block that one model is for.
 
     Attributes:
         rows: row of each in the window that was asked for, (N,).
         cols: column of each, (N,).
-        probabilities: float32 (N, S).
+        embeddings: by each model that predicts them, first the one that is mapped; float32 (N, embedding) each.
+        model: number of the first of these models.
         inputs: what was known of each: bits LOCATION, COVARIATES, SATELLITE; uint8 (N,).
+        covariates: the model's covariates, 0 where they are not known; float32 (N, C).
+        scenes: valid scenes behind the centre of each, uint8 (N,); None without a cube.
     """
 
     rows: np.ndarray
     cols: np.ndarray
-    probabilities: np.ndarray
+    embeddings: list[torch.Tensor]
+    model: int
     inputs: np.ndarray
+    covariates: np.ndarray
+    scenes: np.ndarray | None
 
 
 class Predictor:
@@ -66,11 +76,14 @@ class Predictor:
         torch.set_num_threads(recipe.threads)
         self._recipe = recipe
         self._device = torch.device("cuda" if recipe.gpu else "cpu")
-        folder = UPath(recipe.model)
-        loaded = [load_species_model(folder, fold) for fold in (range(recipe.folds) if recipe.folds else [None])]
-        self._models = [each.model.to(self._device) for each in loaded]
+        folds: list[int | None] = [None, *range(recipe.members)] if not recipe.folds else [*range(recipe.folds)]
+        loaded = [load_species_model(UPath(recipe.model), fold) for fold in folds]
         about = loaded[0].about
         self._config = about.config
+        self._models = [each.model.to(self._device) for each in loaded]
+        if recipe.species is not None:
+            for model in self._models:
+                model.keep_species(list(recipe.species))
         self._covariates = None
         if recipe.covariates is not None:
             self._covariates = Covariates(UPath(recipe.covariates))
@@ -80,8 +93,8 @@ class Predictor:
             images = about.satellite
             self._imagery = Imagery(UPath(recipe.cube), images.bands, images.size, recipe.memory, images.season)
 
-    def predict(self, grid: Grid, window: Window, wanted: np.ndarray, fold: np.ndarray) -> Iterator[Cells]:
-        """Predict the wanted cells of a window, compute block by compute block.
+    def embed(self, grid: Grid, window: Window, wanted: np.ndarray, fold: np.ndarray) -> Iterator[Cells]:
+        """Embed the wanted cells of a window, compute block by compute block.
 
         A block's wanted cells, in row order, are one batch (with fold models: one batch per fold), whatever the
         window: the answer does not depend on how the map was cut into tiles.
@@ -96,26 +109,34 @@ class Predictor:
             self._hold(grid, window, part, wanted)
             for block in plan.blocks(part, self._recipe.block):
                 rows, cols = _cells(window, block, wanted)
-                if len(rows):
-                    x, y = grid.centre(rows + window.row, cols + window.col)
-                    yield Cells(rows, cols, *self._block(x, y, fold[rows, cols]))
+                number = fold[rows, cols]
+                for each in np.unique(number):
+                    chosen = number == each
+                    yield self._block(grid, window, (rows[chosen], cols[chosen]), int(each))
 
-    def _block(self, x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (N, S) and the bits of `inputs` (N,) of the cells of one block."""
-        parts: list[np.ndarray] = []
-        order: list[np.ndarray] = []
-        inputs = np.empty(len(x), np.uint8)
-        for number in np.unique(fold):
-            chosen = np.flatnonzero(fold == number)
-            batch, inputs[chosen] = self._batch(x[chosen], y[chosen])
-            with torch.inference_mode():
-                parts.append(self._models[number].probabilities(batch).float().cpu().numpy())
-            order.append(chosen)
-        if len(parts) == 1:
-            return parts[0], inputs
-        out = np.empty((len(x), parts[0].shape[1]), np.float32)
-        out[np.concatenate(order)] = np.concatenate(parts)
-        return out, inputs
+    def probabilities(self, cells: Cells, species: slice) -> list[np.ndarray]:
+        """Probabilities (N, K) of K species in embedded cells, by each of the models that embedded them."""
+        models = [self._models[cells.model], *self._models[1 : len(cells.embeddings)]]
+        with torch.inference_mode():
+            return [
+                model.probabilities_of(z, species).float().cpu().numpy()
+                for model, z in zip(models, cells.embeddings, strict=True)
+            ]
+
+    def _block(self, grid: Grid, window: Window, at: tuple[np.ndarray, np.ndarray], number: int) -> Cells:
+        rows, cols = at
+        x, y = grid.centre(rows + window.row, cols + window.col)
+        batch, values = self._batch(x, y)
+        inputs = np.full(len(x), LOCATION, np.uint8)
+        for bit, name in ((COVARIATES, "has_covariates"), (SATELLITE, "has_satellite")):
+            if name in batch:
+                inputs[batch[name].numpy()] |= bit
+        batch = {name: part.to(self._device) for name, part in batch.items()}
+        with torch.inference_mode():
+            members = [self._models[number], *self._models[1:]] if self._recipe.members else [self._models[number]]
+            embeddings = [model.embed(batch).float() for model in members]
+        scenes = None if self._imagery is None else self._imagery.scenes(x, y)
+        return Cells(rows, cols, embeddings, number, inputs, values, scenes)
 
     def _batch(self, x: np.ndarray, y: np.ndarray) -> tuple[dict[str, torch.Tensor], np.ndarray]:
         values, known = np.zeros((len(x), len(self._config.covariates)), np.float32), np.zeros(len(x), bool)
@@ -123,12 +144,7 @@ class Predictor:
             values, known = self._covariates.at(x, y)
             values = values[:, self._columns]
         images = None if self._imagery is None else self._imagery.patches(x, y)
-        batch = inputs_of(self._config, np.column_stack(to_lonlat(x, y)), values, known, images)
-        inputs = np.full(len(x), LOCATION, np.uint8)
-        for bit, name in ((COVARIATES, "has_covariates"), (SATELLITE, "has_satellite")):
-            if name in batch:
-                inputs[batch[name].numpy()] |= bit
-        return {name: part.to(self._device) for name, part in batch.items()}, inputs
+        return inputs_of(self._config, np.column_stack(to_lonlat(x, y)), values, known, images), values
 
     def _fits(self, grid: Grid, window: Window, part: Window, wanted: np.ndarray) -> bool:
         if self._imagery is None:

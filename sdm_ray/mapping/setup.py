@@ -1,7 +1,7 @@
 """Whether the inputs of a map fit each other, and what is made of them."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from upath import UPath
@@ -11,10 +11,11 @@ from sdm_ray.folders import SpeciesFolder, read_species_folder
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.mapping.area import Area, grid_within, surveyed_cells, surveyed_countries
 from sdm_ray.mapping.config import MapConfig
-from sdm_ray.mapping.layers import LAYERS
+from sdm_ray.mapping.layers import LAYERS, SCENES, SIMILARITY, SPREAD
 from sdm_ray.mapping.predict import Recipe
 from sdm_ray.mapping.tile import Work
 from sdm_ray.progress import say
+from sdm_ray.sources.area import outline
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.cube import Cube
@@ -50,17 +51,70 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
     model = read_species_folder(config.path(config.model))
     _check_covariates(config, model)
     _check_cube(config, model)
-    if config.crossfit and not model.folds:
-        raise InputError(f"crossfit: {config.path(config.model)} has no fold models; finetune it with folds")
+    chosen = _chosen(config, model)
+    for asked, name in ((config.crossfit, "crossfit"), (config.spread, "spread")):
+        if asked and not model.folds:
+            raise InputError(f"{name}: {config.path(config.model)} has no fold models; finetune it with folds")
+    area, reference = _area(config), _reference(config, model)
+    recipe = _recipe(config, model, None if len(chosen.numbers) == len(model.species) else tuple(chosen.numbers))
+    layers = LAYERS | (SPREAD if config.spread else {}) | (SCENES if recipe.cube else {})
+    if reference is not None:
+        layers = layers | SIMILARITY
+    bits = chosen.bits if config.bits == "auto" else config.bits
     work = Work(
         output=str(output),
         fingerprint=fingerprint,
-        area=_area(config),
-        recipe=_recipe(config, model),
+        area=area,
+        recipe=recipe,
+        layers=layers,
+        bits=bits,
+        reference=reference,
         folds=model.blocks if config.crossfit else None,
         by_country=model.countries,
     )
-    return Ready(work, _spec(config, model))
+    species = model.species.iloc[chosen.numbers].reset_index(drop=True)
+    attrs = _attrs(config, model) | ({"least_prevalence": chosen.least} if chosen.least is not None else {})
+    root = {"title": config.title, "sources": _sources(config), "sdm_ray": attrs}
+    return Ready(work, MapSpec(species, model.probability_kind, config.tile, layers, bits, root))
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The species of a map.
+
+    Attributes:
+        numbers: in the model, in its order.
+        least: share of the surveys that the rarest of them was seen in; None without surveys.
+    """
+
+    numbers: list[int]
+    least: float | None
+
+    @property
+    def bits(self) -> Literal[8, 16]:
+        """Steps small enough for the rarest species: a hundredth of its mean probability at most."""
+        return 8 if self.least is not None and self.least * 254 >= 100 else 16
+
+
+def _chosen(config: MapConfig, model: SpeciesFolder) -> _Chosen:
+    names = model.species["name"].tolist()
+    wanted = names if config.species is None else config.species
+    if unknown := [name for name in wanted if name not in names]:
+        raise InputError(f"species: {config.path(config.model)} does not know {unknown[0]!r}; found {_few(names)}")
+    numbers = [number for number, name in enumerate(names) if name in set(wanted)]
+    if config.surveys is None:
+        return _Chosen(numbers, None)
+    surveys, species = read_surveys(config.path(config.surveys))
+    seen = np.bincount(np.concatenate(surveys["species"].to_numpy()), minlength=len(species))
+    shares = dict(zip(species["name"], seen / len(surveys), strict=True))
+    prevalence = np.array([shares.get(name, 0.0) for name in names])
+    numbers = [number for number in numbers if prevalence[number] >= config.min_prevalence]
+    if not numbers:
+        raise InputError(
+            f"min_prevalence: {config.min_prevalence}, but no species of the map reaches it; the commonest"
+            f" has {prevalence.max():.2g}"
+        )
+    return _Chosen(numbers, float(prevalence[numbers].min()))
 
 
 def _area(config: MapConfig) -> Area:
@@ -73,7 +127,35 @@ def _area(config: MapConfig) -> Area:
         places = surveyed_cells(grid, x, y)
         names = surveys["country"].fillna("").to_numpy(str) if "country" in surveys else None
         countries = surveyed_countries(land.country_at(x, y), names)
-    return Area(str(land.path), grid, places, countries, config.cells == "surveyed")
+    return Area(
+        land=str(land.path),
+        grid=grid,
+        places=places,
+        countries=countries,
+        surveyed_only=config.cells == "surveyed",
+        chosen=_numbers_of(land, config.countries),
+        outline=None if config.within is None else outline(config.within),
+        reach=np.inf if config.near_surveys_m is None else config.near_surveys_m,
+    )
+
+
+def _numbers_of(land: Land, names: list[str] | None) -> tuple[int, ...] | None:
+    if names is None:
+        return None
+    if unknown := [name for name in names if name not in land.countries[1:]]:
+        raise InputError(f"countries: {land.path} has no {unknown[0]}; found {_few(land.countries[1:])}")
+    return tuple(land.countries.index(name) for name in names)
+
+
+def _reference(config: MapConfig, model: SpeciesFolder) -> np.ndarray | None:
+    """The model's covariates at the surveys, (R, C); None where either is not given."""
+    if not (config.surveys and config.covariates and model.config.covariates):
+        return None
+    surveys, _ = read_surveys(config.path(config.surveys))
+    store = Covariates(config.path(config.covariates))
+    values, known = store.at(*to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy()))
+    columns = [store.names.index(name) for name in model.config.covariates]
+    return values[known][:, columns] if known.any() else None
 
 
 def _check_covariates(config: MapConfig, model: SpeciesFolder) -> None:
@@ -105,12 +187,14 @@ def _check_cube(config: MapConfig, model: SpeciesFolder) -> None:
         )
 
 
-def _recipe(config: MapConfig, model: SpeciesFolder) -> Recipe:
+def _recipe(config: MapConfig, model: SpeciesFolder, species: tuple[int, ...] | None) -> Recipe:
     with_cube = config.cube is not None and model.config.satellite is not None
     with_covariates = config.covariates is not None and bool(model.config.covariates)
     return Recipe(
         model=str(config.path(config.model)),
+        species=species,
         folds=model.folds if config.crossfit else 0,
+        members=model.folds if config.spread else 0,
         covariates=str(config.path(config.covariates)) if config.covariates and with_covariates else None,
         cube=str(config.path(config.cube)) if config.cube and with_cube else None,
         block=config.block_cells,
@@ -120,21 +204,24 @@ def _recipe(config: MapConfig, model: SpeciesFolder) -> Recipe:
     )
 
 
-def _spec(config: MapConfig, model: SpeciesFolder) -> MapSpec:
-    records = {name: artefact.read_record(config.path(name)) for name in config.reads()}
+def _sources(config: MapConfig) -> list[str]:
+    records = [artefact.read_record(config.path(name)) for name in config.reads()]
+    return sorted({source for record in records for source in record.sources})
+
+
+def _attrs(config: MapConfig, model: SpeciesFolder) -> dict[str, Any]:
+    """What the map says of itself under `sdm_ray`."""
     own: dict[str, Any] = {
         "crossfitted": config.crossfit,
         "cells": config.cells,
-        "model_fingerprint": records[config.model].fingerprint,
+        "model_fingerprint": artefact.read_record(config.path(config.model)).fingerprint,
         "effective_resolution_m": _effective_resolution(config, model),
         "pretraining": model.pretraining,
     }
     if config.crossfit:
         own["blocks"] = asdict(model.blocks)
         own["held_out"] = "countries" if model.countries else "blocks"
-    sources = sorted({source for record in records.values() for source in record.sources})
-    attrs = {"title": config.title, "sources": sources, "sdm_ray": own}
-    return MapSpec(model.species, model.probability_kind, config.tile, LAYERS, config.bits, attrs)
+    return own
 
 
 def _effective_resolution(config: MapConfig, model: SpeciesFolder) -> float:

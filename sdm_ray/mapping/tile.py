@@ -1,6 +1,7 @@
 """One tile of a map, from its coordinates to its record in the ledger."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ from upath import UPath
 from sdm_ray.geo.blocks import Blocks, fold, fold_of
 from sdm_ray.geo.windows import Window
 from sdm_ray.mapping.area import Area
-from sdm_ray.mapping.layers import COVARIATES, LAYERS, SATELLITE
+from sdm_ray.mapping.layers import COVARIATES, SATELLITE
 from sdm_ray.mapping.plan import Piece
-from sdm_ray.mapping.predict import Predictor, Recipe
+from sdm_ray.mapping.predict import Cells, Predictor, Recipe
+from sdm_ray.mapping.similarity import Similarity
 from sdm_ray.stores.ledger import Ledger
-from sdm_ray.stores.maps import Map
+from sdm_ray.stores.maps import Layer, Map, encode, nodata
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,9 @@ class Work:
         fingerprint: of the map.
         area: the wanted cells.
         recipe: the models and what they read.
+        layers: what is written beside the probabilities.
+        bits: of a stored probability.
+        reference: covariates at the surveys, (R, C); None where similarity to them is not asked for.
         folds: how places were held out from the fold models; None for the model of all surveys.
         by_country: whether whole countries were held out, not blocks.
     """
@@ -33,8 +38,46 @@ class Work:
     fingerprint: str
     area: Area
     recipe: Recipe
+    layers: dict[str, Layer]
+    bits: int
+    reference: np.ndarray | None
     folds: Blocks | None
     by_country: bool
+
+    @cached_property
+    def similarity(self) -> Similarity | None:
+        """Of covariates to those at the surveys."""
+        return None if self.reference is None else Similarity(self.reference)
+
+
+class Sums:
+    """What is summed over species, block by block, before probabilities are rounded.
+
+    Attributes:
+        by_species: sum over the cells, float64, as many species as were added.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.by_species = np.zeros(0)
+        self._richness = np.zeros((1, count))  # of each model, the mapped one first
+        self._variance = np.zeros(count)
+        self._spread = np.zeros(count)
+
+    def add(self, p: np.ndarray, others: list[np.ndarray]) -> None:
+        """Add probabilities of more species, (N, K), and those of the fold models beside them."""
+        self.by_species = np.append(self.by_species, p.sum(0, dtype=np.float64))
+        self._variance += (p * (1 - p)).sum(1, dtype=np.float64)
+        self._richness = self._richness + np.stack([each.sum(1, dtype=np.float64) for each in (p, *others)])
+        if others:
+            self._spread += np.std(others, axis=0, ddof=1).sum(1, dtype=np.float64)
+
+    def layers(self) -> dict[str, np.ndarray]:
+        """Layers of the cells, (N,) each."""
+        found = {"richness": self._richness[0], "richness_variance": self._variance}
+        if len(self._richness) > 1:
+            found["richness_spread"] = self._richness[1:].std(axis=0, ddof=1)
+            found["probability_spread"] = self._spread / len(self.by_species)
+        return found
 
 
 class Mapper:
@@ -44,34 +87,71 @@ class Mapper:
         self._work = work
         self._predictor = Predictor(work.recipe)
 
-    def compute(self, piece: Piece) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, Any]]:
-        """Probabilities of a tile.
+    def do(self, piece: Piece) -> dict[str, Any]:
+        """Compute, write and record a tile; the record comes last.
 
         Returns:
-            Probabilities float32 (S, height, width), NaN where nothing was wanted; the quality layers; and figures:
-            number of cells, how many lacked covariates or imagery, and the sum of each species' unrounded
+            Figures: number of cells, how many had covariates or imagery, and the sum of each species' unrounded
             probabilities.
         """
+        output = UPath(self._work.output)
+        figures = self.compute(piece, Map(output, writable=True))
+        Ledger(output, self._work.fingerprint).add(piece.id, figures)
+        return figures
+
+    def compute(self, piece: Piece, target: Map) -> dict[str, Any]:
+        """Compute a tile and write it to a map, block of species by block.
+
+        Cells are embedded once; then species are predicted and written block by block, so that memory holds the
+        embeddings and one block, however many species there are.
+        """
         area, window = self._work.area, piece.window
-        shape = (window.height, window.width)
-        probability: np.ndarray | None = None
-        layers = {name: np.full(shape, layer.fill, layer.dtype) for name, layer in LAYERS.items()}
-        sums: np.ndarray = np.zeros(())
-        for cells in self._predictor.predict(area.grid, window, area.wanted(window), self._fold(window)):
-            p, at = cells.probabilities, (cells.rows, cells.cols)
-            if probability is None:
-                probability = np.full((p.shape[1], *shape), np.nan, np.float32)
-            probability[:, cells.rows, cells.cols] = p.T
-            layers["richness"][at] = p.sum(1, dtype=np.float64)
-            layers["richness_variance"][at] = (p * (1 - p)).sum(1, dtype=np.float64)
-            layers["inputs"][at] = cells.inputs
-            sums = sums + p.sum(0, dtype=np.float64)
-        assert probability is not None, "a piece holds at least one wanted cell"
-        done = layers["inputs"] > 0
-        rows, cols = np.nonzero(done)
-        layers["survey_distance"][done] = area.distance(*area.grid.centre(rows + window.row, cols + window.col))
-        layers["surveyed_country"][done] = area.surveyed_country(window)[done]
-        return probability, layers, _figures(layers, sums)
+        embedded = list(self._predictor.embed(area.grid, window, area.wanted(window), self._fold(window)))
+        sums = [Sums(len(cells.rows)) for cells in embedded]
+        for block in target.species_blocks():
+            target.write_species(window, block, self._species(window, block, embedded, sums))
+        layers = self._layers(window, embedded, sums)
+        target.write_layers(window, layers)
+        return {**_figures(layers), "species_sums": np.sum([each.by_species for each in sums], axis=0).tolist()}
+
+    def _species(self, window: Window, block: slice, embedded: list[Cells], sums: list[Sums]) -> np.ndarray:
+        """Probabilities of a block of species as they are stored, (K, height, width); adds to the sums."""
+        bits = self._work.bits
+        shape = (block.stop - block.start, window.height, window.width)
+        stored = np.full(shape, nodata(bits), f"uint{bits}")
+        for cells, total in zip(embedded, sums, strict=True):
+            p, *others = self._predictor.probabilities(cells, block)
+            stored[:, cells.rows, cells.cols] = encode(p, bits).T
+            total.add(p, others)
+        return stored
+
+    def _layers(self, window: Window, embedded: list[Cells], sums: list[Sums]) -> dict[str, np.ndarray]:
+        area = self._work.area
+        layers = {
+            name: np.full((window.height, window.width), layer.fill, layer.dtype)
+            for name, layer in self._work.layers.items()
+        }
+        surveyed = area.surveyed_country(window)
+        for cells, total in zip(embedded, sums, strict=True):
+            at = cells.rows, cells.cols
+            x, y = area.grid.centre(cells.rows + window.row, cells.cols + window.col)
+            found = {
+                **total.layers(),
+                "inputs": cells.inputs,
+                "surveyed_country": surveyed[at],
+                "survey_distance": area.distance(x, y),
+                "valid_scenes": cells.scenes,
+                "environmental_similarity": self._similarity(cells),
+            }
+            for name, values in layers.items():
+                values[at] = found[name]
+        return layers
+
+    def _similarity(self, cells: Cells) -> np.ndarray | None:
+        if self._work.similarity is None:
+            return None
+        known = cells.inputs & COVARIATES > 0
+        return np.where(known, self._work.similarity.of(cells.covariates), np.float32(np.nan))
 
     def _fold(self, window: Window) -> np.ndarray:
         """The fold that each cell of a window was held out in, int (height, width); 0 without folds."""
@@ -83,21 +163,12 @@ class Mapper:
         rows, cols = np.mgrid[window.slices]
         return fold(*self._work.area.grid.centre(rows, cols), folds)
 
-    def do(self, piece: Piece) -> dict[str, Any]:
-        """Compute, write and record a tile; the record comes last."""
-        probability, layers, figures = self.compute(piece)
-        output = UPath(self._work.output)
-        Map(output, writable=True).write(piece.window, probability, layers)
-        Ledger(output, self._work.fingerprint).add(piece.id, figures)
-        return figures
 
-
-def _figures(layers: dict[str, np.ndarray], sums: np.ndarray) -> dict[str, Any]:
-    inputs, known = layers["inputs"], layers["inputs"] > 0
+def _figures(layers: dict[str, np.ndarray]) -> dict[str, Any]:
+    inputs = layers["inputs"]
     return {
-        "cells": int(known.sum()),
+        "cells": int((inputs > 0).sum()),
         "with_covariates": int((inputs & COVARIATES > 0).sum()),
         "with_satellite": int((inputs & SATELLITE > 0).sum()),
         "without_survey_in_country": int((layers["surveyed_country"] == 0).sum()),
-        "species_sums": [float(value) for value in sums],
     }

@@ -112,10 +112,27 @@ class SpeciesModel(nn.Module):
         """Calibrated probabilities of a batch, (N, S)."""
         return self.calibrate(self.forward(batch))
 
+    def probabilities_of(self, z: Tensor, species: slice) -> Tensor:
+        """Calibrated probabilities (N, K) of K of the species from embeddings z, (N, embedding)."""
+        if self.config.output == "class":
+            return self.calibrate(self.head(z))[:, species]  # the shares of all classes sum to 1
+        logits = nn.functional.linear(z, self.head.weight[species], self.head.bias[species])
+        return torch.sigmoid(logits * self.calibration_scale[species] + self.calibration_shift[species])
+
     def calibrate(self, logits: Tensor) -> Tensor:
         """Logits (N, S) to probabilities by each species' own scale and shift; those of classes sum to 1."""
         calibrated = logits * self.calibration_scale + self.calibration_shift
         return torch.softmax(calibrated, -1) if self.config.output == "class" else torch.sigmoid(calibrated)
+
+    @torch.no_grad()
+    def keep_species(self, numbers: list[int]) -> None:
+        """Forget all species but these, which are numbered anew in this order; the embedding stays what it was."""
+        head = nn.Linear(self.config.embedding, len(numbers)).to(self.head.weight)
+        head.weight.copy_(self.head.weight[numbers])
+        head.bias.copy_(self.head.bias[numbers])
+        self.head = head.train(self.training)
+        self.calibration_scale = self.calibration_scale[numbers]
+        self.calibration_shift = self.calibration_shift[numbers]
 
     @torch.no_grad()
     def set_prevalence(self, prevalence: Tensor) -> None:

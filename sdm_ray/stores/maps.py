@@ -61,6 +61,11 @@ class MapSpec:
     attrs: dict[str, Any] = field(default_factory=dict)
 
 
+def nodata(bits: int) -> int:
+    """The integer that stands where there is no probability."""
+    return (1 << bits) - 1
+
+
 def encode(probability: NDArray[np.float32], bits: int = 8) -> NDArray[Any]:
     """Probabilities as integers, the largest integer for NaN.
 
@@ -135,7 +140,7 @@ def fill_level(path: UPath, level: int, window: Window) -> None:
     area = Window(2 * window.row, 2 * window.col, 2 * window.height, 2 * window.width)
     for block in coarser.species_blocks():
         values = finer.read(area.intersect(Window(0, 0, *finer.grid.shape)), block)
-        coarser.write_species(window, block, _mean_of_four(values, window))
+        coarser.write_species(window, block, encode(_mean_of_four(values, window), coarser.bits))
 
 
 def _mean_of_four(values: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
@@ -231,37 +236,51 @@ class Map:
         return self._group[name][window.slices if window else ...]
 
     def write(self, window: Window, probability: NDArray[np.float32], layers: dict[str, NDArray[Any]]) -> None:
-        """Write a tile with all its species and layers.
+        """Write a tile with all its species, (S, height, width), NaN = nodata, and its layers.
+
+        Raises:
+            ValueError: as `write_species` and `write_layers`, or a probability lies outside 0 to 1.
+        """
+        self._check_layers(window, layers)
+        for block in self.species_blocks():
+            self.write_species(window, block, encode(probability[block], self.bits))
+        self.write_layers(window, layers)
+
+    def write_species(self, window: Window, species: slice, stored: NDArray[Any]) -> None:
+        """Write one of the `species_blocks` of a tile, so that a map may have more species than fit in memory.
 
         Args:
             window: aligned to tiles, or ending at the map's edge.
-            probability: (S, height, width), NaN = nodata.
-            layers: (height, width) each.
+            species: one of `species_blocks`.
+            stored: integers of `encode`, (species, height, width).
 
         Raises:
-            ValueError: the window cuts a tile, which two tasks could then overwrite for each other, a probability
-                lies outside 0 to 1, or a layer is unknown or not of the window's shape.
-        """
-        for name, values in layers.items():
-            if name not in self._group or values.shape != (window.height, window.width):
-                raise ValueError(f"layer {name} of shape {values.shape} for {window}")
-        for block in self.species_blocks():
-            self.write_species(window, block, probability[block])
-        for name, values in layers.items():
-            self._group[name][window.slices] = values
-
-    def write_species(self, window: Window, species: slice, probability: NDArray[np.float32]) -> None:
-        """Write one of `species_blocks` of a tile; for maps of more species than fit in memory.
-
-        Raises:
-            ValueError: the window or the block cuts a unit of writing, or the values are not of their shape.
+            ValueError: the window or the block cuts a unit of writing, which two tasks could then overwrite for each
+                other, or the values are not of their shape or type.
         """
         raster.require_aligned(window, self.tile, self.grid)
         if species not in self.species_blocks():
             raise ValueError(f"{species} is none of the blocks {self.species_blocks()}")
-        if probability.shape != (species.stop - species.start, window.height, window.width):
-            raise ValueError(f"values of shape {probability.shape} for {species} of {window}")
-        self._probability[(species, *window.slices)] = encode(probability, self.bits)
+        shape = (species.stop - species.start, window.height, window.width)
+        if stored.shape != shape or stored.dtype != self._probability.dtype:
+            raise ValueError(f"{stored.dtype} values of shape {stored.shape} for {species} of {window}")
+        self._probability[(species, *window.slices)] = stored
+
+    def write_layers(self, window: Window, layers: dict[str, NDArray[Any]]) -> None:
+        """Write layers of a tile, (height, width) each.
+
+        Raises:
+            ValueError: the window cuts a tile, or a layer is unknown or not of the window's shape.
+        """
+        raster.require_aligned(window, self.tile, self.grid)
+        self._check_layers(window, layers)
+        for name, values in layers.items():
+            self._group[name][window.slices] = values
+
+    def _check_layers(self, window: Window, layers: dict[str, NDArray[Any]]) -> None:
+        for name, values in layers.items():
+            if name not in self._group or values.shape != (window.height, window.width):
+                raise ValueError(f"layer {name} of shape {values.shape} for {window}")
 
 
 def _create_level(path: UPath, level: int, grid: Grid, spec: MapSpec) -> None:

@@ -5,27 +5,32 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 import torch
 import xarray
+from scipy.spatial import KDTree
 from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.folders import Imagery, SpeciesFolder, describe_species
 from sdm_ray.geo.blocks import Blocks, fold
-from sdm_ray.geo.grid import to_lonlat
+from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.geo.windows import whole
 from sdm_ray.job import execute
+from sdm_ray.mapping import map as job
 from sdm_ray.mapping.config import ComputeConfig, MapConfig
 from sdm_ray.mapping.map import dry_run, run
 from sdm_ray.models.config import LocationConfig, SpeciesConfig, TowerConfig
 from sdm_ray.models.species import SpeciesModel
-from sdm_ray.stores import artefact
+from sdm_ray.stores import artefact, maps
 from sdm_ray.stores.covariates import Covariates, write_covariates
 from sdm_ray.stores.cube import create_cube
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.maps import Map
+from sdm_ray.stores.surveys import read_surveys, write_surveys
 from sdm_ray.stores.weights import save_weights
 
+STEP = 1.01 / 65534  # a matrix product of another width may round to the neighbouring step
 BLOCKS = Blocks(size_m=40_000, folds=3)
 LOCATION = LocationConfig(wavelengths_km=(200, 50), directions=4, hidden=16, depth=1, dim=8)
 TOWER = TowerConfig(name="resnet10t", bands=2, mean=(2500.0,), std=(1500.0,), nodata_zero=True, dim=8)
@@ -136,7 +141,6 @@ def test_tiles_and_workers_change_nothing(make):
 
 def test_an_interrupted_map_is_continued(make, monkeypatch, tmp_path, world):
     whole_map = make("whole.zarr")
-    from sdm_ray.mapping import map as job
 
     def ends(*args):
         for count, each in enumerate(genuine(*args)):
@@ -240,6 +244,94 @@ def test_coarser_levels_are_means_of_the_cells_below(world, make):
     np.testing.assert_allclose(coarser[known], mean[known], atol=0.51 / 254)
 
 
+def test_only_the_cells_asked_for_are_mapped(world, make):
+    square = shapely.box(4_030_000, 3_100_000, 4_110_000, 3_170_000)
+    outline = world.folder / "square.wkt"
+    dense = shapely.segmentize(square, 1000)
+    outline.write_text(shapely.transform(dense, lambda points: np.column_stack(to_lonlat(*points.T))).wkt)
+    path = make(within=str(outline), countries=["Westland"], near_surveys_m=5_000)
+    x, y = np.meshgrid(world.grid.x, world.grid.y)
+    surveyed = np.column_stack([x[world.surveys], y[world.surveys]])
+    near = KDTree(surveyed).query(np.column_stack([x.ravel(), y.ravel()]))[0].reshape(x.shape) <= 5_000
+    expected = (world.country == 1) & shapely.contains_xy(square, x, y) & near
+    assert 0 < expected.sum() < (world.country == 1).sum()
+    assert np.array_equal(Map(path).layer("inputs") > 0, expected)
+
+
+def test_only_the_species_asked_for_are_mapped(world, models, make):
+    everything = Map(make("all.zarr", bits=16)).read(whole(world.grid))
+    chosen = Map(make("two.zarr", bits=16, species=["Taxus baccata", "Fagus sylvatica"]))
+    assert chosen.species["name"].tolist() == ["Fagus sylvatica", "Taxus baccata"]  # in the model's order
+    np.testing.assert_allclose(chosen.read(whole(world.grid)), everything[[1, 4]], atol=STEP)
+    surveys, _ = read_surveys(world.folder / "surveys.parquet")
+    shares = np.bincount(np.concatenate(surveys["species"].to_numpy()), minlength=5) / len(surveys)
+    limit = float(np.median(shares))
+    common = Map(make("common.zarr", min_prevalence=limit))
+    assert common.species["species_id"].tolist() == np.flatnonzero(shares >= limit).tolist()
+    assert common.attrs["least_prevalence"] == limit
+
+
+@pytest.mark.parametrize(("rarest", "bits"), [(200, 8), (10, 16)])
+def test_rare_species_get_more_bits(world, make, rarest, bits):
+    surveys, names = read_surveys(world.folder / "surveys.parquet")
+    seen = [np.arange(5 if number < rarest else 4, dtype=np.int32) for number in range(200)]
+    table = world.folder / f"often-{rarest}.parquet"
+    write_surveys(table, surveys.assign(species=seen), names, "occurrence")
+    artefact.seal(table, artefact.Record(kind="surveys", fingerprint=table.name))
+    assert Map(make("some.zarr", surveys=table.name, extent=CORNER)).bits == bits
+
+
+def test_species_in_many_blocks_are_those_in_one(make, monkeypatch):
+    """Species that do not fit in one unit of writing; with other units, the map is the same."""
+    first = make("one-block.zarr", spread=True)
+    monkeypatch.setattr(maps, "SPECIES_SHARD", 2)
+    monkeypatch.setattr(maps, "SPECIES_CHUNK", 2)
+    monkeypatch.setattr(job, "spread", in_this_process)
+    second = make("three-blocks.zarr", spread=True)
+    assert Map(second).species_blocks() == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    values = [Map(path).read(whole(Map(path).grid)) for path in (first, second)]
+    np.testing.assert_allclose(*values, atol=STEP)
+    for name in Map(first).layers():
+        np.testing.assert_allclose(Map(second).layer(name), Map(first).layer(name), rtol=1e-6)
+
+
+def in_this_process(work, shared, pieces, compute):
+    for piece in pieces:
+        yield piece, work(shared, piece), None
+
+
+def test_layers_say_how_far_the_fold_models_differ(world, models, make):
+    path = make(spread=True, bits=16)
+    members = np.stack([expected(world, models["plain", number], world.land) for number in range(3)])
+    found = Map(path)
+    spread = members.sum(2).std(axis=0, ddof=1)
+    np.testing.assert_allclose(found.layer("richness_spread")[world.land], spread, rtol=1e-4)
+    spread = members.std(axis=0, ddof=1).mean(1)
+    np.testing.assert_allclose(found.layer("probability_spread")[world.land], spread, rtol=1e-4)
+    p = found.read(whole(world.grid))[:, world.land].T
+    np.testing.assert_allclose(p, expected(world, models["plain", None], world.land), atol=0.6 / 65534 + 1e-6)
+
+
+def test_layers_say_what_the_scenes_and_surveys_were(world, make):
+    path = make(model="seeing", cube="cube.zarr", extent=CORNER)
+    found = Map(path)
+    land, covered = world.land[:128, :128], world.covered[:128, :128]
+    scenes = np.zeros((128, 128), np.uint8)
+    scenes[:80, :100] = 1
+    assert np.array_equal(found.layer("valid_scenes"), scenes * land)
+    similarity = found.layer("environmental_similarity")
+    assert np.array_equal(np.isfinite(similarity), land & covered)
+    surveys, _ = read_surveys(world.folder / "surveys.parquet")
+    store = Covariates(world.folder / "covariates.zarr")
+    there, known = store.at(*to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy()))
+    rows, cols = np.nonzero(land & covered)
+    values, _ = store.at(*found.grid.centre(rows, cols))
+    there, values = there[known][:, [2, 0]], values[:, [2, 0]]
+    outside = ((values < there.min(0)) | (values > there.max(0))).any(1)
+    assert 0 < outside.sum() < len(outside)
+    assert np.array_equal(similarity[rows, cols] < 0, outside)
+
+
 def test_a_dry_run_prints_the_plan_and_a_measured_sample(world, models, tmp_path, capsys):
     output = tmp_path / "map.zarr"
     config = MapConfig(
@@ -269,6 +361,13 @@ def test_a_dry_run_prints_the_plan_and_a_measured_sample(world, models, tmp_path
         ),
         ({"model": "seeing", "cube": "grey.zarr"}, r"grey.zarr: has no band nir, which .*seeing .*; found pan"),
         ({"model": "alone", "crossfit": True}, r"crossfit: .*alone has no fold models"),
+        ({"model": "alone", "spread": True}, r"spread: .*alone has no fold models"),
+        ({"countries": ["Atlantis"]}, r"countries: .*land.zarr has no Atlantis; found Westland, Eastland"),
+        ({"species": ["Homo sapiens"]}, r"species: .*plain does not know 'Homo sapiens'; found Abies alba"),
+        (
+            {"min_prevalence": 0.9},
+            r"min_prevalence: 0.9, but no species of the map reaches it; the commonest has 0\.\d",
+        ),
     ],
 )
 def test_inputs_that_do_not_fit_are_one_line(world, models, make, values, line):
