@@ -60,6 +60,12 @@ JOBS = {
         "comparison",
         "Compare ways to train and rivals, with all labels and with few.",
     ),
+    "embed": Entry(
+        "sdm_ray.mapping.config:EmbedConfig",
+        "sdm_ray.mapping.embed:run",
+        "embeddings",
+        "Write the model's embedding of every cell, from which any species is mapped without imagery.",
+    ),
     "map": Entry(
         "sdm_ray.mapping.config:MapConfig",
         "sdm_ray.mapping.map:run",

@@ -110,6 +110,21 @@ def offset(outer: Grid, inner: Grid) -> tuple[int, int]:
     return round((outer.y1 - inner.y1) / outer.resolution), round((inner.x0 - outer.x0) / outer.resolution)
 
 
+def check_covers(outer: Grid, inner: Grid, where: str) -> None:
+    """Refuse a grid that is no window of another.
+
+    Raises:
+        InputError: other cells, or cells beyond its edge.
+    """
+    row, col = offset(outer, inner)
+    outside = row < 0 or col < 0 or row + inner.height > outer.height or col + inner.width > outer.width
+    if outer.resolution != inner.resolution or outside:
+        raise InputError(
+            f"{where} covers {list(outer.bounds)} with cells of {outer.resolution:g} m;"
+            f" the map covers {list(inner.bounds)} with {inner.resolution:g} m"
+        )
+
+
 def grid_within(land: Land, extent: tuple[float, float, float, float] | None, resolution: int) -> Grid:
     """The map's grid: that of a land store, or a part of it.
 

@@ -15,10 +15,9 @@ class ComputeConfig(TaskConfig):
     """Megabytes of the tile cube that one worker may hold at once."""
 
 
-class MapConfig(JobConfig):
-    """`map`: species probabilities for every wanted cell, tile by tile."""
+class CellsConfig(JobConfig):
+    """Which cells a job is about, what they are predicted from, and how the work is cut."""
 
-    output: str = "map.zarr"
     model: str = "model"
     """Model folder of `finetune`."""
     land: str = "land.zarr"
@@ -38,41 +37,22 @@ class MapConfig(JobConfig):
     """Only cells whose centre lies within the polygons of a file (GeoPackage, GeoJSON, shapefile, WKT in degrees)."""
     near_surveys_m: float | None = Field(default=None, gt=0)
     """Only cells at most this far from the nearest surveyed cell."""
-    species: list[str] | None = Field(default=None, min_length=1)
-    """Names of the species to map; by default all that the model knows."""
-    min_prevalence: float = Field(default=0, ge=0, lt=1)
-    """Only species in at least this share of the surveys."""
     cells: Literal["land", "surveyed"] = "land"
     """Which cells are wanted: all land, or only those that hold a survey (a cheap map to score)."""
-    crossfit: bool = False
-    """Each cell from the fold model that never saw its block, to be scored; else the model of all surveys."""
     tile: int = Field(default=256, gt=0)
     """Cells along the side of a tile, the unit of work, writing and resuming; a multiple of `block`."""
     block: int = Field(default=0, ge=0)
     """Cells along the side of a compute block, one forward pass, anchored to the grid; 0: 64, or 16 with a cube."""
-    levels: int | None = Field(default=None, ge=0)
-    """Coarser levels of the pyramid; by default until the longer side has fewer than 512 cells."""
-    spread: bool = False
-    """Also predict with every fold model, for layers that say how far they differ."""
-    bits: Literal[8, 16, "auto"] = "auto"
-    """Of a stored probability: steps of 1/254, or of 1/65534; by default 8 where every species of the surveys is
-    common enough for them."""
-    title: str = "Species probability map"
-    dry_run: bool = Field(default=False, exclude=True)
-    """Print the plan and a measured sample, and write nothing."""
+    title: str = ""
     compute: ComputeConfig = Field(default=ComputeConfig(), exclude=True)
 
     @model_validator(mode="after")
-    def _fits(self) -> "MapConfig":
+    def _fits(self) -> "CellsConfig":
         if self.tile % self.block_cells:
             raise ValueError(f"tile {self.tile} is no multiple of block {self.block_cells}")
-        needs = {"cells: surveyed": self.cells == "surveyed", "near_surveys_m": self.near_surveys_m is not None}
-        needs["min_prevalence"] = self.min_prevalence > 0
-        for name, asked in needs.items():
-            if asked and self.surveys is None:
+        for name in self.needs_surveys():
+            if self.surveys is None:
                 raise ValueError(f"{name} needs surveys")
-        if self.spread and self.crossfit:
-            raise ValueError("spread: the fold models of a cross-fitted map are for one fold each; choose one of both")
         if self.extent is not None:
             west, south, east, north = self.extent
             if not (west < east and south < north):
@@ -80,6 +60,11 @@ class MapConfig(JobConfig):
             if any(edge % self.resolution_m for edge in self.extent):
                 raise ValueError(f"extent {list(self.extent)} is not on multiples of {self.resolution_m} m")
         return self
+
+    def needs_surveys(self) -> list[str]:
+        """The settings that are of no use without surveys."""
+        asked = {"cells: surveyed": self.cells == "surveyed", "near_surveys_m": self.near_surveys_m is not None}
+        return [name for name, is_asked in asked.items() if is_asked]
 
     @property
     def block_cells(self) -> int:
@@ -90,6 +75,61 @@ class MapConfig(JobConfig):
         """Names of the artefacts that the job reads."""
         wanted = [self.model, self.land, self.covariates, self.cube, self.surveys]
         return [name for name in wanted if name is not None]
+
+
+class EmbedConfig(CellsConfig):
+    """`embed`: the model's embedding of every wanted cell, from which any species is mapped without imagery."""
+
+    output: str = "embeddings.zarr"
+    title: str = "Embeddings of places"
+
+
+class MapConfig(CellsConfig):
+    """`map`: species probabilities for every wanted cell, tile by tile."""
+
+    output: str = "map.zarr"
+    title: str = "Species probability map"
+    from_embeddings: str | None = None
+    """Embeddings of the same model that `embed` wrote: no cell is embedded again, and no cube is needed."""
+    occurrences: str | None = None
+    """With `from_embeddings`: surveys of other species, which are fitted on the embeddings and mapped instead of the
+    model's; their probabilities are relative."""
+    species: list[str] | None = Field(default=None, min_length=1)
+    """Names of the species to map; by default all that the model knows."""
+    min_prevalence: float = Field(default=0, ge=0, lt=1)
+    """Only species in at least this share of the surveys."""
+    crossfit: bool = False
+    """Each cell from the fold model that never saw its block, to be scored; else the model of all surveys."""
+    spread: bool = False
+    """Also predict with every fold model, for layers that say how far they differ."""
+    levels: int | None = Field(default=None, ge=0)
+    """Coarser levels of the pyramid; by default until the longer side has fewer than 512 cells."""
+    bits: Literal[8, 16, "auto"] = "auto"
+    """Of a stored probability: steps of 1/254, or of 1/65534; by default 8 where every species of the surveys is
+    common enough for them."""
+    dry_run: bool = Field(default=False, exclude=True)
+    """Print the plan and a measured sample, and write nothing."""
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "MapConfig":
+        if self.spread and self.crossfit:
+            raise ValueError("spread: the fold models of a cross-fitted map are for one fold each; choose one of both")
+        if self.from_embeddings is not None and (self.spread or self.crossfit or self.cube):
+            raise ValueError("from_embeddings: they are of the model of all surveys, without spread, crossfit or cube")
+        if self.occurrences is not None:
+            if self.from_embeddings is None:
+                raise ValueError("occurrences: other species are fitted on embeddings; give from_embeddings")
+            if self.species is not None or self.min_prevalence:
+                raise ValueError("occurrences: all their species are mapped, without species and min_prevalence")
+        return self
+
+    def needs_surveys(self) -> list[str]:
+        """The settings that are of no use without surveys."""
+        return super().needs_surveys() + (["min_prevalence"] if self.min_prevalence else [])
+
+    def reads(self) -> list[str]:
+        """Names of the artefacts that the job reads."""
+        return super().reads() + [name for name in (self.from_embeddings, self.occurrences) if name is not None]
 
 
 class ExportConfig(JobConfig):

@@ -18,7 +18,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Tile, Window, tiles
 from sdm_ray.job import Job
-from sdm_ray.mapping.area import offset
+from sdm_ray.mapping.area import check_covers, offset
 from sdm_ray.mapping.config import IndicatorsConfig
 from sdm_ray.mapping.overview import overview, picture
 from sdm_ray.progress import say, track
@@ -47,7 +47,8 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
             f"{source}: probability_kind is relative, and sums of relative suitabilities are no numbers of species;"
             " `force: [relative]` computes them all the same"
         )
-    countries = _countries(Land(land), found.grid)
+    check_covers(Land(land).grid, found.grid, f"{land}:")
+    countries = Land(land).countries
     output = str(job.output)
     _create(output, found, config.thresholds)
     connect()
@@ -172,22 +173,6 @@ def _write_csv(place: UPath, rows: Sequence[Sequence[object]]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     place.write_text(text.getvalue())
-
-
-def _countries(land: Land, grid: Grid) -> list[str]:
-    """Names of the countries by number.
-
-    Raises:
-        InputError: the land store does not cover the map, or has other cells.
-    """
-    row, col = offset(land.grid, grid)
-    outside = row < 0 or col < 0 or row + grid.height > land.grid.height or col + grid.width > land.grid.width
-    if land.grid.resolution != grid.resolution or outside:
-        raise InputError(
-            f"{land.path}: covers {list(land.grid.bounds)} with cells of {land.grid.resolution:g} m;"
-            f" the map covers {list(grid.bounds)} with {grid.resolution:g} m"
-        )
-    return land.countries
 
 
 def _pictures(output: UPath, found: Map) -> list[UPath]:

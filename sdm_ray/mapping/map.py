@@ -2,12 +2,10 @@
 
 import tempfile
 import time
-import uuid
 from functools import partial
 from typing import Any
 
 import numpy as np
-import ray
 from upath import UPath
 
 from sdm_ray.errors import InputError
@@ -17,14 +15,13 @@ from sdm_ray.mapping import plan, setup
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.cost import measure
 from sdm_ray.mapping.overview import overview, picture
-from sdm_ray.mapping.tile import Mapper, Work
+from sdm_ray.mapping.tile import Mapper
+from sdm_ray.mapping.tiles import do_tiles
 from sdm_ray.progress import say, track
 from sdm_ray.runtime import connect
 from sdm_ray.spread import spread
 from sdm_ray.stores import maps, raster
 from sdm_ray.stores.ledger import Ledger
-
-_mappers: dict[str, Mapper] = {}  # of this process: models are loaded once, however many tiles it does
 
 
 def run(config: MapConfig, job: Job) -> dict[str, Any]:
@@ -46,7 +43,7 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
         maps.create_map(job.output, area.grid, ready.spec)
     connect()
     start = time.monotonic()
-    _do_tiles(config, ready.work, work)
+    do_tiles(Mapper, ready.work, work, config.compute)
     seconds = time.monotonic() - start
     _build_levels(config, job.output)
     raster.consolidate(job.output)
@@ -76,30 +73,6 @@ def dry_run(config: MapConfig) -> None:
     share = work.cells / sample.cells
     hours = f"{cost.seconds * share / 60:.1f} worker-minutes"
     say(f"map: about {hours} and {cost.stored * share / 1e6:.1f} MB for all tiles, coarser levels not counted")
-
-
-def _do_tiles(config: MapConfig, work: Work, todo: plan.Plan) -> None:
-    shared = (uuid.uuid4().hex, [ray.put(work)])
-    failed = []
-    ended = spread(_tile, shared, todo.left, config.compute)
-    for piece, _, problem in track(ended, len(todo.left), "map: tiles"):
-        if problem is not None:
-            failed.append(f"{piece.id} ({problem})")
-            say(f"map: tile {piece.id} failed twice: {problem}")
-    if failed:
-        shown = ", ".join(failed[:3]) + (", ..." if len(failed) > 3 else "")
-        raise InputError(
-            f"{work.output}: {len(failed)} of {len(todo.pieces)} tiles failed: {shown}; the others are kept,"
-            " run the job again for the rest"
-        )
-
-
-def _tile(shared: tuple[str, list[ray.ObjectRef]], piece: plan.Piece) -> dict[str, Any]:
-    key, (work,) = shared
-    if key not in _mappers:
-        _mappers.clear()
-        _mappers[key] = Mapper(ray.get(work))
-    return _mappers[key].do(piece)
 
 
 def _build_levels(config: MapConfig, output: UPath) -> None:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 from upath import UPath
 
 from sdm_ray.folders import load_species_model
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window
 from sdm_ray.mapping import plan
+from sdm_ray.mapping.embedded import Embedded
 from sdm_ray.mapping.imagery import Imagery
 from sdm_ray.mapping.layers import COVARIATES, LOCATION, SATELLITE
 from sdm_ray.models.species import inputs_of
@@ -28,6 +30,8 @@ class Recipe:
         members: how many fold models to use beside the one of all surveys, to see how far they differ.
         covariates: covariate store, where the model has covariates.
         cube: tile cube, where the model has a satellite tower and there is one.
+        embeddings: store to read embeddings from instead of computing them.
+        heads: matrix (S, E) and bias (S,) of the logits of species that the model does not know, instead of its own.
         block: cells along the side of a compute block.
         threads: torch threads.
         gpu: whether to compute on a GPU.
@@ -40,6 +44,8 @@ class Recipe:
     members: int
     covariates: str | None
     cube: str | None
+    embeddings: str | None
+    heads: tuple[np.ndarray, np.ndarray] | None
     block: int
     threads: int
     gpu: bool
@@ -88,6 +94,7 @@ class Predictor:
         if recipe.covariates is not None:
             self._covariates = Covariates(UPath(recipe.covariates))
             self._columns = [self._covariates.names.index(name) for name in self._config.covariates]
+        self._embedded: Embedded | None = None
         self._imagery = None
         if recipe.cube is not None and about.satellite is not None:
             images = about.satellite
@@ -105,6 +112,9 @@ class Predictor:
             wanted: mask, bool (height, width).
             fold: which of the models is for which cell, int (height, width).
         """
+        if self._recipe.embeddings is not None:
+            self._embedded = Embedded(UPath(self._recipe.embeddings), grid)
+            self._embedded.hold(window)
         for part in plan.split(window, self._recipe.block, lambda each: self._fits(grid, window, each, wanted)):
             self._hold(grid, window, part, wanted)
             for block in plan.blocks(part, self._recipe.block):
@@ -116,6 +126,10 @@ class Predictor:
 
     def probabilities(self, cells: Cells, species: slice) -> list[np.ndarray]:
         """Probabilities (N, K) of K species in embedded cells, by each of the models that embedded them."""
+        if self._recipe.heads is not None:
+            matrix, bias = (torch.from_numpy(each[species]) for each in self._recipe.heads)
+            (z,) = cells.embeddings
+            return [torch.sigmoid(nn.functional.linear(z.cpu(), matrix, bias)).numpy()]
         models = [self._models[cells.model], *self._models[1 : len(cells.embeddings)]]
         with torch.inference_mode():
             return [
@@ -126,7 +140,14 @@ class Predictor:
     def _block(self, grid: Grid, window: Window, at: tuple[np.ndarray, np.ndarray], number: int) -> Cells:
         rows, cols = at
         x, y = grid.centre(rows + window.row, cols + window.col)
-        batch, values = self._batch(x, y)
+        values, known = self._values(x, y)
+        if self._embedded is not None:
+            z, stored, count = self._embedded.cells(rows, cols)
+            return Cells(rows, cols, [z.to(self._device)], number, stored, values, count)
+        images = scenes = None
+        if self._imagery is not None:
+            images, scenes = self._imagery.patches(x, y), self._imagery.scenes(x, y)
+        batch = inputs_of(self._config, np.column_stack(to_lonlat(x, y)), values, known, images)
         inputs = np.full(len(x), LOCATION, np.uint8)
         for bit, name in ((COVARIATES, "has_covariates"), (SATELLITE, "has_satellite")):
             if name in batch:
@@ -135,16 +156,14 @@ class Predictor:
         with torch.inference_mode():
             members = [self._models[number], *self._models[1:]] if self._recipe.members else [self._models[number]]
             embeddings = [model.embed(batch).float() for model in members]
-        scenes = None if self._imagery is None else self._imagery.scenes(x, y)
         return Cells(rows, cols, embeddings, number, inputs, values, scenes)
 
-    def _batch(self, x: np.ndarray, y: np.ndarray) -> tuple[dict[str, torch.Tensor], np.ndarray]:
-        values, known = np.zeros((len(x), len(self._config.covariates)), np.float32), np.zeros(len(x), bool)
-        if self._covariates is not None:
-            values, known = self._covariates.at(x, y)
-            values = values[:, self._columns]
-        images = None if self._imagery is None else self._imagery.patches(x, y)
-        return inputs_of(self._config, np.column_stack(to_lonlat(x, y)), values, known, images), values
+    def _values(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The model's covariates at cells (N, C), 0 where they are not known, and whether they are (N,)."""
+        if self._covariates is None:
+            return np.zeros((len(x), len(self._config.covariates)), np.float32), np.zeros(len(x), bool)
+        values, known = self._covariates.at(x, y)
+        return values[:, self._columns], known
 
     def _fits(self, grid: Grid, window: Window, part: Window, wanted: np.ndarray) -> bool:
         if self._imagery is None:

@@ -39,10 +39,10 @@ class Work:
     area: Area
     recipe: Recipe
     layers: dict[str, Layer]
-    bits: int
-    reference: np.ndarray | None
-    folds: Blocks | None
-    by_country: bool
+    bits: int = 8
+    reference: np.ndarray | None = None
+    folds: Blocks | None = None
+    by_country: bool = False
 
     @cached_property
     def similarity(self) -> Similarity | None:

@@ -5,10 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
+from small_models import BLOCKS, PLAIN, SEEING, save_model
 from upath import UPath
 
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window
+from sdm_ray.job import execute
+from sdm_ray.mapping import embed
+from sdm_ray.mapping import map as map_job
+from sdm_ray.mapping.config import ComputeConfig, EmbedConfig, MapConfig
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import write_covariates
 from sdm_ray.stores.cube import Cube, create_cube
@@ -61,3 +66,41 @@ def world(tmp_path_factory) -> World:
         artefact.seal(folder / name, artefact.Record(kind=name, fingerprint=name, sources=["made up"]))
     imaged = (rows < 80 + 1) & (cols < 100 + 1)  # a patch of 8 pixels reaches one cell over its own
     return World(folder, grid, land, country, covered, imaged, surveyed, SPECIES)
+
+
+@pytest.fixture(scope="session")
+def models(world):
+    """Model folders in the world, and the models in them by name and fold."""
+    made = {}
+    for name, config in (("plain", PLAIN), ("seeing", SEEING)):
+        made[name, None] = save_model(world.folder / name, config, world.species, None)
+        for held_out in range(BLOCKS.folds):
+            place = world.folder / name / "folds" / str(held_out)
+            made[name, held_out] = save_model(place, config, world.species, held_out)
+        artefact.seal(world.folder / name, artefact.Record(kind="model", fingerprint=name, sources=["a model"]))
+    return made
+
+
+_JOBS = {"map": (MapConfig, map_job.run, "map"), "embed": (EmbedConfig, embed.run, "embeddings")}
+
+
+@pytest.fixture
+def make(world, models, ray_cluster, tmp_path):
+    """Runs a job in the world; returns what it made."""
+
+    def made(output="map.zarr", job="map", **values):
+        kind, run, artefact_kind = _JOBS[job]
+        values = {"model": "plain", "covariates": "covariates.zarr", "surveys": "surveys.parquet", "tile": 64} | values
+        values = {"compute": ComputeConfig(workers=2, cpus=0.5), "block": 16} | values
+        if job == "map":
+            values = {"levels": 1} | values
+        config = kind(
+            run_dir=str(world.folder),
+            output=str(tmp_path / output),
+            tracking={"uri": f"sqlite:///{world.folder}/mlflow.db"},
+            **values,
+        )
+        execute(job, config, run, artefact_kind)
+        return UPath(config.output)
+
+    return made

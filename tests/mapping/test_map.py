@@ -3,80 +3,29 @@
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 import shapely
 import torch
 import xarray
 from scipy.spatial import KDTree
-from upath import UPath
+from small_models import BLOCKS, PLAIN, save_model
 
 from sdm_ray.errors import InputError
-from sdm_ray.folders import Imagery, SpeciesFolder, describe_species
-from sdm_ray.geo.blocks import Blocks, fold
+from sdm_ray.geo.blocks import fold
 from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.geo.windows import whole
-from sdm_ray.job import execute
-from sdm_ray.mapping import map as job
+from sdm_ray.mapping import tiles
 from sdm_ray.mapping.config import ComputeConfig, MapConfig
-from sdm_ray.mapping.map import dry_run, run
-from sdm_ray.models.config import LocationConfig, SpeciesConfig, TowerConfig
-from sdm_ray.models.species import SpeciesModel
+from sdm_ray.mapping.map import dry_run
 from sdm_ray.stores import artefact, maps
 from sdm_ray.stores.covariates import Covariates, write_covariates
 from sdm_ray.stores.cube import create_cube
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.maps import Map
 from sdm_ray.stores.surveys import read_surveys, write_surveys
-from sdm_ray.stores.weights import save_weights
 
 STEP = 1.01 / 65534  # a matrix product of another width may round to the neighbouring step
-BLOCKS = Blocks(size_m=40_000, folds=3)
-LOCATION = LocationConfig(wavelengths_km=(200, 50), directions=4, hidden=16, depth=1, dim=8)
-TOWER = TowerConfig(name="resnet10t", bands=2, mean=(2500.0,), std=(1500.0,), nodata_zero=True, dim=8)
-PLAIN = SpeciesConfig(location=LOCATION, covariates=("lime", "rain"), embedding=8, hidden=16, depth=1)
-SEEING = SpeciesConfig(location=LOCATION, covariates=("lime", "rain"), satellite=TOWER, embedding=8, hidden=16)
-
-
-def save_model(folder, config, species, held_out, folds=BLOCKS.folds, countries=False):
-    torch.manual_seed(0 if held_out is None else 1 + held_out)
-    model = SpeciesModel(config, len(species)).eval()
-    table = pd.DataFrame({"species_id": range(len(species)), "name": species, "gbif_key": range(len(species))})
-    images = Imagery(("nir", "red"), 8) if config.satellite else None
-    about = SpeciesFolder(config, table, "occurrence", BLOCKS, held_out, folds, images, "none", countries)
-    save_weights(folder, model.state_dict(), describe_species(about), table, {})
-    return model
-
-
-@pytest.fixture(scope="module")
-def models(world):
-    """Model folders in the world, and the models in them by name and fold."""
-    made = {}
-    for name, config in (("plain", PLAIN), ("seeing", SEEING)):
-        made[name, None] = save_model(world.folder / name, config, world.species, None)
-        for held_out in range(BLOCKS.folds):
-            place = world.folder / name / "folds" / str(held_out)
-            made[name, held_out] = save_model(place, config, world.species, held_out)
-        artefact.seal(world.folder / name, artefact.Record(kind="model", fingerprint=name, sources=["a model"]))
-    return made
-
-
-@pytest.fixture
-def make(world, models, ray_cluster, tmp_path):
-    """Runs the job in the world; returns the map."""
-
-    def made(output="map.zarr", **values):
-        values = {"model": "plain", "covariates": "covariates.zarr", "surveys": "surveys.parquet", "tile": 64} | values
-        config = MapConfig(
-            run_dir=str(world.folder),
-            output=str(tmp_path / output),
-            tracking={"uri": f"sqlite:///{world.folder}/mlflow.db"},
-            **{"compute": ComputeConfig(workers=2, cpus=0.5), "block": 16, "levels": 1} | values,
-        )
-        execute("map", config, run, "map")
-        return UPath(config.output)
-
-    return made
+CORNER = (4_000_000.0, 3_072_000.0, 4_128_000.0, 3_200_000.0)
 
 
 def stored(path):
@@ -148,11 +97,11 @@ def test_an_interrupted_map_is_continued(make, monkeypatch, tmp_path, world):
                 raise KeyboardInterrupt
             yield each
 
-    genuine = job.spread
-    monkeypatch.setattr(job, "spread", ends)
+    genuine = tiles.spread
+    monkeypatch.setattr(tiles, "spread", ends)
     with pytest.raises(KeyboardInterrupt):
         make("cut.zarr")
-    monkeypatch.setattr(job, "spread", genuine)
+    monkeypatch.setattr(tiles, "spread", genuine)
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "cut.zarr" / "ledger").glob("*.json")}
     assert 4 <= len(before) < len(list((whole_map / "ledger").glob("*.json")))
     again = make("cut.zarr")
@@ -177,9 +126,6 @@ def test_a_tile_that_fails_is_named_and_the_others_are_kept(make, world, tmp_pat
     again = make("seen.zarr", model="seeing", cube=str(broken), extent=CORNER)
     assert len(list((again / "ledger").glob("*.json"))) == done + 1
     assert_equal_maps(again, make("sound.zarr", model="seeing", cube="cube.zarr", extent=CORNER))
-
-
-CORNER = (4_000_000.0, 3_072_000.0, 4_128_000.0, 3_200_000.0)
 
 
 def test_cells_with_imagery_use_it_and_the_others_say_so(world, models, make):
@@ -286,7 +232,7 @@ def test_species_in_many_blocks_are_those_in_one(make, monkeypatch):
     first = make("one-block.zarr", spread=True)
     monkeypatch.setattr(maps, "SPECIES_SHARD", 2)
     monkeypatch.setattr(maps, "SPECIES_CHUNK", 2)
-    monkeypatch.setattr(job, "spread", in_this_process)
+    monkeypatch.setattr(tiles, "spread", in_this_process)
     second = make("three-blocks.zarr", spread=True)
     assert Map(second).species_blocks() == [slice(0, 2), slice(2, 4), slice(4, 5)]
     values = [Map(path).read(whole(Map(path).grid)) for path in (first, second)]

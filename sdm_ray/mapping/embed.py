@@ -1,0 +1,121 @@
+"""The job `embed`: what the model makes of every wanted cell, once, so that any species can be mapped from it.
+
+The species head is linear in the embedding, so a map from embeddings needs neither imagery nor the towers; and a
+species that the model never knew is fitted on it in seconds (`map` with `from_embeddings` and `occurrences`).
+"""
+
+from typing import Any
+
+import numpy as np
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.folders import read_species_folder
+from sdm_ray.geo.windows import Window
+from sdm_ray.job import Job
+from sdm_ray.mapping import plan, setup
+from sdm_ray.mapping.area import Area
+from sdm_ray.mapping.config import EmbedConfig
+from sdm_ray.mapping.predict import Predictor
+from sdm_ray.mapping.tile import Work
+from sdm_ray.mapping.tiles import do_tiles
+from sdm_ray.progress import say
+from sdm_ray.runtime import connect
+from sdm_ray.stores import raster
+from sdm_ray.stores.embeddings import Embeddings, EmbeddingSpec, create_embeddings, steps_of
+from sdm_ray.stores.ledger import Ledger
+
+_SQUARE = 1024  # cells along the side of the squares, anchored to the grid, that blocks are sampled from
+_BLOCKS = 48
+
+
+def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
+    """Embed every wanted cell; tiles that an interrupted attempt finished are not done again.
+
+    Raises:
+        InputError: the inputs do not fit each other, or tiles failed twice (all others are finished and kept).
+    """
+    work = setup.prepare_embedding(config, job.output, job.fingerprint)
+    ledger = Ledger(job.output, job.fingerprint)
+    done = ledger.done() if job.resumed else {}
+    todo = plan.make(work.area.grid, config.tile, work.area.wanted, done)
+    say(f"embed: {todo.cells} cells in {len(todo.pieces)} tiles, of which {len(done)} done")
+    if not todo.pieces:
+        raise InputError(f"extent: no cell is wanted (cells: {config.cells}) in {list(work.area.grid.bounds)}")
+    if not done:
+        model = read_species_folder(config.path(config.model))
+        attrs = {**setup.attributes(config, model), "tile": config.tile}
+        root = {"title": config.title, "sources": setup.sources(config), "sdm_ray": attrs}
+        spec = EmbeddingSpec(steps_of(_sample(work)), config.tile, work.layers, root)
+        create_embeddings(job.output, work.area.grid, spec)
+    connect()
+    do_tiles(Embedder, work, todo, config.compute)
+    raster.consolidate(job.output)
+    figures = ledger.done().values()
+    totals = {name: sum(each[name] for each in figures) for name in ("cells", "clipped", "numbers")}
+    share = totals["clipped"] / max(totals["numbers"], 1)
+    say(f"embed: {totals['cells']} cells; {share:.2%} of the numbers were beyond what a byte holds")
+    return {"cells": totals["cells"], "clipped_share": share}
+
+
+class Embedder:
+    """Does tiles, with the model loaded."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._predictor = Predictor(work.recipe)
+
+    def do(self, piece: plan.Piece) -> dict[str, Any]:
+        """Embed, write and record a tile; the record comes last."""
+        output, window = UPath(self._work.output), piece.window
+        store = Embeddings(output, writable=True)
+        stored = store.empty(window)
+        layers = {
+            name: np.full((window.height, window.width), layer.fill, layer.dtype)
+            for name, layer in self._work.layers.items()
+        }
+        figures = {"cells": 0, "clipped": 0, "numbers": 0}
+        for cells in self._predictor.embed(self._work.area.grid, window, self._work.area.wanted(window), _one(window)):
+            steps, clipped = store.encode(cells.embeddings[0].cpu().numpy())
+            stored[:, cells.rows, cells.cols] = steps.T
+            for name, values in (("inputs", cells.inputs), ("valid_scenes", cells.scenes)):
+                if name in layers:
+                    layers[name][cells.rows, cells.cols] = values
+            for name, count in (("cells", len(steps)), ("clipped", clipped), ("numbers", steps.size)):
+                figures[name] += count
+        store.write(window, stored, layers)
+        Ledger(output, self._work.fingerprint).add(piece.id, figures)
+        return figures
+
+
+def _sample(work: Work) -> np.ndarray:
+    """Embeddings of some cells, (N, E): of compute blocks in squares of the grid, however the map is tiled."""
+    area, block = work.area, work.recipe.block
+    squares = plan.make(area.grid, -(-_SQUARE // block) * block, area.wanted).pieces
+    predictor, found = Predictor(work.recipe), []
+    for square in _spread_over(squares, _BLOCKS):
+        for window in _spread_over(_with_work(area, square.window, block), -(-_BLOCKS // len(squares))):
+            cells = predictor.embed(area.grid, window, area.wanted(window), _one(window))
+            found += [each.embeddings[0].cpu().numpy() for each in cells]
+    return np.concatenate(found)
+
+
+def _spread_over(items: list[Any], count: int) -> list[Any]:
+    """At most so many of some items, evenly from the first to the last."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))]
+
+
+def _with_work(area: Area, window: Window, block: int) -> list[Window]:
+    """A window's compute blocks that have a wanted cell."""
+    wanted = area.wanted(window)
+    row, col = window.row, window.col
+    return [
+        each
+        for each in plan.blocks(window, block)
+        if wanted[each.row - row : each.row - row + each.height, each.col - col : each.col - col + each.width].any()
+    ]
+
+
+def _one(window: Window) -> np.ndarray:
+    """The model of all surveys for every cell."""
+    return np.zeros((window.height, window.width), np.int16)
