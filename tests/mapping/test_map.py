@@ -1,8 +1,10 @@
 """The job on a generated country: how the work is cut, interrupted or spread changes nothing."""
 
 import shutil
+import threading
 
 import numpy as np
+import psutil
 import pytest
 import shapely
 import torch
@@ -109,6 +111,35 @@ def test_an_interrupted_map_is_continued(make, monkeypatch, tmp_path, world):
         before.items()
         <= {file: file.stat().st_mtime_ns for file in (tmp_path / "cut.zarr" / "ledger").iterdir()}.items()
     )
+    assert_equal_maps(whole_map, again)
+
+
+def test_killed_workers_change_nothing(make):
+    """Workers die by SIGKILL in the middle of their tiles; what they had begun is done again."""
+    whole_map = make("whole.zarr", block=8)
+    killed, over = [], threading.Event()
+
+    def kill():
+        moments = np.random.default_rng(0)
+        while len(killed) < 3 and not over.wait(moments.uniform(0.05, 0.2)):
+            here = psutil.Process().children(recursive=True)
+            if busy := [each for each in here if "ray::_guarded" in " ".join(each.cmdline())]:
+                busy[0].kill()
+                killed.append(busy[0].pid)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        try:
+            again = make("killed.zarr", block=8)
+        except InputError as error:  # one tile was hit as often as it was tried
+            assert "run the job again for the rest" in str(error)
+            over.set()
+            again = make("killed.zarr", block=8)
+    finally:
+        over.set()
+        killer.join()
+    assert killed
     assert_equal_maps(whole_map, again)
 
 
