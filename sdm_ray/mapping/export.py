@@ -23,7 +23,7 @@ from sdm_ray.job import Job
 from sdm_ray.mapping.config import ExportConfig
 from sdm_ray.progress import say, track
 from sdm_ray.stores.artefact import read_record
-from sdm_ray.stores.maps import SPECIES_CHUNK, Map
+from sdm_ray.stores.maps import SPECIES_CHUNK, Map, nodata
 
 _BLOCK = 512  # pixels along the side of a GeoTIFF's block
 _PICTURE = 1000  # most cells along the longer side of a picture
@@ -89,7 +89,7 @@ def _file_names(names: Sequence[str]) -> list[str]:
 
 def _species_files(source: Map, numbers: Sequence[int], names: Sequence[str], folder: UPath) -> None:
     """Chunks hold several species: they are decoded once for all of a group."""
-    top = (1 << source.bits) - 2
+    top = nodata(source.bits) - 1
     profile = {"dtype": f"uint{source.bits}", "nodata": top + 1}
     with tempfile.TemporaryDirectory() as place, ExitStack() as opened:
         drafts = [opened.enter_context(_draft(Path(place) / f"{name}.tif", source.grid, profile)) for name in names]
@@ -166,7 +166,7 @@ def _coarse(path: UPath, number: int) -> tuple[np.ndarray, tuple[float, float, f
 def _asset(href: str, title: str, source: Map | None) -> dict[str, Any]:
     band: dict[str, Any] = {"name": title}
     if source is not None:
-        top = (1 << source.bits) - 2
+        top = nodata(source.bits) - 1
         band |= {"data_type": f"uint{source.bits}", "nodata": top + 1, "raster:scale": 1 / top, "unit": "1"}
     kind = "image/tiff; application=geotiff; profile=cloud-optimized"
     return {"href": f"./{href}", "type": kind, "title": title, "roles": ["data"], "bands": [band]}

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 from upath import UPath
 
 from sdm_ray.folders import load_species_model
@@ -125,11 +124,11 @@ class Predictor:
                     yield self._block(grid, window, (rows[chosen], cols[chosen]), int(each))
 
     def probabilities(self, cells: Cells, species: slice) -> list[np.ndarray]:
-        """Probabilities (N, K) of K species in embedded cells, by each of the models that embedded them."""
+        """Probabilities (K, N) of K species in embedded cells, by each of the models that embedded them."""
         if self._recipe.heads is not None:
             matrix, bias = (torch.from_numpy(each[species]) for each in self._recipe.heads)
             (z,) = cells.embeddings
-            return [torch.sigmoid(nn.functional.linear(z.cpu(), matrix, bias)).numpy()]
+            return [torch.sigmoid(torch.addmm(bias[:, None], matrix, z.cpu().T)).numpy()]
         models = [self._models[cells.model], *self._models[1 : len(cells.embeddings)]]
         with torch.inference_mode():
             return [

@@ -64,12 +64,12 @@ class Sums:
         self._spread = np.zeros(count)
 
     def add(self, p: np.ndarray, others: list[np.ndarray]) -> None:
-        """Add probabilities of more species, (N, K), and those of the fold models beside them."""
-        self.by_species = np.append(self.by_species, p.sum(0, dtype=np.float64))
-        self._variance += (p * (1 - p)).sum(1, dtype=np.float64)
-        self._richness = self._richness + np.stack([each.sum(1, dtype=np.float64) for each in (p, *others)])
+        """Add probabilities of more species, (K, N), and those of the fold models beside them."""
+        self.by_species = np.append(self.by_species, p.sum(1, dtype=np.float64))
+        self._variance += (p * (1 - p)).sum(0, dtype=np.float64)
+        self._richness = self._richness + np.stack([each.sum(0, dtype=np.float64) for each in (p, *others)])
         if others:
-            self._spread += np.std(others, axis=0, ddof=1).sum(1, dtype=np.float64)
+            self._spread += np.std(others, axis=0, ddof=1).sum(0, dtype=np.float64)
 
     def layers(self) -> dict[str, np.ndarray]:
         """Layers of the cells, (N,) each."""
@@ -121,7 +121,9 @@ class Mapper:
         stored = np.full(shape, nodata(bits), f"uint{bits}")
         for cells, total in zip(embedded, sums, strict=True):
             p, *others = self._predictor.probabilities(cells, block)
-            stored[:, cells.rows, cells.cols] = encode(p, bits).T
+            place = cells.rows * window.width + cells.cols
+            for layer, values in zip(stored, encode(p, bits), strict=True):  # ten times faster than all in one
+                layer.ravel()[place] = values
             total.add(p, others)
         return stored
 

@@ -113,11 +113,11 @@ class SpeciesModel(nn.Module):
         return self.calibrate(self.forward(batch))
 
     def probabilities_of(self, z: Tensor, species: slice) -> Tensor:
-        """Calibrated probabilities (N, K) of K of the species from embeddings z, (N, embedding)."""
+        """Calibrated probabilities of K of the species from embeddings z (N, embedding): (K, N), as maps hold them."""
         if self.config.output == "class":
-            return self.calibrate(self.head(z))[:, species]  # the shares of all classes sum to 1
-        logits = nn.functional.linear(z, self.head.weight[species], self.head.bias[species])
-        return torch.sigmoid(logits * self.calibration_scale[species] + self.calibration_shift[species])
+            return self.calibrate(self.head(z))[:, species].T  # the shares of all classes sum to 1
+        logits = torch.addmm(self.head.bias[species, None], self.head.weight[species], z.T)
+        return torch.sigmoid(logits * self.calibration_scale[species, None] + self.calibration_shift[species, None])
 
     def calibrate(self, logits: Tensor) -> Tensor:
         """Logits (N, S) to probabilities by each species' own scale and shift; those of classes sum to 1."""

@@ -72,12 +72,13 @@ def encode(probability: NDArray[np.float32], bits: int = 8) -> NDArray[Any]:
     Raises:
         ValueError: a value lies outside 0 to 1.
     """
-    top = (1 << bits) - 2
-    known = ~np.isnan(probability)
-    if known.any() and not (probability[known].min() >= 0 and probability[known].max() <= 1):
+    top = nodata(bits) - 1
+    if probability.size and (np.fmin.reduce(probability, None) < 0 or np.fmax.reduce(probability, None) > 1):
         raise ValueError("probabilities must lie between 0 and 1")
-    scaled = np.rint(np.where(known, probability, 0) * top)
-    return np.where(known, scaled, top + 1).astype(f"uint{bits}")
+    scaled = probability * np.float32(top)
+    np.rint(scaled, out=scaled)
+    np.copyto(scaled, np.float32(top + 1), where=np.isnan(scaled))
+    return scaled.astype(f"uint{bits}")
 
 
 def decode(stored: NDArray[Any]) -> NDArray[np.float32]:
@@ -290,7 +291,7 @@ def _create_level(path: UPath, level: int, grid: Grid, spec: MapSpec) -> None:
     group = raster.create(path / str(level), grid, {"species": names}, {"title": f"level {level}"})
     ids = group.create_array("species_id", shape=(len(names),), dtype="int32", dimension_names=["species"])
     ids[...] = spec.species["species_id"].to_numpy(np.int32)
-    top = (1 << spec.bits) - 2
+    top = nodata(spec.bits) - 1
     chunk = min(CELL_CHUNK, spec.tile)
     probability = ArraySpec(
         dtype=f"uint{spec.bits}",
