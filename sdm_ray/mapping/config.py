@@ -26,6 +26,9 @@ class CellsConfig(JobConfig):
     """Covariate store; needed by a model with covariates, whose cells without them are flagged."""
     cube: str | None = None
     """Tile cube for a model with a satellite tower; without one, cells are predicted from the rest and flagged."""
+    stride_m: float | None = Field(default=None, gt=0)
+    """Metres between the patches of the cube that the tower looks at; a cell's features are blended from the four
+    around it, so that cells of 10 m do not cost a patch each. By default every cell has a patch of its own."""
     surveys: str | None = None
     """Surveys, for distance, country and similarity layers, for `cells: surveyed` and `near_surveys_m`."""
     resolution_m: int = Field(default=1000, gt=0)
@@ -42,7 +45,8 @@ class CellsConfig(JobConfig):
     tile: int = Field(default=256, gt=0)
     """Cells along the side of a tile, the unit of work, writing and resuming; a multiple of `block`."""
     block: int = Field(default=0, ge=0)
-    """Cells along the side of a compute block, one forward pass, anchored to the grid; 0: 64, or 16 with a cube."""
+    """Cells along the side of a compute block, one forward pass, anchored to the grid; 0: 64, or 16 with a patch for
+    each cell."""
     title: str = ""
     compute: ComputeConfig = Field(default=ComputeConfig(), exclude=True)
 
@@ -50,6 +54,8 @@ class CellsConfig(JobConfig):
     def _fits(self) -> "CellsConfig":
         if self.tile % self.block_cells:
             raise ValueError(f"tile {self.tile} is no multiple of block {self.block_cells}")
+        if self.stride_m is not None and self.cube is None:
+            raise ValueError("stride_m: is of patches of a cube, and `cube` names none")
         for name in self.needs_surveys():
             if self.surveys is None:
                 raise ValueError(f"{name} needs surveys")
@@ -69,7 +75,7 @@ class CellsConfig(JobConfig):
     @property
     def block_cells(self) -> int:
         """Cells along the side of a compute block."""
-        return self.block or (16 if self.cube else 64)
+        return self.block or (16 if self.cube and self.stride_m is None else 64)
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""

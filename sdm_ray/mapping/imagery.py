@@ -1,6 +1,7 @@
-"""Image patches of many cells out of a tile cube: each pixel read about once, in bounded memory."""
+"""Image patches of many places out of a tile cube: each pixel read about once, in bounded memory."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -11,39 +12,39 @@ from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.patches import Wanted
 
 
-class Imagery:
-    """Patches centred on cells.
-
-    Cells closer than a patch is wide share pixels: their common region is read once (`hold`) and every patch is cut
-    out of it. Scattered cells are read patch by patch.
+@dataclass(frozen=True)
+class Images:
+    """Which patches of a cube a model looks at.
 
     Attributes:
+        cube: that they are cut from.
+        bands: numbers of the bands.
         size: pixels along the side of a patch.
-        budget: bytes that the held region may take.
+        time: number of the composite.
     """
 
-    def __init__(self, path: UPath, bands: Sequence[str], size: int, budget: int, season: str | None = None) -> None:
-        self._cube = Cube(path)
-        self._bands = self._cube.numbers(bands)
-        self._time = self._cube.time(season)
-        self.size = size
-        self.budget = budget
-        self._held: tuple[Window, np.ndarray] | None = None
+    cube: Cube
+    bands: tuple[int, ...]
+    size: int
+    time: int = 0
 
-    def fits(self, x: np.ndarray, y: np.ndarray) -> bool:
-        """Whether the cells' common region is within the budget."""
-        region = self._region(*centred(self._cube.grid, x, y, self.size))
-        return len(self._cube.bands) * region.height * region.width * 2 <= self.budget
 
-    def hold(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Read the region of cells whose patches will be asked for, unless reading them one by one is less."""
-        region = self._region(*centred(self._cube.grid, x, y, self.size))
-        self._held = None
-        if self.fits(x, y) and region.height * region.width <= len(x) * self.size**2:
-            self._held = region, self._cube.read(region, self._time)[list(self._bands)]
+@dataclass(frozen=True)
+class Pixels:
+    """What patches are cut out of: a region that was read, or the cube itself, patch by patch.
+
+    Attributes:
+        images: which patches.
+        region: that was read; None for the cube itself.
+        values: of the region, uint16 (band, height, width).
+    """
+
+    images: Images
+    region: Window | None = None
+    values: np.ndarray | None = None
 
     def patches(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """The patches of cells.
+        """The patches centred on places.
 
         Args:
             x: metres east, (N,).
@@ -52,25 +53,58 @@ class Imagery:
         Returns:
             uint16 (N, band, size, size); 0 outside the cube and where it has no data.
         """
-        rows, cols = centred(self._cube.grid, x, y, self.size)
-        if self._held is None:
-            return self._cube.patches(Wanted(rows, cols, self.size, self._time, self._bands))
-        region, pixels = self._held
-        views = sliding_window_view(pixels, (self.size, self.size), axis=(1, 2))
-        return views[:, rows - region.row, cols - region.col].swapaxes(0, 1)
+        size = self.images.size
+        rows, cols = centred(self.images.cube.grid, x, y, size)
+        if self.region is None or self.values is None:
+            return self.images.cube.patches(Wanted(rows, cols, size, self.images.time, self.images.bands))
+        views = sliding_window_view(self.values, (size, size), axis=(1, 2))
+        return views[:, rows - self.region.row, cols - self.region.col].swapaxes(0, 1)
+
+
+class Imagery:
+    """Reads regions of a cube that many patches share.
+
+    Args:
+        path: the cube.
+        bands: their names.
+        size: pixels along the side of a patch.
+        budget: bytes that a region may take.
+        season: name of the composite.
+    """
+
+    def __init__(self, path: UPath, bands: Sequence[str], size: int, budget: int, season: str | None = None) -> None:
+        cube = Cube(path)
+        self._images = Images(cube, cube.numbers(bands), size, cube.time(season))
+        self._budget = budget
+
+    def fits(self, x: np.ndarray, y: np.ndarray) -> bool:
+        """Whether the common region of patches is within the budget."""
+        region = self._region(x, y)
+        return len(self._images.cube.bands) * region.height * region.width * 2 <= self._budget
+
+    def read(self, x: np.ndarray, y: np.ndarray) -> Pixels:
+        """Read the common region of patches, unless it is too large or reading them one by one is less."""
+        region = self._region(x, y)
+        if not self.fits(x, y) or region.height * region.width > len(x) * self._images.size**2:
+            return Pixels(self._images)
+        values = self._images.cube.read(region, self._images.time)[list(self._images.bands)]
+        return Pixels(self._images, region, values)
 
     def scenes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Number of valid scenes behind the pixel in the middle of each cell, uint8 (N,); 0 outside the cube."""
-        rows, cols = self._cube.grid.cell(x, y)
-        inside = self._cube.grid.contains(rows, cols)
+        cube = self._images.cube
+        rows, cols = cube.grid.cell(x, y)
+        inside = cube.grid.contains(rows, cols)
         found = np.zeros(len(x), np.uint8)
         if inside.any():
             rows, cols = rows[inside], cols[inside]
             row, col = int(rows.min()), int(cols.min())
             region = Window(row, col, int(rows.max()) - row + 1, int(cols.max()) - col + 1)
-            found[inside] = self._cube.valid_count(region, self._time)[rows - row, cols - col]
+            found[inside] = cube.valid_count(region, self._images.time)[rows - row, cols - col]
         return found
 
-    def _region(self, rows: np.ndarray, cols: np.ndarray) -> Window:
+    def _region(self, x: np.ndarray, y: np.ndarray) -> Window:
+        size = self._images.size
+        rows, cols = centred(self._images.cube.grid, x, y, size)
         row, col = int(rows.min()), int(cols.min())
-        return Window(row, col, int(rows.max()) - row + self.size, int(cols.max()) - col + self.size)
+        return Window(row, col, int(rows.max()) - row + size, int(cols.max()) - col + size)

@@ -1,6 +1,7 @@
 """Embeddings and species probabilities of the cells of a window, from models that are loaded once per process."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,10 @@ from sdm_ray.folders import load_species_model
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window
 from sdm_ray.mapping import plan
+from sdm_ray.mapping.blending import Blending
 from sdm_ray.mapping.embedded import Embedded
-from sdm_ray.mapping.imagery import Imagery
+from sdm_ray.mapping.imagery import Imagery, Pixels
+from sdm_ray.mapping.lattice import Lattice
 from sdm_ray.mapping.layers import COVARIATES, LOCATION, SATELLITE
 from sdm_ray.models.species import inputs_of
 from sdm_ray.stores.covariates import Covariates
@@ -29,6 +32,7 @@ class Recipe:
         members: how many fold models to use beside the one of all surveys, to see how far they differ.
         covariates: covariate store, where the model has covariates.
         cube: tile cube, where the model has a satellite tower and there is one.
+        stride: metres between the patches that features are blended from; None for a patch at each cell.
         embeddings: store to read embeddings from instead of computing them.
         heads: matrix (S, E) and bias (S,) of the logits of species that the model does not know, instead of its own.
         block: cells along the side of a compute block.
@@ -43,6 +47,7 @@ class Recipe:
     members: int
     covariates: str | None
     cube: str | None
+    stride: float | None
     embeddings: str | None
     heads: tuple[np.ndarray, np.ndarray] | None
     block: int
@@ -74,6 +79,31 @@ class Cells:
     scenes: np.ndarray | None
 
 
+@dataclass(frozen=True)
+class View:
+    """The wanted cells of a window of a map.
+
+    Attributes:
+        grid: the map's grid.
+        window: of it.
+        wanted: mask of the window, bool (height, width).
+    """
+
+    grid: Grid
+    window: Window
+    wanted: np.ndarray
+
+    def cells(self, part: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns, within the window, of the wanted cells of a part of it."""
+        row, col = part.row - self.window.row, part.col - self.window.col
+        rows, cols = np.nonzero(self.wanted[row : row + part.height, col : col + part.width])
+        return rows + row, cols + col
+
+    def centre(self, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Metres east and north of cells of the window."""
+        return self.grid.centre(rows + self.window.row, cols + self.window.col)
+
+
 class Predictor:
     """The models and the open stores that they read."""
 
@@ -94,10 +124,14 @@ class Predictor:
             self._covariates = Covariates(UPath(recipe.covariates))
             self._columns = [self._covariates.names.index(name) for name in self._config.covariates]
         self._embedded: Embedded | None = None
-        self._imagery = None
+        self._imagery = self._blending = None
         if recipe.cube is not None and about.satellite is not None:
-            images = about.satellite
-            self._imagery = Imagery(UPath(recipe.cube), images.bands, images.size, recipe.memory, images.season)
+            images, half = about.satellite, recipe.memory // 2  # one region is read while the model sees another
+            self._imagery = Imagery(UPath(recipe.cube), images.bands, images.size, half, images.season)
+            self._reader = ThreadPoolExecutor(1, "imagery")
+            if recipe.stride is not None:
+                towers = [model.satellite for model in self._models]
+                self._blending = Blending(Lattice(recipe.stride), towers, self._device)
 
     def embed(self, grid: Grid, window: Window, wanted: np.ndarray, fold: np.ndarray) -> Iterator[Cells]:
         """Embed the wanted cells of a window, compute block by compute block.
@@ -114,14 +148,16 @@ class Predictor:
         if self._recipe.embeddings is not None:
             self._embedded = Embedded(UPath(self._recipe.embeddings), grid)
             self._embedded.hold(window)
-        for part in plan.split(window, self._recipe.block, lambda each: self._fits(grid, window, each, wanted)):
-            self._hold(grid, window, part, wanted)
+        if self._blending is not None:
+            self._blending.forget()
+        view = View(grid, window, wanted)
+        for part, pixels in self._parts(view):
             for block in plan.blocks(part, self._recipe.block):
-                rows, cols = _cells(window, block, wanted)
+                rows, cols = view.cells(block)
                 number = fold[rows, cols]
                 for each in np.unique(number):
                     chosen = number == each
-                    yield self._block(grid, window, (rows[chosen], cols[chosen]), int(each))
+                    yield self._block(view, (rows[chosen], cols[chosen]), int(each), pixels)
 
     def probabilities(self, cells: Cells, species: slice) -> list[np.ndarray]:
         """Probabilities (K, N) of K species in embedded cells, by each of the models that embedded them."""
@@ -136,25 +172,43 @@ class Predictor:
                 for model, z in zip(models, cells.embeddings, strict=True)
             ]
 
-    def _block(self, grid: Grid, window: Window, at: tuple[np.ndarray, np.ndarray], number: int) -> Cells:
+    def _parts(self, view: View) -> Iterator[tuple[Window, Pixels | None]]:
+        """Parts of a window whose imagery fits in memory; that of the next is read while one is looked at."""
+        parts = list(plan.split(view.window, self._recipe.block, lambda part: self._fits(view, part)))
+        if self._imagery is None:
+            yield from ((part, None) for part in parts)
+            return
+        ahead = self._reader.submit(self._read, view, parts[0])
+        for number, part in enumerate(parts, 1):
+            pixels = ahead.result()
+            if number < len(parts):
+                ahead = self._reader.submit(self._read, view, parts[number])
+            yield part, pixels
+
+    def _block(self, view: View, at: tuple[np.ndarray, np.ndarray], number: int, pixels: Pixels | None) -> Cells:
         rows, cols = at
-        x, y = grid.centre(rows + window.row, cols + window.col)
+        x, y = view.centre(rows, cols)
         values, known = self._values(x, y)
         if self._embedded is not None:
             z, stored, count = self._embedded.cells(rows, cols)
             return Cells(rows, cols, [z.to(self._device)], number, stored, values, count)
         images = scenes = None
-        if self._imagery is not None:
-            images, scenes = self._imagery.patches(x, y), self._imagery.scenes(x, y)
+        if self._imagery is not None and pixels is not None:
+            scenes = self._imagery.scenes(x, y)
+            images = pixels.patches(x, y) if self._blending is None else None
         batch = inputs_of(self._config, np.column_stack(to_lonlat(x, y)), values, known, images)
+        batch = {name: part.to(self._device) for name, part in batch.items()}
+        embeddings = []
+        for each in [number, *range(1, len(self._models))] if self._recipe.members else [number]:
+            if self._blending is not None and pixels is not None:
+                features, seen = self._blending.of(each, pixels, x, y)
+                batch |= {"features_satellite": features, "has_satellite": torch.from_numpy(seen).to(self._device)}
+            with torch.inference_mode():
+                embeddings.append(self._models[each].embed(batch).float())
         inputs = np.full(len(x), LOCATION, np.uint8)
         for bit, name in ((COVARIATES, "has_covariates"), (SATELLITE, "has_satellite")):
             if name in batch:
-                inputs[batch[name].numpy()] |= bit
-        batch = {name: part.to(self._device) for name, part in batch.items()}
-        with torch.inference_mode():
-            members = [self._models[number], *self._models[1:]] if self._recipe.members else [self._models[number]]
-            embeddings = [model.embed(batch).float() for model in members]
+                inputs[batch[name].cpu().numpy()] |= bit
         return Cells(rows, cols, embeddings, number, inputs, values, scenes)
 
     def _values(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -164,22 +218,20 @@ class Predictor:
         values, known = self._covariates.at(x, y)
         return values[:, self._columns], known
 
-    def _fits(self, grid: Grid, window: Window, part: Window, wanted: np.ndarray) -> bool:
+    def _fits(self, view: View, part: Window) -> bool:
         if self._imagery is None:
             return True
-        rows, cols = _cells(window, part, wanted)
-        return not len(rows) or self._imagery.fits(*grid.centre(rows + window.row, cols + window.col))
+        places = self._looked_at(view, part)
+        return places is None or self._imagery.fits(*places)
 
-    def _hold(self, grid: Grid, window: Window, part: Window, wanted: np.ndarray) -> None:
-        if self._imagery is None:
-            return
-        rows, cols = _cells(window, part, wanted)
-        if len(rows):
-            self._imagery.hold(*grid.centre(rows + window.row, cols + window.col))
+    def _read(self, view: View, part: Window) -> Pixels | None:
+        places = self._looked_at(view, part)
+        return None if self._imagery is None or places is None else self._imagery.read(*places)
 
-
-def _cells(window: Window, part: Window, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns, within `window`, of the wanted cells of a part of it."""
-    row, col = part.row - window.row, part.col - window.col
-    rows, cols = np.nonzero(wanted[row : row + part.height, col : col + part.width])
-    return rows + row, cols + col
+    def _looked_at(self, view: View, part: Window) -> tuple[np.ndarray, np.ndarray] | None:
+        """Centres of the patches that a part's wanted cells need; None where no cell is wanted."""
+        rows, cols = view.cells(part)
+        if not len(rows):
+            return None
+        places = view.centre(rows, cols)
+        return places if self._blending is None else self._blending.looked_at(*places)

@@ -186,7 +186,10 @@ def _check_cube(config: CellsConfig, model: SpeciesFolder) -> None:
         say("map: no cube is given: the model's satellite tower stays unused and every cell says so")
         return
     path = config.path(config.cube)
-    have = Cube(path).bands
+    cube = Cube(path)
+    have, wide = cube.bands, model.satellite.size * cube.grid.resolution
+    if config.stride_m is not None and config.stride_m > wide:
+        raise InputError(f"stride_m: {config.stride_m:g}, but patches are {wide:g} m wide: some land lies in none")
     if missing := [band for band in model.satellite.bands if band not in have]:
         raise InputError(
             f"{path}: has no band {missing[0]}, which {config.path(config.model)} was trained with; found {few(have)}"
@@ -203,6 +206,7 @@ def _recipe(config: CellsConfig, model: SpeciesFolder) -> Recipe:
         members=0,
         covariates=str(config.path(config.covariates)) if config.covariates and with_covariates else None,
         cube=str(config.path(config.cube)) if config.cube and with_cube else None,
+        stride=config.stride_m if with_cube else None,
         embeddings=None,
         heads=None,
         block=config.block_cells,

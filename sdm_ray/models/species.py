@@ -94,8 +94,9 @@ class SpeciesModel(nn.Module):
 
         Args:
             batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N,), and
-                `image_satellite` with `has_satellite` (N,), holding only the rows that have one, in order. In
-                training `hide_covariates` and `hide_satellite` (N,) may say which rows' inputs to hide.
+                `image_satellite` with `has_satellite` (N,), holding only the rows that have one, in order, or
+                `features_satellite` (N, dim), what the tower made of them. In training `hide_covariates` and
+                `hide_satellite` (N,) may say which rows' inputs to hide.
         """
         parts = []
         if self.config.location is not None:
@@ -189,6 +190,8 @@ class SpeciesModel(nn.Module):
                 value.copy_(theirs[name])
 
     def _satellite(self, batch: dict[str, Tensor]) -> Tensor:
+        if "features_satellite" in batch:
+            return self._or_missing("satellite", batch["features_satellite"], batch)
         has = batch["has_satellite"]
         values = torch.zeros(len(has), self.missing["satellite"].shape[0], device=has.device)
         if has.any() or (self.training and "image_satellite" in batch):  # the tower takes part on every worker

@@ -1,5 +1,6 @@
 """The job on a generated country: how the work is cut, interrupted or spread changes nothing."""
 
+import contextlib
 import shutil
 import threading
 
@@ -15,15 +16,16 @@ from small_models import BLOCKS, PLAIN, save_model
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import fold
 from sdm_ray.geo.grid import to_lonlat, to_xy
-from sdm_ray.geo.windows import whole
+from sdm_ray.geo.windows import centred, whole
 from sdm_ray.mapping import tiles
 from sdm_ray.mapping.config import ComputeConfig, MapConfig
 from sdm_ray.mapping.map import dry_run
 from sdm_ray.stores import artefact, maps
 from sdm_ray.stores.covariates import Covariates, write_covariates
-from sdm_ray.stores.cube import create_cube
+from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.maps import Map
+from sdm_ray.stores.patches import Wanted
 from sdm_ray.stores.surveys import read_surveys, write_surveys
 
 STEP = 1.01 / 65534  # a matrix product of another width may round to the neighbouring step
@@ -122,10 +124,11 @@ def test_killed_workers_change_nothing(make):
     def kill():
         moments = np.random.default_rng(0)
         while len(killed) < 3 and not over.wait(moments.uniform(0.05, 0.2)):
-            here = psutil.Process().children(recursive=True)
-            if busy := [each for each in here if "ray::_guarded" in " ".join(each.cmdline())]:
-                busy[0].kill()
-                killed.append(busy[0].pid)
+            with contextlib.suppress(psutil.Error):  # some end while they are looked at
+                here = psutil.Process().children(recursive=True)
+                if busy := [each for each in here if "ray::_guarded" in " ".join(each.cmdline())]:
+                    busy[0].kill()
+                    killed.append(busy[0].pid)
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -176,6 +179,43 @@ def test_memory_for_imagery_changes_nothing(make):
     first = make("wide.zarr", model="seeing", cube="cube.zarr", extent=CORNER)
     tight = ComputeConfig(workers=2, cpus=0.5, memory_mb=0.1)
     assert_equal_maps(first, make("tight.zarr", model="seeing", cube="cube.zarr", extent=CORNER, compute=tight))
+
+
+def test_a_lattice_with_a_node_at_each_cell_gives_what_patches_of_their_own_give(make):
+    own = make("own.zarr", model="seeing", cube="cube.zarr", extent=CORNER, bits=16)
+    found = make("nodes.zarr", model="seeing", cube="cube.zarr", extent=CORNER, bits=16, stride_m=1000)
+    first, second = stored(own), stored(found)
+    for name in (("0", "probability"), ("0", "richness"), ("0", "inputs"), ("1", "probability")):
+        np.testing.assert_allclose(second[name], first[name], rtol=1e-5, atol=STEP, err_msg=str(name))
+
+
+def test_features_are_blended_between_nodes(world, models, make):
+    """By hand, at cells between four nodes 2 km apart; the cut, the memory and the fold models change nothing."""
+    wide = {"model": "seeing", "cube": "cube.zarr", "extent": CORNER, "bits": 16, "stride_m": 2000}
+    first = make("wide.zarr", **wide, spread=True)
+    tight = ComputeConfig(workers=1, memory_mb=0.1)
+    assert_equal_maps(first, make("tight.zarr", **wide, spread=True, tile=32, compute=tight))
+    found, model = Map(first), models["seeing", None]
+    inputs = found.layer("inputs")
+    row, col = next((r, c) for r, c in zip(*np.nonzero(inputs == 7), strict=True) if 40 < r < 70 and 40 < c < 70)
+    x, y = (float(each) for each in found.grid.centre(row, col))
+    near = [(a, b) for a in (x - 500, x + 500, x - 1500, x + 1500) for b in (y - 500, y + 500, y - 1500, y + 1500)]
+    nodes = [each for each in near if each[0] % 2000 == 1000 and each[1] % 2000 == 1000]
+    assert len(nodes) == 4
+    weights = torch.tensor([(1 - abs(a - x) / 2000) * (1 - abs(b - y) / 2000) for a, b in nodes])
+    cube = Cube(world.folder / "cube.zarr")
+    images = cube.patches(Wanted(*centred(cube.grid, *np.array(nodes).T, 8), 8, bands=(1, 0)))
+    values, known = Covariates(world.folder / "covariates.zarr").at(np.array([x]), np.array([y]))
+    with torch.inference_mode():
+        features = weights.float() @ model.satellite(torch.from_numpy(images.astype(np.float32)))
+        p = model.probabilities({
+            "lonlat": torch.from_numpy(np.column_stack(to_lonlat(np.array([x]), np.array([y])))),
+            "covariates": torch.from_numpy(values[:, [2, 0]]),
+            "has_covariates": torch.from_numpy(known),
+            "features_satellite": features[None],
+            "has_satellite": torch.tensor([True]),
+        })  # fmt: skip
+    np.testing.assert_allclose(found.read_cells(np.array([row]), np.array([col])), p.numpy(), atol=STEP)
 
 
 def test_each_cell_of_a_crossfitted_map_is_from_the_model_that_never_saw_its_block(world, models, make):
@@ -337,6 +377,7 @@ def test_a_dry_run_prints_the_plan_and_a_measured_sample(world, models, tmp_path
             r"other.zarr: has no covariate lime, which .*plain was trained with; found rain",
         ),
         ({"model": "seeing", "cube": "grey.zarr"}, r"grey.zarr: has no band nir, which .*seeing .*; found pan"),
+        ({"model": "seeing", "cube": "cube.zarr", "stride_m": 2500}, r"stride_m: 2500, but patches are 2000 m wide"),
         ({"model": "alone", "crossfit": True}, r"crossfit: .*alone has no fold models"),
         ({"model": "alone", "spread": True}, r"spread: .*alone has no fold models"),
         ({"countries": ["Atlantis"]}, r"countries: .*land.zarr has no Atlantis; found Westland, Eastland"),
