@@ -103,11 +103,11 @@ def run_job(name: str, file: Path, overrides: list[str]) -> None:
     _execute(name, config)
 
 
-def run_folder(folder: Path, out: str | None = None) -> None:
+def run_folder(folder: Path, out: str | None = None, *, overwrite: bool = False) -> None:
     """Run every job of a folder in the order in which they need each other, then write the report.
 
     A file is named after its job, `map.yaml` or `map-crossfit.yaml`. Every configuration is read before the first
-    job starts.
+    job starts. Maps that were made otherwise are made anew only with `overwrite`.
 
     Raises:
         InputError: the folder holds no job, a configuration is wrong, or two jobs need each other.
@@ -116,6 +116,8 @@ def run_folder(folder: Path, out: str | None = None) -> None:
     overrides = [f"run_dir={out}"] if out else []
     found = _find(folder)
     configs = {stem: load(file, _named(JOBS[job].config), overrides) for stem, (job, file) in found.items()}
+    if overwrite:
+        configs = {stem: _overwriting(config) for stem, config in configs.items()}
     order = in_order(configs)
     for number, stem in enumerate(order, 1):
         say(f"[{number}/{len(order)}] {stem}")
@@ -144,6 +146,10 @@ def _find(folder: Path) -> dict[str, tuple[str, Path]]:
     if not found:
         raise InputError(f"{folder}: holds no job configuration ({', '.join(f'{job}.yaml' for job in JOBS)})")
     return found
+
+
+def _overwriting(config: JobConfig) -> JobConfig:
+    return config.model_copy(update={"overwrite": True}) if hasattr(config, "overwrite") else config
 
 
 def in_order(configs: dict[str, JobConfig]) -> list[str]:

@@ -4,7 +4,7 @@ Nothing heavy is imported before the configuration has been read and found good.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -23,12 +23,14 @@ app = typer.Typer(
 )
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job's YAML file.")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="[key=value ...]", help="Values that replace those of the file.")
+    list[str] | None,
+    typer.Argument(metavar="[key=value | --key [value] ...]", help="Values that replace those of the file."),
 ]
 OutFolder = Annotated[
     str | None,
     typer.Option("--out", metavar="DIR", help="Run folder; default $SDM_RAY_RUNS/<folder's name>."),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make maps anew that were made from something else.")]
 
 
 @contextmanager
@@ -50,9 +52,25 @@ def one_line_errors(command: str) -> Iterator[None]:
 def _add_job(name: str, entry: chain.Entry) -> None:
     def command(config: ConfigFile, overrides: Overrides = None) -> None:
         with one_line_errors(name):
-            chain.run_job(name, config, overrides or [])
+            chain.run_job(name, config, as_overrides(overrides or []))
 
-    app.command(name, help=entry.help, rich_help_panel="Jobs: CONFIG is one YAML file")(command)
+    settings = {"ignore_unknown_options": True}  # they are values of the configuration
+    panel = "Jobs: CONFIG is one YAML file"
+    app.command(name, help=entry.help, rich_help_panel=panel, context_settings=settings)(command)
+
+
+def as_overrides(words: Sequence[str]) -> list[str]:
+    """Words behind a configuration file as `key=value`: `--dry-run` is `dry_run=true`, `--bits 16` is `bits=16`."""
+    found: list[str] = []
+    for word in words:
+        if word.startswith("--"):
+            key, equals, value = word[2:].partition("=")
+            found.append(f"{key.replace('-', '_')}={value if equals else 'true'}")
+        elif "=" not in word and found and found[-1].endswith("=true"):
+            found[-1] = found[-1].removesuffix("true") + word
+        else:
+            found.append(word)
+    return found
 
 
 for _name, _entry in chain.JOBS.items():
@@ -63,17 +81,18 @@ for _name, _entry in chain.JOBS.items():
 def run(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of job configurations.")],
     out: OutFolder = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Run the jobs of a folder in order, keep what is finished and unchanged, end with report.html."""
     with one_line_errors("run"):
-        chain.run_folder(folder, out)
+        chain.run_folder(folder, out, overwrite=overwrite)
 
 
 @app.command(rich_help_panel="Whole runs")
-def demo(out: OutFolder = None) -> None:
+def demo(out: OutFolder = None, overwrite: Overwrite = False) -> None:
     """The whole chain on a virtual landscape whose true species probabilities are known."""
     with one_line_errors("demo"):
-        chain.run_folder(chain.shipped_configs() / "demo", out)
+        chain.run_folder(chain.shipped_configs() / "demo", out, overwrite=overwrite)
 
 
 def main() -> None:

@@ -39,11 +39,12 @@ class Job:
 def execute(name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], dict[str, Any]], kind: str) -> None:
     """Run a job that writes one artefact.
 
-    A finished artefact of the same configuration and inputs is kept. `run` makes the artefact at `job.output` and
-    returns the figures to keep with it; it is sealed only when `run` returns.
+    A finished artefact of the same configuration and inputs is kept, and one of others made anew, unless the
+    configuration has an `overwrite` that is not set. `run` makes the artefact at `job.output` and returns the figures
+    to keep with it; it is sealed only when `run` returns.
 
     Raises:
-        InputError: an artefact that the job reads is missing or unfinished.
+        InputError: an artefact that the job reads is missing or unfinished, or one would be lost.
     """
     records = {each: artefact.read_record(config.path(each)) for each in config.reads()}
     sources = sorted({source for record in records.values() for source in record.sources})
@@ -57,7 +58,7 @@ def execute(name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], 
     if plan.finished():
         say(f"{name}: {plan.output} is finished and unchanged: kept")
         return
-    plan.make_ready()
+    plan.make_ready(overwrite=getattr(config, "overwrite", True))
     with tracking.start(config, name) as tracker:
         figures = plan.make(tracker, lambda job: run(config, job))
         say(f"{name}: artefact {plan.output}")
@@ -85,23 +86,34 @@ class Plan:
         record = artefact.find_record(self.output)
         return record is not None and record.fingerprint == self.fingerprint
 
-    def make_ready(self) -> None:
+    def make_ready(self, *, overwrite: bool = True) -> None:
         """Say what will be replaced and why.
 
         Raises:
-            InputError: the place holds something that is no artefact of ours, which is never removed.
+            InputError: the place holds something that is no artefact of ours, which is never removed, or one that was
+                made from something else, finished or not, and is not to be overwritten.
         """
         record = artefact.find_record(self.output)
-        if record is not None:
-            changed = artefact.changed_keys(record.config, self.config)
-            changed += [f"input {name}" for name in artefact.changed_keys(record.inputs, self.inputs)]
-            say(f"rebuilding {self.output}: changed {', '.join(changed) or 'kind'}")
-        elif _holds_foreign_files(self.output):
-            raise InputError(f"{self.output}: holds files that are no artefact of sdm-ray; name another output")
+        before = record or artefact.find_beginning(self.output)
+        if before is None:
+            if _holds_files(self.output):
+                raise InputError(f"{self.output}: holds files that are no artefact of sdm-ray; name another output")
+        elif before.fingerprint != self.fingerprint:
+            changed = artefact.changed_keys(before.config, self.config)
+            changed += [f"input {name}" for name in artefact.changed_keys(before.inputs, self.inputs)]
+            named = ", ".join(changed) or "kind"
+            if not overwrite:
+                state = "made" if record is not None else "begun"
+                raise InputError(
+                    f"{self.output}: was {state} with another {named}; name another output, or start anew with"
+                    " --overwrite"
+                )
+            say(f"rebuilding {self.output}: changed {named}")
 
     def make(self, tracker: tracking.Tracker, run: Callable[[Job], dict[str, Any]]) -> dict[str, Any]:
         """Make and seal the artefact; returns its figures."""
-        resumed = artefact.begin(self.output, self.fingerprint)
+        beginning = artefact.Beginning(fingerprint=self.fingerprint, config=self.config, inputs=self.inputs)
+        resumed = artefact.begin(self.output, beginning)
         job = Job(self.output, self.fingerprint, self.inputs, resumed, tracker)
         figures = run(job)
         record = artefact.Record(
@@ -117,5 +129,5 @@ class Plan:
         return figures
 
 
-def _holds_foreign_files(place: UPath) -> bool:
-    return place.is_dir() and not (place / "unfinished.json").exists() and any(place.iterdir())
+def _holds_files(place: UPath) -> bool:
+    return place.is_dir() and any(place.iterdir())

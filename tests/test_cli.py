@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sdm_ray.chain import JOBS, shipped_configs
-from sdm_ray.cli import app
+from sdm_ray.cli import app, as_overrides
 
 JOBS_FOLDER = shipped_configs().parent / "jobs"
 
@@ -50,6 +50,22 @@ def test_help_names_every_job(call):
 def test_every_job_refuses_a_missing_file_and_an_unknown_key(call, tmp_path, job):
     one_line(call(job, str(tmp_path / "none.yaml")), f"sdm-ray {job}: ", "none.yaml: no such configuration file")
     one_line(call(job, config(tmp_path, job, "colour: red")), f"{job}.yaml: ", "colour: unknown key")
+
+
+def test_options_are_values_of_the_configuration(call, tmp_path):
+    words = ["a.b=1", "--dry-run", "--from-embeddings", "e.zarr", "--bits=16", "--overwrite", "c=d"]
+    assert as_overrides(words) == [
+        "a.b=1",
+        "dry_run=true",
+        "from_embeddings=e.zarr",
+        "bits=16",
+        "overwrite=true",
+        "c=d",
+    ]
+    file = config(tmp_path, "map", "covariates: c.zarr")
+    one_line(call("map", file, "--tile", "100"), "tile 100 is no multiple of block 64")
+    one_line(call("map", file, "--colour", "red"), "colour: unknown key")
+    one_line(call("map", file, "--overwrite"), "model: missing; run the job that writes it first")
 
 
 @pytest.mark.parametrize(

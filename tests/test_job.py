@@ -1,6 +1,7 @@
 """What every job does around its work."""
 
 import pytest
+from pydantic import Field
 
 from sdm_ray import job
 from sdm_ray.config import JobConfig, TrackingConfig
@@ -15,6 +16,10 @@ class Copy(JobConfig):
 
     def reads(self) -> list[str]:
         return [self.source] if self.source else []
+
+
+class Precious(Copy):
+    overwrite: bool = Field(default=False, exclude=True)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +39,8 @@ def make(tmp_path, uri):
             raise OSError("disk full")
         return {"letters": len(config.text)}
 
-    def call(**values: str) -> list[str]:
-        config = Copy(run_dir=str(tmp_path), tracking=TrackingConfig(uri=uri), **values)
+    def call(kind: type[Copy] = Copy, **values: object) -> list[str]:
+        config = kind(run_dir=str(tmp_path), tracking=TrackingConfig(uri=uri), **values)
         job.execute("copy", config, run, "copy")
         return done
 
@@ -63,6 +68,26 @@ def test_a_failed_job_leaves_nothing_that_looks_whole(make, tmp_path):
     with pytest.raises(OSError, match="disk full"):
         make(text="fail")
     assert artefact.find_record(artefact.UPath(tmp_path) / "copy") is None
+
+
+def test_what_took_long_is_not_overwritten_unasked(make, tmp_path):
+    """Finished or begun, with the difference named; the same again is continued."""
+    make(Precious, text="abc", seed=1)
+    with pytest.raises(InputError, match=r"copy: was made with another seed, text; name .* with --overwrite"):
+        make(Precious, text="abcd", seed=2)
+    assert (tmp_path / "copy" / "text").read_text() == "abc"
+    make(Precious, text="abcd", seed=2, overwrite=True)
+    with pytest.raises(OSError, match="disk full"):
+        make(Precious, text="fail", overwrite=True)
+    with pytest.raises(InputError, match=r"copy: was begun with another text"):
+        make(Precious, text="ab")
+    with pytest.raises(OSError, match="disk full"):
+        make(Precious, text="fail")
+    make(output="first", text="one")
+    make(Precious, output="second", source="first")
+    make(output="first", text="other")
+    with pytest.raises(InputError, match=r"second: was made with another input first"):
+        make(Precious, output="second", source="first")
 
 
 def test_a_missing_input_is_named_before_any_work(make):

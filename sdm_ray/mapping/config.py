@@ -49,6 +49,8 @@ class CellsConfig(JobConfig):
     each cell."""
     title: str = ""
     compute: ComputeConfig = Field(default=ComputeConfig(), exclude=True)
+    overwrite: bool = Field(default=False, exclude=True)
+    """Start anew where the output was made, or begun, from another configuration, model or input."""
 
     @model_validator(mode="after")
     def _fits(self) -> "CellsConfig":

@@ -1,8 +1,8 @@
 """What makes an artefact whole: its record, its fingerprint, its seal.
 
 An artefact is a folder (or one Parquet file). The last thing written is its record, `artefact.json`; without a
-record it is unfinished. While a folder is being made, `unfinished.json` holds the fingerprint it is made for, so
-that a rerun knows whether what lies there can be continued.
+record it is unfinished. While a folder is being made, `unfinished.json` says what it is made from, so that a rerun
+knows whether what lies there can be continued.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 
 FORMAT_VERSION = 1
+_MARKER = "unfinished.json"
 _HASH_WHOLE_BELOW = 1 << 28  # larger source files are known by size and time, not by content
 
 
@@ -122,8 +123,26 @@ def read_record(path: UPath) -> Record:
     return record
 
 
-def begin(path: UPath, mark: str) -> bool:
-    """Make a place ready for an artefact whose fingerprint will be `mark`.
+class Beginning(BaseModel):
+    """What an unfinished artefact is made from."""
+
+    fingerprint: str
+    config: dict[str, Any] = {}
+    inputs: dict[str, str] = {}
+
+
+def find_beginning(path: UPath) -> Beginning | None:
+    """What an interrupted attempt was making there, or None where there is none."""
+    try:
+        return Beginning.model_validate_json((path / _MARKER).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValidationError:
+        raise InputError(f"{path / _MARKER}: cannot be read; remove {path} and run the job again") from None
+
+
+def begin(path: UPath, beginning: Beginning) -> bool:
+    """Make a place ready for an artefact.
 
     The seal of an older artefact is taken off first. What an earlier, interrupted attempt for the same
     fingerprint left is kept; anything else there is removed.
@@ -134,13 +153,13 @@ def begin(path: UPath, mark: str) -> bool:
     record_path(path).unlink(missing_ok=True)
     if path.suffix == ".parquet":
         return False
-    marker = path / "unfinished.json"
-    if marker.exists() and json.loads(marker.read_text()).get("fingerprint") == mark:
+    before = find_beginning(path)
+    if before is not None and before.fingerprint == beginning.fingerprint:
         return True
     if path.exists():
         path.fs.rm(path.path, recursive=True)
     path.mkdir(parents=True, exist_ok=True)
-    marker.write_text(json.dumps({"fingerprint": mark}))
+    (path / _MARKER).write_text(beginning.model_dump_json(indent=1))
     return False
 
 
@@ -152,7 +171,7 @@ def seal(path: UPath, record: Record) -> None:
     draft.write_text(record.model_dump_json(indent=1))
     draft.rename(place)
     if path.suffix != ".parquet":
-        (path / "unfinished.json").unlink(missing_ok=True)
+        (path / _MARKER).unlink(missing_ok=True)
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

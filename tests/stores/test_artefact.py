@@ -13,6 +13,10 @@ def record(mark: str) -> artefact.Record:
     return artefact.Record(kind="test", fingerprint=mark)
 
 
+def beginning(mark: str) -> artefact.Beginning:
+    return artefact.Beginning(fingerprint=mark)
+
+
 def test_fingerprint_depends_on_content_not_on_the_order_of_keys():
     assert artefact.fingerprint({"a": 1, "b": 2}) == artefact.fingerprint({"b": 2, "a": 1})
     assert artefact.fingerprint({"a": 1}) != artefact.fingerprint({"a": 2})
@@ -22,7 +26,7 @@ def test_a_folder_is_whole_only_when_sealed(tmp_path):
     place = UPath(tmp_path) / "encoder"
     with pytest.raises(InputError, match="encoder: missing"):
         artefact.read_record(place)
-    assert artefact.begin(place, "one") is False
+    assert artefact.begin(place, beginning("one")) is False
     (place / "weights").write_text("w")
     with pytest.raises(InputError, match="encoder: unfinished"):
         artefact.read_record(place)
@@ -33,25 +37,25 @@ def test_a_folder_is_whole_only_when_sealed(tmp_path):
 
 def test_an_interrupted_attempt_continues_only_for_the_same_fingerprint(tmp_path):
     place = UPath(tmp_path) / "map.zarr"
-    artefact.begin(place, "one")
+    artefact.begin(place, beginning("one"))
     (place / "tile").write_text("done")
-    assert artefact.begin(place, "one") is True
+    assert artefact.begin(place, beginning("one")) is True
     assert (place / "tile").exists()
-    assert artefact.begin(place, "two") is False
+    assert artefact.begin(place, beginning("two")) is False
     assert not (place / "tile").exists()
 
 
 def test_rebuilding_takes_the_old_seal_off_first(tmp_path):
     place = UPath(tmp_path) / "model"
-    artefact.begin(place, "one")
+    artefact.begin(place, beginning("one"))
     artefact.seal(place, record("one"))
-    artefact.begin(place, "two")
+    artefact.begin(place, beginning("two"))
     assert artefact.find_record(place) is None
 
 
 def test_a_parquet_file_has_its_record_beside_it(tmp_path):
     place = UPath(tmp_path) / "surveys.parquet"
-    artefact.begin(place, "one")
+    artefact.begin(place, beginning("one"))
     place.write_bytes(b"table")
     artefact.seal(place, record("one"))
     assert (tmp_path / "surveys.parquet.artefact.json").exists()
@@ -87,6 +91,6 @@ def test_changed_keys_are_dotted():
 
 def test_works_on_any_filesystem():
     place = UPath("memory://artefacts/model")
-    artefact.begin(place, "one")
+    artefact.begin(place, beginning("one"))
     artefact.seal(place, record("one"))
     assert artefact.read_record(place).fingerprint == "one"

@@ -260,11 +260,11 @@ def test_a_killed_worker_costs_one_tile_and_changes_nothing(tmp_path, truth):
 
 def test_an_unsealed_map_is_not_read_as_a_finished_one(tmp_path, truth):
     path = UPath(tmp_path) / "map.zarr"
-    artefact.begin(path, "one")
+    artefact.begin(path, artefact.Beginning(fingerprint="one"))
     fill(path, truth, 32)
     with pytest.raises(InputError, match=r"map\.zarr: unfinished"):
         artefact.read_record(path)
-    assert artefact.begin(path, "one")  # what was written is kept for going on
+    assert artefact.begin(path, artefact.Beginning(fingerprint="one"))  # what was written is kept for going on
     assert np.array_equal(Map(path).read(whole(GRID)), maps.decode(maps.encode(truth)), equal_nan=True)
     artefact.seal(path, artefact.Record(kind="map", fingerprint="one"))
     assert artefact.read_record(path).kind == "map"
