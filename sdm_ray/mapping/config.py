@@ -149,8 +149,10 @@ class ExportConfig(JobConfig):
     """Names; by default all."""
     layers: list[str] = Field(default=[])
     """Quality layers as well, such as `richness`."""
+    files: Literal["each", "together"] = "each"
+    """A GeoTIFF for each species, or one whose bands are the species, `probability.tif`."""
     pictures: bool = True
-    """Whether each species gets a PNG."""
+    """Whether each species and layer gets a PNG."""
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""

@@ -4,7 +4,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window
 from sdm_ray.job import Job
 from sdm_ray.mapping.config import ExportConfig
+from sdm_ray.mapping.overview import overview
 from sdm_ray.progress import say, track
 from sdm_ray.stores.artefact import read_record
 from sdm_ray.stores.maps import SPECIES_CHUNK, Map, nodata
+from sdm_ray.stores.raster import open_group
 
 _BLOCK = 512  # pixels along the side of a GeoTIFF's block
 _PICTURE = 1000  # most cells along the longer side of a picture
@@ -31,7 +33,7 @@ _EDGES = 20  # parts of an edge of the map, whose outline bends in degrees
 
 
 def run(config: ExportConfig, job: Job) -> dict[str, Any]:
-    """Write a GeoTIFF and a picture for each wanted species and layer, and `item.json`.
+    """Write GeoTIFFs and pictures of the wanted species and layers, and `item.json`.
 
     Probabilities stay the integers of the map, with their scale and nodata as GDAL knows them.
 
@@ -41,30 +43,49 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     path = config.path(config.map)
     source = Map(path)
     chosen = _numbers(path, source, config.species)
-    files = _file_names([source.species["name"][number] for number in chosen])
+    titles = [str(source.species["name"][number]) for number in chosen]
+    names = _file_names(titles)
     missing = [name for name in config.layers if name not in source.layers()]
     if missing:
         raise InputError(f"{path}: has no layer {missing[0]}; found {', '.join(source.layers())}")
-    groups = [slice(start, start + SPECIES_CHUNK) for start in range(0, len(chosen), SPECIES_CHUNK)]
     assets: dict[str, dict[str, Any]] = {}
-    for group in track(groups, len(groups), "export"):
-        _species_files(source, chosen[group], files[group], job.output)
-        for number, name in zip(chosen[group], files[group], strict=True):
-            title = str(source.species["name"][number])
+    if config.files == "together":
+        _species_file(source, chosen, "probability", job.output)
+        assets["probability"] = _asset("probability.tif", "probability", source, titles)
+    else:
+        for group in track(_groups(len(chosen)), -(-len(chosen) // SPECIES_CHUNK), "export"):
+            _species_files(source, chosen[group], names[group], job.output)
+        for title, name in zip(titles, names, strict=True):
             assets[name] = _asset(f"{name}.tif", f"probability of {title}", source)
     for name in config.layers:
         _layer_file(source, name, job.output)
         assets[name] = _asset(f"{name}.tif", name.replace("_", " "), None)
     if config.pictures:
-        for number, name in zip(chosen, files, strict=True):
-            values, extent = _coarse(source.path, number)
-            title = str(source.species["name"][number])
-            picture = map_picture(values, title, f"probability ({source.probability_kind})", extent=extent)
-            (job.output / f"{name}.png").write_bytes(picture)
-            assets[f"{name}-picture"] = {"href": f"./{name}.png", "type": "image/png", "roles": ["overview"]}
+        unit = f"probability ({source.probability_kind})"
+        for number, name, title in zip(chosen, names, titles, strict=True):
+            assets |= _picture(name, *_coarse(source.path, number), (title, unit), job.output)
+        group = open_group(source.path / "0")
+        for name in config.layers:
+            values = overview(group[name], source.layers()[name], source.tile)
+            about = str(group[name].attrs.get("long_name", name)), str(group[name].attrs.get("units", ""))
+            assets |= _picture(name, values, source.grid.bounds, about, job.output)
     (job.output / "item.json").write_text(json.dumps(_item(config, source, assets), indent=1))
     say(f"export: {len(chosen)} species and {len(config.layers)} layers; {job.output / 'item.json'}")
     return {"species": len(chosen), "layers": len(config.layers)}
+
+
+def _groups(count: int) -> Iterator[slice]:
+    """Species that share chunks of the map, which are decoded once for all of them."""
+    return (slice(start, min(start + SPECIES_CHUNK, count)) for start in range(0, count, SPECIES_CHUNK))
+
+
+def _picture(
+    name: str, values: np.ndarray, extent: tuple[float, ...], about: tuple[str, str], folder: UPath
+) -> dict[str, dict[str, Any]]:
+    """Write a PNG with a title and a unit; its asset."""
+    west, south, east, north = extent
+    (folder / f"{name}.png").write_bytes(map_picture(values, *about, extent=(west, south, east, north)))
+    return {f"{name}-picture": {"href": f"./{name}.png", "type": "image/png", "roles": ["overview"]}}
 
 
 def _numbers(path: UPath, source: Map, wanted: Sequence[str] | None) -> list[int]:
@@ -88,52 +109,64 @@ def _file_names(names: Sequence[str]) -> list[str]:
 
 
 def _species_files(source: Map, numbers: Sequence[int], names: Sequence[str], folder: UPath) -> None:
-    """Chunks hold several species: they are decoded once for all of a group."""
-    top = nodata(source.bits) - 1
-    profile = {"dtype": f"uint{source.bits}", "nodata": top + 1}
+    """A file for each of a group of species."""
     with tempfile.TemporaryDirectory() as place, ExitStack() as opened:
-        drafts = [opened.enter_context(_draft(Path(place) / f"{name}.tif", source.grid, profile)) for name in names]
-        low, high = min(numbers), max(numbers) + 1
+        drafts = [opened.enter_context(_draft(Path(place) / f"{name}.tif", source, 1)) for name in names]
+        low = min(numbers)
         for window in _strips(source.grid, source.tile):
-            values = source.stored(window, slice(low, high))
+            values = source.stored(window, slice(low, max(numbers) + 1))
             for number, draft in zip(numbers, drafts, strict=True):
                 draft.write(values[number - low], 1, window=_window(window))
         for number, draft in zip(numbers, drafts, strict=True):
-            draft.scales, draft.offsets = (1 / top,), (0.0,)
             draft.set_band_description(1, str(source.species["name"][number]))
-            draft.update_tags(probability_kind=source.probability_kind)
         opened.close()
         for name in names:
             _finish(Path(place) / f"{name}.tif", folder)
 
 
-def _layer_file(source: Map, name: str, folder: UPath) -> None:
-    values = source.layer(name)
-    fill = source.layers()[name]
+def _species_file(source: Map, numbers: Sequence[int], name: str, folder: UPath) -> None:
+    """One file, a band for each species."""
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / f"{name}.tif"
-        with _draft(path, source.grid, {"dtype": str(values.dtype), "nodata": fill}) as draft:
+        with _draft(path, source, len(numbers)) as draft:
+            groups = list(_groups(len(numbers)))
+            for group in track(groups, len(groups), "export"):
+                chosen = numbers[group]
+                low, bands = min(chosen), list(range(group.start + 1, group.stop + 1))
+                for window in _strips(source.grid, source.tile):
+                    values = source.stored(window, slice(low, max(chosen) + 1))
+                    draft.write(values[np.array(chosen) - low], bands, window=_window(window))
+            for band, number in enumerate(numbers, 1):
+                draft.set_band_description(band, str(source.species["name"][number]))
+        _finish(path, folder)
+
+
+def _layer_file(source: Map, name: str, folder: UPath) -> None:
+    values = source.layer(name)
+    profile = {"dtype": str(values.dtype), "nodata": source.layers()[name]}
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / f"{name}.tif"
+        with _geotiff(path, source.grid, profile) as draft:
             draft.write(values, 1)
             draft.set_band_description(1, name)
         _finish(path, folder)
 
 
-def _draft(path: Path, grid: Grid, profile: dict[str, Any]) -> Any:  # noqa: ANN401 - rasterio's writer
-    return rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        count=1,
-        width=grid.width,
-        height=grid.height,
-        crs="EPSG:3035",
-        transform=rasterio.Affine(*grid.transform),
-        tiled=True,
-        blockxsize=_BLOCK,
-        blockysize=_BLOCK,
-        BIGTIFF="IF_SAFER",
-        **profile,
-    )
+@contextmanager
+def _draft(path: Path, source: Map, bands: int) -> Iterator[Any]:
+    """A GeoTIFF to be filled with a map's stored probabilities."""
+    top = nodata(source.bits) - 1
+    profile = {"dtype": f"uint{source.bits}", "nodata": top + 1, "count": bands, "interleave": "band"}
+    with _geotiff(path, source.grid, profile) as draft:
+        draft.scales, draft.offsets = (1 / top,) * bands, (0.0,) * bands
+        draft.update_tags(probability_kind=source.probability_kind)
+        yield draft
+
+
+def _geotiff(path: Path, grid: Grid, profile: dict[str, Any]) -> Any:  # noqa: ANN401 - rasterio's writer
+    where = {"width": grid.width, "height": grid.height, "transform": rasterio.Affine(*grid.transform)}
+    layout = {"tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK, "BIGTIFF": "IF_SAFER"}
+    return rasterio.open(path, "w", driver="GTiff", crs="EPSG:3035", **{"count": 1, **where, **layout, **profile})
 
 
 def _finish(draft: Path, folder: UPath) -> None:
@@ -163,13 +196,14 @@ def _coarse(path: UPath, number: int) -> tuple[np.ndarray, tuple[float, float, f
     return source.read(Window(0, 0, *source.grid.shape), number), source.grid.bounds
 
 
-def _asset(href: str, title: str, source: Map | None) -> dict[str, Any]:
-    band: dict[str, Any] = {"name": title}
+def _asset(href: str, title: str, source: Map | None, bands: Sequence[str] = ()) -> dict[str, Any]:
+    about: dict[str, Any] = {}
     if source is not None:
         top = nodata(source.bits) - 1
-        band |= {"data_type": f"uint{source.bits}", "nodata": top + 1, "raster:scale": 1 / top, "unit": "1"}
+        about = {"data_type": f"uint{source.bits}", "nodata": top + 1, "raster:scale": 1 / top, "unit": "1"}
     kind = "image/tiff; application=geotiff; profile=cloud-optimized"
-    return {"href": f"./{href}", "type": kind, "title": title, "roles": ["data"], "bands": [band]}
+    described = [{"name": name, **about} for name in bands or [title]]
+    return {"href": f"./{href}", "type": kind, "title": title, "roles": ["data"], "bands": described}
 
 
 def _item(config: ExportConfig, source: Map, assets: dict[str, Any]) -> dict[str, Any]:

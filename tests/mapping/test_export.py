@@ -1,6 +1,7 @@
 """Exports open in what everybody has, with the map's own numbers and place."""
 
 import json
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -93,6 +94,39 @@ def test_the_same_map_opens_in_xarray_and_gdal_alike(run_dir):
     with rasterio.open(str(output / "species-3.tif")) as found:
         values = found.read(1, masked=True) * found.scales[0]
     np.testing.assert_allclose(values.filled(np.nan), expected, atol=1e-6)
+
+
+def test_species_may_be_the_bands_of_one_file(run_dir):
+    wanted = ["Species 3", "Abies alba", *(f"Species {number}" for number in range(4, 17))]
+    output = make(run_dir, species=wanted, files="together", pictures=False, output="together")
+    source = Map(run_dir / "map.zarr")
+    with rasterio.open(str(output / "probability.tif")) as found:
+        assert found.descriptions == tuple(wanted) and found.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        for band in (1, 2, 15):
+            number = NAMES.index(wanted[band - 1])
+            np.testing.assert_array_equal(decode(found.read(band)), source.read(whole(GRID), number))
+    item = json.loads((output / "item.json").read_text())
+    assert [band["name"] for band in item["assets"]["probability"]["bands"]] == wanted
+
+
+def test_layers_have_pictures_too(run_dir):
+    output = make(run_dir, species=["Species 3"], layers=["richness", "inputs"], output="pictures")
+    shown = {file.stem: Image.open(str(file)).size for file in output.glob("*.png")}
+    assert shown.keys() == {"species-3", "richness", "inputs"} and min(size[0] for size in shown.values()) > 300
+
+
+def test_gdal_finds_the_arrays_and_where_they_lie(run_dir):
+    """GDAL reads shards from version 3.13 on; older ones list the arrays and say what they lack."""
+    place = f'ZARR:"{run_dir}/map.zarr"'
+    with warnings.catch_warnings(action="ignore"), rasterio.open(place) as found:
+        assert {name.rpartition("/")[2] for name in found.subdatasets} >= {"probability", "richness", "inputs"}
+    if tuple(map(int, rasterio.__gdal_version__.split(".")[:2])) < (3, 13):
+        with pytest.raises(rasterio.errors.RasterioIOError, match="sharding_indexed"):
+            rasterio.open(f"{place}:/0/richness")
+        return
+    with rasterio.open(f"{place}:/0/richness") as found:
+        assert found.crs.to_epsg() == 3035 and tuple(found.bounds) == GRID.bounds
+        np.testing.assert_array_equal(found.read(1), Map(run_dir / "map.zarr").layer("richness"))
 
 
 def test_what_a_map_does_not_have_is_named(run_dir):
