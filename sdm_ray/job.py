@@ -1,6 +1,8 @@
 """What all jobs share: keep what is finished, track, make, seal, say where it is."""
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,6 +14,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.progress import say
 from sdm_ray.stores import artefact
 
+_NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 _NOT_SHAPING = {"run_dir", "output", "tracking"}  # where things lie does not change what they are
 
 AnyJobConfig = TypeVar("AnyJobConfig", bound=JobConfig)
@@ -102,7 +105,7 @@ class Plan:
             changed = artefact.changed_keys(before.config, self.config)
             changed += [f"input {name}" for name in artefact.changed_keys(before.inputs, self.inputs)]
             named = ", ".join(changed) or "kind"
-            if not overwrite:
+            if not overwrite and (record is not None or artefact.has_begun(self.output)):
                 state = "made" if record is not None else "begun"
                 raise InputError(
                     f"{self.output}: was {state} with another {named}; name another output, or start anew with"
@@ -111,11 +114,15 @@ class Plan:
             say(f"rebuilding {self.output}: changed {named}")
 
     def make(self, tracker: tracking.Tracker, run: Callable[[Job], dict[str, Any]]) -> dict[str, Any]:
-        """Make and seal the artefact; returns its figures."""
+        """Make and seal the artefact; returns its figures.
+
+        Raises:
+            InputError: the disk is full, or nothing may be written there.
+        """
         beginning = artefact.Beginning(fingerprint=self.fingerprint, config=self.config, inputs=self.inputs)
-        resumed = artefact.begin(self.output, beginning)
-        job = Job(self.output, self.fingerprint, self.inputs, resumed, tracker)
-        figures = run(job)
+        with _writable(self.output):
+            resumed = artefact.begin(self.output, beginning)
+            figures = run(Job(self.output, self.fingerprint, self.inputs, resumed, tracker))
         record = artefact.Record(
             kind=self.kind,
             fingerprint=self.fingerprint,
@@ -125,8 +132,22 @@ class Plan:
             figures=figures,
             tools=artefact.tool_versions("ray", "torch", "zarr"),
         )
-        artefact.seal(self.output, record)
+        with _writable(self.output):
+            artefact.seal(self.output, record)
         return figures
+
+
+@contextmanager
+def _writable(place: UPath) -> Iterator[None]:
+    """Turn what keeps a place from being written into one line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        raise InputError(
+            f"{place}: cannot be written ({error.strerror}); what is finished is kept, run the job again for the rest"
+        ) from None
 
 
 def _holds_files(place: UPath) -> bool:

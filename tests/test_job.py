@@ -83,11 +83,30 @@ def test_what_took_long_is_not_overwritten_unasked(make, tmp_path):
         make(Precious, text="ab")
     with pytest.raises(OSError, match="disk full"):
         make(Precious, text="fail")
+    (tmp_path / "copy" / "text").unlink()
+    make(Precious, text="ab")  # nothing was lost with what had only begun
     make(output="first", text="one")
     make(Precious, output="second", source="first")
     make(output="first", text="other")
     with pytest.raises(InputError, match=r"second: was made with another input first"):
         make(Precious, output="second", source="first")
+
+
+def test_a_place_that_takes_nothing_is_one_line(make, tmp_path):
+    """A full disk in the middle of the work, and a folder where nobody may write."""
+
+    def fill(config: Copy, task: job.Job) -> dict:
+        (task.output / "text").write_text("half")
+        with open("/dev/full", "w") as full:
+            full.write(config.text)
+        return {}
+
+    config = Copy(run_dir=str(tmp_path), tracking=TrackingConfig(uri=f"sqlite:///{tmp_path}/mlflow.db"))
+    with pytest.raises(InputError, match=r"copy: cannot be written \(No space left on device\); what is finished is"):
+        job.execute("copy", config, fill, "copy")
+    assert (tmp_path / "copy" / "text").exists() and artefact.find_record(artefact.UPath(tmp_path) / "copy") is None
+    with pytest.raises(InputError, match=r"/sys/copy: cannot be written \(.*\)"):
+        make(output="/sys/copy")
 
 
 def test_a_missing_input_is_named_before_any_work(make):

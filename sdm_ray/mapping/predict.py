@@ -162,7 +162,7 @@ class Predictor:
     def probabilities(self, cells: Cells, species: slice) -> list[np.ndarray]:
         """Probabilities (K, N) of K species in embedded cells, by each of the models that embedded them."""
         if self._recipe.heads is not None:
-            matrix, bias = (torch.from_numpy(each[species]) for each in self._recipe.heads)
+            matrix, bias = (torch.tensor(each[species]) for each in self._recipe.heads)
             (z,) = cells.embeddings
             return [torch.sigmoid(torch.addmm(bias[:, None], matrix, z.cpu().T)).numpy()]
         models = [self._models[cells.model], *self._models[1 : len(cells.embeddings)]]

@@ -141,6 +141,11 @@ def find_beginning(path: UPath) -> Beginning | None:
         raise InputError(f"{path / _MARKER}: cannot be read; remove {path} and run the job again") from None
 
 
+def has_begun(path: UPath) -> bool:
+    """Whether an interrupted attempt got as far as to write something."""
+    return any(each.name != _MARKER for each in path.iterdir())
+
+
 def begin(path: UPath, beginning: Beginning) -> bool:
     """Make a place ready for an artefact.
 

@@ -7,13 +7,13 @@ from sklearn.metrics import roc_auc_score
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.geo.grid import to_lonlat
+from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.geo.windows import whole
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.embeddings import Embeddings, steps_of
 from sdm_ray.stores.maps import Map
-from sdm_ray.stores.surveys import write_surveys
+from sdm_ray.stores.surveys import read_surveys, write_surveys
 
 CORNER = (4_000_000.0, 3_072_000.0, 4_128_000.0, 3_200_000.0)
 
@@ -28,6 +28,11 @@ def test_a_map_from_embeddings_is_the_direct_one(world, make):
     assert np.array_equal(np.isnan(p), np.isnan(q))
     known = ~np.isnan(p)
     assert (np.abs(p - q)[known] < 0.01).mean() > 0.99 and not np.array_equal(p[known], q[known])
+    surveys, _ = read_surveys(world.folder / "surveys.parquet")
+    cells = world.grid.cell(*to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy()))
+    seen = np.array([np.isin(range(5), each) for each in surveys["species"]])
+    for number, (near, far) in enumerate(zip(direct.read_cells(*cells).T, found.read_cells(*cells).T, strict=True)):
+        assert abs(roc_auc_score(seen[:, number], near) - roc_auc_score(seen[:, number], far)) < 0.02
     for name in ("inputs", "valid_scenes", "survey_distance", "environmental_similarity"):
         np.testing.assert_array_equal(found.layer(name), direct.layer(name))
     record = artefact.read_record(stored)

@@ -276,3 +276,15 @@ def test_what_is_no_map_is_named(tmp_path):
     raster.create(UPath(tmp_path) / "other.zarr", GRID, {}, {})
     with pytest.raises(InputError, match="is no map"):
         Map(UPath(tmp_path) / "other.zarr")
+
+
+def test_richness_from_many_rare_species_as_stored_is_that_of_the_unrounded():
+    """Within 0.5 %: 11,255 species whose mean probabilities span four orders of magnitude, as surveys' shares do."""
+    rng = np.random.default_rng(0)
+    mean = np.exp(rng.normal(np.log(3e-4), 1.8, 11_255))
+    p = np.minimum(mean[:, None] * np.exp(rng.normal(-0.5, 1, (11_255, 50))), 1).astype(np.float32)
+    richness = p.sum(0, dtype=np.float64)
+    stored = maps.decode(maps.encode(p, 16)).sum(0, dtype=np.float64)
+    assert np.abs(stored / richness - 1).max() < 0.005
+    coarse = maps.decode(maps.encode(p, 8)).sum(0, dtype=np.float64)
+    assert np.abs(coarse / richness - 1).max() > 0.05  # which is why rare species get 16 bits
