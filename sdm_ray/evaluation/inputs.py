@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
-import xarray
 from upath import UPath
 
 from sdm_ray.errors import InputError
@@ -131,7 +130,7 @@ def truth_correlation(
     Raises:
         InputError: a species is missing, or no cell is left.
     """
-    data = xarray.open_zarr(raster.store_of(truth / "0", read_only=True), consolidated=False, chunks=None)
+    data = raster.open_dataset(truth / "0")
     columns = _columns(truth, [str(name) for name in data["species"].values], held.species)
     grid = raster.read_grid(raster.open_group(truth / "0"))
     true = data["probability"].values[columns].reshape(len(columns), -1)

@@ -169,7 +169,7 @@ def _open(path: UPath, *, finest: bool = False) -> xarray.Dataset:
         sizes = {level: max(raster.read_grid(raster.open_group(path / level)).shape) for level in levels}
         fit = [level for level in levels if sizes[level] >= _SHOWN_CELLS]
         inner = path / (fit[-1] if fit and not finest else "0")
-    return xarray.open_zarr(raster.store_of(inner, read_only=True), consolidated=False, chunks=None)
+    return raster.open_dataset(inner)
 
 
 def _thinned(data: xarray.Dataset, side: int) -> xarray.Dataset:

@@ -13,6 +13,8 @@ class ComputeConfig(TaskConfig):
 
     memory_mb: float = Field(default=512, gt=0)
     """Megabytes of the tile cube that one worker may hold at once."""
+    commit_tiles: int = Field(default=64, ge=1)
+    """With a `repository`: tiles of one commit."""
 
 
 class CellsConfig(JobConfig):
@@ -48,6 +50,9 @@ class CellsConfig(JobConfig):
     """Cells along the side of a compute block, one forward pass, anchored to the grid; 0: 64, or 16 with a patch for
     each cell."""
     title: str = ""
+    repository: str | None = None
+    """Icechunk repository, a path or URL, to which the output is committed tile by tile as a new version; readers of
+    its branch `main` see it when it is whole. By default plain Zarr."""
     compute: ComputeConfig = Field(default=ComputeConfig(), exclude=True)
     overwrite: bool = Field(default=False, exclude=True)
     """Start anew where the output was made, or begun, from another configuration, model or input."""

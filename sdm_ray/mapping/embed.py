@@ -21,7 +21,7 @@ from sdm_ray.mapping.tile import Work
 from sdm_ray.mapping.tiles import do_tiles
 from sdm_ray.progress import say
 from sdm_ray.runtime import connect
-from sdm_ray.stores import raster
+from sdm_ray.stores import raster, versions
 from sdm_ray.stores.embeddings import Embeddings, EmbeddingSpec, create_embeddings, steps_of
 from sdm_ray.stores.ledger import Ledger
 
@@ -42,12 +42,14 @@ def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
     say(f"embed: {todo.cells} cells in {len(todo.pieces)} tiles, of which {len(done)} done")
     if not todo.pieces:
         raise InputError(f"extent: no cell is wanted (cells: {config.cells}) in {list(work.area.grid.bounds)}")
+    setup.start_version(config, job)
     if not done:
         model = read_species_folder(config.path(config.model))
         attrs = {**setup.attributes(config, model), "tile": config.tile}
         root = {"title": config.title, "sources": setup.sources(config), "sdm_ray": attrs}
         spec = EmbeddingSpec(steps_of(_sample(work)), config.tile, work.layers, root)
-        create_embeddings(job.output, work.area.grid, spec)
+        with versions.changing(job.output, "nothing embedded yet"):
+            create_embeddings(job.output, work.area.grid, spec)
     connect()
     do_tiles(Embedder, work, todo, config.compute)
     raster.consolidate(job.output)
@@ -55,7 +57,7 @@ def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
     totals = {name: sum(each[name] for each in figures) for name in ("cells", "clipped", "numbers")}
     share = totals["clipped"] / max(totals["numbers"], 1)
     say(f"embed: {totals['cells']} cells; {share:.2%} of the numbers were beyond what a byte holds")
-    return {"cells": totals["cells"], "clipped_share": share}
+    return {"cells": totals["cells"], "clipped_share": share} | versions.publish(job.output)
 
 
 class Embedder:
@@ -66,9 +68,8 @@ class Embedder:
         self._predictor = Predictor(work.recipe)
 
     def do(self, piece: plan.Piece) -> dict[str, Any]:
-        """Embed, write and record a tile; the record comes last."""
-        output, window = UPath(self._work.output), piece.window
-        store = Embeddings(output, writable=True)
+        """Embed and write a tile."""
+        window, store = piece.window, Embeddings(UPath(self._work.output), writable=True)
         stored = store.empty(window)
         layers = {
             name: np.full((window.height, window.width), layer.fill, layer.dtype)
@@ -84,7 +85,6 @@ class Embedder:
             for name, count in (("cells", len(steps)), ("clipped", clipped), ("numbers", steps.size)):
                 figures[name] += count
         store.write(window, stored, layers)
-        Ledger(output, self._work.fingerprint).add(piece.id, figures)
         return figures
 
 

@@ -20,7 +20,7 @@ from sdm_ray.mapping.tiles import do_tiles
 from sdm_ray.progress import say, track
 from sdm_ray.runtime import connect
 from sdm_ray.spread import spread
-from sdm_ray.stores import maps, raster
+from sdm_ray.stores import maps, raster, versions
 from sdm_ray.stores.ledger import Ledger
 
 
@@ -39,8 +39,10 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
         say(f"map: {line}")
     if not work.pieces:
         raise InputError(f"extent: no cell is wanted (cells: {config.cells}) in {list(area.grid.bounds)}")
+    setup.start_version(config, job)
     if not done:
-        maps.create_map(job.output, area.grid, ready.spec)
+        with versions.changing(job.output, "an empty map"):
+            maps.create_map(job.output, area.grid, ready.spec)
     connect()
     start = time.monotonic()
     do_tiles(Mapper, ready.work, work, config.compute)
@@ -52,7 +54,7 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
     figures = _figures(ledger.done())
     rate = sum(piece.cells for piece in work.left) / max(seconds, 1e-9)
     say(f"map: {figures['cells']} cells, {len(work.left)} tiles done now at {rate:.0f} cells/s")
-    return figures
+    return figures | versions.publish(job.output)
 
 
 def dry_run(config: MapConfig) -> None:
@@ -81,19 +83,25 @@ def _build_levels(config: MapConfig, output: UPath) -> None:
     levels = maps.levels_of(base.grid) if config.levels is None else config.levels
     if not levels:
         return
-    maps.create_levels(output, levels)
+    with versions.changing(output, f"{levels} empty coarser levels"):
+        maps.create_levels(output, levels)
     for level in range(1, levels + 1):
         grid = maps.level_grid(base.grid, level)
         pieces = plan.make(grid, config.tile, partial(_has_data, output, level)).pieces
-        ended = spread(_level, (str(output), level), pieces, config.compute)
-        for piece, _, problem in track(ended, len(pieces), f"map: level {level}"):
+        ended = spread(_level, (str(output), level, versions.fork(output)), pieces, config.compute)
+        sessions = []
+        for piece, session, problem in track(ended, len(pieces), f"map: level {level}"):
             if problem is not None:
                 raise InputError(f"{output}: tile {piece.id} of level {level} failed: {problem}; run the job again")
+            sessions += [session] if session is not None else []
+        versions.merge(output, sessions, f"level {level}")
 
 
-def _level(shared: tuple[str, int], piece: plan.Piece) -> None:
-    output, level = shared
-    maps.fill_level(UPath(output), level, piece.window)
+def _level(shared: tuple[str, int, versions.Session], piece: plan.Piece) -> versions.Session:
+    output, level, session = shared
+    with versions.writing(UPath(output), session):
+        maps.fill_level(UPath(output), level, piece.window)
+    return session
 
 
 def _has_data(output: UPath, level: int, window: Window) -> np.ndarray:

@@ -9,6 +9,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.folders import SpeciesFolder, read_species_folder
 from sdm_ray.geo.grid import to_xy
+from sdm_ray.job import Job
 from sdm_ray.mapping.area import Area, check_covers, grid_within, surveyed_cells, surveyed_countries
 from sdm_ray.mapping.chosen import choose, few
 from sdm_ray.mapping.config import CellsConfig, EmbedConfig, MapConfig
@@ -18,7 +19,7 @@ from sdm_ray.mapping.predict import Recipe
 from sdm_ray.mapping.tile import Work
 from sdm_ray.progress import say
 from sdm_ray.sources.area import outline
-from sdm_ray.stores import artefact
+from sdm_ray.stores import artefact, versions
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.embeddings import Embeddings
@@ -109,6 +110,12 @@ def prepare_embedding(config: EmbedConfig, output: UPath, fingerprint: str) -> W
     recipe = _recipe(config, model)
     layers = {"inputs": LAYERS["inputs"]} | (SCENES if recipe.cube else {})
     return Work(str(output), fingerprint, _area(config), recipe, layers)
+
+
+def start_version(config: CellsConfig, job: Job) -> None:
+    """Where a repository is named, have the output committed to a branch of its own there."""
+    if config.repository is not None:
+        versions.start(job.output, config.path(config.repository), f"{job.output.stem}-{job.fingerprint[:12]}")
 
 
 def _check_embeddings(config: MapConfig, area: Area) -> Embeddings:

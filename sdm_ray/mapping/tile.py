@@ -14,7 +14,6 @@ from sdm_ray.mapping.layers import COVARIATES, SATELLITE
 from sdm_ray.mapping.plan import Piece
 from sdm_ray.mapping.predict import Cells, Predictor, Recipe
 from sdm_ray.mapping.similarity import Similarity
-from sdm_ray.stores.ledger import Ledger
 from sdm_ray.stores.maps import Layer, Map, encode, nodata
 
 
@@ -88,16 +87,13 @@ class Mapper:
         self._predictor = Predictor(work.recipe)
 
     def do(self, piece: Piece) -> dict[str, Any]:
-        """Compute, write and record a tile; the record comes last.
+        """Compute and write a tile.
 
         Returns:
             Figures: number of cells, how many had covariates or imagery, and the sum of each species' unrounded
             probabilities.
         """
-        output = UPath(self._work.output)
-        figures = self.compute(piece, Map(output, writable=True))
-        Ledger(output, self._work.fingerprint).add(piece.id, figures)
-        return figures
+        return self.compute(piece, Map(UPath(self._work.output), writable=True))
 
     def compute(self, piece: Piece, target: Map) -> dict[str, Any]:
         """Compute a tile and write it to a map, block of species by block.

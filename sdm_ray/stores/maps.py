@@ -90,6 +90,7 @@ def decode(stored: NDArray[Any]) -> NDArray[np.float32]:
 def create_map(path: UPath, grid: Grid, spec: MapSpec) -> None:
     """Make an empty map; done once, by the driver."""
     root: Any = raster.open_root(path)
+    raster.clear(root)
     own = {"probability_kind": spec.probability_kind, "tile": spec.tile, "bits": spec.bits}
     root.attrs.put({"Conventions": "CF-1.11", **spec.attrs, "sdm_ray": {**own, **spec.attrs.get("sdm_ray", {})}})
     _create_level(path, 0, grid, spec)

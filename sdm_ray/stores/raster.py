@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import xarray
 import zarr
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -23,6 +24,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo import grid as geo_grid
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
+from sdm_ray.stores import versions
 
 Mode = Literal["r", "r+", "w", "a"]
 _CONVENTIONS = {
@@ -61,9 +63,15 @@ def store_of(path: UPath, *, read_only: bool = False) -> Store:
     return FsspecStore.from_url(str(path), storage_options=dict(path.storage_options), read_only=read_only)
 
 
+def _located(path: UPath, *, read_only: bool = False) -> tuple[Store, str]:
+    """The store that a group lies in, and its path in there."""
+    return versions.find(path, read_only=read_only) or (store_of(path, read_only=read_only), "")
+
+
 def open_root(path: UPath) -> Group:
     """Make or open a group that only holds other groups."""
-    return zarr.open_group(store_of(path), mode="a", zarr_format=3, use_consolidated=False)
+    store, inner = _located(path)
+    return zarr.open_group(store, path=inner, mode="a", zarr_format=3, use_consolidated=False)
 
 
 def create(path: UPath, grid: Grid, coords: dict[str, Sequence[Any]], attrs: dict[str, Any]) -> Group:
@@ -76,11 +84,7 @@ def create(path: UPath, grid: Grid, coords: dict[str, Sequence[Any]], attrs: dic
         attrs: attributes of the group.
     """
     group = open_root(path)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Object at")  # the mark of an unfinished artefact
-        before = list(group.keys())
-    for name in before:
-        del group[name]
+    clear(group)
     group.attrs.put({**attrs, **place(grid), **conventions("proj", "spatial")})
     _axis(group, "y", grid.y, {"standard_name": "projection_y_coordinate", "units": "m", "axis": "Y"})
     _axis(group, "x", grid.x, {"standard_name": "projection_x_coordinate", "units": "m", "axis": "X"})
@@ -89,6 +93,15 @@ def create(path: UPath, grid: Grid, coords: dict[str, Sequence[Any]], attrs: dic
     mapping = group.create_array("spatial_ref", shape=(), dtype="int32")
     mapping.attrs.put(CRS.from_user_input(geo_grid.CRS).to_cf())
     return group
+
+
+def clear(group: Group) -> None:
+    """Remove the arrays and groups of a group; what else lies there stays."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Object at")  # the mark of an unfinished artefact
+        before = list(group.keys())
+    for name in before:
+        del group[name]
 
 
 def add_array(group: Group, name: str, spec: ArraySpec) -> Group:
@@ -135,9 +148,16 @@ def open_group(path: UPath, mode: Mode = "r") -> Group:
         InputError: there is none, or it is not of Zarr format 3.
     """
     try:
-        return zarr.open_group(store_of(path, read_only=mode == "r"), mode=mode, zarr_format=3)
+        store, inner = _located(path, read_only=mode == "r")
+        return zarr.open_group(store, path=inner, mode=mode, zarr_format=3)
     except (FileNotFoundError, zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError):
         raise InputError(f"{path}: no Zarr v3 group there") from None
+
+
+def open_dataset(path: UPath) -> xarray.Dataset:
+    """A group as xarray shows it, nothing of it read yet."""
+    store, inner = _located(path, read_only=True)
+    return xarray.open_zarr(store, group=inner, consolidated=False, chunks=None)
 
 
 def read_grid(group: Group) -> Grid:
@@ -157,7 +177,9 @@ def read_grid(group: Group) -> Grid:
 
 
 def consolidate(path: UPath) -> None:
-    """Gather the metadata of a finished group in one object, once, by the driver."""
+    """Gather the metadata of a finished group in one object, once, by the driver; a repository has its own."""
+    if versions.is_versioned(path):
+        return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         warnings.filterwarnings("ignore", message="Object at")  # records, ledgers and pictures lie beside the arrays

@@ -5,7 +5,8 @@
 Cells a second of the whole job, between the first tile recorded by each worker and the last, beside the bare forward
 pass of the same model in as many processes on cells in memory (and the bare compression of what was written). Two
 models: that of configs/europe-trees (location and covariates; FOLDER is prepared and the model trained for one epoch
-where it is missing), and a ResNet-18 that looks at 128 x 128 pixels of a cube at 10 m.
+where it is missing), and a ResNet-18 that looks at 128 x 128 pixels of a cube at 10 m. A part of the map is also made
+with 1 and 4 workers and tiles of 256 and 1,024 cells, and an estimate for 100 m and 10 m follows from the figures.
 """
 
 import argparse
@@ -18,19 +19,22 @@ from pathlib import Path
 
 import map_runs
 from bench_streams import Memory
+from map_estimate import Measured, lines
 from stream_data import CHUNK, NORTH, WEST, cube
 from trees_data import CONFIGS, prepared
 from upath import UPath
 
 from sdm_ray import chain, runtime
 from sdm_ray.config import load
-from sdm_ray.mapping import setup
+from sdm_ray.mapping import plan, setup
 from sdm_ray.mapping.config import ComputeConfig, MapConfig
 from sdm_ray.spread import spread
 from sdm_ray.stores.ledger import Ledger
+from sdm_ray.stores.maps import Map
 
 WORKERS = 2
 SHARE_GOAL, MEMORY_GOAL_GB = 0.9, 3.0
+OVERHEAD = 0.2  # seconds of a tile beside its cells, of the estimate
 Figures = list[dict[str, object]]
 
 
@@ -64,10 +68,30 @@ def trees(runs: str, quick: bool) -> Figures:
     peak = (memory.most - idle.most) / 1e9
     print(f"  memory of all workers {peak:.2f} GB above an idle cluster")
     share = rate / min(forward, compression)
+    done = Map(output)
+    pieces = plan.make(done.grid, done.tile, setup.prepare(config, output, "").work.area.wanted).pieces
+    stored = sum(file.stat().st_size for file in (output / "0").rglob("*") if file.is_file()) / cells
+    measured = Measured(pieces, rate / WORKERS, OVERHEAD, stored, len(done.species))
+    print("\n".join(lines(measured, done.tile)))
     return [
+        cuts(wanted),
         figure("map, location and covariates, beside the bare model", share, "ratio", SHARE_GOAL, share >= SHARE_GOAL),
         figure("peak PSS of a map of EU land at 1 km", peak, "GB", MEMORY_GOAL_GB, peak < MEMORY_GOAL_GB),
     ]
+
+
+def cuts(wanted: list[str]) -> dict[str, object]:
+    """Whether a part of the map is the same for any tile and number of workers, coarser level included."""
+    found = []
+    for tile, workers in ((256, 1), (1024, 4), (256, 4), (1024, 1)):
+        part = ["extent=[3976000,2476000,5000000,3500000]", "levels=1", f"tile={tile}", f"output=cut-{len(found)}.zarr"]
+        many = [f"compute.workers={workers}", f"compute.cpus={WORKERS / max(workers, WORKERS)}"]
+        config = load(CONFIGS / "europe-trees" / "map.yaml", MapConfig, [*wanted, *part, *many])
+        shutil.rmtree(str(config.path(config.output)), ignore_errors=True)
+        map_runs.run(config)
+        found.append(config.path(config.output))
+    same = sum(map_runs.equal(found[0], other, levels=2) for other in found[1:])
+    return figure("maps equal with tiles of 256 and 1,024 cells, 1 and 4 workers", same, "maps", 3, same == 3)
 
 
 def imagery(quick: bool) -> Figures:

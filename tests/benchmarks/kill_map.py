@@ -18,13 +18,10 @@ import time
 from pathlib import Path
 
 import map_runs
-import numpy as np
 import psutil
 from upath import UPath
 
-from sdm_ray.geo.windows import whole
 from sdm_ray.mapping.config import ComputeConfig, MapConfig
-from sdm_ray.stores.maps import Map
 
 EXTENT = (4_000_000.0, 2_400_000.0, 4_640_000.0, 3_040_000.0)
 
@@ -82,18 +79,6 @@ def finished(folder: Path, output: str) -> int:
     raise SystemExit(f"{output}: did not finish")
 
 
-def equal(first: Path, second: Path) -> bool:
-    """Whether all decoded arrays of two maps are equal, coarser levels and layers included."""
-    for level in range(3):
-        a, b = Map(UPath(first), level), Map(UPath(second), level)
-        if not np.array_equal(a.stored(whole(a.grid)), b.stored(whole(b.grid))):
-            return False
-        names = a.layers()
-        if any(not np.array_equal(a.layer(name), b.layer(name), equal_nan=True) for name in names):
-            return False
-    return True
-
-
 def disk_full(folder: Path, good: Path) -> bool:
     """A disk of 4 MB fails tiles in one line each; with a larger one a rerun does the rest."""
     disk = folder / "disk"
@@ -106,7 +91,7 @@ def disk_full(folder: Path, good: Path) -> bool:
         failed = job.returncode != 0 and "No space left" in said and "Traceback" not in said.splitlines()[-1]
         subprocess.run(["mount", "-o", "remount,size=400m", str(disk)], check=True)
         finished(folder, str(disk / "map.zarr"))
-        return failed and equal(good, disk / "map.zarr")
+        return failed and map_runs.equal(UPath(good), UPath(disk / "map.zarr"))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -138,7 +123,7 @@ def main() -> int:
             job.communicate()
             tiles = len(list((folder / output / "ledger").glob("*.json")))
             again = 0 if job.returncode == 0 else finished(folder, output)
-            is_equal = equal(folder / "whole.zarr", folder / output)
+            is_equal = map_runs.equal(UPath(folder / "whole.zarr"), UPath(folder / output))
             same += is_equal
             print(f"{moment:5.1f} s: {what}; {tiles} tiles recorded; {again} more starts; equal {is_equal}", flush=True)
         figures = [("maps equal after SIGKILL", same, given.rounds)]

@@ -13,7 +13,7 @@ from upath import UPath
 from sdm_ray.folders import Imagery, SpeciesFolder, describe_species, load_species_model
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.geo.grid import grid_of
-from sdm_ray.geo.windows import tiles
+from sdm_ray.geo.windows import tiles, whole
 from sdm_ray.job import execute
 from sdm_ray.mapping import map as map_job
 from sdm_ray.mapping.config import MapConfig
@@ -57,6 +57,17 @@ def plant(folder: UPath, extent: tuple[float, float, float, float], satellite: b
 def run(config: MapConfig) -> None:
     """The job."""
     execute("map", config, map_job.run, "map")
+
+
+def equal(first: UPath, second: UPath, levels: int = 3) -> bool:
+    """Whether all decoded arrays of two maps are equal, coarser levels and layers included."""
+    for level in range(levels):
+        a, b = Map(first, level), Map(second, level)
+        if not np.array_equal(a.stored(whole(a.grid)), b.stored(whole(b.grid))):
+            return False
+        if any(not np.array_equal(a.layer(name), b.layer(name), equal_nan=True) for name in a.layers()):
+            return False
+    return True
 
 
 def forward(shared: tuple[Recipe, int], part: Part) -> float:

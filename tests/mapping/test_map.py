@@ -116,6 +116,32 @@ def test_an_interrupted_map_is_continued(make, monkeypatch, tmp_path, world):
     assert_equal_maps(whole_map, again)
 
 
+def test_a_map_in_a_repository_is_the_plain_one(make, monkeypatch, tmp_path):
+    """Committed tile by tile, interrupted between commits and continued; in the end one version."""
+    plain = make("plain.zarr")
+    settings = {"repository": str(tmp_path / "repository"), "compute": ComputeConfig(workers=1, commit_tiles=2)}
+
+    def ends(*args):
+        for count, each in enumerate(genuine(*args)):
+            yield each
+            if count == 4:
+                raise KeyboardInterrupt
+
+    genuine = tiles.spread
+    monkeypatch.setattr(tiles, "spread", ends)
+    with pytest.raises(KeyboardInterrupt):
+        make("kept.zarr", **settings)
+    monkeypatch.setattr(tiles, "spread", genuine)
+    assert len(list((tmp_path / "kept.zarr" / "ledger").glob("*.json"))) == 5
+    kept = make("kept.zarr", **settings)
+    assert not (kept / "0").exists() and artefact.read_record(kept).figures["version"]
+    for level in (0, 1):
+        first, second = Map(plain, level), Map(kept, level)
+        window = whole(first.grid)
+        assert np.array_equal(first.stored(window), second.stored(window))
+    assert all(np.array_equal(first.layer(name), second.layer(name), True) for name in second.layers())
+
+
 def test_killed_workers_change_nothing(make):
     """Workers die by SIGKILL in the middle of their tiles; what they had begun is done again."""
     whole_map = make("whole.zarr", block=8)

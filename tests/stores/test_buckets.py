@@ -3,13 +3,15 @@
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
 from upath import UPath
 
 from sdm_ray.geo.grid import Grid, to_lonlat
-from sdm_ray.geo.windows import tiles
-from sdm_ray.stores import raster
+from sdm_ray.geo.windows import Window, tiles
+from sdm_ray.stores import raster, versions
 from sdm_ray.stores.cube import Cube, create_cube
+from sdm_ray.stores.maps import Map, MapSpec, create_map
 from sdm_ray.stores.shards import Sample, Shards, write_index, write_shard
 from sdm_ray.streams.config import Mixing
 from sdm_ray.streams.cubes import WindowFetch
@@ -74,3 +76,15 @@ def test_images_in_a_bucket(bucket):
     write_index(folder, [write_shard(folder, 0, samples[:4]), write_shard(folder, 1, samples[4:])])
     rows = np.array([7, 0, 4])
     assert Shards(UPath(str(folder))).read(rows) == [samples[i].image for i in rows]
+
+
+def test_versions_of_a_map_in_a_bucket(bucket, tmp_path):
+    place = UPath(tmp_path) / "map.zarr"
+    place.mkdir()
+    versions.start(place, UPath(bucket) / "versions", "map")
+    spec = MapSpec(pd.DataFrame({"species_id": [0], "name": ["a"]}), "occurrence", 64, {})
+    with versions.changing(place, "a map"):
+        create_map(place, GRID, spec)
+        Map(place, writable=True).write(Window(0, 0, 64, 64), np.full((1, 64, 64), 0.5, np.float32), {})
+    versions.publish(place)
+    assert Map(place).read(Window(60, 60, 8, 8))[0, 0, 0] == pytest.approx(0.5, abs=0.002)
