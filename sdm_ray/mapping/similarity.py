@@ -14,14 +14,14 @@ class Similarity:
     """
 
     def __init__(self, reference: np.ndarray) -> None:
-        self._sorted = np.sort(reference, axis=0)
-        low, high = self._sorted[0], self._sorted[-1]
+        self._sorted = np.sort(np.ascontiguousarray(reference.T), axis=1)  # a search in strided columns copies them
+        low, high = self._sorted[:, 0], self._sorted[:, -1]
         self._range = np.where(high > low, high - low, 1)
 
     def of(self, values: np.ndarray) -> np.ndarray:
         """Similarity of places, float32 (N,), from their covariates (N, C)."""
         worst = np.full(len(values), np.inf)
-        for column, reference in enumerate(self._sorted.T):
+        for column, reference in enumerate(self._sorted):
             value = values[:, column]
             below = np.searchsorted(reference, value, side="left") / len(reference)
             within = 200 * np.minimum(below, 1 - below)
