@@ -16,7 +16,8 @@ from sdm_ray.evaluation.folds import Fold
 from sdm_ray.evaluation.probability import boyce, brier, calibration_error, cuts, tss
 from sdm_ray.evaluation.scores import Held, as_json, number
 
-_PREVALENCE = (0.0, 0.001, 0.01, 0.1, 1.0)
+PREVALENCE = (0.0, 0.001, 0.01, 0.1, 1.0)
+"""Bounds of the classes of species by the share of surveys that hold them."""
 _RECALL = (20, 100)
 
 
@@ -95,7 +96,7 @@ def by_prevalence(
     positives = np.count_nonzero(held.labels, axis=0)
     share = positives / len(held.labels)
     found = []
-    for low, high in pairwise(_PREVALENCE):
+    for low, high in pairwise(PREVALENCE):
         chosen = (share > low) & (share <= high) & (positives >= min_positives)
         if chosen.any():
             means = {s: {m: number(np.nanmean(v[chosen])) for m, v in each.items()} for s, each in species.items()}
