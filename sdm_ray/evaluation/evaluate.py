@@ -9,12 +9,13 @@ import numpy as np
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation import explain, faults, inputs, occurrences, present
+from sdm_ray.evaluation import explain, faults, inputs, occurrences, present, regions
 from sdm_ray.evaluation.baselines import feature_matrix
+from sdm_ray.evaluation.bootstrap import METRICS, mean_interval
 from sdm_ray.evaluation.config import CoordinatesConfig, EvaluateConfig, ExplainConfig
 from sdm_ray.evaluation.folds import Fold, cross_fit, folds_of
 from sdm_ray.evaluation.page import render
-from sdm_ray.evaluation.scores import Held, as_json, number, score, within_countries
+from sdm_ray.evaluation.scores import Held, as_json, number, score
 from sdm_ray.job import Job
 from sdm_ray.progress import say
 from sdm_ray.stores.holdout import HoldOut
@@ -52,7 +53,6 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     scored, predictions, outside = _scored(config, held, {**maps, **rivals})
     how = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     comparison, by_blocks = score(scored, predictions, scored.block, **how)
-    countries, within = within_countries(scored, predictions, config.min_positives)
     figures: dict[str, Any] = {
         "probability_kind": held.probability_kind,
         "min_positives": config.min_positives,
@@ -60,10 +60,16 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
         "surveys_outside_the_map": outside,
         "species_not_mapped": unmapped,
         "blocks": by_blocks,
-        "within": {"blocks": within},
+        "within": {},
         "rivals": settings,
     }
-    per_species = comparison.species | _probabilities(config, scored, predictions, comparison.species, figures)
+    tested = folds_of(scored.x, scored.y, HoldOut(config.blocks))
+    cuts = occurrences.cuts_by_fold(scored, predictions, tested)
+    surveys = _sets(config, scored, predictions, tested, figures)
+    per_species = comparison.species | occurrences.species_scores(scored, predictions, cuts)
+    _means(config, scored, per_species, figures)
+    countries = regions.by_country(scored, predictions, config.min_positives, cuts, surveys)
+    figures["within"]["blocks"] = regions.within(countries)
     if config.countries_out:
         figures["countries"], figures["within"]["countries"] = _countries_out(config, held)
     truth = _truth(config, held, figures)
@@ -72,35 +78,51 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     tables = {
         "species.csv": present.species_table(scored, per_species, truth),
         "thresholds.csv": present.cut_table(scored, predictions[next(iter(predictions))]),
-        "countries.csv": present.country_table(countries),
+        "countries.csv": countries,
     }
+    main = next(iter(predictions))
+    if scored.probability_kind != "relative":
+        errors = regions.survey_errors(scored, predictions[main])
+        by_survey = errors | {score: methods[main] for score, methods in surveys.items() if score.startswith("f1")}
+        tables["blocks.csv"] = regions.by_block(scored, by_survey, config.blocks)
     for name, table in tables.items():
         (job.output / name).write_text(table.to_csv(index=False))
-    for picture in present.write_pictures(job.output, scored, predictions, comparison, config.blocks):
+    drawn = (scored, predictions, comparison, tables.get("blocks.csv"), config.blocks.size_m)
+    for picture in present.write_pictures(job.output, *drawn):
         job.tracker.picture(picture)
     return figures
 
 
-def _probabilities(
+def _sets(
+    config: EvaluateConfig, held: Held, predictions: Predictions, folds: list[Fold], figures: dict[str, Any]
+) -> regions.BySurvey:
+    """Scores of each survey's set of species; their means go into the figures. None of `relative` probabilities."""
+    if held.probability_kind == "relative":
+        return {}
+    surveys, figures["species_means"] = occurrences.set_scores(held, predictions, folds, config)
+    how = {"resamples": config.resamples, "seed": config.seed}
+    figures["surveys"] = {
+        score: {method: as_json(mean_interval(each, held.block, **how)) for method, each in methods.items()}
+        for score, methods in surveys.items()
+    }
+    return surveys
+
+
+def _means(
     config: EvaluateConfig,
     held: Held,
-    predictions: Predictions,
-    ranked: Mapping[str, Mapping[str, np.ndarray]],
+    species: Mapping[str, Mapping[str, np.ndarray]],
     figures: dict[str, Any],
-) -> dict[str, dict[str, np.ndarray]]:
-    """Scores of species that look at probabilities, not ranks; their means and those of sets go into the figures."""
-    folds = folds_of(held.x, held.y, HoldOut(config.blocks))
-    found = occurrences.species_scores(held, predictions, folds)
+) -> None:
+    """Means of the species' scores over all that count, and by prevalence, into the figures."""
     counted = np.count_nonzero(held.labels, axis=0) >= config.min_positives
-    figures["species_means"] = {
+    means = {
         score: {method: number(float(np.nanmean(each[counted]))) for method, each in methods.items()}
-        for score, methods in found.items()
+        for score, methods in species.items()
+        if score not in METRICS  # which have intervals of their own
     }
-    if held.probability_kind != "relative":
-        figures["surveys"], pooled = occurrences.set_scores(held, predictions, folds, config)
-        figures["species_means"] |= pooled
-    figures["prevalence"] = occurrences.by_prevalence(held, {**ranked, **found}, config.min_positives)
-    return found
+    figures["species_means"] = means | figures.get("species_means", {})
+    figures["prevalence"] = occurrences.by_prevalence(held, species, config.min_positives)
 
 
 def _explain(
@@ -169,7 +191,7 @@ def _countries_out(config: EvaluateConfig, held: Held) -> tuple[dict[str, Any], 
     groups = Land(config.path(config.land)).country_at(scored.x, scored.y)
     how = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     _, figures = score(scored, predictions, groups, **how)
-    return figures, within_countries(scored, predictions, config.min_positives)[1]
+    return figures, regions.within(regions.by_country(scored, predictions, config.min_positives))
 
 
 def _truth(config: EvaluateConfig, held: Held, figures: dict[str, Any]) -> dict[str, np.ndarray]:

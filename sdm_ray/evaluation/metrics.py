@@ -153,49 +153,6 @@ def _species_scores(
     return area, precision
 
 
-@dataclass(frozen=True)
-class Within:
-    """AUC inside groups such as countries, where telling the groups apart is worth nothing.
-
-    Attributes:
-        groups: (G,) the groups with at least one species that counts.
-        values: (G,) mean AUC over their species.
-        species: (G,) number of those species.
-        rows: (G,) number of rows.
-        value: mean over the groups, weighted by their rows; NaN where no group counts.
-    """
-
-    groups: np.ndarray
-    values: np.ndarray
-    species: np.ndarray
-    rows: np.ndarray
-    value: float
-
-
-def auc_within(groups: np.ndarray, labels: np.ndarray, scores: np.ndarray, min_positives: int = 10) -> Within:
-    """AUC within each group, over the species with at least `min_positives` positives and negatives there.
-
-    Args:
-        groups: (N,) group of each row.
-        labels: (N, S) of 0 and 1.
-        scores: (N, S), finite.
-        min_positives: fewest positives, and fewest negatives, of a species in a group.
-    """
-    found = []
-    for group in np.unique(groups):
-        rows = np.flatnonzero(groups == group)
-        positives = np.count_nonzero(labels[rows], axis=0)
-        enough = np.flatnonzero((positives >= min_positives) & (len(rows) - positives >= min_positives))
-        if len(enough):
-            pick = np.ix_(rows, enough)
-            found.append((group, auc(labels[pick], scores[pick]).mean(), len(enough), len(rows)))
-    if not found:
-        empty = np.zeros(0)
-        return Within(groups[:0], empty, empty.astype(int), empty.astype(int), float("nan"))
-    names, values, species, sizes = (np.array(column) for column in zip(*found, strict=True))
-    return Within(names, values, species, sizes, float(np.average(values, weights=sizes)))
-
-
 def spearman(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation of each species' map with the truth.
 

@@ -10,25 +10,31 @@ from typing import Any
 import numpy as np
 
 from sdm_ray.evaluation import sets
-from sdm_ray.evaluation.bootstrap import mean_interval
 from sdm_ray.evaluation.config import EvaluateConfig, SetRule, SetsConfig
 from sdm_ray.evaluation.folds import Fold
 from sdm_ray.evaluation.probability import boyce, brier, calibration_error, cuts, tss
-from sdm_ray.evaluation.scores import Held, as_json, number
+from sdm_ray.evaluation.scores import Held, number
 
-_PREVALENCE = (0.0, 0.001, 0.01, 0.1, 1.0)
+PREVALENCE = (0.0, 0.001, 0.01, 0.1, 1.0)
+"""Bounds of the classes of species by the share of surveys that hold them."""
 _RECALL = (20, 100)
 
 
 def species_scores(
-    held: Held, predictions: Mapping[str, np.ndarray], folds: Sequence[Fold]
+    held: Held, predictions: Mapping[str, np.ndarray], cuts: Mapping[str, np.ndarray]
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Score -> method -> (S,): Boyce's index and, unless probabilities are `relative`, TSS, Brier and calibration."""
+    """Score -> method -> (S,): Boyce's index and, unless probabilities are `relative`, TSS, Brier and calibration.
+
+    Args:
+        held: the surveys.
+        predictions: method -> (N, S).
+        cuts: method -> thresholds of TSS, (N, S), see `cuts_by_fold`.
+    """
     found = {"boyce": {method: boyce(held.labels, each) for method, each in predictions.items()}}
     if held.probability_kind == "relative":
         return found
     kind = held.probability_kind
-    found["tss"] = {m: tss(held.labels, p, _chosen_cuts(held, p, folds), kind) for m, p in predictions.items()}
+    found["tss"] = {method: tss(held.labels, p, cuts[method], kind) for method, p in predictions.items()}
     found["brier"] = {m: brier(held.labels, p, kind) for m, p in predictions.items()}
     found["calibration_error"] = {m: calibration_error(held.labels, p, kind) for m, p in predictions.items()}
     return found
@@ -36,7 +42,7 @@ def species_scores(
 
 def set_scores(
     held: Held, predictions: Mapping[str, np.ndarray], folds: Sequence[Fold], config: EvaluateConfig
-) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, float | None]]]:
+) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, dict[str, float | None]]]:
     """How right the sets of species are, by each rule, and the likeliest species.
 
     Args:
@@ -46,28 +52,23 @@ def set_scores(
         config: of the job.
 
     Returns:
-        Score -> method -> mean over surveys with its interval (F1, recall at 20 and at 100), and score -> method ->
-        micro and macro F1 over the species that count.
+        Score -> method -> its value for each survey, (N,) (F1, recall at 20 and at 100), and score -> method -> micro
+        and macro F1 over the species that count.
     """
-    surveys: dict[str, dict[str, Any]] = {}
+    surveys: dict[str, dict[str, np.ndarray]] = {}
     pooled: dict[str, dict[str, float | None]] = {}
     counted = np.count_nonzero(held.labels, axis=0) >= config.min_positives
-
-    def note(score: str, method: str, values: np.ndarray) -> None:
-        interval = mean_interval(values, held.block, resamples=config.resamples, seed=config.seed)
-        surveys.setdefault(score, {})[method] = as_json(interval)
-
     for method, each in predictions.items():
         for rule in config.sets.rules:
             chosen = chosen_sets(held, each, folds, rule, config.sets)
-            note(f"f1, {rule}", method, sets.survey_f1(held.labels, chosen))
+            surveys.setdefault(f"f1, {rule}", {})[method] = sets.survey_f1(held.labels, chosen)
             for name, value in zip(("micro", "macro"), sets.pooled_f1(held.labels, chosen, counted), strict=True):
                 pooled.setdefault(f"{name} f1, {rule}", {})[method] = number(value)
         if (held.labels.sum(axis=1) == 1).all():  # classes: the likeliest is right or wrong
-            note("accuracy", method, sets.survey_recall(held.labels, each, 1))
+            surveys.setdefault("accuracy", {})[method] = sets.survey_recall(held.labels, each, 1)
         for k in _RECALL:
             if k < held.labels.shape[1]:
-                note(f"recall@{k}", method, sets.survey_recall(held.labels, each, k))
+                surveys.setdefault(f"recall@{k}", {})[method] = sets.survey_recall(held.labels, each, k)
     return surveys, pooled
 
 
@@ -95,7 +96,7 @@ def by_prevalence(
     positives = np.count_nonzero(held.labels, axis=0)
     share = positives / len(held.labels)
     found = []
-    for low, high in pairwise(_PREVALENCE):
+    for low, high in pairwise(PREVALENCE):
         chosen = (share > low) & (share <= high) & (positives >= min_positives)
         if chosen.any():
             means = {s: {m: number(np.nanmean(v[chosen])) for m, v in each.items()} for s, each in species.items()}
@@ -103,11 +104,17 @@ def by_prevalence(
     return found
 
 
-def _chosen_cuts(held: Held, probabilities: np.ndarray, folds: Sequence[Fold]) -> np.ndarray:
-    """Each survey's threshold of highest TSS, chosen on the other folds, (N, S); NaN, above nothing, without one."""
-    found = np.full(probabilities.shape, np.nan, np.float32)
+def cuts_by_fold(held: Held, predictions: Mapping[str, np.ndarray], folds: Sequence[Fold]) -> dict[str, np.ndarray]:
+    """Each survey's thresholds of highest TSS, chosen on the other folds: method -> (N, S).
+
+    NaN, which nothing is above, where there is none; of `relative` probabilities there are none at all.
+    """
+    if held.probability_kind == "relative":
+        return {}
+    found = {method: np.full(each.shape, np.nan, np.float32) for method, each in predictions.items()}
     for fold, others in _folds_and_others(folds):
-        found[fold.test] = cuts(held.labels[others], probabilities[others])["max_tss"]
+        for method, each in predictions.items():
+            found[method][fold.test] = cuts(held.labels[others], each[others])["max_tss"]
     return found
 
 

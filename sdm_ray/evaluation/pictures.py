@@ -98,24 +98,27 @@ def maps_beside(
     return png(figure)
 
 
-def block_picture(x: np.ndarray, y: np.ndarray, values: np.ndarray, size_m: float, title: str, unit: str) -> bytes:
-    """Where a model errs: a square a block, coloured around zero (purple too high, orange too low).
+def block_picture(
+    x: np.ndarray, y: np.ndarray, values: np.ndarray, size_m: float, title: str, unit: str, *, signed: bool = False
+) -> bytes:
+    """Where a model errs: a square a block, coloured by its value (yellow high, violet low).
 
     Args:
         x: (B,) west edges in metres.
         y: (B,) south edges in metres.
-        values: (B,) signed values.
+        values: (B,).
         size_m: side of a block.
         title: above it.
         unit: on the colour bar.
+        signed: whether values are errors, coloured around zero (purple too high, orange too low).
     """
-    reach = float(np.nanpercentile(np.abs(values), 98)) or 1.0
     side = size_m / 1000
     squares = [Rectangle((east, north), side, side) for east, north in zip(x / 1000, y / 1000, strict=True)]
     figure = new_figure(6.6, 6.0)
     axis = figure.subplots()
-    norm = TwoSlopeNorm(0, -reach, reach)
-    drawn = PatchCollection(squares, cmap="PuOr", norm=norm, edgecolor="white", linewidth=0.4)
+    reach = float(np.nanpercentile(np.abs(values), 98)) or 1.0
+    norm, colours = (TwoSlopeNorm(0, -reach, reach), "PuOr") if signed else (Normalize(*_limits([values])), "viridis")
+    drawn = PatchCollection(squares, cmap=colours, norm=norm, edgecolor="white", linewidth=0.4)
     drawn.set_array(values)
     axis.add_collection(drawn)
     axis.set_facecolor(_SEA)

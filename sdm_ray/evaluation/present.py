@@ -1,5 +1,6 @@
 """What `evaluate` leaves to be looked at: tables, pictures and the sections of its page."""
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,15 +10,12 @@ from upath import UPath
 
 from sdm_ray.evaluation import charts, pictures
 from sdm_ray.evaluation.bootstrap import Comparison, Interval
-from sdm_ray.evaluation.metrics import Within
 from sdm_ray.evaluation.page import Picture, Section, Table
 from sdm_ray.evaluation.probability import PRESENCE_CUTS, cuts
-from sdm_ray.evaluation.scores import Held, block_errors
-from sdm_ray.geo.blocks import Blocks
+from sdm_ray.evaluation.scores import Held
 
 _METRIC = {"auc": "AUC", "average_precision": "average precision"}
 _WAYS = {"blocks": "Held-out blocks", "countries": "Whole countries left out"}
-_COUNTRY_COLUMNS = ["country", "surveys", "species"]
 _SHOWN_INPUTS, _SHOWN_RESPONSES = 20, 6
 _CAPTIONS = {
     "differences.png": "Paired differences on the same resamples of blocks, with 95 % intervals",
@@ -26,6 +24,7 @@ _CAPTIONS = {
     "importance.png": "What the model goes by: fall of the macro AUC where an input is exchanged between surveys",
     "responses.png": "Responses: mean probability where one covariate is set to a value, over the fold models",
     "errors.png": "Where it fails: mean of predicted minus observed richness in each block",
+    "f1.png": "Where it fails: mean F1 of the surveys' sets of species in each block",
 }
 
 
@@ -50,23 +49,13 @@ def cut_table(held: Held, probabilities: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def country_table(found: Mapping[str, Within]) -> pd.DataFrame:
-    """One row a country: its surveys, the species that count, and the AUC within it by method."""
-    tables = []
-    for method, each in found.items():
-        index = pd.MultiIndex.from_arrays([each.groups, each.rows, each.species], names=_COUNTRY_COLUMNS)
-        tables.append(pd.DataFrame({f"auc: {method}": each.values}, index))
-    if not tables:
-        return pd.DataFrame(columns=_COUNTRY_COLUMNS)
-    return pd.concat(tables, axis=1).reset_index()
-
-
 def write_pictures(
     folder: UPath,
     held: Held,
     predictions: Mapping[str, np.ndarray],
     comparison: Comparison,
-    blocks: Blocks,
+    blocks: pd.DataFrame | None,
+    size_m: float,
 ) -> list[UPath]:
     """The pictures of an evaluation; the first method is the one that is shown alone.
 
@@ -75,7 +64,8 @@ def write_pictures(
         held: the surveys.
         predictions: method -> (N, S).
         comparison: their scores.
-        blocks: how places were held out.
+        blocks: what `regions.by_block` found for the first method; None of `relative` probabilities.
+        size_m: side of a block.
     """
     main = next(iter(predictions))
     made: dict[str, bytes] = {}
@@ -90,15 +80,25 @@ def write_pictures(
     if held.probability_kind != "relative":
         title = "Reliability on held-out blocks"
         made["reliability.png"] = charts.reliability(predictions, held.labels, title)
-        title, unit = (
-            f"Where {main} fails: predicted minus observed richness",
-            "mean error (species per survey)",
-        )
-        errors = block_errors(held, predictions[main], blocks)
-        made["errors.png"] = pictures.block_picture(*errors, blocks.size_m, title, unit)
+    if blocks is not None:
+        made |= _failures(main, blocks, size_m)
     for name, png in made.items():
         (folder / name).write_bytes(png)
     return [folder / name for name in made]
+
+
+def _failures(main: str, blocks: pd.DataFrame, size_m: float) -> dict[str, bytes]:
+    """Maps of where a method fails."""
+    corners = blocks["west_m"].to_numpy(), blocks["south_m"].to_numpy()
+    title = f"Where {main} fails: predicted minus observed richness"
+    unit = "mean error (species per survey)"
+    richness = blocks["richness_error"].to_numpy()
+    made = {"errors.png": pictures.block_picture(*corners, richness, size_m, title, unit, signed=True)}
+    if scores := [name for name in blocks if str(name).startswith("f1")]:
+        title, unit = f"Where {main} fails: {scores[0]}", "mean F1 of a survey's set of species"
+        f1 = blocks[scores[0]].to_numpy()
+        made["f1.png"] = pictures.block_picture(*corners, f1, size_m, title, unit)
+    return made
 
 
 def write_explained(folder: UPath, held: Held, drops: Mapping[str, Interval], curves: pd.DataFrame) -> None:
@@ -140,6 +140,8 @@ def sections(folder: UPath, figures: Mapping[str, Any]) -> list[Section]:
         made[0].pictures.extend(Picture(_CAPTIONS[name], (folder / name).read_bytes()) for name in names)
     if "species_means" in figures:
         made.append(_probability_section(figures))
+    if (folder / "countries.csv").exists():
+        made += _country_section(folder / "countries.csv", figures)
     if "truth" in figures:
         header = ["map", "mean rank correlation with the truth", "cells without surveys"]
         rows = [[label, _shown(each["spearman"]), each["cells"]] for label, each in figures["truth"].items()]
@@ -167,6 +169,25 @@ def _probability_section(figures: Mapping[str, Any]) -> Section:
     ]
     tables.append(Table("AUC by prevalence", ["share of the surveys", "species", *methods], rows))
     return Section("Probabilities and sets of species", texts, tables)
+
+
+def _country_section(path: UPath, figures: Mapping[str, Any]) -> list[Section]:
+    """The table of countries for the first method; nothing where no survey says its country."""
+    found = pd.read_csv(io.StringIO(path.read_text()), keep_default_na=False, na_values=[""])
+    if found.empty:
+        return []
+    main = next(iter(figures["blocks"]["values"]["auc"]))
+    columns = [name for name in map(str, found) if name.endswith(f": {main}")]
+    header = ["country", "surveys", "species that count", *(name.removesuffix(f": {main}") for name in columns)]
+    rows = [
+        [*row[:3], *("" if pd.isna(value) else format(value, ".3f") for value in row[3:])]
+        for row in found[["country", "surveys", "species", *columns]].itertuples(index=False)
+    ]
+    texts = [
+        f"Scores inside each country; blank with fewer than {figures['min_positives']} surveys, or without a species"
+        " that has so many surveys with and without it there. Every method is in countries.csv."
+    ]
+    return [Section("By country", texts, [Table(f"{main}, held-out blocks", header, rows)])]
 
 
 def _coordinates_section(found: Mapping[str, Any]) -> Section:

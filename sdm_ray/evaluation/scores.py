@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 
 from sdm_ray.evaluation.bootstrap import Comparison, Interval, compare
-from sdm_ray.evaluation.metrics import Within, auc_within
-from sdm_ray.geo.blocks import Blocks
 
 
 @dataclass(frozen=True)
@@ -80,32 +78,6 @@ def score(
         },
     }
     return found, figures
-
-
-def within_countries(
-    held: Held, predictions: Mapping[str, np.ndarray], min_positives: int
-) -> tuple[dict[str, Within], dict[str, float | None]]:
-    """AUC within countries by method: the details, and the weighted means."""
-    if held.country is None:
-        return {}, {}
-    found = {method: auc_within(held.country, held.labels, each, min_positives) for method, each in predictions.items()}
-    return found, {method: number(each.value) for method, each in found.items()}
-
-
-def block_errors(held: Held, probabilities: np.ndarray, blocks: Blocks) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean of predicted minus observed richness in each block.
-
-    Returns:
-        West edges, south edges (metres) and errors in species per survey, each (B,).
-    """
-    error = probabilities.sum(axis=1, dtype=np.float64) - held.labels.sum(axis=1)
-    _, first, index = np.unique(held.block, return_index=True, return_inverse=True)
-    means = np.bincount(index, error) / np.bincount(index)
-    west, south = (
-        np.floor((edge[first] - origin) / blocks.size_m) * blocks.size_m + origin
-        for edge, origin in zip((held.x, held.y), blocks.origin, strict=True)
-    )
-    return west, south, means
 
 
 def as_json(interval: Interval) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""The job `indicators`: richness and its uncertainty, by cell, by country and by species, from a map.
+"""The job `indicators`: richness and its uncertainty, by cell, by country and by species, and ranges, from a map.
 
 Expected richness of a cell is the sum of its probabilities. Given the probabilities, the number of species there is
 Poisson-binomial, if species are independent: its variance is the sum of p (1 - p). Both were written with the map
@@ -9,6 +9,7 @@ not hold is that the probabilities themselves may be wrong.
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from sdm_ray.job import Job
 from sdm_ray.mapping.area import check_covers, offset
 from sdm_ray.mapping.config import IndicatorsConfig
 from sdm_ray.mapping.overview import overview, picture
+from sdm_ray.mapping.ranges import Cuts, range_table, read_cuts
 from sdm_ray.progress import say, track
 from sdm_ray.runtime import connect
 from sdm_ray.spread import spread
@@ -34,11 +36,11 @@ _NONE = 65535  # where no species were counted
 
 
 def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
-    """Write `indicators.zarr`, `countries.csv`, `species.csv` and pictures.
+    """Write `indicators.zarr`, `countries.csv`, `species.csv`, with an evaluation `ranges.csv`, and pictures.
 
     Raises:
         InputError: the map holds relative suitabilities, whose sum is no number of species, and is not forced; or
-            the land store does not cover the map.
+            the land store does not cover the map, or the evaluation has no thresholds of its species.
     """
     source, land = config.path(config.map), config.path(config.land)
     found = Map(source)
@@ -48,22 +50,26 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
             " `force: [relative]` computes them all the same"
         )
     check_covers(Land(land).grid, found.grid, f"{land}:")
-    countries = Land(land).countries
+    countries, species = Land(land).countries, found.species["name"].tolist()
+    cuts = None if config.evaluation is None else read_cuts(config.path(config.evaluation), species)
     output = str(job.output)
     _create(output, found, config.thresholds)
     connect()
     pieces = tiles(found.grid, found.tile)
-    shared = (str(source), output, str(land), list(config.thresholds))
-    sums: dict[str, np.ndarray] = {}
+    shared = Shared(str(source), output, str(land), list(config.thresholds), cuts)
+    sums: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for piece, result, problem in track(spread(_tile, shared, pieces, config.compute), len(pieces), "indicators"):
         if problem is not None:
             raise InputError(f"{output}: tile {piece.id} failed: {problem}; run the job again")
         sums[piece.id] = result
     raster.consolidate(UPath(output))
-    by_country = np.sum([sums[tile] for tile in sorted(sums)], axis=0)
+    by_country, cells_above = (np.sum([sums[tile][part] for tile in sorted(sums)], axis=0) for part in (0, 1))
     _write_countries(job.output / "countries.csv", countries, by_country, found.grid)
     done = Ledger(source, artefact.read_record(source).fingerprint).done()
-    _write_species(job.output / "species.csv", list(found.species["name"]), done, found.grid)
+    _write_species(job.output / "species.csv", species, done, found.grid)
+    if cuts is not None:
+        ranges = range_table(species, cuts, cells_above, found.grid)
+        (job.output / "ranges.csv").write_text(ranges.to_csv(index=False))
     for place in _pictures(job.output, found):
         job.tracker.picture(place)
     cells, richness = by_country[:, 0].sum(), by_country[:, 1].sum()
@@ -99,32 +105,50 @@ def _create(output: str, found: Map, thresholds: Sequence[float]) -> None:
     raster.add_array(group, "likely_species", likely)
 
 
-def _tile(shared: tuple[str, str, str, list[float]], piece: Tile) -> np.ndarray:
-    """Write one tile; returns the sums by country of `sums_by_country`."""
-    source, output, land_path, thresholds = shared
-    found, window = Map(UPath(source)), piece.window
+@dataclass(frozen=True)
+class Shared:
+    """What every tile needs.
+
+    Attributes:
+        map: the map.
+        output: where the indicators go.
+        land: the land store.
+        thresholds: of `likely_species`.
+        cuts: of the species' ranges.
+    """
+
+    map: str
+    output: str
+    land: str
+    thresholds: list[float]
+    cuts: Cuts | None
+
+
+def _tile(shared: Shared, piece: Tile) -> tuple[np.ndarray, np.ndarray]:
+    """Write one tile; returns its `sums_by_country`, and the cells (C, S) that reach the cuts."""
+    found, window = Map(UPath(shared.map)), piece.window
     richness, variance = found.layer("richness", window), found.layer("richness_variance", window)
     known = ~np.isnan(richness)
-    land = Land(UPath(land_path))
+    land = Land(UPath(shared.land))
+    above = np.zeros((0 if shared.cuts is None else len(shared.cuts.names), len(found.species)), np.int64)
     if not known.any():
-        return np.zeros((len(land.countries), 4))
-    group = raster.open_group(UPath(output) / "0", "r+")
-    group["richness"][window.slices] = richness
-    group["richness_sd"][window.slices] = np.sqrt(variance)
-    group["likely_species"][(slice(None), *window.slices)] = _likely(found, window, thresholds, known)
-    row, col = offset(land.grid, found.grid)
-    there = Window(window.row + row, window.col + col, window.height, window.width)
-    return sums_by_country(land.country(there)[known], richness[known], variance[known], len(land.countries))
-
-
-def _likely(found: Map, window: Window, thresholds: list[float], known: np.ndarray) -> np.ndarray:
-    counts = np.zeros((len(thresholds), window.height, window.width), np.uint16)
+        return np.zeros((len(land.countries), 4)), above
+    likely = np.zeros((len(shared.thresholds), window.height, window.width), np.uint16)
     for block in found.species_blocks():
         probability = found.read(window, block)
-        for number, threshold in enumerate(thresholds):
-            counts[number] += (probability >= np.float32(threshold)).sum(axis=0, dtype=np.uint16)
-    counts[:, ~known] = _NONE
-    return counts
+        for number, threshold in enumerate(shared.thresholds):
+            likely[number] += (probability >= np.float32(threshold)).sum(axis=0, dtype=np.uint16)
+        if shared.cuts is not None:
+            above[:, block] = shared.cuts.count(probability, block)
+    likely[:, ~known] = _NONE
+    group = raster.open_group(UPath(shared.output) / "0", "r+")
+    group["richness"][window.slices] = richness
+    group["richness_sd"][window.slices] = np.sqrt(variance)
+    group["likely_species"][(slice(None), *window.slices)] = likely
+    row, col = offset(land.grid, found.grid)
+    there = Window(window.row + row, window.col + col, window.height, window.width)
+    sums = sums_by_country(land.country(there)[known], richness[known], variance[known], len(land.countries))
+    return sums, above
 
 
 def sums_by_country(country: np.ndarray, richness: np.ndarray, variance: np.ndarray, count: int) -> np.ndarray:

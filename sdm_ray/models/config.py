@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from sdm_ray.config import Config
 
 Scale = Literal["plant", "landscape", "satellite"]
+CalibrationKind = Literal["platt", "temperature", "isotonic", "none"]
 
 
 class HashConfig(Config):

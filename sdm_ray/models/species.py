@@ -1,10 +1,13 @@
 """The species model: whatever is known of a place to the probability of every species there."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sdm_ray.errors import InputError
+from sdm_ray.models.calibration import Calibration, bend
 from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.models.layers import PeriodicNumbers, residual_mlp
 from sdm_ray.models.location import LocationEncoder
@@ -58,6 +61,7 @@ class SpeciesModel(nn.Module):
     covariate_std: Tensor
     calibration_scale: Tensor
     calibration_shift: Tensor
+    calibration_curve: Tensor | None
 
     def __init__(self, config: SpeciesConfig, n_species: int) -> None:
         super().__init__()
@@ -84,6 +88,7 @@ class SpeciesModel(nn.Module):
         self.head = nn.Linear(config.embedding, n_species)
         self.register_buffer("calibration_scale", torch.ones(n_species))
         self.register_buffer("calibration_shift", torch.zeros(n_species))
+        self.register_buffer("calibration_curve", None)  # of `isotonic` alone
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits of a batch, (N, S), before calibration."""
@@ -118,12 +123,24 @@ class SpeciesModel(nn.Module):
         if self.config.output == "class":
             return self.calibrate(self.head(z))[:, species].T  # the shares of all classes sum to 1
         logits = torch.addmm(self.head.bias[species, None], self.head.weight[species], z.T)
-        return torch.sigmoid(logits * self.calibration_scale[species, None] + self.calibration_shift[species, None])
+        return torch.sigmoid(self._calibrated(logits, species))
 
     def calibrate(self, logits: Tensor) -> Tensor:
-        """Logits (N, S) to probabilities by each species' own scale and shift; those of classes sum to 1."""
-        calibrated = logits * self.calibration_scale + self.calibration_shift
+        """Logits (N, S) to probabilities by each species' own calibration; those of classes sum to 1."""
+        calibrated = self._calibrated(logits.T, slice(None)).T
         return torch.softmax(calibrated, -1) if self.config.output == "class" else torch.sigmoid(calibrated)
+
+    def _calibrated(self, logits: Tensor, species: slice) -> Tensor:
+        """Logits of K of the species, (K, N), as the calibration changes them."""
+        scaled = logits * self.calibration_scale[species, None] + self.calibration_shift[species, None]
+        return scaled if self.calibration_curve is None else bend(scaled, self.calibration_curve[species])
+
+    def set_calibration(self, calibration: Calibration) -> None:
+        """Calibrate anew."""
+        self.calibration_scale.copy_(calibration.scale)
+        self.calibration_shift.copy_(calibration.shift)
+        curve = calibration.curve
+        self.calibration_curve = None if curve is None else curve.to(self.calibration_scale)
 
     @torch.no_grad()
     def keep_species(self, numbers: list[int]) -> None:
@@ -134,6 +151,8 @@ class SpeciesModel(nn.Module):
         self.head = head.train(self.training)
         self.calibration_scale = self.calibration_scale[numbers]
         self.calibration_shift = self.calibration_shift[numbers]
+        if self.calibration_curve is not None:
+            self.calibration_curve = self.calibration_curve[numbers]
 
     @torch.no_grad()
     def set_prevalence(self, prevalence: Tensor) -> None:
@@ -188,6 +207,13 @@ class SpeciesModel(nn.Module):
                 raise InputError(f"start: {name} is {found} there, expected {tuple(value.shape)}, the same `model`")
             else:
                 value.copy_(theirs[name])
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
+        curve = state_dict.get(f"{prefix}calibration_curve")  # not every model has one
+        self.calibration_curve = (
+            None if curve is None else torch.empty_like(curve, device=self.calibration_scale.device)
+        )
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _satellite(self, batch: dict[str, Tensor]) -> Tensor:
         if "features_satellite" in batch:

@@ -21,7 +21,7 @@ from sdm_ray.folders import (
     load_species_model,
 )
 from sdm_ray.job import Job
-from sdm_ray.models.calibration import fit_platt, fit_temperature
+from sdm_ray.models.calibration import Calibration, mean_of
 from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.models.species import SpeciesModel
 from sdm_ray.progress import say
@@ -29,7 +29,7 @@ from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.order import Order
 from sdm_ray.streams.pipeline import Stream, windowed
 from sdm_ray.streams.surveys import SurveyFetch
-from sdm_ray.training import species
+from sdm_ray.training import calibrate, species
 from sdm_ray.training.launch import launch
 from sdm_ray.training.loop import Fit, Trained
 from sdm_ray.training.presence import BACKGROUND, SURVEYS, PresenceLoss, Setting, balanced
@@ -127,14 +127,12 @@ class Study:
         split = self.table.split(None)
         folds = [load_weights(self.folder(fold)) for fold in range(self.config.blocks.folds)]
         epochs = round(float(np.median([each.metrics["best_epoch"] for each in folds])))
-        calibration = tuple(
-            torch.stack([each.state[f"calibration_{name}"] for each in folds]).mean(0) for name in ("scale", "shift")
-        )
+        calibrated = mean_of([Calibration.of_state(each.state) for each in folds])
         return Fit(
             **self._common(None, split),
             stop_after=max(1, epochs),
             validate=lambda objective, ranks: {},
-            save=lambda trained: self._save(trained, None, split, calibration),
+            save=lambda trained: self._save(trained, None, split, calibrated),
         )
 
     def _common(self, fold: int | None, split: species.Split) -> dict[str, Any]:
@@ -209,16 +207,10 @@ class Study:
         trained: Trained,
         fold: int | None,
         split: species.Split,
-        calibration: tuple[torch.Tensor, ...] | None = None,
+        calibrated: Calibration | None = None,
     ) -> None:
         model = trained.objective.model
-        if calibration is None:
-            rows = split.calibrate
-            logits = species.predict(model, self.table.fetch, rows, Ranks(device=_device(model)))
-            fit = fit_temperature if self.config.model.output == "class" else fit_platt
-            calibration = tuple(map(torch.from_numpy, fit(logits, self.table.labels.dense(rows))))
-        model.calibration_scale.copy_(calibration[0])
-        model.calibration_shift.copy_(calibration[1])
+        model.set_calibration(calibrated or self._calibration(model, split.calibrate))
         about = self.about(fold)
         best = trained.history[trained.best_epoch - 1]
         metrics = {
@@ -229,6 +221,12 @@ class Study:
             "history": trained.history,
         }
         save_weights(self.folder(fold), model.state_dict(), describe_species(about), self.table.species, metrics)
+
+    def _calibration(self, model: SpeciesModel, rows: np.ndarray) -> Calibration:
+        classes = self.config.model.output == "class"
+        kind = self.config.calibration or ("temperature" if classes else "platt")
+        logits = species.predict(model, self.table.fetch, rows, Ranks(device=_device(model)))
+        return calibrate.fit(kind, logits, self.table.labels.dense(rows), classes=classes)
 
     def about(self, fold: int | None) -> SpeciesFolder:
         """What a model's folder says of itself."""

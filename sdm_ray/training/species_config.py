@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_v
 
 from sdm_ray.config import Config, JobConfig, load
 from sdm_ray.geo.blocks import Blocks
-from sdm_ray.models.config import SpeciesConfig
+from sdm_ray.models.config import CalibrationKind, SpeciesConfig
 from sdm_ray.streams.config import Mixing
 from sdm_ray.training.config import OptimConfig, WorkersConfig
 
@@ -73,6 +73,10 @@ class FinetuneConfig(JobConfig):
     crossfit: bool = True
     """One model for each fold that never saw its blocks, then one refitted on everything; otherwise one model that
     leaves out the `select` and `calibrate` blocks."""
+    calibration: CalibrationKind | None = None
+    """What makes probabilities of logits, fitted on the `calibrate` blocks: `platt`, a scale and a shift of each
+    species; `isotonic`, after them a rising curve for each class of prevalence; `temperature`, one scale for all;
+    `none`. By default `platt`, of classes `temperature`."""
     patience: PositiveInt | None = 5
     """Epochs without a better AUC on the `select` blocks until training stops."""
     optim: OptimConfig = OptimConfig(lr=2e-3, epochs=25, batch=1024)
@@ -90,6 +94,8 @@ class FinetuneConfig(JobConfig):
             raise ValueError("start: holds an encoder already; expected `start` or `encoder`")
         if self.model.output == "class" and self.presence != PresenceConfig(thin_m=self.presence.thin_m):
             raise ValueError("presence: is of species; classes are told apart by their cross-entropy")
+        if self.model.output == "class" and self.calibration in ("platt", "isotonic"):
+            raise ValueError(f"calibration: {self.calibration} is of species; of classes expected temperature or none")
         if self.presence.background == "uniform" and self.covariates is None:
             raise ValueError("presence.background: uniform draws cells of `covariates`, which names no store")
         if self.countries is not None and self.blocks.buffer_m > 0:

@@ -47,6 +47,11 @@ def test_scores_beside_rivals_and_truth(run_dir):
     assert 0.6 < figures["truth"]["map"]["spearman"] < 0.95
     countries = pd.read_csv(str(folder / "countries.csv"))
     assert countries["country"].tolist() == ["AT", "BE"] and countries["surveys"].sum() == 900
+    scores_of_map = [name for name in countries if name.endswith(": map")]
+    assert {"auc: map", "average_precision: map", "tss: map", "brier: map"} < set(scores_of_map)
+    assert countries[scores_of_map].notna().all(axis=None) and "f1, max_expected_f1: map" in scores_of_map
+    blocks = pd.read_csv(str(folder / "blocks.csv"))
+    assert blocks["surveys"].sum() == 900 and blocks["f1, max_expected_f1"].between(0, 1).all()
     species = pd.read_csv(str(folder / "species.csv"))
     assert len(species) == 3 and (species["boyce: map"] > 0.5).all() and (species["tss: map"] > 0.2).all()
     cuts = pd.read_csv(str(folder / "thresholds.csv"))
@@ -59,7 +64,7 @@ def test_scores_beside_rivals_and_truth(run_dir):
     assert sum(each["species"] for each in figures["prevalence"]) == 3
     assert "calibration_error" in (folder / "evaluation.html").read_text()
     assert "Whole countries left out" in (folder / "evaluation.html").read_text()
-    assert all((folder / f"{name}.png").exists() for name in ("differences", "species", "reliability", "errors"))
+    assert all((folder / f"{name}.png").exists() for name in ("differences", "species", "reliability", "errors", "f1"))
     artefact.seal(folder, artefact.Record(kind="evaluation", fingerprint="f" * 32))
     report = write_report(run_dir)
     assert "AUC on held-out blocks: map 0." in report.summary

@@ -66,18 +66,6 @@ def test_macro_says_what_it_left_out():
     assert np.isnan(metrics.macro(np.array([np.nan]), np.array([0])).value)
 
 
-def test_within_groups_ignores_what_only_tells_groups_apart():
-    numbers = np.random.default_rng(0)
-    groups = np.repeat(["A", "B"], 400)
-    labels = (numbers.random((800, 4)) < np.where(groups == "A", 0.8, 0.2)[:, None]).astype(np.uint8)
-    scores = np.repeat((groups == "A")[:, None], 4, axis=1).astype(float) + numbers.random((800, 4))
-    assert metrics.auc(labels, scores).mean() > 0.75
-    within = metrics.auc_within(groups, labels, scores)
-    assert within.groups.tolist() == ["A", "B"] and within.rows.tolist() == [400, 400]
-    assert within.value == pytest.approx(0.5, abs=0.05)
-    assert np.isnan(metrics.auc_within(groups, labels, scores, min_positives=500).value)
-
-
 def test_spearman():
     truth = np.array([[1.0, 2, 3, 4], [1, 2, 3, 4], [1, 1, 1, 1], [1, 2, 3, np.nan]])
     predicted = np.array([[0.1, 0.2, 0.3, 9], [4.0, 3, 2, 1], [1, 2, 3, 4], [3, 2, 1, 0]])

@@ -26,6 +26,8 @@ def test_one_colour_scale_for_truth_and_map():
 
 def test_blocks_are_coloured_by_their_sign():
     x, y = np.array([0.0, 1e5]), np.array([0.0, 0.0])
-    png = pictures.block_picture(x, y, np.array([-1.0, 1.0]), 1e5, "T", "error")
+    png = pictures.block_picture(x, y, np.array([-1.0, 1.0]), 1e5, "T", "error", signed=True)
     rgb = pixels(png).astype(int)
     assert ((rgb[:, 0] > rgb[:, 2] + 60).mean() > 0.05) and ((rgb[:, 2] > rgb[:, 1] + 40).mean() > 0.05)
+    png = pictures.block_picture(x, y, np.array([0.0, 1.0]), 1e5, "T", "F1")
+    assert share(png, VIRIDIS_LOW) > 0.05 and share(png, VIRIDIS_HIGH) > 0.05

@@ -3,13 +3,12 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from upath import UPath
 
-from sdm_ray.evaluation import present
+from sdm_ray.evaluation import present, regions
 from sdm_ray.evaluation.page import render
-from sdm_ray.evaluation.scores import Held, block_errors, score, within_countries
+from sdm_ray.evaluation.scores import Held, score
 from sdm_ray.geo.blocks import Blocks, block_id
 from sdm_ray.geo.grid import to_lonlat
 
@@ -30,9 +29,9 @@ def held():
 
 def figures_of(held, predictions):
     comparison, blocks = score(held, predictions, held.block, resamples=50, seed=0, min_positives=10)
-    details, within = within_countries(held, predictions, 10)
+    countries = regions.by_country(held, predictions, 10)
     figures = {"probability_kind": held.probability_kind, "min_positives": 10, "resamples": 50, "blocks": blocks}
-    return comparison, details, figures | {"within": {"blocks": within}}
+    return comparison, countries, figures | {"within": {"blocks": regions.within(countries)}}
 
 
 def test_figures_survive_json(held):
@@ -49,32 +48,27 @@ def test_figures_survive_json(held):
 
 def test_tables_and_page(held, tmp_path):
     surveys, predictions = held
-    comparison, details, figures = figures_of(surveys, predictions)
+    comparison, countries, figures = figures_of(surveys, predictions)
     species = present.species_table(surveys, comparison.species, {"map": np.array([0.5, 0.6, np.nan])})
     assert species["surveys"].tolist() == surveys.labels.sum(axis=0).tolist()
     assert np.isnan(species["auc: map"][2]) and species["spearman with truth: map"][1] == 0.6
-    countries = present.country_table(details)
     assert countries["country"].tolist() == ["AT", "BE"] and countries["surveys"].sum() == 800
     folder = UPath(tmp_path)
-    names = [path.name for path in present.write_pictures(folder, surveys, predictions, comparison, BLOCKS)]
-    assert names == ["differences.png", "species.png", "reliability.png", "errors.png"]
+    (folder / "countries.csv").write_text(countries.to_csv(index=False))
+    f1 = (surveys.labels.sum(axis=1) > 0).astype(float)
+    errors = regions.survey_errors(surveys, predictions["map"]) | {"f1, top_k": f1}
+    failures = regions.by_block(surveys, errors, BLOCKS)
+    drawn = present.write_pictures(folder, surveys, predictions, comparison, failures, BLOCKS.size_m)
+    names = [path.name for path in drawn]
+    assert names == ["differences.png", "species.png", "reliability.png", "errors.png", "f1.png"]
     page = render("Evaluation", present.headline(figures), present.sections(folder, figures))
-    assert page.count("data:image/png") == 4 and "map minus random forest, both" in page
-    assert isinstance(present.country_table({}), pd.DataFrame)
+    assert page.count("data:image/png") == 5 and "map minus random forest, both" in page
+    assert "By country" in page and "<td>BE</td>" in page
 
 
 def test_relative_probabilities_have_no_reliability(held, tmp_path):
     surveys, predictions = held
     relative = Held(**{**surveys.__dict__, "probability_kind": "relative"})
     comparison, _, _ = figures_of(relative, predictions)
-    made = present.write_pictures(UPath(tmp_path), relative, predictions, comparison, BLOCKS)
+    made = present.write_pictures(UPath(tmp_path), relative, predictions, comparison, None, BLOCKS.size_m)
     assert [path.name for path in made] == ["differences.png", "species.png"]
-
-
-def test_block_errors(held):
-    surveys, _ = held
-    constant = np.full(surveys.labels.shape, 1.0)
-    west, south, errors = block_errors(surveys, constant, BLOCKS)
-    assert len(west) == len(np.unique(surveys.block)) and (west % 10_000 == 0).all()
-    first = (surveys.x // 10_000 * 10_000 == west[0]) & (surveys.y // 10_000 * 10_000 == south[0])
-    assert errors[0] == pytest.approx((3 - surveys.labels[first].sum(axis=1)).mean())

@@ -13,6 +13,7 @@ from sdm_ray.job import execute
 from sdm_ray.mapping.config import ComputeConfig, IndicatorsConfig
 from sdm_ray.mapping.indicators import run, sums_by_country
 from sdm_ray.mapping.layers import LAYERS
+from sdm_ray.mapping.ranges import read_cuts
 from sdm_ray.stores import artefact
 from sdm_ray.stores.ledger import Ledger
 from sdm_ray.stores.maps import Map, MapSpec, create_map
@@ -32,6 +33,16 @@ def write_map(world, path, probability, kind):
     artefact.seal(path, artefact.Record(kind="map", fingerprint="f"))
 
 
+def write_thresholds(folder, species):
+    """Those of an evaluation of some of the species; the last has none."""
+    cuts = np.array([0.1, 0.3, 0.8, np.nan])
+    columns = {"species": species, "surveys": 9, "max_tss": cuts, "surveys above max_tss": 1}
+    folder.mkdir()
+    table = pd.DataFrame(columns | {"minimum_presence": cuts / 2, "surveys above minimum_presence": 1})
+    (folder / "thresholds.csv").write_text(table.to_csv(index=False))
+    artefact.seal(folder, artefact.Record(kind="evaluation", fingerprint="e"))
+
+
 @pytest.fixture(scope="module")
 def probability(world):
     values = np.random.default_rng(1).random((5, *world.grid.shape)).astype(np.float32) ** 3
@@ -42,10 +53,12 @@ def probability(world):
 def made(world, probability, ray_cluster, tmp_path_factory):
     folder = UPath(tmp_path_factory.mktemp("indicators"))
     write_map(world, folder / "map.zarr", probability, "occurrence")
+    write_thresholds(folder / "evaluation", world.species[:4])
     config = IndicatorsConfig(
         run_dir=str(folder),
         land=str(world.folder / "land.zarr"),
         thresholds=[0.25, 0.5],
+        evaluation="evaluation",
         tracking={"uri": f"sqlite:///{world.folder}/mlflow.db"},
         compute=ComputeConfig(cpus=0.5),
     )
@@ -87,6 +100,26 @@ def test_species_have_their_expected_area_from_unrounded_probabilities(made, wor
     assert [row["species"] for row in rows] == world.species
     areas = [float(row["expected_area_km2"]) for row in rows]
     assert areas == pytest.approx(np.nansum(probability, axis=(1, 2), dtype=np.float64), abs=1e-3)
+
+
+def test_ranges_are_the_cells_that_reach_a_named_threshold(made, world):
+    ranges = pd.read_csv(str(made / "ranges.csv"))
+    assert list(ranges) == ["species", "max_tss", "km2 above max_tss", "minimum_presence", "km2 above minimum_presence"]
+    decoded = Map(made.parent / "map.zarr").read(tiles(world.grid, 1000)[0].window)
+    for species, row in ranges.iterrows():
+        for name in ("max_tss", "minimum_presence"):
+            if species < 3:
+                assert row[f"km2 above {name}"] == (decoded[species] >= np.float32(row[name])).sum() > 0
+            else:  # one without threshold, one that was not scored
+                assert np.isnan(row[name]) and np.isnan(row[f"km2 above {name}"])
+
+
+def test_an_evaluation_of_other_species_is_refused(world, tmp_path):
+    with pytest.raises(InputError, match=r"thresholds\.csv: no such file; expected an artefact of `evaluate`"):
+        read_cuts(UPath(tmp_path), world.species)
+    write_thresholds(UPath(tmp_path) / "evaluation", ["A", "B", "C", "D"])
+    with pytest.raises(InputError, match=r"thresholds\.csv: has none of the map's 5 species"):
+        read_cuts(UPath(tmp_path) / "evaluation", world.species)
 
 
 def test_it_is_sealed_with_its_figures_and_pictures(made, world, probability):

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from sdm_ray.errors import InputError
 from sdm_ray.models.align import AlignmentModel
+from sdm_ray.models.calibration import KNOTS, Calibration
 from sdm_ray.models.config import AlignConfig, LocationConfig, SpeciesConfig, TowerConfig
 from sdm_ray.models.species import SpeciesModel
 
@@ -139,3 +140,24 @@ def test_an_encoder_of_other_settings_but_the_same_shape_is_refused(update, expe
 def test_configurations_that_build_nothing_are_refused(kind, values, expected):
     with pytest.raises(ValidationError, match=expected):
         kind(**values)
+
+
+@pytest.mark.parametrize(("output", "curved"), [("species", False), ("species", True), ("class", False)])
+def test_blocks_of_species_and_chosen_species_are_calibrated_as_all_are(output, curved):
+    model = SpeciesModel(SPECIES.model_copy(update={"output": output}), 5).eval()
+    rising = torch.rand(5, len(KNOTS)).cumsum(1) / 2 - 12
+    model.set_calibration(Calibration(torch.rand(5) + 0.5, torch.randn(5), rising if curved else None))
+    with torch.no_grad():
+        whole = model.probabilities(batch())
+        z = model.embed(batch())
+        parts = torch.cat([model.probabilities_of(z, part) for part in (slice(0, 2), slice(2, 5))])
+        assert torch.allclose(parts.T, whole, atol=1e-6)
+        again = SpeciesModel(model.config, 5).eval()
+        again.load_state_dict(model.state_dict())
+        assert torch.equal(again.probabilities(batch()), whole)
+        if output == "species":
+            model.keep_species([3, 0])
+            assert torch.allclose(model.probabilities(batch()), whole[:, [3, 0]], atol=1e-6)
+            assert torch.allclose(model.probabilities_of(z, slice(1, 2)).T, whole[:, :1], atol=1e-6)
+    again.load_state_dict(SpeciesModel(model.config, 5).state_dict())  # one without a curve
+    assert again.calibration_curve is None

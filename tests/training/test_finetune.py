@@ -86,6 +86,17 @@ def test_a_finished_fold_is_not_trained_again(world, execute):
     assert (folder / "folds" / "0" / "model.safetensors").stat().st_mtime_ns == kept
 
 
+def test_curves_are_kept_with_the_model(world, execute):
+    values = settings(output="curved", optim={"epochs": 1, "batch": 64}, calibration="isotonic")
+    execute(FinetuneConfig, finetune.run, run_dir=str(world), **values)
+    curves = [load_species_model(UPath(world / "curved"), fold).model.calibration_curve for fold in (0, 1)]
+    assert all((each.diff(dim=1) > 0).all() for each in curves)
+    whole = load_species_model(UPath(world / "curved")).model
+    assert torch.allclose(whole.calibration_curve, torch.stack(curves).mean(0))
+    with pytest.raises(ValueError, match="calibration: isotonic is of species"):
+        FinetuneConfig(**{**values, "model": {**values["model"], "output": "class"}}, run_dir="")
+
+
 def test_one_model_with_images_from_windows(world, execute):
     values = settings(output="seeing", crossfit=False, cube="cube.zarr", size=32, optim={"epochs": 1, "batch": 64})
     values["model"] = {**values["model"], "satellite": TOWER}
