@@ -15,6 +15,7 @@ from sdm_ray.folders import LoadedModel, load_species_model
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.models.species import inputs_of
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.series import Series
 from sdm_ray.streams.windows import Windows
 
 _ROWS = 1024  # predicted at once
@@ -43,6 +44,7 @@ class SpeciesPredictor:
     Attributes:
         species: names, in the order of the columns that `predict` returns.
         covariates: names of the covariates that it knows how to use; empty where it uses none.
+        series: names of the time series that it knows how to use; empty where it uses none.
         probability_kind: what a probability is of: `occurrence`, `recorded` or `relative`.
     """
 
@@ -50,6 +52,7 @@ class SpeciesPredictor:
         self._loaded = loaded
         self.species = loaded.species["name"].tolist()
         self.covariates = loaded.config.covariates
+        self.series = () if loaded.config.series is None else loaded.config.series.names
         self.probability_kind = loaded.probability_kind
 
     def predict(
@@ -57,28 +60,32 @@ class SpeciesPredictor:
         lonlat: ArrayLike | pd.DataFrame,
         covariates: str | pd.DataFrame | None = None,
         cube: str | None = None,
+        series: str | None = None,
     ) -> pd.DataFrame:
         """Probability of every species at some places.
 
         What is not given, or not known at a place, the model does without.
 
         Args:
-            lonlat: WGS84 degrees, (N, 2), or a table with columns `lon` and `lat`.
+            lonlat: WGS84 degrees, (N, 2), or a table with columns `lon`, `lat` and, to find time series by,
+                `survey_id`.
             covariates: a covariate store, or a table of the model's covariates, one row a place; where `lonlat` is a
                 table that has them, they are taken from there.
             cube: the tile cube, for a model with a satellite tower.
+            series: a store of time series, for a model with encoders of them.
 
         Returns:
             One row a place and one column a species; the index says `lon`, `lat` and what was known there (`inputs`).
 
         Raises:
-            InputError: a coordinate is no place on Earth, or a covariate, the store or the cube is missing.
+            InputError: a coordinate is no place on Earth, or a covariate, a store, a series or the cube is missing.
         """
         places = _places(lonlat)
+        measured = {} if series is None else self._series(lonlat, series)
         if covariates is None and isinstance(lonlat, pd.DataFrame) and set(self.covariates) & set(lonlat.columns):
             covariates = lonlat
         parts, inputs = [], []
-        for batch in self._batches(places, covariates, cube):
+        for batch in self._batches(places, covariates, cube, measured):
             with torch.inference_mode():
                 parts.append(self._loaded.model.probabilities(batch).numpy())
             inputs += _named(batch)
@@ -89,7 +96,11 @@ class SpeciesPredictor:
         return table
 
     def _batches(
-        self, places: np.ndarray, covariates: str | pd.DataFrame | None, cube: str | None
+        self,
+        places: np.ndarray,
+        covariates: str | pd.DataFrame | None,
+        cube: str | None,
+        series: dict[str, np.ndarray],
     ) -> Iterator[dict[str, torch.Tensor]]:
         about = self._loaded.about
         values, known = self._covariates(places, covariates)
@@ -101,7 +112,22 @@ class SpeciesPredictor:
         for start in range(0, len(places), _ROWS):
             rows = np.arange(start, min(start + _ROWS, len(places)))
             seen = None if images is None else images.read(rows)
-            yield inputs_of(about.config, places[rows], values[rows], known[rows], seen)
+            measured = {name: each[rows] for name, each in series.items()}
+            yield inputs_of(about.config, places[rows], values[rows], known[rows], seen, measured)
+
+    def _series(self, given: ArrayLike | pd.DataFrame, path: str) -> dict[str, np.ndarray]:
+        """The model's series of some surveys, (N, channels, time...) each, NaN where nothing was measured."""
+        encoders = self._loaded.config.series
+        if encoders is None:
+            raise InputError(f"{path}: the model has no encoder of time series")
+        if not isinstance(given, pd.DataFrame) or "survey_id" not in given:
+            raise InputError(f"lonlat: has no survey_id; expected a table that has it, by which {path} is read")
+        store = Series(UPath(path))
+        _require(list(encoders.axes), store.names, path)
+        for name, axes in encoders.axes.items():
+            if store.axes(name) != axes:
+                raise InputError(f"{path}: {name} has other axes than the series that the model was trained with")
+        return store.at(given["survey_id"].astype(str).tolist(), list(encoders.axes))[0]
 
     def _covariates(self, places: np.ndarray, given: str | pd.DataFrame | None) -> tuple[np.ndarray, np.ndarray]:
         """Values (N, C), 0 where they are not known, and whether they are (N,)."""
@@ -164,7 +190,8 @@ def _named(batch: dict[str, torch.Tensor]) -> list[str]:
     """What is known of each row, in words."""
     count = len(batch["lonlat"])
     words = [np.full(count, "location", object)]
-    for name in ("covariates", "satellite"):
-        if f"has_{name}" in batch:
-            words.append(np.where(batch[f"has_{name}"].numpy(), f" {name}", ""))
+    for name in batch:
+        if name.startswith("has_"):
+            word = name.removeprefix("has_").removeprefix("series_")
+            words.append(np.where(batch[name].numpy(), f" {word}", ""))
     return list(np.sum(words, axis=0))

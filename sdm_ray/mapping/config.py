@@ -163,6 +163,8 @@ class PredictConfig(JobConfig):
     """Model folder of `finetune`."""
     covariates: str | None = None
     cube: str | None = None
+    series: str | None = None
+    """Time series of the places, known by `id`."""
     sets: SetRule = "max_expected_f1"
     """How the set of species follows from their probabilities."""
     k: int | None = Field(default=None, ge=1)
@@ -179,7 +181,7 @@ class PredictConfig(JobConfig):
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        return [name for name in (self.model, self.covariates, self.cube) if name is not None]
+        return [name for name in (self.model, self.covariates, self.cube, self.series) if name is not None]
 
 
 class IndicatorsConfig(JobConfig):

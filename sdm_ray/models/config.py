@@ -140,6 +140,22 @@ class AlignConfig(Config):
         return self
 
 
+class SeriesConfig(Config):
+    """Encoders of time series, one for each: what was measured at a place over time to an embedding."""
+
+    names: tuple[str, ...] = ()
+    """Series of the store to use, such as `landsat`; by default all."""
+    axes: dict[str, dict[str, tuple[int | str, ...]]] = Field(default_factory=dict)
+    """Coordinates of each series' axes by name, the channels and then one or two of time; `finetune` takes them from
+    the store."""
+    hidden: int = Field(32, ge=8, multiple_of=8)
+    """Channels of the convolutions."""
+    depth: int = Field(2, ge=0)
+    """Residual blocks, of two convolutions each."""
+    dim: int = Field(64, ge=1)
+    """Length of each embedding."""
+
+
 class SpeciesConfig(Config):
     """A species model: what is known of a place to the probability of every species."""
 
@@ -149,6 +165,8 @@ class SpeciesConfig(Config):
     """The tower of satellite patches."""
     covariates: tuple[str, ...] = ()
     """Names of the covariates, in the order of the batch."""
+    series: SeriesConfig | None = None
+    """The encoders of time series."""
     output: Literal["species", "class"] = "species"
     """`species`: any number of them at a place; `class`: one of them, such as a habitat."""
     frequencies: int = Field(0, ge=0)
@@ -166,6 +184,6 @@ class SpeciesConfig(Config):
 
     @model_validator(mode="after")
     def _some_input(self) -> Self:
-        if self.location is None and self.satellite is None and not self.covariates:
-            raise ValueError("needs location, satellite or covariates")
+        if not (self.location or self.satellite or self.covariates or self.series):
+            raise ValueError("needs location, satellite, covariates or series")
         return self

@@ -1,5 +1,7 @@
 """The species model: whatever is known of a place to the probability of every species there."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -8,6 +10,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.models.layers import PeriodicNumbers, residual_mlp
 from sdm_ray.models.location import LocationEncoder
+from sdm_ray.models.series import SeriesEncoder
 from sdm_ray.models.towers import ImageTower
 
 _SET_BY = {
@@ -20,7 +23,12 @@ _SET_BY = {
 
 
 def inputs_of(
-    config: SpeciesConfig, lonlat: np.ndarray, values: np.ndarray, known: np.ndarray, images: np.ndarray | None = None
+    config: SpeciesConfig,
+    lonlat: np.ndarray,
+    values: np.ndarray,
+    known: np.ndarray,
+    images: np.ndarray | None = None,
+    series: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Tensor]:
     """What a model is given to predict places: its inputs, and which places have them.
 
@@ -30,6 +38,8 @@ def inputs_of(
         values: covariates in the model's order, float32 (N, C).
         known: whether they are known, (N,).
         images: satellite windows, (N, B, size, size), all 0 where there is none; None where there are none at all.
+        series: time series by name, (N, channels, time...), NaN where nothing was measured; those that are not given
+            are not known.
     """
     batch = {"lonlat": torch.from_numpy(lonlat)}
     if config.covariates:
@@ -40,11 +50,14 @@ def inputs_of(
         batch["has_satellite"] = torch.from_numpy(seen)
         if images is not None:
             batch["image_satellite"] = torch.from_numpy(images[seen].astype(np.float32))
+    for name, each in (series or {}).items():
+        batch[f"series_{name}"] = torch.from_numpy(each)
+        batch[f"has_series_{name}"] = torch.from_numpy(np.isfinite(each).reshape(len(each), -1).any(axis=1))
     return batch
 
 
 class SpeciesModel(nn.Module):
-    """Location, satellite patch and covariates, fused to z, with a head that is linear in z.
+    """Location, satellite patch, time series and covariates, fused to z, with a head that is linear in z.
 
     Every input but the coordinates may be missing in a row: a learnt token stands in its place, and hiding inputs at
     random in training teaches the model to do without.
@@ -69,6 +82,10 @@ class SpeciesModel(nn.Module):
         if config.satellite is not None:
             self.satellite = ImageTower(config.satellite)
             widths["satellite"] = config.satellite.dim
+        if config.series is not None:
+            shapes = {name: tuple(map(len, axes.values())) for name, axes in config.series.axes.items()}
+            self.series = nn.ModuleDict({name: SeriesEncoder(each, config.series) for name, each in shapes.items()})
+            widths |= {f"series_{name}": config.series.dim for name in shapes}
         if config.covariates:
             widths["covariates"] = len(config.covariates)
         count = len(config.covariates)
@@ -93,15 +110,19 @@ class SpeciesModel(nn.Module):
         """The fused embedding z of a batch, (N, embedding).
 
         Args:
-            batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N,), and
-                `image_satellite` with `has_satellite` (N,), holding only the rows that have one, in order. In
-                training `hide_covariates` and `hide_satellite` (N,) may say which rows' inputs to hide.
+            batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N,),
+                `image_satellite` with `has_satellite` (N,), holding only the rows that have one, in order, and of
+                each series `series_<name>` (N, channels, time...), not finite where nothing was measured, with
+                `has_series_<name>` (N,). A series that is not there is missing in all rows. In training
+                `hide_covariates`, `hide_satellite` and `hide_series_<name>` (N,) may say which rows' inputs to hide.
         """
         parts = []
         if self.config.location is not None:
             parts.append(self.location(batch["lonlat"]))
         if self.config.satellite is not None:
             parts.append(self._satellite(batch))
+        if self.config.series is not None:
+            parts += [self._series(name, batch) for name in self.config.series.axes]
         if self.config.covariates:
             values = (batch["covariates"] - self.covariate_mean) / self.covariate_std
             values = self._or_missing("covariates", values, batch)
@@ -140,6 +161,12 @@ class SpeciesModel(nn.Module):
         share = prevalence.clamp(1e-5, 1 - 1e-5)
         self.head.bias.copy_(torch.log(share) if self.config.output == "class" else torch.logit(share))
         nn.init.normal_(self.head.weight, std=0.01)
+
+    @torch.no_grad()
+    def set_series_statistics(self, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        """How series are standardised: mean and standard deviation of the channels of each, by name."""
+        for name, each in statistics.items():
+            self.series[name].standard.set(*each)  # type: ignore[union-attr, operator]
 
     @torch.no_grad()
     def set_covariate_statistics(self, mean: Tensor, std: Tensor) -> None:
@@ -195,6 +222,12 @@ class SpeciesModel(nn.Module):
             embedded = self.satellite(batch["image_satellite"])
             values = values.to(embedded.dtype).index_copy(0, torch.nonzero(has).squeeze(1), embedded)
         return self._or_missing("satellite", values, batch)
+
+    def _series(self, name: str, batch: dict[str, Tensor]) -> Tensor:
+        key = f"series_{name}"
+        if key not in batch:
+            return self.missing[key].expand(len(batch["lonlat"]), -1)
+        return self._or_missing(key, self.series[name](batch[key]), batch)
 
     def _or_missing(self, name: str, values: Tensor, batch: dict[str, Tensor]) -> Tensor:
         shown = batch[f"has_{name}"]

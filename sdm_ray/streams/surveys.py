@@ -1,5 +1,6 @@
-"""Surveys as batches for the species model: coordinates, covariates, windows of the cube and labels, by id."""
+"""Surveys as batches for the species model: coordinates, covariates, time series, windows and labels, by id."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from sdm_ray.streams import draws
 from sdm_ray.streams.pipeline import Batch
 from sdm_ray.streams.windows import Windows
+
+_SERIES = 16  # number of the draw that hides the first series
 
 
 class Labels(Protocol):
@@ -39,8 +42,9 @@ class SurveyFetch:
         known: whether a survey's covariates are known, (N,) bool.
         labels: species of all surveys.
         images: satellite windows of all surveys.
+        series: time series of all surveys by name, float32 (N, channels, time...), NaN where nothing was measured.
         augment: whether draws for the augmentation of the windows come along, by a key per (seed, pass, survey).
-        hide: chance that covariates, and a window, are to be hidden from the model, by the same key.
+        hide: chance that covariates, a window, and each series, are to be hidden from the model, by the same key.
         seed: of what is drawn.
     """
 
@@ -50,6 +54,7 @@ class SurveyFetch:
     known: np.ndarray = field(repr=False)
     labels: Labels = field(repr=False)
     images: Windows | None = None
+    series: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     augment: bool = False
     hide: float = 0.0
     seed: int = 0
@@ -81,6 +86,12 @@ class SurveyFetch:
             batch["has_covariates"] = self.known[survey]
             if self.hide:
                 batch["hide_covariates"] = draws.uniform(key, 6) < self.hide
+        for number, (name, values) in enumerate(self.series.items()):
+            part = values[survey]
+            batch[f"series_{name}"] = part
+            batch[f"has_series_{name}"] = np.isfinite(part).reshape(len(part), -1).any(axis=1)
+            if self.hide:
+                batch[f"hide_series_{name}"] = draws.uniform(key, _SERIES + number) < self.hide
         if images is not None:
             batch["has_satellite"] = np.asarray(images.any(axis=(1, 2, 3)))
             batch["image_satellite"] = images

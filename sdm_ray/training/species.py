@@ -1,6 +1,6 @@
 """Surveys as training data, and what a species model predicts for them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.evaluation.metrics import auc
 from sdm_ray.geo.blocks import Role
 from sdm_ray.geo.grid import to_lonlat, to_xy
+from sdm_ray.models.config import SeriesConfig
 from sdm_ray.models.species import SpeciesModel
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
@@ -18,12 +19,11 @@ from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import labels_of, read_kind, read_surveys
 from sdm_ray.streams.surveys import SurveyFetch
-from sdm_ray.streams.windows import Windows, open_cube
+from sdm_ray.training.inputs import CovariateTable, covariates_at, series_of, windows_at
 from sdm_ray.training.loop import tensors
 from sdm_ray.training.presence import compact
 from sdm_ray.training.ranks import Ranks
 from sdm_ray.training.species_config import FinetuneConfig
-from sdm_ray.training.towers import check_tower
 
 _PREDICT_ROWS = 1024
 
@@ -48,11 +48,10 @@ class Table:
         y: EPSG:3035 metres, (N,).
         species: the species table.
         probability_kind: what a probability is of.
-        covariates: names of the covariates.
-        mean: of the covariates over their store, (C,).
-        std: of the covariates over their store, (C,).
+        covariates: the surveys' covariates.
         holdout: what is held out together.
         background: places that stand for all places, with labels of none, where the loss has them.
+        series: the encoders of the surveys' time series, with the axes of these.
         thin_m: of surveys with the same species in one square of so many metres one is trained on.
     """
 
@@ -62,11 +61,10 @@ class Table:
     y: np.ndarray
     species: pd.DataFrame
     probability_kind: str
-    covariates: tuple[str, ...]
-    mean: np.ndarray
-    std: np.ndarray
+    covariates: CovariateTable = field(repr=False)
     holdout: HoldOut
     background: SurveyFetch | None = None
+    series: SeriesConfig | None = None
     thin_m: float | None = None
 
     def split(self, held_out: int | None, *, keep_some: bool = False) -> Split:
@@ -116,15 +114,17 @@ def read_table(config: FinetuneConfig) -> Table:
     surveys, species = read_surveys(path)
     lonlat = surveys[["lon", "lat"]].to_numpy(np.float64)
     x, y = to_xy(lonlat[:, 0], lonlat[:, 1])
-    names, values, known, mean, std = _covariates(config, x, y)
+    covariates = covariates_at(config, x, y)
+    series, encoders = series_of(config, surveys["survey_id"])
     labels = labels_of(surveys, species)
     fetch = SurveyFetch(
         rows=np.arange(len(surveys)),
         lonlat=lonlat,
-        covariates=values,
-        known=known,
+        covariates=covariates.values,
+        known=covariates.known,
         labels=labels,
-        images=_windows(config, lonlat),
+        images=windows_at(config, lonlat),
+        series=series,
         augment=config.cube is not None,
         hide=config.model.modality_dropout,
         seed=config.seed,
@@ -137,8 +137,8 @@ def read_table(config: FinetuneConfig) -> Table:
         _require_one_class(path, surveys["survey_id"], labels)
     holdout = HoldOut(config.blocks, str(config.path(config.countries)) if config.countries else None)
     background = _background(config, fetch)
-    thin_m = config.presence.thin_m
-    return Table(fetch, labels, x, y, species, read_kind(path), names, mean, std, holdout, background, thin_m)
+    kind = read_kind(path)
+    return Table(fetch, labels, x, y, species, kind, covariates, holdout, background, encoders, config.presence.thin_m)
 
 
 def _require_one_class(path: UPath, ids: pd.Series, labels: SparseLabels) -> None:
@@ -162,8 +162,8 @@ def _background(config: FinetuneConfig, fetch: SurveyFetch) -> SurveyFetch | Non
         assert config.covariates is not None
         x, y, _ = Covariates(config.path(config.covariates)).draw(config.presence.places, config.seed)
         lonlat = np.column_stack(to_lonlat(x, y))
-        _, values, known, _, _ = _covariates(config, x, y)
-        images = _windows(config, lonlat)
+        covariates = covariates_at(config, x, y)
+        values, known, images = covariates.values, covariates.known, windows_at(config, lonlat)
     nothing = SparseLabels(np.zeros(len(lonlat) + 1, np.int64), np.empty(0, np.int32), fetch.labels.n_species)
     rows = np.arange(len(lonlat))
     return replace(
@@ -176,37 +176,6 @@ def _background(config: FinetuneConfig, fetch: SurveyFetch) -> SurveyFetch | Non
         labels=nothing,
         seed=fetch.seed + 1,
     )
-
-
-def _covariates(
-    config: FinetuneConfig, x: np.ndarray, y: np.ndarray
-) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    if config.covariates is None:
-        nothing = np.zeros(0, np.float32)
-        return (), np.zeros((len(x), 0), np.float32), np.zeros(len(x), bool), nothing, nothing
-    path = config.path(config.covariates)
-    store = Covariates(path)
-    names = config.model.covariates or tuple(store.names)
-    missing = [name for name in names if name not in store.names]
-    if missing:
-        raise InputError(f"{path}: has no covariate {missing[0]}; found {', '.join(store.names)}")
-    columns = [store.names.index(name) for name in names]
-    values, known = store.at(x, y)
-    if not known.any():
-        raise InputError(f"{path}: no survey lies where covariates are known; expected the same region")
-    if not known.all():
-        say(f"  {int((~known).sum())} of {len(known)} surveys lie where covariates are unknown")
-    return tuple(names), np.ascontiguousarray(values[:, columns]), known, store.mean[columns], store.std[columns]
-
-
-def _windows(config: FinetuneConfig, lonlat: np.ndarray) -> Windows | None:
-    if config.cube is None or config.model.satellite is None:
-        return None
-    path = str(config.path(config.cube))
-    bands = config.bands or tuple(open_cube(path).bands)
-    windows = Windows(path, bands, lonlat, config.size, config.season)
-    check_tower(config.model.satellite, len(windows.wanted.bands or bands), config.size, "model.satellite", path)
-    return windows
 
 
 def predict(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ranks) -> np.ndarray:

@@ -52,6 +52,8 @@ class FinetuneConfig(JobConfig):
     """Covariate store; all its covariates unless `model.covariates` names some."""
     cube: str | None = None
     """Tile cube for the model's satellite tower."""
+    series: str | None = None
+    """Time series of the surveys for the model's encoders, a row by survey id."""
     bands: tuple[str, ...] = ()
     """Names of the cube's bands, in the order of the tower's; by default all of them."""
     season: str | None = None
@@ -84,6 +86,10 @@ class FinetuneConfig(JobConfig):
             raise ValueError("model.covariates: names covariates, and `covariates` names no store")
         if (self.model.satellite is None) != (self.cube is None):
             raise ValueError("cube: a model with `satellite` needs one, and only such a model")
+        if (self.model.series is None) != (self.series is None):
+            raise ValueError("series: a model with `series` needs a store, and only such a model")
+        if self.series is not None and self.presence.background == "uniform":
+            raise ValueError("presence.background: uniform places have no `series`; expected target_group")
         if self.freeze and self.encoder is None:
             raise ValueError("freeze: there is no `encoder`")
         if self.start is not None and self.encoder is not None:
@@ -98,7 +104,7 @@ class FinetuneConfig(JobConfig):
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        names = (self.surveys, self.covariates, self.cube, self.encoder, self.start, self.countries)
+        names = (self.surveys, self.covariates, self.cube, self.series, self.encoder, self.start, self.countries)
         return [name for name in names if name]
 
 
