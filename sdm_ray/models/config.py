@@ -163,6 +163,10 @@ class SpeciesConfig(Config):
     """The location encoder; None for a model that does not know where it is."""
     satellite: TowerConfig | None = None
     """The tower of satellite patches."""
+    landscape: TowerConfig | None = None
+    """The tower of photos of landscapes."""
+    plant: TowerConfig | None = None
+    """The tower of photos of plants."""
     covariates: tuple[str, ...] = ()
     """Names of the covariates, in the order of the batch."""
     series: SeriesConfig | None = None
@@ -184,6 +188,16 @@ class SpeciesConfig(Config):
 
     @model_validator(mode="after")
     def _some_input(self) -> Self:
-        if not (self.location or self.satellite or self.covariates or self.series):
-            raise ValueError("needs location, satellite, covariates or series")
+        if not (self.location or self.towers or self.covariates or self.series):
+            raise ValueError("needs location, images of some scale, covariates or series")
         return self
+
+    @property
+    def towers(self) -> dict[Scale, TowerConfig]:
+        """The image towers by scale."""
+        towers: dict[Scale, TowerConfig | None] = {
+            "satellite": self.satellite,
+            "landscape": self.landscape,
+            "plant": self.plant,
+        }
+        return {scale: tower for scale, tower in towers.items() if tower is not None}

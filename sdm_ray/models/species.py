@@ -1,13 +1,14 @@
 """The species model: whatever is known of a place to the probability of every species there."""
 
 from collections.abc import Mapping
+from typing import get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sdm_ray.errors import InputError
-from sdm_ray.models.config import SpeciesConfig
+from sdm_ray.models.config import Scale, SpeciesConfig
 from sdm_ray.models.layers import PeriodicNumbers, residual_mlp
 from sdm_ray.models.location import LocationEncoder
 from sdm_ray.models.series import SeriesEncoder
@@ -16,8 +17,7 @@ from sdm_ray.models.towers import ImageTower
 _SET_BY = {
     "location.features.directions": "location.wavelengths_km",
     "location.features.cells": "location.wavelengths_km",
-    "satellite.mean": "satellite.mean",
-    "satellite.std": "satellite.std",
+    **{f"{scale}.{name}": f"{scale}.{name}" for scale in get_args(Scale) for name in ("mean", "std")},
 }
 """Buffers that training never changes, and the settings that they come from."""
 
@@ -56,8 +56,17 @@ def inputs_of(
     return batch
 
 
+def compact(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keep only the images that there are, as the model takes them."""
+    found = dict(batch)
+    for name in batch:
+        if name.startswith("image_"):
+            found[name] = batch[name][batch[f"has_{name.removeprefix('image_')}"]]
+    return found
+
+
 class SpeciesModel(nn.Module):
-    """Location, satellite patch, time series and covariates, fused to z, with a head that is linear in z.
+    """Location, images, time series and covariates, fused to z, with a head that is linear in z.
 
     Every input but the coordinates may be missing in a row: a learnt token stands in its place, and hiding inputs at
     random in training teaches the model to do without.
@@ -79,9 +88,9 @@ class SpeciesModel(nn.Module):
         if config.location is not None:
             self.location = LocationEncoder(config.location)
             widths["location"] = config.location.dim
-        if config.satellite is not None:
-            self.satellite = ImageTower(config.satellite)
-            widths["satellite"] = config.satellite.dim
+        for scale, tower in config.towers.items():
+            self.add_module(scale, ImageTower(tower))
+            widths[scale] = tower.dim
         if config.series is not None:
             shapes = {name: tuple(map(len, axes.values())) for name, axes in config.series.axes.items()}
             self.series = nn.ModuleDict({name: SeriesEncoder(each, config.series) for name, each in shapes.items()})
@@ -111,16 +120,15 @@ class SpeciesModel(nn.Module):
 
         Args:
             batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N,),
-                `image_satellite` with `has_satellite` (N,), holding only the rows that have one, in order, and of
-                each series `series_<name>` (N, channels, time...), not finite where nothing was measured, with
-                `has_series_<name>` (N,). A series that is not there is missing in all rows. In training
-                `hide_covariates`, `hide_satellite` and `hide_series_<name>` (N,) may say which rows' inputs to hide.
+                of each scale `image_<scale>` with `has_<scale>` (N,), holding only the rows that have one, in order,
+                and of each series `series_<name>` (N, channels, time...), not finite where nothing was measured, with
+                `has_series_<name>` (N,). An image or series that is not there is missing in all rows. In training
+                `hide_<input>` (N,) may say which rows' covariates, images or series to hide.
         """
         parts = []
         if self.config.location is not None:
             parts.append(self.location(batch["lonlat"]))
-        if self.config.satellite is not None:
-            parts.append(self._satellite(batch))
+        parts += [self._image(scale, batch) for scale in self.config.towers]
         if self.config.series is not None:
             parts += [self._series(name, batch) for name in self.config.series.axes]
         if self.config.covariates:
@@ -175,18 +183,18 @@ class SpeciesModel(nn.Module):
         self.covariate_std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
     def load_encoder(self, weights: dict[str, Tensor]) -> None:
-        """Take over the location encoder and the satellite tower of an alignment model.
+        """Take over the location encoder and the image towers of an alignment model.
 
         Raises:
             InputError: a weight is missing there or has another shape, or something that the configuration sets
                 differs though its shape is the same.
         """
         own = self.state_dict()
-        wanted = {name: f"towers.{name}" for name in own if name.startswith("satellite.")}
+        wanted = {name: f"towers.{name}" for name in own if name.partition(".")[0] in self.config.towers}
         wanted |= {name: name for name in own if name.startswith("location.")}
         for name, theirs in wanted.items():
             if theirs not in weights:
-                raise InputError(f"encoder: has no {theirs}; pretrain with the location and satellite of the model")
+                raise InputError(f"encoder: has no {theirs}; pretrain with the location and images of the model")
             if weights[theirs].shape != own[name].shape:
                 found, expected = tuple(weights[theirs].shape), tuple(own[name].shape)
                 raise InputError(f"encoder: {theirs} has shape {found}, the species model expects {expected}")
@@ -215,13 +223,15 @@ class SpeciesModel(nn.Module):
             else:
                 value.copy_(theirs[name])
 
-    def _satellite(self, batch: dict[str, Tensor]) -> Tensor:
-        has = batch["has_satellite"]
-        values = torch.zeros(len(has), self.missing["satellite"].shape[0], device=has.device)
-        if has.any() or (self.training and "image_satellite" in batch):  # the tower takes part on every worker
-            embedded = self.satellite(batch["image_satellite"])
+    def _image(self, scale: str, batch: dict[str, Tensor]) -> Tensor:
+        has, images = batch.get(f"has_{scale}"), batch.get(f"image_{scale}")
+        if has is None or images is None:
+            return self.missing[scale].expand(len(batch["lonlat"]), -1)
+        values = torch.zeros(len(has), self.missing[scale].shape[0], device=has.device)
+        if has.any() or self.training:  # the tower takes part on every worker
+            embedded = self.get_submodule(scale)(images)
             values = values.to(embedded.dtype).index_copy(0, torch.nonzero(has).squeeze(1), embedded)
-        return self._or_missing("satellite", values, batch)
+        return self._or_missing(scale, values, batch)
 
     def _series(self, name: str, batch: dict[str, Tensor]) -> Tensor:
         key = f"series_{name}"

@@ -14,6 +14,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.folders import (
     Imagery,
     LoadedModel,
+    Photos,
     Pretraining,
     SpeciesFolder,
     describe_species,
@@ -177,8 +178,9 @@ class Study:
         if self.config.encoder is not None:
             model.load_encoder(self._encoder(fold)[0])
             if self.config.freeze:
+                taken = {"location", *self.model_config.towers}
                 for name, parameter in model.named_parameters():
-                    parameter.requires_grad_(not name.startswith(("location.", "satellite.")))
+                    parameter.requires_grad_(name.partition(".")[0] not in taken)
         if self.config.start is not None:
             begun = self._start(fold)[0]
             model.start_from(begun.model, _shared(begun.species, self.table.species))
@@ -249,6 +251,7 @@ class Study:
             folds=self.config.blocks.folds if self.config.crossfit and fold is None else 0,
             countries=self.config.countries is not None,
             satellite=None if images is None else Imagery(images.bands, images.size, images.season),
+            photos={scale: Photos(each.size, each.within_m) for scale, each in self.config.images.items()},
             pretraining=self._pretraining(fold),
         )
 

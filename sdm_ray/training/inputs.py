@@ -1,6 +1,6 @@
-"""What is known of surveys beside their species: covariates, windows of a cube and time series, read and checked."""
+"""What is known of surveys beside their species: covariates, images and time series, read and checked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from sdm_ray.models.config import SeriesConfig
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.series import Series
+from sdm_ray.streams.survey_images import SurveyImages, Wanted, images_of
 from sdm_ray.streams.windows import Windows, open_cube
 from sdm_ray.training.species_config import FinetuneConfig
 from sdm_ray.training.towers import check_tower
@@ -72,6 +73,32 @@ def windows_at(config: FinetuneConfig, lonlat: np.ndarray) -> Windows | None:
     windows = Windows(path, bands, lonlat, config.size, config.season)
     check_tower(config.model.satellite, len(windows.wanted.bands or bands), config.size, "model.satellite", path)
     return windows
+
+
+def shards_of(config: FinetuneConfig, wanted: Wanted) -> list[SurveyImages]:
+    """The images of surveys out of shards, of each scale that the configuration names.
+
+    Raises:
+        InputError: shards hold no image of a scale or none of a survey, or the tower cannot read them.
+    """
+    found = []
+    for scale, each in config.images.items():
+        path = config.path(each.shards)
+        images = images_of(path, scale, each.size, replace(wanted, within_m=each.within_m))
+        check_tower(config.model.towers[scale], images.shape[0], each.size, f"model.{scale}", str(path))
+        if not images.counts.any():
+            how = "by their ids; set within_m to" if each.within_m is None else f"within {each.within_m:g} m;"
+            raise InputError(
+                f"{path}: none of the {len(images.counts)} surveys has an image of scale {scale} {how}"
+                " expected images of these places"
+            )
+        several = int((images.counts > 1).sum())
+        say(
+            f"  {scale}: images of {int((images.counts > 0).sum())} of {len(images.counts)} surveys"
+            + (f", several of {several}" if several else "")
+        )
+        found.append(images)
+    return found
 
 
 def series_of(config: FinetuneConfig, survey_ids: pd.Series) -> tuple[dict[str, np.ndarray], SeriesConfig | None]:

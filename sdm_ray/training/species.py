@@ -12,20 +12,20 @@ from sdm_ray.evaluation.metrics import auc
 from sdm_ray.geo.blocks import Role
 from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.models.config import SeriesConfig
-from sdm_ray.models.species import SpeciesModel
+from sdm_ray.models.species import SpeciesModel, compact
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import labels_of, read_kind, read_surveys
+from sdm_ray.streams.survey_images import Wanted
 from sdm_ray.streams.surveys import SurveyFetch
-from sdm_ray.training.inputs import CovariateTable, covariates_at, series_of, windows_at
+from sdm_ray.training.inputs import CovariateTable, covariates_at, series_of, shards_of, windows_at
 from sdm_ray.training.loop import tensors
-from sdm_ray.training.presence import compact
 from sdm_ray.training.ranks import Ranks
 from sdm_ray.training.species_config import FinetuneConfig
 
-_PREDICT_ROWS = 1024
+_PREDICT_ROWS, _PREDICT_BYTES = 1024, 64 << 20  # at once at the most: surveys, and bytes of their images
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,8 @@ def read_table(config: FinetuneConfig) -> Table:
     x, y = to_xy(lonlat[:, 0], lonlat[:, 1])
     covariates = covariates_at(config, x, y)
     series, encoders = series_of(config, surveys["survey_id"])
+    kind = read_kind(path)
+    wanted = Wanted(surveys["survey_id"].astype(str), lonlat, presence_only=kind == "relative")
     labels = labels_of(surveys, species)
     fetch = SurveyFetch(
         rows=np.arange(len(surveys)),
@@ -124,8 +126,9 @@ def read_table(config: FinetuneConfig) -> Table:
         known=covariates.known,
         labels=labels,
         images=windows_at(config, lonlat),
+        shards=shards_of(config, wanted),
         series=series,
-        augment=config.cube is not None,
+        augment=bool(config.model.towers),
         hide=config.model.modality_dropout,
         seed=config.seed,
     )
@@ -137,7 +140,6 @@ def read_table(config: FinetuneConfig) -> Table:
         _require_one_class(path, surveys["survey_id"], labels)
     holdout = HoldOut(config.blocks, str(config.path(config.countries)) if config.countries else None)
     background = _background(config, fetch)
-    kind = read_kind(path)
     return Table(fetch, labels, x, y, species, kind, covariates, holdout, background, encoders, config.presence.thin_m)
 
 
@@ -186,9 +188,10 @@ def predict(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ra
     own = rows[ranks.share(len(rows))]
     source = fetch.only(own, plain=True)
     parts = [np.empty((0, model.head.out_features), np.float32)]
+    most = min(_PREDICT_ROWS, max(1, _PREDICT_BYTES // max(1, source.image_bytes)))
     with torch.inference_mode():
-        for start in range(0, len(own), _PREDICT_ROWS):
-            ids = np.arange(start, min(start + _PREDICT_ROWS, len(own)))
+        for start in range(0, len(own), most):
+            ids = np.arange(start, min(start + most, len(own)))
             logits = model(compact(tensors(source(ids, np.zeros_like(ids)), ranks)))
             if model.config.output == "class":
                 logits = torch.log_softmax(logits, -1)
