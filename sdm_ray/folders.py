@@ -1,6 +1,6 @@
 """Encoder and model folders: what is in their `config.yaml`, and how to get a model back."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import pandas as pd
@@ -35,6 +35,19 @@ class Imagery:
 
 
 @dataclass(frozen=True)
+class Photos:
+    """The images out of shards that a tower was trained on.
+
+    Attributes:
+        size: side, pixels.
+        within_m: how far off the nearest place of an image might be; None for a survey's own.
+    """
+
+    size: int
+    within_m: float | None = None
+
+
+@dataclass(frozen=True)
 class SpeciesFolder:
     """What a folder of a species model says of itself.
 
@@ -45,9 +58,10 @@ class SpeciesFolder:
         blocks: how places were held out.
         fold: the fold that this model never saw; None for one that saw all.
         folds: how many fold models lie under `folds/`.
-        satellite: the images of the satellite tower, where it has one.
+        satellite: the windows of the satellite tower, where it has one for a cube.
         pretraining: whether an encoder was used, and whether it had seen held-out blocks.
         countries: whether whole countries were held out instead of blocks.
+        photos: the images of each tower for image shards, by scale.
     """
 
     config: SpeciesConfig
@@ -59,6 +73,7 @@ class SpeciesFolder:
     satellite: Imagery | None
     pretraining: Pretraining
     countries: bool = False
+    photos: dict[str, Photos] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -132,6 +147,7 @@ def describe_species(about: SpeciesFolder) -> dict[str, Any]:
         "folds": about.folds,
         "countries": about.countries,
         "satellite": None if about.satellite is None else _plain(about.satellite),
+        "photos": {scale: _plain(each) for scale, each in about.photos.items()},
         "pretraining": about.pretraining,
     }
 
@@ -150,8 +166,8 @@ def describe_encoder(encoder: LoadedEncoder) -> dict[str, Any]:
 def _without_origins(config: AlignConfig | SpeciesConfig) -> dict[str, Any]:
     """What a model is built from, without the files that its towers started from: its own weights hold all."""
     found = config.model_dump(mode="json")
-    towers = found["towers"].values() if isinstance(config, AlignConfig) else [found["satellite"]]
-    for part in [found["location"], *towers]:
+    towers = found["towers"] if isinstance(config, AlignConfig) else found
+    for part in [found["location"], *(towers[scale] for scale in config.towers)]:
         if part is not None:
             part["weights"] = None
     return found
@@ -212,6 +228,7 @@ def _species_folder(place: UPath, weights: Weights) -> SpeciesFolder:
         countries=config["countries"],
         satellite=None if config["satellite"] is None else _parse(place, Imagery, config["satellite"]),
         pretraining=config["pretraining"],
+        photos={scale: _parse(place, Photos, each) for scale, each in config.get("photos", {}).items()},
     )
 
 

@@ -1,6 +1,7 @@
 """A species model for a notebook, and for MLflow: coordinates in, a table of probabilities out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from sdm_ray import tracking
 from sdm_ray.errors import InputError
 from sdm_ray.folders import LoadedModel, load_species_model
 from sdm_ray.geo.grid import to_xy
-from sdm_ray.models.species import inputs_of
+from sdm_ray.models.species import compact, inputs_of
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.series import Series
+from sdm_ray.streams.survey_images import SurveyImages, Wanted, images_of
 from sdm_ray.streams.windows import Windows
 
-_ROWS = 1024  # predicted at once
+_ROWS, _IMAGE_BYTES = 1024, 64 << 20  # predicted at once at the most: places, and bytes of their images
 _MLFLOW = ("runs:/", "models:/", "mlflow-artifacts:/")
 
 
@@ -43,6 +46,7 @@ class SpeciesPredictor:
     Attributes:
         species: names, in the order of the columns that `predict` returns.
         covariates: names of the covariates that it knows how to use; empty where it uses none.
+        series: names of the time series that it knows how to use; empty where it uses none.
         probability_kind: what a probability is of: `occurrence`, `recorded` or `relative`.
     """
 
@@ -50,6 +54,7 @@ class SpeciesPredictor:
         self._loaded = loaded
         self.species = loaded.species["name"].tolist()
         self.covariates = loaded.config.covariates
+        self.series = () if loaded.config.series is None else loaded.config.series.names
         self.probability_kind = loaded.probability_kind
 
     def predict(
@@ -57,28 +62,36 @@ class SpeciesPredictor:
         lonlat: ArrayLike | pd.DataFrame,
         covariates: str | pd.DataFrame | None = None,
         cube: str | None = None,
+        series: str | None = None,
+        shards: str | Mapping[str, str] | None = None,
     ) -> pd.DataFrame:
         """Probability of every species at some places.
 
         What is not given, or not known at a place, the model does without.
 
         Args:
-            lonlat: WGS84 degrees, (N, 2), or a table with columns `lon` and `lat`.
+            lonlat: WGS84 degrees, (N, 2), or a table with columns `lon`, `lat` and, to find time series and the
+                surveys' own images by, `survey_id`.
             covariates: a covariate store, or a table of the model's covariates, one row a place; where `lonlat` is a
                 table that has them, they are taken from there.
             cube: the tile cube, for a model with a satellite tower.
+            series: a store of time series, for a model with encoders of them.
+            shards: image shards, for a model with towers for them, or shards for each scale. Of several images of a
+                place the first is taken.
 
         Returns:
             One row a place and one column a species; the index says `lon`, `lat` and what was known there (`inputs`).
 
         Raises:
-            InputError: a coordinate is no place on Earth, or a covariate, the store or the cube is missing.
+            InputError: a coordinate is no place on Earth, or a covariate, a store, a series or the cube is missing.
         """
         places = _places(lonlat)
+        ids = lonlat["survey_id"].astype(str) if isinstance(lonlat, pd.DataFrame) and "survey_id" in lonlat else None
         if covariates is None and isinstance(lonlat, pd.DataFrame) and set(self.covariates) & set(lonlat.columns):
             covariates = lonlat
+        given = _Given(covariates, cube, series, shards, ids)
         parts, inputs = [], []
-        for batch in self._batches(places, covariates, cube):
+        for batch in self._batches(places, given):
             with torch.inference_mode():
                 parts.append(self._loaded.model.probabilities(batch).numpy())
             inputs += _named(batch)
@@ -88,20 +101,52 @@ class SpeciesPredictor:
         table.attrs["probability_kind"] = self.probability_kind
         return table
 
-    def _batches(
-        self, places: np.ndarray, covariates: str | pd.DataFrame | None, cube: str | None
-    ) -> Iterator[dict[str, torch.Tensor]]:
+    def _batches(self, places: np.ndarray, given: "_Given") -> Iterator[dict[str, torch.Tensor]]:
         about = self._loaded.about
-        values, known = self._covariates(places, covariates)
-        images = None
-        if cube is not None:
+        values, known = self._covariates(places, given.covariates)
+        windows = None
+        if given.cube is not None:
             if about.satellite is None:
-                raise InputError(f"{cube}: the model has no satellite tower to look at a cube with")
-            images = Windows(cube, about.satellite.bands, places, about.satellite.size, about.satellite.season)
-        for start in range(0, len(places), _ROWS):
-            rows = np.arange(start, min(start + _ROWS, len(places)))
-            seen = None if images is None else images.read(rows)
-            yield inputs_of(about.config, places[rows], values[rows], known[rows], seen)
+                raise InputError(f"{given.cube}: the model has no satellite tower to look at a cube with")
+            windows = Windows(given.cube, about.satellite.bands, places, about.satellite.size, about.satellite.season)
+        series = {} if given.series is None else self._series(given.ids, given.series)
+        images = [] if given.shards is None else self._images(places, given.ids, given.shards)
+        most = min(_ROWS, max(1, _IMAGE_BYTES // max(1, sum(each.row_bytes for each in images))))
+        for start in range(0, len(places), most):
+            rows = np.arange(start, min(start + most, len(places)))
+            seen = None if windows is None else windows.read(rows)
+            measured = {name: each[rows] for name, each in series.items()}
+            batch = inputs_of(about.config, places[rows], values[rows], known[rows], seen, measured)
+            for each in images:
+                found = {name: torch.from_numpy(part) for name, part in each(rows, np.zeros_like(rows)).items()}
+                batch |= compact(found)
+            yield batch
+
+    def _images(self, places: np.ndarray, ids: pd.Series | None, given: str | Mapping[str, str]) -> list[SurveyImages]:
+        """The images of places, of each scale that the model has a tower for image shards of."""
+        towers = self._loaded.about.photos
+        shards = dict.fromkeys(towers, given) if isinstance(given, str) else given
+        if not shards or not set(shards) <= set(towers):
+            raise InputError(f"shards: the model looks at images of {', '.join(towers) or 'no scale'} out of shards")
+        wanted = Wanted(ids, places, presence_only=self.probability_kind == "relative")
+        return [
+            images_of(UPath(path), scale, towers[scale].size, replace(wanted, within_m=towers[scale].within_m))
+            for scale, path in shards.items()
+        ]
+
+    def _series(self, ids: pd.Series | None, path: str) -> dict[str, np.ndarray]:
+        """The model's series of some surveys, (N, channels, time...) each, NaN where nothing was measured."""
+        encoders = self._loaded.config.series
+        if encoders is None:
+            raise InputError(f"{path}: the model has no encoder of time series")
+        if ids is None:
+            raise InputError(f"lonlat: has no survey_id; expected a table that has it, by which {path} is read")
+        store = Series(UPath(path))
+        _require(list(encoders.axes), store.names, path)
+        for name, axes in encoders.axes.items():
+            if store.axes(name) != axes:
+                raise InputError(f"{path}: {name} has other axes than the series that the model was trained with")
+        return store.at(ids.tolist(), list(encoders.axes))[0]
 
     def _covariates(self, places: np.ndarray, given: str | pd.DataFrame | None) -> tuple[np.ndarray, np.ndarray]:
         """Values (N, C), 0 where they are not known, and whether they are (N,)."""
@@ -119,6 +164,17 @@ class SpeciesPredictor:
         _require(names, store.names, given)
         values, known = store.at(*to_xy(places[:, 0], places[:, 1]))
         return values[:, [store.names.index(name) for name in names]], known
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What places are predicted from, as `SpeciesPredictor.predict` takes it."""
+
+    covariates: str | pd.DataFrame | None
+    cube: str | None
+    series: str | None
+    shards: str | Mapping[str, str] | None
+    ids: pd.Series | None
 
 
 class Served:
@@ -164,7 +220,8 @@ def _named(batch: dict[str, torch.Tensor]) -> list[str]:
     """What is known of each row, in words."""
     count = len(batch["lonlat"])
     words = [np.full(count, "location", object)]
-    for name in ("covariates", "satellite"):
-        if f"has_{name}" in batch:
-            words.append(np.where(batch[f"has_{name}"].numpy(), f" {name}", ""))
+    for name in batch:
+        if name.startswith("has_"):
+            word = name.removeprefix("has_").removeprefix("series_")
+            words.append(np.where(batch[name].numpy(), f" {word}", ""))
     return list(np.sum(words, axis=0))

@@ -178,6 +178,10 @@ class PredictConfig(JobConfig):
     """Model folder of `finetune`."""
     covariates: str | None = None
     cube: str | None = None
+    series: str | None = None
+    """Time series of the places, known by `id`."""
+    shards: str | None = None
+    """Image shards of the places' images, of every scale that the model has a tower for."""
     sets: SetRule = "max_expected_f1"
     """How the set of species follows from their probabilities."""
     k: int | None = Field(default=None, ge=1)
@@ -194,7 +198,8 @@ class PredictConfig(JobConfig):
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        return [name for name in (self.model, self.covariates, self.cube) if name is not None]
+        names = (self.model, self.covariates, self.cube, self.series, self.shards)
+        return [name for name in names if name is not None]
 
 
 class IndicatorsConfig(JobConfig):

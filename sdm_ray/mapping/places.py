@@ -36,13 +36,16 @@ def run(config: PredictConfig, job: Job) -> dict[str, Any]:
             " expected top_k"
         )
     places = _places(config)
-    covariates, cube = (str(config.path(name)) if name else None for name in (config.covariates, config.cube))
+    stores = [
+        str(config.path(name)) if name else None
+        for name in (config.covariates, config.cube, config.series, config.shards)
+    ]
     lines, sizes, known = [], [], []
     with (job.output / "probabilities.parquet").open("wb") as file:
         writer = None
         for start in track(range(0, len(places), _ROWS), -(-len(places) // _ROWS), "places"):
             part = places.iloc[start : start + _ROWS]
-            found = model.predict(part, covariates, cube)
+            found = model.predict(part.rename(columns={config.id: "survey_id"}), *stores)
             known += found.index.get_level_values("inputs").tolist()
             table = found.reset_index()
             table.insert(0, config.id, part[config.id].to_numpy())

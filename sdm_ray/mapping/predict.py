@@ -130,7 +130,7 @@ class Predictor:
             self._imagery = Imagery(UPath(recipe.cube), images.bands, images.size, half, images.season)
             self._reader = ThreadPoolExecutor(1, "imagery")
             if recipe.stride is not None:
-                towers = [model.satellite for model in self._models]
+                towers = [model.get_submodule("satellite") for model in self._models]
                 self._blending = Blending(Lattice(recipe.stride), towers, self._device)
 
     def embed(self, grid: Grid, window: Window, wanted: np.ndarray, fold: np.ndarray) -> Iterator[Cells]:

@@ -204,7 +204,7 @@ def _check_cube(config: CellsConfig, model: SpeciesFolder) -> None:
 
 
 def _recipe(config: CellsConfig, model: SpeciesFolder) -> Recipe:
-    with_cube = config.cube is not None and model.config.satellite is not None
+    with_cube = config.cube is not None and model.satellite is not None
     with_covariates = config.covariates is not None and bool(model.config.covariates)
     return Recipe(
         model=str(config.path(config.model)),

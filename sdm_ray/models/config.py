@@ -141,6 +141,22 @@ class AlignConfig(Config):
         return self
 
 
+class SeriesConfig(Config):
+    """Encoders of time series, one for each: what was measured at a place over time to an embedding."""
+
+    names: tuple[str, ...] = ()
+    """Series of the store to use, such as `landsat`; by default all."""
+    axes: dict[str, dict[str, tuple[int | str, ...]]] = Field(default_factory=dict)
+    """Coordinates of each series' axes by name, the channels and then one or two of time; `finetune` takes them from
+    the store."""
+    hidden: int = Field(32, ge=8, multiple_of=8)
+    """Channels of the convolutions."""
+    depth: int = Field(2, ge=0)
+    """Residual blocks, of two convolutions each."""
+    dim: int = Field(64, ge=1)
+    """Length of each embedding."""
+
+
 class SpeciesConfig(Config):
     """A species model: what is known of a place to the probability of every species."""
 
@@ -148,8 +164,14 @@ class SpeciesConfig(Config):
     """The location encoder; None for a model that does not know where it is."""
     satellite: TowerConfig | None = None
     """The tower of satellite patches."""
+    landscape: TowerConfig | None = None
+    """The tower of photos of landscapes."""
+    plant: TowerConfig | None = None
+    """The tower of photos of plants."""
     covariates: tuple[str, ...] = ()
     """Names of the covariates, in the order of the batch."""
+    series: SeriesConfig | None = None
+    """The encoders of time series."""
     output: Literal["species", "class"] = "species"
     """`species`: any number of them at a place; `class`: one of them, such as a habitat."""
     frequencies: int = Field(0, ge=0)
@@ -167,6 +189,16 @@ class SpeciesConfig(Config):
 
     @model_validator(mode="after")
     def _some_input(self) -> Self:
-        if self.location is None and self.satellite is None and not self.covariates:
-            raise ValueError("needs location, satellite or covariates")
+        if not (self.location or self.towers or self.covariates or self.series):
+            raise ValueError("needs location, images of some scale, covariates or series")
         return self
+
+    @property
+    def towers(self) -> dict[Scale, TowerConfig]:
+        """The image towers by scale."""
+        towers: dict[Scale, TowerConfig | None] = {
+            "satellite": self.satellite,
+            "landscape": self.landscape,
+            "plant": self.plant,
+        }
+        return {scale: tower for scale, tower in towers.items() if tower is not None}

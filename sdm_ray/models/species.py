@@ -1,6 +1,7 @@
 """The species model: whatever is known of a place to the probability of every species there."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -8,22 +9,27 @@ from torch import Tensor, nn
 
 from sdm_ray.errors import InputError
 from sdm_ray.models.calibration import Calibration, bend
-from sdm_ray.models.config import SpeciesConfig
+from sdm_ray.models.config import Scale, SpeciesConfig
 from sdm_ray.models.layers import PeriodicNumbers, residual_mlp
 from sdm_ray.models.location import LocationEncoder
+from sdm_ray.models.series import SeriesEncoder
 from sdm_ray.models.towers import ImageTower
 
 _SET_BY = {
     "location.features.directions": "location.wavelengths_km",
     "location.features.cells": "location.wavelengths_km",
-    "satellite.mean": "satellite.mean",
-    "satellite.std": "satellite.std",
+    **{f"{scale}.{name}": f"{scale}.{name}" for scale in get_args(Scale) for name in ("mean", "std")},
 }
 """Buffers that training never changes, and the settings that they come from."""
 
 
 def inputs_of(
-    config: SpeciesConfig, lonlat: np.ndarray, values: np.ndarray, known: np.ndarray, images: np.ndarray | None = None
+    config: SpeciesConfig,
+    lonlat: np.ndarray,
+    values: np.ndarray,
+    known: np.ndarray,
+    images: np.ndarray | None = None,
+    series: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Tensor]:
     """What a model is given to predict places: its inputs, and which places have them.
 
@@ -33,6 +39,8 @@ def inputs_of(
         values: covariates in the model's order, float32 (N, C).
         known: whether they are known, (N,).
         images: satellite windows, (N, B, size, size), all 0 where there is none; None where there are none at all.
+        series: time series by name, (N, channels, time...), NaN where nothing was measured; those that are not given
+            are not known.
     """
     batch = {"lonlat": torch.from_numpy(lonlat)}
     if config.covariates:
@@ -43,11 +51,23 @@ def inputs_of(
         batch["has_satellite"] = torch.from_numpy(seen)
         if images is not None:
             batch["image_satellite"] = torch.from_numpy(images[seen].astype(np.float32))
+    for name, each in (series or {}).items():
+        batch[f"series_{name}"] = torch.from_numpy(each)
+        batch[f"has_series_{name}"] = torch.from_numpy(np.isfinite(each).reshape(len(each), -1).any(axis=1))
     return batch
 
 
+def compact(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keep only the images that there are, as the model takes them."""
+    found = dict(batch)
+    for name in batch:
+        if name.startswith("image_"):
+            found[name] = batch[name][batch[f"has_{name.removeprefix('image_')}"]]
+    return found
+
+
 class SpeciesModel(nn.Module):
-    """Location, satellite patch and covariates, fused to z, with a head that is linear in z.
+    """Location, images, time series and covariates, fused to z, with a head that is linear in z.
 
     Every input but the coordinates may be missing in a row: a learnt token stands in its place, and hiding inputs at
     random in training teaches the model to do without.
@@ -70,9 +90,13 @@ class SpeciesModel(nn.Module):
         if config.location is not None:
             self.location = LocationEncoder(config.location)
             widths["location"] = config.location.dim
-        if config.satellite is not None:
-            self.satellite = ImageTower(config.satellite)
-            widths["satellite"] = config.satellite.dim
+        for scale, tower in config.towers.items():
+            self.add_module(scale, ImageTower(tower))
+            widths[scale] = tower.dim
+        if config.series is not None:
+            shapes = {name: tuple(map(len, axes.values())) for name, axes in config.series.axes.items()}
+            self.series = nn.ModuleDict({name: SeriesEncoder(each, config.series) for name, each in shapes.items()})
+            widths |= {f"series_{name}": config.series.dim for name in shapes}
         if config.covariates:
             widths["covariates"] = len(config.covariates)
         count = len(config.covariates)
@@ -98,16 +122,19 @@ class SpeciesModel(nn.Module):
         """The fused embedding z of a batch, (N, embedding).
 
         Args:
-            batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N,), and
-                `image_satellite` with `has_satellite` (N,), holding only the rows that have one, in order, or
-                `features_satellite` (N, dim), what the tower made of them. In training `hide_covariates` and
-                `hide_satellite` (N,) may say which rows' inputs to hide.
+            batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N,), of each
+                scale `image_<scale>` with `has_<scale>` (N,), holding only the rows that have one, in order, or
+                `features_<scale>` (N, dim), what the tower made of them, and of each series `series_<name>`
+                (N, channels, time...), not finite where nothing was measured, with `has_series_<name>` (N,). An image
+                or series that is not there is missing in all rows. In training `hide_<input>` (N,) may say which
+                rows' covariates, images or series to hide.
         """
         parts = []
         if self.config.location is not None:
             parts.append(self.location(batch["lonlat"]))
-        if self.config.satellite is not None:
-            parts.append(self._satellite(batch))
+        parts += [self._image(scale, batch) for scale in self.config.towers]
+        if self.config.series is not None:
+            parts += [self._series(name, batch) for name in self.config.series.axes]
         if self.config.covariates:
             values = (batch["covariates"] - self.covariate_mean) / self.covariate_std
             values = self._or_missing("covariates", values, batch)
@@ -162,24 +189,30 @@ class SpeciesModel(nn.Module):
         nn.init.normal_(self.head.weight, std=0.01)
 
     @torch.no_grad()
+    def set_series_statistics(self, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        """How series are standardised: mean and standard deviation of the channels of each, by name."""
+        for name, each in statistics.items():
+            self.series[name].standard.set(*each)  # type: ignore[union-attr, operator]
+
+    @torch.no_grad()
     def set_covariate_statistics(self, mean: Tensor, std: Tensor) -> None:
         """How covariates are standardised, (C,) each; what does not vary is left as it is."""
         self.covariate_mean.copy_(mean)
         self.covariate_std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
     def load_encoder(self, weights: dict[str, Tensor]) -> None:
-        """Take over the location encoder and the satellite tower of an alignment model.
+        """Take over the location encoder and the image towers of an alignment model.
 
         Raises:
             InputError: a weight is missing there or has another shape, or something that the configuration sets
                 differs though its shape is the same.
         """
         own = self.state_dict()
-        wanted = {name: f"towers.{name}" for name in own if name.startswith("satellite.")}
+        wanted = {name: f"towers.{name}" for name in own if name.partition(".")[0] in self.config.towers}
         wanted |= {name: name for name in own if name.startswith("location.")}
         for name, theirs in wanted.items():
             if theirs not in weights:
-                raise InputError(f"encoder: has no {theirs}; pretrain with the location and satellite of the model")
+                raise InputError(f"encoder: has no {theirs}; pretrain with the location and images of the model")
             if weights[theirs].shape != own[name].shape:
                 found, expected = tuple(weights[theirs].shape), tuple(own[name].shape)
                 raise InputError(f"encoder: {theirs} has shape {found}, the species model expects {expected}")
@@ -215,15 +248,23 @@ class SpeciesModel(nn.Module):
         )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _satellite(self, batch: dict[str, Tensor]) -> Tensor:
-        if "features_satellite" in batch:
-            return self._or_missing("satellite", batch["features_satellite"], batch)
-        has = batch["has_satellite"]
-        values = torch.zeros(len(has), self.missing["satellite"].shape[0], device=has.device)
-        if has.any() or (self.training and "image_satellite" in batch):  # the tower takes part on every worker
-            embedded = self.satellite(batch["image_satellite"])
+    def _image(self, scale: str, batch: dict[str, Tensor]) -> Tensor:
+        if f"features_{scale}" in batch:
+            return self._or_missing(scale, batch[f"features_{scale}"], batch)
+        has, images = batch.get(f"has_{scale}"), batch.get(f"image_{scale}")
+        if has is None or images is None:
+            return self.missing[scale].expand(len(batch["lonlat"]), -1)
+        values = torch.zeros(len(has), self.missing[scale].shape[0], device=has.device)
+        if has.any() or self.training:  # the tower takes part on every worker
+            embedded = self.get_submodule(scale)(images)
             values = values.to(embedded.dtype).index_copy(0, torch.nonzero(has).squeeze(1), embedded)
-        return self._or_missing("satellite", values, batch)
+        return self._or_missing(scale, values, batch)
+
+    def _series(self, name: str, batch: dict[str, Tensor]) -> Tensor:
+        key = f"series_{name}"
+        if key not in batch:
+            return self.missing[key].expand(len(batch["lonlat"]), -1)
+        return self._or_missing(key, self.series[name](batch[key]), batch)
 
     def _or_missing(self, name: str, values: Tensor, batch: dict[str, Tensor]) -> Tensor:
         shown = batch[f"has_{name}"]

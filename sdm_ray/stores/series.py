@@ -108,12 +108,18 @@ class Series:
         self._arrays = {name: group[name] for name in self.names}
         self._group = group
 
-    def axes(self, name: str) -> dict[str, NDArray[Any]]:
+    def axes(self, name: str) -> dict[str, tuple[Any, ...]]:
         """Coordinates of a series' axes behind the survey."""
-        return {axis: self._group[axis][:] for axis in self._arrays[name].metadata.dimension_names[1:]}
+        return {axis: tuple(self._group[axis][:].tolist()) for axis in self._arrays[name].metadata.dimension_names[1:]}
 
-    def at(self, survey_ids: Sequence[str]) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:
+    def at(
+        self, survey_ids: Sequence[str], names: Sequence[str] | None = None
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:
         """Series of some surveys, in the order asked for; each chunk is read once.
+
+        Args:
+            survey_ids: of any surveys.
+            names: of the series wanted; by default all.
 
         Returns:
             By name of the series: values (N, ...), NaN where unknown; and whether anything is known of a survey (N,).
@@ -123,7 +129,8 @@ class Series:
         single, back = np.unique(rows[asked], return_inverse=True)
         values: dict[str, NDArray[np.float32]] = {}
         known: dict[str, NDArray[np.bool_]] = {}
-        for name, array in self._arrays.items():
+        for name in self.names if names is None else names:
+            array = self._arrays[name]
             out = np.full((len(rows), *array.shape[1:]), np.nan, np.float32)
             if len(single):
                 out[asked] = array.oindex[single][back]

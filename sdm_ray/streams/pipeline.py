@@ -8,9 +8,9 @@ in the order of the chunks, to be held until their step.
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
-from typing import Any, Protocol
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -23,6 +23,15 @@ from sdm_ray.streams.windows import Windows, open_cube
 Batch = dict[str, np.ndarray]
 Fetch = Callable[[np.ndarray, np.ndarray], Batch]
 """(ids, passes), each (N,) int64 -> arrays whose first axis is N; shapes beyond it are fixed. Picklable."""
+
+
+@runtime_checkable
+class PartedFetch(Protocol):
+    """A fetch whose batches are put together from those of several, some of whose images Ray's tasks decode."""
+
+    def parts(self) -> list[Fetch]:
+        """The fetches: first the one of what is in memory and of windows, then those of images."""
+        ...
 
 
 class WindowedFetch(Protocol):
@@ -119,26 +128,37 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
     """
     if start >= stop:
         return
-    if isinstance(stream.order, NearbyOrder):
-        yield from _windowed(stream, stream.order, stream.fetch, (rank, world), range(start, stop))  # type: ignore[arg-type]
+    if isinstance(stream.fetch, PartedFetch) and len(parts := stream.fetch.parts()) > 1:
+        yield from _together(stream, parts, (rank, world), range(start, stop))
+        return
+    if isinstance(stream.order, NearbyOrder) and getattr(stream.fetch, "windows", None) is not None:
+        yield from _windowed(stream, (rank, world), range(start, stop))
         return
     if stream.in_memory:
         yield from (stream.take(step, rank, world) for step in range(start, stop))
         return
-    local = share(stream.batch, rank, world)
-    width = local.stop - local.start
-    if width == 0:
+    slots = stream.slots(rank, world)
+    if len(slots) == 0:
         nothing = np.empty(0, np.int64)
         yield from (stream.fetch(nothing, nothing) for _ in range(start, stop))
         return
-    yield from _steps(_blocks(stream, local, range(start, stop)), width)
+    yield from _steps(_blocks(stream, slots, range(start, stop)), len(slots))
 
 
-def _blocks(stream: Stream, local: slice, steps: range) -> Generator[Batch]:
+def _together(stream: Stream, parts: list[Fetch], part: tuple[int, int], steps: range) -> Generator[Batch]:
+    """Batches put together from streams of the same order, those of images through Ray Data."""
+    streams = [replace(stream, fetch=parts[0]), *(replace(stream, fetch=each, in_memory=False) for each in parts[1:])]
+    with ExitStack() as stack:
+        sources = [stack.enter_context(closing(batches(each, *part, steps.start, steps.stop))) for each in streams]
+        for found in zip(*sources, strict=True):
+            yield {name: values for batch in found for name, values in batch.items()}
+
+
+def _blocks(stream: Stream, slots: np.ndarray, steps: range) -> Generator[Batch]:
     """A rank's rows of all steps, one after the other, in blocks of many rows."""
     import ray
 
-    width = local.stop - local.start
+    width = len(slots)
     total, size = len(steps) * width, _rows_of_a_piece(stream, width)
     first = list(range(0, total, _PIECES * size))
     data: Any = ray.data.from_items([{"start": s} for s in first], override_num_blocks=len(first))
@@ -147,7 +167,7 @@ def _blocks(stream: Stream, local: slice, steps: range) -> Generator[Batch]:
     data.context.target_max_block_size = _PIECE_BYTES  # each piece goes on when it is made
     data.context._max_num_blocks_in_streaming_gen_buffer = _PIECES  # and no task waits for the one before it
     data = data.map_batches(
-        _Rows(stream, local, steps.start, size, total),
+        _Rows(stream, slots, steps.start, size, total),
         batch_size=None,
         num_cpus=0.25,
         compute=ray.data.TaskPoolStrategy(size=min(_TASKS_AT_ONCE, len(first))),
@@ -174,14 +194,13 @@ def _steps(blocks: Iterable[Batch], width: int) -> Generator[Batch]:
                 parts, have = [], 0
 
 
-def _windowed(
-    stream: Stream, order: NearbyOrder, fetch: WindowedFetch, part: tuple[int, int], steps: range
-) -> Generator[Batch]:
+def _windowed(stream: Stream, part: tuple[int, int], steps: range) -> Generator[Batch]:
     """Leg by leg, so that the plan of a long training stays small."""
     from sdm_ray.streams.reading import fill, plan
 
+    order, fetch = stream.order, cast(WindowedFetch, stream.fetch)
     windows = fetch.windows
-    assert windows is not None
+    assert windows is not None and isinstance(order, NearbyOrder)
     slots = stream.slots(*part)
     leg = max(1, _LEG_ROWS // max(len(slots), 1))
     for first in range(steps.start, steps.stop, leg):
@@ -202,7 +221,7 @@ class _Rows:
     """The task of the pipeline: the next pieces of `size` of a rank's `total` rows from step `first` on."""
 
     stream: Stream
-    local: slice
+    slots: np.ndarray
     first: int
     size: int
     total: int
@@ -211,8 +230,8 @@ class _Rows:
         (start,) = block["start"]
         for first in range(start, min(start + _PIECES * self.size, self.total), self.size):
             rows = np.arange(first, min(first + self.size, self.total))
-            step, slot = np.divmod(rows, self.local.stop - self.local.start)
-            ids, passes = self.stream.order.at((self.first + step) * self.stream.batch + self.local.start + slot)
+            step, slot = np.divmod(rows, len(self.slots))
+            ids, passes = self.stream.order.at((self.first + step) * self.stream.batch + self.slots[slot])
             try:
                 yield self.stream.fetch(ids, passes)
             except InputError as error:  # Ray Data would pass on its text alone, inside a traceback

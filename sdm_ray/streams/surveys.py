@@ -1,5 +1,6 @@
-"""Surveys as batches for the species model: coordinates, covariates, windows of the cube and labels, by id."""
+"""Surveys as batches for the species model: coordinates, covariates, time series, images and labels, by id."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -7,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdm_ray.streams import draws
-from sdm_ray.streams.pipeline import Batch
+from sdm_ray.streams.pipeline import Batch, Fetch
+from sdm_ray.streams.survey_images import SurveyImages
 from sdm_ray.streams.windows import Windows
+
+_SERIES = 16  # number of the draw that hides the first series
 
 
 class Labels(Protocol):
@@ -39,8 +43,11 @@ class SurveyFetch:
         known: whether a survey's covariates are known, (N,) bool.
         labels: species of all surveys.
         images: satellite windows of all surveys.
-        augment: whether draws for the augmentation of the windows come along, by a key per (seed, pass, survey).
-        hide: chance that covariates, and a window, are to be hidden from the model, by the same key.
+        shards: images of all surveys out of image shards, for each scale that has any.
+        series: time series of all surveys by name, float32 (N, channels, time...), NaN where nothing was measured.
+        augment: whether draws for the augmentation of images come along, by a key per (seed, pass, survey), and one
+            of several images out of shards is drawn; otherwise it is the first.
+        hide: chance that each of covariates, images and series is to be hidden from the model, by the same key.
         seed: of what is drawn.
     """
 
@@ -50,6 +57,8 @@ class SurveyFetch:
     known: np.ndarray = field(repr=False)
     labels: Labels = field(repr=False)
     images: Windows | None = None
+    shards: Sequence[SurveyImages] = ()
+    series: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
     augment: bool = False
     hide: float = 0.0
     seed: int = 0
@@ -67,12 +76,26 @@ class SurveyFetch:
         """Of each id."""
         return None if self.images is None else self.images.only(self.rows)
 
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of the images of one row."""
+        windows = 0 if self.images is None else self.images.row_bytes
+        return windows + sum(each.row_bytes for each in self.shards)
+
+    def parts(self) -> list[Fetch]:
+        """What makes up a batch: all but the images out of shards, and those of each scale."""
+        drawn = [each.drawing(self.seed, self.hide) if self.augment else each for each in self.shards]
+        return [replace(self, shards=()), *(replace(each, rows=self.rows) for each in drawn)]
+
     def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
         """A batch of DESIGN.md with `labels` dense, uint8 (N, S), and `place` the number of the survey."""
-        return self.with_images(ids, passes, None if self.images is None else self.images.read(self.rows[ids]))
+        batch = self.with_images(ids, passes, None if self.images is None else self.images.read(self.rows[ids]))
+        for each in self.parts()[1:]:
+            batch |= each(ids, passes)
+        return batch
 
     def with_images(self, ids: np.ndarray, passes: np.ndarray, images: np.ndarray | None) -> Batch:
-        """The same with windows that have been read, uint16 (N, B, size, size)."""
+        """The same with windows that have been read, uint16 (N, B, size, size), and without images out of shards."""
         survey = self.rows[ids]
         key = draws.keys(self.seed, passes, survey)
         batch: Batch = {"lonlat": self.lonlat[survey], "place": survey, "labels": self.labels.dense(survey)}
@@ -81,6 +104,12 @@ class SurveyFetch:
             batch["has_covariates"] = self.known[survey]
             if self.hide:
                 batch["hide_covariates"] = draws.uniform(key, 6) < self.hide
+        for number, (name, values) in enumerate(self.series.items()):
+            part = values[survey]
+            batch[f"series_{name}"] = part
+            batch[f"has_series_{name}"] = np.isfinite(part).reshape(len(part), -1).any(axis=1)
+            if self.hide:
+                batch[f"hide_series_{name}"] = draws.uniform(key, _SERIES + number) < self.hide
         if images is not None:
             batch["has_satellite"] = np.asarray(images.any(axis=(1, 2, 3)))
             batch["image_satellite"] = images

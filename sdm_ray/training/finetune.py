@@ -14,6 +14,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.folders import (
     Imagery,
     LoadedModel,
+    Photos,
     Pretraining,
     SpeciesFolder,
     describe_species,
@@ -30,6 +31,7 @@ from sdm_ray.streams.order import Order
 from sdm_ray.streams.pipeline import Stream, windowed
 from sdm_ray.streams.surveys import SurveyFetch
 from sdm_ray.training import calibrate, species
+from sdm_ray.training.inputs import series_statistics
 from sdm_ray.training.launch import launch
 from sdm_ray.training.loop import Fit, Trained
 from sdm_ray.training.presence import BACKGROUND, SURVEYS, PresenceLoss, Setting, balanced
@@ -78,8 +80,9 @@ class Study:
 
     @property
     def model_config(self) -> SpeciesConfig:
-        """What the models are built from, with the covariates by name."""
-        return self.config.model.model_copy(update={"covariates": self.table.covariates})
+        """What the models are built from, with the covariates by name and the axes of the series."""
+        found = {"covariates": self.table.covariates.names, "series": self.table.series}
+        return self.config.model.model_copy(update=found)
 
     def check_start(self) -> None:
         """Find out on the driver whether the encoder, or the model to start from, fits.
@@ -164,12 +167,18 @@ class Study:
             setting = replace(setting, weight=balanced(present, absent, len(split.train)))
             present = absent = np.ones_like(present)
         model.set_prevalence(torch.from_numpy(present / np.maximum(present + absent, 1)).float())
-        model.set_covariate_statistics(torch.tensor(self.table.mean), torch.tensor(self.table.std))
+        covariates = self.table.covariates
+        model.set_covariate_statistics(torch.tensor(covariates.mean), torch.tensor(covariates.std))
+        series = {name: series_statistics(each, split.train) for name, each in self.table.fetch.series.items()}
+        model.set_series_statistics(
+            {name: (torch.from_numpy(m), torch.from_numpy(s)) for name, (m, s) in series.items()}
+        )
         if self.config.encoder is not None:
             model.load_encoder(self._encoder(fold)[0])
             if self.config.freeze:
+                taken = {"location", *self.model_config.towers}
                 for name, parameter in model.named_parameters():
-                    parameter.requires_grad_(not name.startswith(("location.", "satellite.")))
+                    parameter.requires_grad_(name.partition(".")[0] not in taken)
         if self.config.start is not None:
             begun = self._start(fold)[0]
             model.start_from(begun.model, _shared(begun.species, self.table.species))
@@ -240,6 +249,7 @@ class Study:
             folds=self.config.blocks.folds if self.config.crossfit and fold is None else 0,
             countries=self.config.countries is not None,
             satellite=None if images is None else Imagery(images.bands, images.size, images.season),
+            photos={scale: Photos(each.size, each.within_m) for scale, each in self.config.images.items()},
             pretraining=self._pretraining(fold),
         )
 
@@ -252,7 +262,7 @@ class Study:
         """Figures of the job: means over the folds; logs the model folder."""
         folds = range(self.config.blocks.folds) if self.config.crossfit else [None]
         found = [load_weights(self.folder(fold)).metrics for fold in folds]
-        columns = {"lon": True, "lat": True} | dict.fromkeys(self.table.covariates, False)
+        columns = {"lon": True, "lat": True} | dict.fromkeys(self.table.covariates.names, False)
         job.tracker.model(self.folder(None), "sdm_ray.predictor", columns, job.output.name)
         figures = {
             f"select_{name}": float(np.mean([each[name] for each in found]))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sdm_ray.models import presence
 from sdm_ray.models.augment import Augmentation
-from sdm_ray.models.species import SpeciesModel
+from sdm_ray.models.species import SpeciesModel, compact
 from sdm_ray.models.workers import Workers
 from sdm_ray.training.loop import Batches
 from sdm_ray.training.ranks import Ranks
@@ -16,7 +16,7 @@ from sdm_ray.training.species_config import PresenceConfig
 
 SURVEYS, BACKGROUND = "surveys", "background"
 """Names of the streams."""
-_AUGMENTATION = Augmentation(turns=True)
+_TURNED, _FLIPPED = Augmentation(turns=True), Augmentation()
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,14 @@ class PresenceLoss(nn.Module):
         return presence.bce(logits, labels, self.weight) * share
 
     def _logits(self, batch: dict[str, Tensor]) -> Tensor:
-        if "draws_satellite" in batch:
-            turned = _AUGMENTATION(batch["image_satellite"], batch["draws_satellite"])
-            batch = batch | {"image_satellite": turned}
-        logits: Tensor = self.model(compact(batch))
+        batch = compact(batch)
+        for scale in self.model.config.towers:
+            if f"draws_{scale}" in batch:
+                augmentation = _TURNED if scale == "satellite" else _FLIPPED
+                drawn = batch[f"draws_{scale}"][batch[f"has_{scale}"]]
+                batch[f"image_{scale}"] = augmentation(batch[f"image_{scale}"], drawn)
+        logits: Tensor = self.model(batch)
         return logits
-
-
-def compact(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keep only the images that there are, as the models take them."""
-    found = dict(batch)
-    for name in batch:
-        if name.startswith("image_"):
-            found[name] = batch[name][batch[f"has_{name.removeprefix('image_')}"]]
-    return found
 
 
 def balanced(present: np.ndarray, absent: np.ndarray, rows: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Surveys as training data, and what a species model predicts for them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -11,21 +11,21 @@ from sdm_ray.errors import InputError
 from sdm_ray.evaluation.metrics import auc
 from sdm_ray.geo.blocks import Role
 from sdm_ray.geo.grid import to_lonlat, to_xy
-from sdm_ray.models.species import SpeciesModel
+from sdm_ray.models.config import SeriesConfig
+from sdm_ray.models.species import SpeciesModel, compact
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import labels_of, read_kind, read_surveys
+from sdm_ray.streams.survey_images import Wanted
 from sdm_ray.streams.surveys import SurveyFetch
-from sdm_ray.streams.windows import Windows, open_cube
+from sdm_ray.training.inputs import CovariateTable, covariates_at, series_of, shards_of, windows_at
 from sdm_ray.training.loop import tensors
-from sdm_ray.training.presence import compact
 from sdm_ray.training.ranks import Ranks
 from sdm_ray.training.species_config import FinetuneConfig
-from sdm_ray.training.towers import check_tower
 
-_PREDICT_ROWS = 1024
+_PREDICT_ROWS, _PREDICT_BYTES = 1024, 64 << 20  # at once at the most: surveys, and bytes of their images
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,10 @@ class Table:
         y: EPSG:3035 metres, (N,).
         species: the species table.
         probability_kind: what a probability is of.
-        covariates: names of the covariates.
-        mean: of the covariates over their store, (C,).
-        std: of the covariates over their store, (C,).
+        covariates: the surveys' covariates.
         holdout: what is held out together.
         background: places that stand for all places, with labels of none, where the loss has them.
+        series: the encoders of the surveys' time series, with the axes of these.
         thin_m: of surveys with the same species in one square of so many metres one is trained on.
     """
 
@@ -62,11 +61,10 @@ class Table:
     y: np.ndarray
     species: pd.DataFrame
     probability_kind: str
-    covariates: tuple[str, ...]
-    mean: np.ndarray
-    std: np.ndarray
+    covariates: CovariateTable = field(repr=False)
     holdout: HoldOut
     background: SurveyFetch | None = None
+    series: SeriesConfig | None = None
     thin_m: float | None = None
 
     def split(self, held_out: int | None, *, keep_some: bool = False) -> Split:
@@ -116,16 +114,21 @@ def read_table(config: FinetuneConfig) -> Table:
     surveys, species = read_surveys(path)
     lonlat = surveys[["lon", "lat"]].to_numpy(np.float64)
     x, y = to_xy(lonlat[:, 0], lonlat[:, 1])
-    names, values, known, mean, std = _covariates(config, x, y)
+    covariates = covariates_at(config, x, y)
+    series, encoders = series_of(config, surveys["survey_id"])
+    kind = read_kind(path)
+    wanted = Wanted(surveys["survey_id"].astype(str), lonlat, presence_only=kind == "relative")
     labels = labels_of(surveys, species)
     fetch = SurveyFetch(
         rows=np.arange(len(surveys)),
         lonlat=lonlat,
-        covariates=values,
-        known=known,
+        covariates=covariates.values,
+        known=covariates.known,
         labels=labels,
-        images=_windows(config, lonlat),
-        augment=config.cube is not None,
+        images=windows_at(config, lonlat),
+        shards=shards_of(config, wanted),
+        series=series,
+        augment=bool(config.model.towers),
         hide=config.model.modality_dropout,
         seed=config.seed,
     )
@@ -137,8 +140,7 @@ def read_table(config: FinetuneConfig) -> Table:
         _require_one_class(path, surveys["survey_id"], labels)
     holdout = HoldOut(config.blocks, str(config.path(config.countries)) if config.countries else None)
     background = _background(config, fetch)
-    thin_m = config.presence.thin_m
-    return Table(fetch, labels, x, y, species, read_kind(path), names, mean, std, holdout, background, thin_m)
+    return Table(fetch, labels, x, y, species, kind, covariates, holdout, background, encoders, config.presence.thin_m)
 
 
 def _require_one_class(path: UPath, ids: pd.Series, labels: SparseLabels) -> None:
@@ -162,8 +164,8 @@ def _background(config: FinetuneConfig, fetch: SurveyFetch) -> SurveyFetch | Non
         assert config.covariates is not None
         x, y, _ = Covariates(config.path(config.covariates)).draw(config.presence.places, config.seed)
         lonlat = np.column_stack(to_lonlat(x, y))
-        _, values, known, _, _ = _covariates(config, x, y)
-        images = _windows(config, lonlat)
+        covariates = covariates_at(config, x, y)
+        values, known, images = covariates.values, covariates.known, windows_at(config, lonlat)
     nothing = SparseLabels(np.zeros(len(lonlat) + 1, np.int64), np.empty(0, np.int32), fetch.labels.n_species)
     rows = np.arange(len(lonlat))
     return replace(
@@ -178,37 +180,6 @@ def _background(config: FinetuneConfig, fetch: SurveyFetch) -> SurveyFetch | Non
     )
 
 
-def _covariates(
-    config: FinetuneConfig, x: np.ndarray, y: np.ndarray
-) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    if config.covariates is None:
-        nothing = np.zeros(0, np.float32)
-        return (), np.zeros((len(x), 0), np.float32), np.zeros(len(x), bool), nothing, nothing
-    path = config.path(config.covariates)
-    store = Covariates(path)
-    names = config.model.covariates or tuple(store.names)
-    missing = [name for name in names if name not in store.names]
-    if missing:
-        raise InputError(f"{path}: has no covariate {missing[0]}; found {', '.join(store.names)}")
-    columns = [store.names.index(name) for name in names]
-    values, known = store.at(x, y)
-    if not known.any():
-        raise InputError(f"{path}: no survey lies where covariates are known; expected the same region")
-    if not known.all():
-        say(f"  {int((~known).sum())} of {len(known)} surveys lie where covariates are unknown")
-    return tuple(names), np.ascontiguousarray(values[:, columns]), known, store.mean[columns], store.std[columns]
-
-
-def _windows(config: FinetuneConfig, lonlat: np.ndarray) -> Windows | None:
-    if config.cube is None or config.model.satellite is None:
-        return None
-    path = str(config.path(config.cube))
-    bands = config.bands or tuple(open_cube(path).bands)
-    windows = Windows(path, bands, lonlat, config.size, config.season)
-    check_tower(config.model.satellite, len(windows.wanted.bands or bands), config.size, "model.satellite", path)
-    return windows
-
-
 def predict(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ranks) -> np.ndarray:
     """Logits of some surveys, of classes log-probabilities, float32 (n, S), the same on every rank.
 
@@ -217,9 +188,10 @@ def predict(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ra
     own = rows[ranks.share(len(rows))]
     source = fetch.only(own, plain=True)
     parts = [np.empty((0, model.head.out_features), np.float32)]
+    most = min(_PREDICT_ROWS, max(1, _PREDICT_BYTES // max(1, source.image_bytes)))
     with torch.inference_mode():
-        for start in range(0, len(own), _PREDICT_ROWS):
-            ids = np.arange(start, min(start + _PREDICT_ROWS, len(own)))
+        for start in range(0, len(own), most):
+            ids = np.arange(start, min(start + most, len(own)))
             logits = model(compact(tensors(source(ids, np.zeros_like(ids)), ranks)))
             if model.config.output == "class":
                 logits = torch.log_softmax(logits, -1)

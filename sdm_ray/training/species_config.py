@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_v
 
 from sdm_ray.config import Config, JobConfig, load
 from sdm_ray.geo.blocks import Blocks
-from sdm_ray.models.config import CalibrationKind, SpeciesConfig
+from sdm_ray.models.config import CalibrationKind, Scale, SpeciesConfig
 from sdm_ray.streams.config import Mixing
 from sdm_ray.training.config import OptimConfig, WorkersConfig
 
@@ -43,6 +43,18 @@ class PresenceConfig(Config):
         return self
 
 
+class ShardsConfig(Config):
+    """Images of one scale out of image shards, as far as surveys have any."""
+
+    shards: str = "shards"
+    """Image shards that hold the scale."""
+    size: int = Field(64, ge=8)
+    """Side of an image, pixels."""
+    within_m: float | None = Field(None, ge=0)
+    """Images of the nearest place at most so far off; by default a survey's own, known by its id, as the patches of
+    GeoLifeCLEF are."""
+
+
 class FinetuneConfig(JobConfig):
     """`finetune`: train the species model on surveys."""
 
@@ -52,6 +64,11 @@ class FinetuneConfig(JobConfig):
     """Covariate store; all its covariates unless `model.covariates` names some."""
     cube: str | None = None
     """Tile cube for the model's satellite tower."""
+    images: dict[Scale, ShardsConfig] = Field(default_factory=dict)
+    """Patches and photos of the surveys for the model's towers, each of which may have none, one or several; satellite
+    patches may come from a `cube` instead."""
+    series: str | None = None
+    """Time series of the surveys for the model's encoders, a row by survey id."""
     bands: tuple[str, ...] = ()
     """Names of the cube's bands, in the order of the tower's; by default all of them."""
     season: str | None = None
@@ -86,8 +103,16 @@ class FinetuneConfig(JobConfig):
     def _inputs_fit_model(self) -> Self:
         if self.model.covariates and self.covariates is None:
             raise ValueError("model.covariates: names covariates, and `covariates` names no store")
-        if (self.model.satellite is None) != (self.cube is None):
-            raise ValueError("cube: a model with `satellite` needs one, and only such a model")
+        if self.cube is not None and "satellite" in self.images:
+            raise ValueError("images.satellite: there is a `cube`; expected one source of satellite images")
+        given = {*self.images, *(["satellite"] if self.cube else [])}
+        for scale in sorted(given ^ set(self.model.towers)):
+            wanted = "`cube` or `images.satellite`" if scale == "satellite" else f"`images.{scale}`"
+            raise ValueError(f"model.{scale}: a model with this tower needs {wanted}, and only such a model")
+        if (self.model.series is None) != (self.series is None):
+            raise ValueError("series: a model with `series` needs a store, and only such a model")
+        if (self.series or self.images) and self.presence.background == "uniform":
+            raise ValueError("presence.background: uniform places have no `series` or `images`; expected target_group")
         if self.freeze and self.encoder is None:
             raise ValueError("freeze: there is no `encoder`")
         if self.start is not None and self.encoder is not None:
@@ -104,8 +129,9 @@ class FinetuneConfig(JobConfig):
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        names = (self.surveys, self.covariates, self.cube, self.encoder, self.start, self.countries)
-        return [name for name in names if name]
+        names = (self.surveys, self.covariates, self.cube, self.series, self.encoder, self.start, self.countries)
+        shards = dict.fromkeys(each.shards for each in self.images.values())
+        return [*(name for name in names if name), *shards]
 
 
 class OverFinetune(JobConfig):

@@ -36,6 +36,7 @@ from sdm_ray.streams.surveys import SurveyFetch
 from sdm_ray.training import loop, species
 from sdm_ray.training.config import WorkersConfig
 from sdm_ray.training.finetune import Study
+from sdm_ray.training.inputs import CovariateTable
 from sdm_ray.training.keepers import NoKeeper
 from sdm_ray.training.launch import launch
 from sdm_ray.training.loop import Fit
@@ -164,7 +165,8 @@ def train_many(steps: int) -> None:
     fetch = SurveyFetch(np.arange(SURVEYS), lonlat, nothing, np.zeros(SURVEYS, bool), labels)
     names = pd.DataFrame({"species_id": range(SPECIES), "name": map(str, range(SPECIES)), "gbif_key": 0})
     none = np.zeros(0, np.float32)
-    table = species.Table(fetch, labels, x, y, names, "occurrence", (), none, none, HoldOut(config.blocks))
+    covariates = CovariateTable((), nothing, np.zeros(SURVEYS, bool), none, none)
+    table = species.Table(fetch, labels, x, y, names, "occurrence", covariates, HoldOut(config.blocks))
     trained = loop.run(Study(config, table, "").fit(0), Ranks(), NoKeeper(), Voice())
     assert "auc" in trained.history[-1]
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)

@@ -114,6 +114,21 @@ def test_an_encoder_is_taken_over_and_one_that_does_not_fit_is_named():
         model.load_encoder(other.state_dict())
 
 
+def test_the_towers_of_several_scales_are_taken_over_frozen_or_not():
+    torch.manual_seed(0)
+    photos = TowerConfig(dim=6)
+    encoder = AlignmentModel(AlignConfig(location=LOCATION, towers={"satellite": TOWER, "plant": photos}))
+    frozen = photos.model_copy(update={"trained_blocks": 0})
+    model = SpeciesModel(SPECIES.model_copy(update={"plant": frozen}), 5)
+    model.load_encoder(encoder.state_dict())
+    image = torch.rand(2, 3, 32, 32) * 255
+    assert torch.equal(model.eval().plant(image), encoder.eval().towers["plant"](image))
+    trained = {name for name, each in model.named_parameters() if each.requires_grad and name.startswith("plant.")}
+    assert trained == {"plant.project.weight", "plant.project.bias"}
+    with pytest.raises(InputError, match=r"has no towers\.landscape"):
+        SpeciesModel(SPECIES.model_copy(update={"landscape": photos}), 5).load_encoder(encoder.state_dict())
+
+
 @pytest.mark.parametrize(
     ("update", "expected"),
     [
@@ -134,7 +149,7 @@ def test_an_encoder_of_other_settings_but_the_same_shape_is_refused(update, expe
         (TowerConfig, {"std": (0.0,)}, "std has 0; expected numbers above 0"),
         (LocationConfig, {"wavelengths_km": (500, 0)}, "wavelengths_km has 0; expected kilometres above 0"),
         (AlignConfig, {"towers": {}}, "at least one scale"),
-        (SpeciesConfig, {"location": None}, "needs location, satellite or covariates"),
+        (SpeciesConfig, {"location": None}, "needs location, images of some scale, covariates or series"),
     ],
 )
 def test_configurations_that_build_nothing_are_refused(kind, values, expected):

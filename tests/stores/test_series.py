@@ -72,7 +72,7 @@ def test_readers_without_us_find_the_axes(written):
     assert opened["light"].dims == ("survey", "band", "quarter")
     assert opened["light"].sel(band="nir", quarter=2).to_numpy()[1] == pytest.approx(1.5)
     assert opened["light"].coords["survey_id"].to_numpy()[ROWS - 1] == f"s{ROWS - 1}"
-    assert Series(written[0]).axes("light")["band"].tolist() == ["red", "nir"]
+    assert Series(written[0]).axes("light")["band"] == ("red", "nir")
     assert opened["light"].attrs["units"] == "1"
 
 

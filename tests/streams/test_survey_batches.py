@@ -74,6 +74,30 @@ def test_a_batch_of_surveys(cube):
     assert np.array_equal(again["image_satellite"][0], batch["image_satellite"][1])
 
 
+def test_series_come_as_they_are_and_each_is_hidden_by_a_draw_of_its_own():
+    n = 2000
+    light = np.arange(2 * 3 * n, dtype=np.float32).reshape(n, 2, 3)
+    light[5] = np.nan
+    light[6, 0] = np.nan
+    fetch = SurveyFetch(
+        rows=np.arange(n)[::-1],
+        lonlat=np.zeros((n, 2)),
+        covariates=np.zeros((n, 0), np.float32),
+        known=np.zeros(n, bool),
+        labels=SparseLabels.from_lists([[]] * n, 1),
+        series={"light": light, "rain": np.ones((n, 1, 12), np.float32)},
+        hide=0.25,
+    )
+    ids, zeros = np.arange(n), np.zeros(n, np.int64)
+    batch = fetch(ids, zeros)
+    assert np.array_equal(batch["series_light"], light[::-1], equal_nan=True)
+    assert np.flatnonzero(~batch["has_series_light"]).tolist() == [n - 1 - 5]  # gaps are no want of a series
+    first, second = batch["hide_series_light"], batch["hide_series_rain"]
+    assert 0.2 < first.mean() < 0.3 and 0.2 < second.mean() < 0.3 and (first & second).mean() < 0.1
+    assert np.array_equal(fetch(ids[100:], zeros[100:])["hide_series_light"], first[100:])
+    assert "hide_series_light" not in fetch.only(ids, plain=True)(ids, zeros)
+
+
 def test_inputs_are_hidden_at_the_asked_rate_by_key():
     n = 4000
     fetch = SurveyFetch(

@@ -1,0 +1,144 @@
+"""Images of surveys out of image shards: which ones a survey has, and one of them for each row of a batch."""
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import KDTree
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import to_xy
+from sdm_ray.stores.shards import Shards
+from sdm_ray.streams import draws
+from sdm_ray.streams.photos import Augment, PhotoFetch, photos_of
+from sdm_ray.streams.pipeline import Batch
+
+_HIDDEN = {"satellite": 7, "landscape": 8, "plant": 9}
+_CHOSEN = {"satellite": 10, "landscape": 11, "plant": 12}
+"""Numbers of the draws that hide an image, and that say which of a survey's images is taken."""
+_VISIT = r"^(\d+)-\d{4}-\d{3}$"  # a survey of GeoLifeCLEF 2023 is a patch, year and day
+_AUGMENT: dict[str, Augment] = {"satellite": "dihedral"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Surveys, or other places, whose images are looked for.
+
+    Attributes:
+        ids: of the surveys, text (N,); None where only their places are known.
+        lonlat: WGS84 degrees, float64 (N, 2).
+        presence_only: whether they are presence-only records, whose patches have other keys in GeoLifeCLEF.
+        within_m: how far off the place of an image may be, metres; None for a survey's own images, known by its id.
+    """
+
+    ids: "pd.Series | None"
+    lonlat: np.ndarray
+    presence_only: bool = False
+    within_m: float | None = None
+
+
+@dataclass(frozen=True)
+class SurveyImages:
+    """Images of one scale that surveys have, none, one or several each; ids index `rows`.
+
+    Attributes:
+        scale: of the images.
+        photos: all images of the scale.
+        first: where the images of each survey begin in `which`, (N + 1,).
+        which: numbers of images, survey by survey.
+        shape: of an image: bands, rows, columns.
+        dtype: of its pixels.
+        rows: number of the survey for each id, (n,).
+        drawn: whether a key per (seed, pass, survey) says which of its images is taken, instead of the first.
+        hide: chance that the image is to be hidden from the model, by the same key.
+        seed: of what is drawn.
+    """
+
+    scale: str
+    photos: PhotoFetch
+    first: np.ndarray = field(repr=False)
+    which: np.ndarray = field(repr=False)
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    rows: np.ndarray = field(repr=False)
+    drawn: bool = False
+    hide: float = 0.0
+    seed: int = 0
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Number of images of each survey, (N,)."""
+        return np.diff(self.first)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one image."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def drawing(self, seed: int, hide: float) -> "SurveyImages":
+        """The same with images that are drawn, augmented and hidden at random: patches turned, photos cropped."""
+        photos = replace(self.photos, augment=_AUGMENT.get(self.scale, "photo"), seed=seed)
+        return replace(self, photos=photos, drawn=True, hide=hide, seed=seed)
+
+    def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
+        """`image_<scale>` (N, B, size, size), 0 where `has_<scale>` says that there is none, and what is drawn."""
+        survey = self.rows[ids]
+        key = draws.keys(self.seed, passes, survey)
+        count = self.counts[survey]
+        has = count > 0
+        batch: Batch = {f"has_{self.scale}": has, f"image_{self.scale}": np.zeros((len(ids), *self.shape), self.dtype)}
+        taken = (draws.uniform(key, _CHOSEN[self.scale]) * count).astype(np.int64) if self.drawn else 0 * count
+        if has.any():
+            found = self.photos(self.which[(self.first[survey] + taken)[has]], passes[has])
+            batch[f"image_{self.scale}"][has] = found["image"]
+        if self.photos.augment != "none":
+            batch[f"draws_{self.scale}"] = draws.table(key)
+        if self.hide:
+            batch[f"hide_{self.scale}"] = draws.uniform(key, _HIDDEN[self.scale]) < self.hide
+        return batch
+
+
+def images_of(shards: UPath, scale: str, size: int, wanted: Wanted) -> SurveyImages:
+    """The images of surveys; where a survey has several, in the order of the shards.
+
+    Raises:
+        InputError: the shards cannot be read or hold no image of the scale.
+    """
+    photos = photos_of(shards, scale, size)
+    if wanted.within_m is not None:
+        survey, image = _nearest(photos, wanted.lonlat, wanted.within_m)
+    elif wanted.ids is not None:
+        keys = Shards(shards).index["key"].iloc[photos.rows].reset_index(drop=True)
+        survey, image = _own(keys, wanted.ids, presence_only=wanted.presence_only)
+    else:
+        raise InputError(f"{shards}: images of scale {scale} are known by the ids of surveys; expected survey_id")
+    order = np.lexsort((image, survey))
+    first = np.searchsorted(survey[order], np.arange(len(wanted.lonlat) + 1))
+    sample = photos(np.zeros(1, np.int64), np.zeros(1, np.int64))["image"][0]
+    rows = np.arange(len(wanted.lonlat))
+    return SurveyImages(scale, photos, first, image[order], sample.shape, sample.dtype, rows)
+
+
+def _own(keys: pd.Series, ids: pd.Series, *, presence_only: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a survey and an image whose key ends in its id, as the sources write them; numbers of both."""
+    visited = ids.str.extract(_VISIT, expand=False)
+    by_patch = keys.str.startswith("glc23-")
+    images = pd.DataFrame({"image": np.arange(len(keys)), "id": keys.str.rpartition("-")[2], "by_patch": by_patch})
+    images = images[(keys.str.contains("-po-") == presence_only) | ~keys.str.match(r"glc\d\d-|geoplant-")]
+    surveys = pd.DataFrame({"survey": np.arange(len(ids)), "id": ids.reset_index(drop=True)})
+    visits = surveys.assign(id=visited.reset_index(drop=True)).dropna()
+    pairs = pd.concat([surveys.merge(images[~images["by_patch"]]), visits.merge(images[images["by_patch"]])])
+    return pairs["survey"].to_numpy(np.int64), pairs["image"].to_numpy(np.int64)
+
+
+def _nearest(photos: PhotoFetch, lonlat: np.ndarray, within_m: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a survey and each image of the nearest place, where that is near enough; numbers of both."""
+    places, first = np.unique(photos.place, return_index=True)
+    xy = np.column_stack(to_xy(*photos.lonlat[first].T))
+    distance, nearest = KDTree(xy).query(np.column_stack(to_xy(*lonlat.T)))
+    near = np.flatnonzero(distance <= within_m)
+    surveys = pd.DataFrame({"survey": near, "place": places[nearest[near]]})
+    pairs = surveys.merge(pd.DataFrame({"image": np.arange(len(photos.place)), "place": photos.place}))
+    return pairs["survey"].to_numpy(np.int64), pairs["image"].to_numpy(np.int64)
