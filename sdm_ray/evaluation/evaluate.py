@@ -75,12 +75,12 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     truth = _truth(config, held, figures)
     if config.explain is not None:
         figures["importance"] = _explain(config, config.explain, held, folds, job.output)
+    main = next(iter(predictions))
     tables = {
         "species.csv": present.species_table(scored, per_species, truth),
-        "thresholds.csv": present.cut_table(scored, predictions[next(iter(predictions))]),
+        "thresholds.csv": present.cut_table(scored, predictions[main]),
         "countries.csv": countries,
     }
-    main = next(iter(predictions))
     if scored.probability_kind != "relative":
         errors = regions.survey_errors(scored, predictions[main])
         by_survey = errors | {score: methods[main] for score, methods in surveys.items() if score.startswith("f1")}

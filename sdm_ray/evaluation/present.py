@@ -176,6 +176,7 @@ def _country_section(path: UPath, figures: Mapping[str, Any]) -> list[Section]:
     found = pd.read_csv(io.StringIO(path.read_text()), keep_default_na=False, na_values=[""])
     if found.empty:
         return []
+    found["country"] = found["country"].fillna("(none)")
     main = next(iter(figures["blocks"]["values"]["auc"]))
     columns = [name for name in map(str, found) if name.endswith(f": {main}")]
     header = ["country", "surveys", "species that count", *(name.removesuffix(f": {main}") for name in columns)]

@@ -1,6 +1,6 @@
 """The job `finetune`: a species model for each fold, and one refitted on everything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from sdm_ray.streams.order import Order
 from sdm_ray.streams.pipeline import Stream, windowed
 from sdm_ray.streams.surveys import SurveyFetch
 from sdm_ray.training import calibrate, species
+from sdm_ray.training.check import check_folds, varies
 from sdm_ray.training.inputs import series_statistics
 from sdm_ray.training.launch import launch
 from sdm_ray.training.loop import Fit, Trained
@@ -43,10 +44,11 @@ def run(config: FinetuneConfig, job: Job) -> dict[str, Any]:
     """Train, cross-fitted or not, and return the figures.
 
     Raises:
-        InputError: surveys, covariates, cube or encoder cannot be used.
+        InputError: surveys, covariates, cube or encoder cannot be used, or a fold holds a single class.
     """
     study = Study(config, species.read_table(config), str(job.output))
     study.check_start()
+    check_folds(study.table, study.folds, absences=config.presence.background is None)
     launch(study, job, config.workers)
     return study.figures(job)
 
@@ -67,12 +69,16 @@ class Study:
 
     def __call__(self) -> Iterator[Fit]:
         """The fits that are not finished: the folds, then the one of everything."""
-        folds = range(self.config.blocks.folds) if self.config.crossfit else []
-        for fold in folds:
+        for fold in self.folds if self.config.crossfit else []:
             if not is_whole(self.folder(fold)):
                 yield self.fit(fold)
         if not is_whole(self.folder(None)):
             yield self.refit() if self.config.crossfit else self.fit(None)
+
+    @property
+    def folds(self) -> Sequence[int | None]:
+        """Numbers of the folds that are held out; None for the one model where none is."""
+        return range(self.config.blocks.folds) if self.config.crossfit else [None]
 
     def folder(self, fold: int | None) -> UPath:
         """Where a fit's model is kept."""
@@ -100,18 +106,14 @@ class Study:
             say(f"  starts from {path}, which knows {len(shared[0])} of the {len(self.table.species)} species")
             SpeciesModel(self.model_config, len(self.table.species)).start_from(begun.model, shared)
 
-    @property
-    def _select_by(self) -> str:
-        return "log_likelihood" if self.config.model.output == "class" else "auc"
-
     def fit(self, fold: int | None) -> Fit:
         """Train with one fold held out; with None, without the `select` and `calibrate` blocks."""
         split = self.table.split(fold, keep_some=True)
-        chosen = len(split.select) > 0
+        chosen = varies(self.table.labels, split.select)
         return Fit(
             **self._common(fold, split),
             validate=lambda objective, ranks: self._validate(objective, split.select, ranks),
-            select_by=self._select_by if chosen else None,
+            select_by=self.config.goal if chosen else None,
             patience=self.config.patience,
             save=lambda trained: self._save(trained, fold, split),
         )
@@ -260,8 +262,7 @@ class Study:
 
     def figures(self, job: Job) -> dict[str, Any]:
         """Figures of the job: means over the folds; logs the model folder."""
-        folds = range(self.config.blocks.folds) if self.config.crossfit else [None]
-        found = [load_weights(self.folder(fold)).metrics for fold in folds]
+        found = [load_weights(self.folder(fold)).metrics for fold in self.folds]
         columns = {"lon": True, "lat": True} | dict.fromkeys(self.table.covariates.names, False)
         job.tracker.model(self.folder(None), "sdm_ray.predictor", columns, job.output.name)
         figures = {

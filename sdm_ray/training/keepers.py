@@ -1,6 +1,7 @@
 """Where the state of a training run is kept between steps (`loop.Keeper`)."""
 
 import io
+import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -104,10 +105,16 @@ class FolderKeeper(_Timed):
 
 
 class TuneKeeper:
-    """Reports each epoch to Ray Tune with a checkpoint; Tune may end the trial there."""
+    """Holds the fits of a trial until all have had their epoch, and reports them to Ray Tune with a checkpoint.
 
-    def __init__(self) -> None:
-        self._epoch = 0
+    Args:
+        goal: name of the figure whose best epoch of each fit counts; what is reported is the mean over the fits.
+    """
+
+    def __init__(self, goal: str) -> None:
+        self._goal = goal
+        self._states: dict[str, bytes] = {}
+        self._history: dict[str, list[dict[str, float]]] = {}
 
     def load(self, name: str) -> State | None:
         """The state that an interrupted trial had come to."""
@@ -117,9 +124,10 @@ class TuneKeeper:
         if checkpoint is None:
             return None
         with checkpoint.as_directory() as folder:
-            state = of_fit(name, (Path(folder) / "state.pt").read_bytes())
+            data = (Path(folder) / f"{name}.pt").read_bytes()
+        state = of_fit(name, data)
         if state is not None:
-            self._epoch = len(state["progress"]["history"])
+            self._states[name], self._history[name] = data, list(state["progress"]["history"])
         return state
 
     def due(self) -> bool:
@@ -127,16 +135,30 @@ class TuneKeeper:
         return False
 
     def save(self, state: State) -> None:
-        """Nothing: `epoch` keeps states."""
+        """Nothing: `report` keeps states."""
 
     def epoch(self, state: Callable[[], State], figures: dict[str, float]) -> None:
-        """Report the epoch."""
+        """Hold a fit's epoch."""
+        now = state()
+        self._states[now["fit"]] = packed(now)
+        self._history.setdefault(now["fit"], []).append(figures)
+
+    def report(self) -> None:
+        """Report what every fit has come to; Tune may end the trial here."""
         from ray import tune
 
-        self._epoch += 1
+        best = [max((e[self._goal] for e in each), key=_number) for each in self._history.values()]
+        figures = {self._goal: sum(best) / len(best), "epoch": max(map(len, self._history.values()))}
+        steps = {"fit_epochs": sum(map(len, self._history.values()))}
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "state.pt").write_bytes(packed(state()))
-            tune.report({**figures, "epoch": self._epoch}, checkpoint=tune.Checkpoint.from_directory(folder))
+            for name, state in self._states.items():
+                (Path(folder) / f"{name}.pt").write_bytes(state)
+            tune.report({**figures, **steps}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+def _number(value: float) -> float:
+    """For a maximum: what is no number is below all."""
+    return -math.inf if math.isnan(value) else value
 
 
 def packed(state: State) -> bytes:

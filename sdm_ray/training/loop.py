@@ -127,6 +127,23 @@ def run(fit: Fit, ranks: Ranks, keeper: Keeper, voice: Voice, *, compiled: bool 
     Raises:
         InputError: the loss is not a number.
     """
+    steps = epochs(fit, ranks, keeper, voice, compiled=compiled)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            trained: Trained = end.value
+            return trained
+
+
+def epochs(
+    fit: Fit, ranks: Ranks, keeper: Keeper, voice: Voice, *, compiled: bool = False
+) -> Generator[dict[str, float], None, Trained]:
+    """As `run`, with a pause after each epoch, so that several fits may go on side by side in one process.
+
+    Yields:
+        The figures of the epoch.
+    """
     torch.manual_seed(fit.seed)
     trained = fit.objective().to(ranks.device)
     optimiser = torch.optim.AdamW(_groups(trained, fit.optim.weight_decay), lr=fit.optim.lr)
@@ -167,6 +184,7 @@ def run(fit: Fit, ranks: Ranks, keeper: Keeper, voice: Voice, *, compiled: bool 
                 told = {name: value for name, value in figures.items() if name.endswith(fit.spoken)}
                 voice.epoch(fit.name, figures, progress.step, told)
                 keeper.epoch(state, figures)
+                yield figures
             if ranks.agree(keeper.due()):
                 keeper.save(state())
     if progress.best is not None:

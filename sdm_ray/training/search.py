@@ -16,38 +16,49 @@ from sdm_ray.job import Job
 from sdm_ray.progress import say
 from sdm_ray.runtime import connect
 from sdm_ray.tracking import Tracker
+from sdm_ray.training.check import check_folds, varies
 from sdm_ray.training.launch import storage_of
 from sdm_ray.training.search_config import Range, TuneConfig
-from sdm_ray.training.species import read_table
+from sdm_ray.training.species import Table, read_table
 from sdm_ray.training.species_config import FinetuneConfig
-
-_GOAL = "auc"
 
 
 def run(config: TuneConfig, job: Job) -> dict[str, Any]:
     """Search, write `trials.csv`, `best.yaml` and a picture, and return the figures.
 
     Raises:
-        InputError: the data cannot be used, the fold has no `select` blocks, or no trial came to an end.
+        InputError: the data cannot be used, the `select` blocks of a fold say nothing, or no trial came to an end.
     """
     base = config.candidate({})
-    if len(read_table(base).split(config.fold).select) == 0:
-        raise InputError("finetune.blocks.select: no survey lies in a `select` block; expected a larger share")
+    _check(config, read_table(base))
+    goal = base.goal
     connect()
     storage = storage_of(job)
     results = _tuner(config, job.tracker, storage, resume=job.resumed).fit()
-    rows = [_row(config, number, each) for number, each in enumerate(results)]
-    done = [row for row in rows if np.isfinite(row[_GOAL])]
+    rows = [_row(config, goal, number, each) for number, each in enumerate(results)]
+    done = [row for row in rows if np.isfinite(row[goal])]
     if not done:
         mistakes = (find_input_error(each.error) for each in results if each.error)
         raise next((m for m in mistakes if m), None) or InputError(
             f"tune: none of {len(rows)} trials came to an end; Ray's logs tell why ({results[0].error})"
         )
-    best = max(done, key=lambda row: row[_GOAL])
+    best = max(done, key=lambda row: row[goal])
     _write(config, job, rows, best)
     storage.fs.rm(storage.path, recursive=True)
-    figures = {"trials": len(rows), "failed": len(rows) - len(done), "best_auc": best[_GOAL]}
+    figures = {"trials": len(rows), "failed": len(rows) - len(done), f"best_{goal}": best[goal]}
     return {**figures, "epochs_run": int(sum(row["epochs"] for row in done))}
+
+
+def _check(config: TuneConfig, table: Table) -> None:
+    """See that the folds can teach, and that their `select` blocks tell trials apart."""
+    check_folds(table, config.folds, absences=table.background is None)
+    for fold in config.folds:
+        select = table.split(fold).select
+        if not varies(table.labels, select):
+            found = "hold a single class" if len(select) else "are none"
+            raise InputError(
+                f"finetune.blocks.select: the `select` surveys of fold {fold} {found}; expected a larger share"
+            )
 
 
 def _tuner(config: TuneConfig, tracker: Tracker, storage: UPath, *, resume: bool) -> Any:  # noqa: ANN401
@@ -63,7 +74,8 @@ def _tuner(config: TuneConfig, tracker: Tracker, storage: UPath, *, resume: bool
     if resume and tune.Tuner.can_restore(str(storage)):
         say("tune: continues an interrupted sweep")
         return tune.Tuner.restore(str(storage), trial, resume_unfinished=True, restart_errored=True)
-    epochs = config.candidate({}).optim.epochs
+    base = config.candidate({})
+    epochs = base.optim.epochs
     scheduler = ASHAScheduler(
         time_attr="epoch",
         max_t=epochs,
@@ -74,7 +86,7 @@ def _tuner(config: TuneConfig, tracker: Tracker, storage: UPath, *, resume: bool
         trial,
         param_space={key: _domain(choices) for key, choices in config.space.items()},
         tune_config=tune.TuneConfig(
-            metric=_GOAL,
+            metric=base.goal,
             mode="max",
             search_alg=OptunaSearch(seed=config.seed),
             scheduler=scheduler,
@@ -86,7 +98,7 @@ def _tuner(config: TuneConfig, tracker: Tracker, storage: UPath, *, resume: bool
             name=storage.name,
             storage_path=str(storage.parent),
             verbose=0,
-            callbacks=[_teller(config.trials)],
+            callbacks=[_teller(config.trials, base.goal)],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
     )
@@ -104,7 +116,7 @@ def _domain(choices: Range | list[Any]) -> Any:  # noqa: ANN401 - a domain of Ra
 
 
 def _trial(chosen: dict[str, Any], config: TuneConfig, tracker: Tracker) -> None:
-    """One trial: fine-tuning of one fold in one process."""
+    """One trial: fine-tuning of the folds side by side in one process."""
     import torch
     from ray import tune
 
@@ -119,11 +131,14 @@ def _trial(chosen: dict[str, Any], config: TuneConfig, tracker: Tracker) -> None
     own.params(chosen)
     study = Study(settings, read_table(settings), "")
     ranks = Ranks(device="cuda" if config.gpus and torch.cuda.is_available() else "cpu")
-    loop.run(study.fit(config.fold), ranks, TuneKeeper(), Voice(tracker=own))
+    keeper = TuneKeeper(settings.goal)
+    fits = [loop.epochs(study.fit(fold), ranks, keeper, Voice(tracker=own)) for fold in config.folds]
+    while any([next(fit, None) for fit in fits]):  # a list: every fit has its epoch
+        keeper.report()
     own.close()
 
 
-def _teller(total: int) -> Any:  # noqa: ANN401 - a callback of Ray Tune
+def _teller(total: int, goal: str) -> Any:  # noqa: ANN401 - a callback of Ray Tune
     """Tells the person at the driver how the trials do."""
     from ray import tune
 
@@ -132,18 +147,17 @@ def _teller(total: int) -> Any:  # noqa: ANN401 - a callback of Ray Tune
             done = len({each.trial_id for each in trials if each.status == "TERMINATED"} | {trial.trial_id})
             result = trial.last_result or {}
             shown = ", ".join(f"{key} {_short(value)}" for key, value in trial.config.items())
-            score, epochs = result.get(_GOAL, float("nan")), result.get("epoch", 0)
-            say(f"  trial {done}/{total}: auc {score:.4f} after {epochs} epochs; {shown}")
+            score, epochs = result.get(goal, float("nan")), result.get("epoch", 0)
+            say(f"  trial {done}/{total}: {goal} {score:.4f} after {epochs} epochs; {shown}")
 
     return Teller()
 
 
-def _row(config: TuneConfig, number: int, result: Any) -> dict[str, Any]:  # noqa: ANN401 - a result of Ray Tune
+def _row(config: TuneConfig, goal: str, number: int, result: Any) -> dict[str, Any]:  # noqa: ANN401 - of Ray Tune
     metrics = result.metrics or {}
     values = {key: metrics.get("config", {}).get(key) for key in config.space}
-    frame = result.metrics_dataframe
-    best = float(frame[_GOAL].max()) if frame is not None and _GOAL in frame else float("nan")
-    return {"trial": number, **values, _GOAL: best, "epochs": int(metrics.get("epoch", 0))}
+    score, epochs = metrics.get(goal, float("nan")), int(metrics.get("fit_epochs", 0))
+    return {"trial": number, **values, goal: score, "epochs": epochs}
 
 
 def _write(config: TuneConfig, job: Job, rows: list[dict[str, Any]], best: Mapping[str, Any]) -> None:
@@ -153,10 +167,10 @@ def _write(config: TuneConfig, job: Job, rows: list[dict[str, Any]], best: Mappi
     table.writerows(rows)
     (job.output / "trials.csv").write_text(text.getvalue())
     settings = config.candidate({key: best[key] for key in config.space})
-    (job.output / "best.yaml").write_text(_best_yaml(settings, best[_GOAL]))
-    (job.output / "trials.png").write_bytes(_picture(config, rows))
+    (job.output / "best.yaml").write_text(_best_yaml(settings, best[settings.goal]))
+    (job.output / "trials.png").write_bytes(_picture(config, rows, settings.goal))
     job.tracker.folder(job.output, "sweep")
-    say(f"  best AUC {best[_GOAL]:.4f}: sdm-ray finetune {job.output / 'best.yaml'!s}")
+    say(f"  best {settings.goal} {best[settings.goal]:.4f}: sdm-ray finetune {job.output / 'best.yaml'!s}")
 
 
 def _best_yaml(settings: FinetuneConfig, score: float) -> str:
@@ -164,21 +178,23 @@ def _best_yaml(settings: FinetuneConfig, score: float) -> str:
     workers = settings.workers.model_dump(mode="json", exclude_defaults=True)
     values["run_dir"] = str(UPath(settings.run_dir))
     values |= {"workers": workers} if workers else {}
-    return f"# The best of a sweep: AUC {score:.4f} on the `select` blocks.\n" + yaml.safe_dump(values, sort_keys=False)
+    return f"# The best of a sweep: {settings.goal} {score:.4f} on the `select` blocks.\n" + yaml.safe_dump(
+        values, sort_keys=False
+    )
 
 
-def _picture(config: TuneConfig, rows: list[dict[str, Any]]) -> bytes:
+def _picture(config: TuneConfig, rows: list[dict[str, Any]], goal: str) -> bytes:
     """Parallel coordinates: one line a trial over its settings and its score."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    rows = sorted((row for row in rows if np.isfinite(row[_GOAL])), key=lambda row: row[_GOAL])
-    axes = [*config.space, _GOAL]
+    rows = sorted((row for row in rows if np.isfinite(row[goal])), key=lambda row: row[goal])
+    axes = [*config.space, goal]
     columns = {key: _positions(config.space.get(key), [row[key] for row in rows]) for key in axes}
-    figure = Figure(figsize=(1.8 * len(axes) + 1, 4), layout="constrained")
+    figure = Figure(figsize=(max(1.8 * len(axes) + 1, 6), 4), layout="constrained")
     axis = figure.subplots()
     for i, row in enumerate(rows):
-        colour = colormaps["viridis"](columns[_GOAL][0][i])
+        colour = colormaps["viridis"](columns[goal][0][i])
         axis.plot([columns[key][0][i] for key in axes], color=colour, lw=2.5 if row is rows[-1] else 1.2)
     for place, key in enumerate(axes):
         axis.axvline(place, color="0.7", lw=0.8)

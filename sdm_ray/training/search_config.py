@@ -29,7 +29,7 @@ class Range(Config):
 
 
 class TuneConfig(OverFinetune):
-    """`tune`: search settings of `finetune` for the best AUC on the `select` blocks of one fold."""
+    """`tune`: search settings of `finetune` for the highest AUC, or likelihood of classes, on `select` blocks."""
 
     output: str = "tune"
     space: dict[str, Range | list[Any]] = Field(min_length=1)
@@ -41,7 +41,8 @@ class TuneConfig(OverFinetune):
     """CPUs of a trial."""
     gpus: float = Field(0.0, ge=0)
     """GPUs of a trial; a fraction lets several share one."""
-    fold: int = Field(0, ge=0)
+    folds: tuple[int, ...] = Field((0,), min_length=1)
+    """What each trial trains side by side, an epoch of each in turn; what counts is the mean of their best epochs."""
     grace_epochs: PositiveInt = 2
     """Epochs that every trial gets before ASHA may stop it."""
     reduction: int = Field(3, ge=2)
@@ -50,8 +51,12 @@ class TuneConfig(OverFinetune):
     @model_validator(mode="after")
     def _space_fits(self) -> Self:
         base = self.candidate({})
-        if self.fold >= base.blocks.folds:
-            raise ValueError(f"fold: {self.fold}, but finetune.blocks has folds 0 to {base.blocks.folds - 1}")
+        wrong = [fold for fold in self.folds if not 0 <= fold < base.blocks.folds]
+        if wrong or len(set(self.folds)) < len(self.folds):
+            found = list(self.folds)
+            raise ValueError(
+                f"folds: {found}; expected some of finetune.blocks' 0 to {base.blocks.folds - 1}, each once"
+            )
         for key, choices in self.space.items():
             for value in choices.ends() if isinstance(choices, Range) else choices:
                 self.candidate({key: value})

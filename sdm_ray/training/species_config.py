@@ -127,6 +127,11 @@ class FinetuneConfig(JobConfig):
             raise ValueError("blocks.buffer_m: is of blocks, and `countries` leaves countries out")
         return self
 
+    @property
+    def goal(self) -> str:
+        """The figure on the `select` blocks that is to be high."""
+        return "log_likelihood" if self.model.output == "class" else "auc"
+
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
         names = (self.surveys, self.covariates, self.cube, self.series, self.encoder, self.start, self.countries)

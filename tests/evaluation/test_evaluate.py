@@ -85,6 +85,37 @@ def test_presence_only_gets_ranks_and_boyce_alone(run_dir, tmp_path):
     assert "tenth_percentile" in cuts and "max_tss" not in cuts
 
 
+def with_surveys(run_dir, folder, change, species_change=lambda table: table) -> UPath:
+    """The run folder with other surveys."""
+    for name in ("crossfit.zarr", "covariates.zarr", "land.zarr"):
+        (folder / name).symlink_to(run_dir / name)
+    surveys, species = read_surveys(run_dir / "surveys.parquet")
+    surveys["species"] = [change(each) for each in surveys["species"]]
+    write_surveys(UPath(folder) / "surveys.parquet", surveys, species_change(species), "occurrence")
+    return UPath(folder)
+
+
+def test_surveys_that_do_not_know_a_species_of_the_map_are_refused(run_dir, tmp_path):
+    other = with_surveys(run_dir, tmp_path, list, lambda table: table.replace("Quercus robur", "Quercus petraea"))
+    with pytest.raises(InputError, match=r"surveys\.parquet: knows no species 'Quercus robur' \(1 of the map's 3\)$"):
+        evaluate(config_of(other), tmp_path)
+
+
+def test_surveys_of_a_single_class_are_refused(run_dir, tmp_path):
+    other = with_surveys(run_dir, tmp_path, lambda each: [0, 1, 2])
+    with pytest.raises(InputError, match=r"fold 0: its \d+ train surveys hold a single class \([^\n]*$"):
+        evaluate(config_of(other), tmp_path)
+
+
+def test_a_species_without_positives_has_blanks_and_counts_in_no_mean(run_dir, tmp_path):
+    other = with_surveys(run_dir, tmp_path, lambda each: [s for s in each if s != 1])
+    figures = evaluate_figures(config_of(other, rivals=[]), other / "evaluation")
+    assert figures["blocks"]["species_left_out"] == 1 and figures["blocks"]["values"]["auc"]["map"]["value"] > 0.7
+    row = pd.read_csv(str(other / "evaluation" / "species.csv")).set_index("species").loc["Fagus sylvatica"]
+    assert row["surveys"] == 0 and np.isnan(row["auc: map"]) and np.isnan(row["tss: map"])
+    assert pd.read_csv(str(other / "evaluation" / "thresholds.csv"))["max_tss"].isna().tolist() == [False, True, False]
+
+
 def test_a_map_that_saw_its_surveys_is_refused(run_dir, tmp_path):
     with pytest.raises(InputError, match=r"refit\.zarr: is not cross-fitted"):
         evaluate(config_of(run_dir, maps={"map": "refit.zarr"}), tmp_path)

@@ -1,20 +1,29 @@
 import csv
 
+import numpy as np
+import pytest
 from PIL import Image
 from small import settings
+from upath import UPath
 
 from sdm_ray.config import load
-from sdm_ray.training import search
+from sdm_ray.errors import InputError
+from sdm_ray.stores import artefact
+from sdm_ray.stores.surveys import read_surveys, write_surveys
+from sdm_ray.training import loop, search, species
+from sdm_ray.training.finetune import Study
+from sdm_ray.training.keepers import NoKeeper
+from sdm_ray.training.ranks import Ranks
 from sdm_ray.training.search_config import TuneConfig
 from sdm_ray.training.species_config import FinetuneConfig
+from sdm_ray.training.voice import Voice
 
 
 def test_a_small_sweep_ends_in_a_configuration_of_finetune(world, execute):
     space = {"optim.lr": {"low": 1e-4, "high": 3e-2, "log": True}, "model.hidden": [8, 16]}
     finetune = settings(optim={"epochs": 2, "batch": 64})
-    record = execute(
-        TuneConfig, search.run, run_dir=str(world), finetune=finetune, space=space, trials=2, grace_epochs=1
-    )
+    sweep = {"space": space, "trials": 2, "grace_epochs": 1, "folds": [0, 1]}
+    record = execute(TuneConfig, search.run, run_dir=str(world), finetune=finetune, **sweep)
     folder = world / "tune"
     rows = list(csv.DictReader((folder / "trials.csv").open()))
     assert len(rows) == 2 and record.figures["trials"] == 2 and record.figures["failed"] == 0
@@ -23,3 +32,31 @@ def test_a_small_sweep_ends_in_a_configuration_of_finetune(world, execute):
     assert config.optim.lr == float(best["optim.lr"]) and config.model.hidden == int(best["model.hidden"])
     assert config.covariates == "covariates.zarr" and config.workers.count == 0 and config.run_dir == str(world)
     assert Image.open(folder / "trials.png").size[0] > 200
+    assert record.figures["epochs_run"] == sum(int(row["epochs"]) for row in rows) <= 2 * 2 * 2
+    study = Study(config, species.read_table(config), "")
+    alone = [loop.run(study.fit(fold), Ranks(), NoKeeper(), Voice()).history for fold in (0, 1)]
+    if int(best["epochs"]) == 4:  # side by side each fold is trained as it is alone, and their mean counts
+        mean = np.mean([max(epoch["auc"] for epoch in history) for history in alone])
+        assert float(best["auc"]) == pytest.approx(mean, abs=1e-5)
+
+
+def test_classes_are_searched_for_their_likelihood(world, execute):
+    run_dir = UPath(world)
+    surveys, table = read_surveys(run_dir / "surveys.parquet")
+    surveys["species"] = [[0 if 0 in each else 1] for each in surveys["species"]]
+    write_surveys(run_dir / "two" / "surveys.parquet", surveys, table, "occurrence")
+    artefact.seal(run_dir / "two" / "surveys.parquet", artefact.Record(kind="test", fingerprint="t"))
+    finetune = settings(surveys="two/surveys.parquet", optim={"epochs": 1, "batch": 64})
+    finetune["model"] = {**finetune["model"], "output": "class"}
+    sweep = {"finetune": finetune, "space": {"optim.lr": [0.01]}, "trials": 1, "output": "tune-classes"}
+    record = execute(TuneConfig, search.run, run_dir=str(world), **sweep)
+    assert record.figures["best_log_likelihood"] < 0 and "best_auc" not in record.figures
+
+
+def test_folds_that_cannot_choose_are_refused(world, execute):
+    sweep = {"finetune": settings(), "space": {"optim.lr": [0.01]}, "run_dir": str(world)}
+    with pytest.raises(ValueError, match=r"folds: \[0, 2\]; expected some of finetune.blocks' 0 to 1"):
+        TuneConfig(**sweep, folds=[0, 2])
+    sweep["finetune"] = settings(blocks={**settings()["blocks"], "select": 0})
+    with pytest.raises(InputError, match="`select` surveys of fold 0 are none; expected a larger share"):
+        execute(TuneConfig, search.run, output="none", **sweep)
