@@ -76,6 +76,7 @@ class SpeciesModel(nn.Module):
         n_species: number of species.
     """
 
+    satellite: ImageTower
     covariate_mean: Tensor
     covariate_std: Tensor
     calibration_scale: Tensor
