@@ -52,7 +52,7 @@ def inputs_of(
             batch["image_satellite"] = torch.from_numpy(images[seen].astype(np.float32))
     for name, each in (series or {}).items():
         batch[f"series_{name}"] = torch.from_numpy(each)
-        batch[f"has_series_{name}"] = torch.from_numpy(np.isfinite(each).reshape(len(each), -1).any(axis=1))
+        batch[f"has_series_{name}"] = torch.from_numpy(np.isfinite(each).any(axis=tuple(range(1, each.ndim))))
     return batch
 
 
