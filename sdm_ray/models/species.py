@@ -53,7 +53,7 @@ def inputs_of(
             batch["image_satellite"] = torch.from_numpy(images[seen].astype(np.float32))
     for name, each in (series or {}).items():
         batch[f"series_{name}"] = torch.from_numpy(each)
-        batch[f"has_series_{name}"] = torch.from_numpy(np.isfinite(each).reshape(len(each), -1).any(axis=1))
+        batch[f"has_series_{name}"] = torch.from_numpy(np.isfinite(each).any(axis=tuple(range(1, each.ndim))))
     return batch
 
 
@@ -77,6 +77,7 @@ class SpeciesModel(nn.Module):
         n_species: number of species.
     """
 
+    satellite: ImageTower
     covariate_mean: Tensor
     covariate_std: Tensor
     calibration_scale: Tensor

@@ -107,7 +107,7 @@ class SurveyFetch:
         for number, (name, values) in enumerate(self.series.items()):
             part = values[survey]
             batch[f"series_{name}"] = part
-            batch[f"has_series_{name}"] = np.isfinite(part).reshape(len(part), -1).any(axis=1)
+            batch[f"has_series_{name}"] = np.isfinite(part).any(axis=tuple(range(1, part.ndim)))
             if self.hide:
                 batch[f"hide_series_{name}"] = draws.uniform(key, _SERIES + number) < self.hide
         if images is not None:

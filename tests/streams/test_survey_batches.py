@@ -96,6 +96,7 @@ def test_series_come_as_they_are_and_each_is_hidden_by_a_draw_of_its_own():
     assert 0.2 < first.mean() < 0.3 and 0.2 < second.mean() < 0.3 and (first & second).mean() < 0.1
     assert np.array_equal(fetch(ids[100:], zeros[100:])["hide_series_light"], first[100:])
     assert "hide_series_light" not in fetch.only(ids, plain=True)(ids, zeros)
+    assert fetch(ids[:0], zeros[:0])["has_series_light"].shape == (0,)  # of a rank without rows
 
 
 def test_inputs_are_hidden_at_the_asked_rate_by_key():

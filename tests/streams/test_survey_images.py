@@ -117,6 +117,8 @@ def test_training_draws_one_of_several_images_and_prediction_takes_the_first(fet
     first = np.where(np.arange(60) % 3 > 0, 4 * np.arange(60), 0)
     assert plain["image_plant"][:, 0, 0, 0].tolist() == first.tolist()
     assert "hide_plant" not in plain and "draws_plant" not in plain
+    nothing = fetch(ids[:0], ids[:0])  # of a rank without rows
+    assert nothing["image_plant"].shape == (0, 3, 12, 12) and nothing["draws_plant"].shape == (0, 8)
 
 
 def stream_of(fetch: SurveyFetch, *, with_cube: bool) -> Stream:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from small import LOCATION, TOWER, settings
 from upath import UPath
 
@@ -20,6 +21,7 @@ from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.stores.surveys import read_surveys
 from sdm_ray.training import finetune, loop, species
 from sdm_ray.training.keepers import NoKeeper
+from sdm_ray.training.loop import tensors
 from sdm_ray.training.ranks import Ranks
 from sdm_ray.training.species_config import FinetuneConfig
 from sdm_ray.training.voice import Voice
@@ -48,6 +50,26 @@ def test_what_photos_show_is_learnt_and_places_without_get_an_answer(world, ray_
     scores = auc(table.labels.dense(held_out[seen]), logits[seen])
     assert scores[0] > 0.9 and scores[1] > 0.9  # Wet and Dry; of surveys that no model has seen, by nothing but photos
     assert np.isfinite(logits).all() and np.ptp(logits[~seen], axis=0).max() < 1e-5
+
+
+def test_gradients_do_not_depend_on_how_a_batch_is_cut(world):
+    values = with_photos(optim={"lr": 0.01, "epochs": 1, "batch": 16})
+    values["model"] = {**values["model"], "dropout": 0, "modality_dropout": 0.3}
+    config = FinetuneConfig(run_dir=str(world), **values)
+    fit = finetune.Study(config, species.read_table(config), "").fit(0)
+    torch.manual_seed(0)
+    objective = fit.objective().train()
+    found = []
+    for world_size in (1, 5):
+        objective.zero_grad()
+        for rank in range(world_size):
+            ranks = Ranks(rank, world_size)
+            batch = {name: tensors(stream.take(0, rank, world_size), ranks) for name, stream in fit.streams.items()}
+            (objective(batch, ranks) / world_size).backward()
+        found.append({name: each.grad.clone() for name, each in objective.named_parameters()})
+    for name, gradient in found[0].items():
+        assert torch.allclose(gradient, found[1][name], atol=1e-6), name
+    assert found[0]["model.plant.project.weight"].abs().max() > 0
 
 
 @pytest.fixture(scope="module")
