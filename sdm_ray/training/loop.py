@@ -296,7 +296,7 @@ def _suspects(batch: dict[str, dict[str, np.ndarray]]) -> str:
     for name, part in batch.items():
         for key, values in part.items():
             if values.dtype.kind == "f" and not key.startswith("series_"):  # where nothing was measured they are NaN
-                bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
+                bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
                 if bad.any():
                     return f"{name}: `{key}` is not finite at places {_few(part['place'][bad])}"
     places = "; ".join(f"{name}: places {_few(part['place'])}" for name, part in batch.items() if "place" in part)

@@ -49,6 +49,8 @@ class PresenceLoss(nn.Module):
         """This rank's part of the loss."""
         config, labels = self.setting.config, batches[SURVEYS]["labels"]
         logits = self._logits(batches[SURVEYS])
+        if len(logits) == 0 and config.loss != "max_entropy":
+            return logits.sum()  # of a rank without rows, where a mean is no number
         share = len(logits) * ranks.world / self.setting.batch
         if config.background is not None:
             other = self._logits(batches[BACKGROUND])

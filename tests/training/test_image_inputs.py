@@ -60,7 +60,7 @@ def test_gradients_do_not_depend_on_how_a_batch_is_cut(world):
     torch.manual_seed(0)
     objective = fit.objective().train()
     found = []
-    for world_size in (1, 5):
+    for world_size in (1, 20):  # some of the twenty have no row, others none with a photo
         objective.zero_grad()
         for rank in range(world_size):
             ranks = Ranks(rank, world_size)
