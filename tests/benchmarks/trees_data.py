@@ -12,11 +12,15 @@ from sdm_ray.sources.config import PrepareConfig
 CONFIGS = Path(__file__).parents[2] / "configs"
 
 
-def prepared(runs: UPath) -> list[str]:
-    """Prepare what is missing in a run folder; return the overrides that make a configuration use it."""
+def prepared(runs: UPath, *changes: str) -> list[str]:
+    """Prepare what is missing in a run folder, with changes such as `shards=[]`.
+
+    Returns:
+        The overrides that make a configuration use it.
+    """
     runs.mkdir(parents=True, exist_ok=True)
     overrides = [f"run_dir={runs}", f"tracking.uri=sqlite:///{runs}/mlflow.db"]
-    config = load(CONFIGS / "europe-trees" / "prepare.yaml", PrepareConfig, overrides)
+    config = load(CONFIGS / "europe-trees" / "prepare.yaml", PrepareConfig, [*overrides, *changes])
     with tracking.start(config, "prepare") as tracker:
         prepare.run(config, tracker)
     return overrides
