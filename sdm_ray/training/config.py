@@ -49,7 +49,7 @@ class WorkersConfig(Config):
     compile: bool = False
     """Whether torch.compile makes the model faster, for a start that takes longer."""
     readers: int = Field(0, ge=0)
-    """Ray Data tasks of a rank that read windows of a cube at the same time, anywhere in the cluster; 0: threads of the
+    """Ray Data tasks of a rank that read windows and photos side by side, anywhere in the cluster; 0: threads of the
     rank itself read them, which is faster where its machine has cores to spare."""
 
     @model_validator(mode="after")

@@ -125,10 +125,10 @@ class Study:
         return AlignmentLoss(self.model(), self._weights(), objective.loss, objective.radius_m, augment)
 
     def _stream(self, name: str, fetch: Any, seed: int) -> Stream:  # noqa: ANN401
-        batch = self._batch(name)
+        batch, readers = self._batch(name), self.config.workers.readers
         if isinstance(fetch, WindowFetch):
-            return windowed(fetch, seed, batch, self.config.mixing, self.config.workers.readers)
-        return Stream(fetch, Order(len(fetch.lonlat), seed), batch, in_memory=not isinstance(fetch, PhotoFetch))
+            return windowed(fetch, seed, batch, self.config.mixing, readers)
+        return Stream(fetch, Order(len(fetch.lonlat), seed), batch, readers, not isinstance(fetch, PhotoFetch))
 
     def _batch(self, name: str) -> int:
         scale = self.config.scales.get(name)  # type: ignore[call-overload]
