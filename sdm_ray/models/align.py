@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss, normalize
 
-from sdm_ray.models.config import AlignConfig
+from sdm_ray.models.config import AlignConfig, pair_name
 from sdm_ray.models.layers import Standard, residual_mlp
 from sdm_ray.models.location import LocationEncoder
 from sdm_ray.models.towers import ImageTower
@@ -23,7 +23,7 @@ class Pairs(NamedTuple):
 
     Attributes:
         other: unit embeddings of the images, covariates or species, (M, dim).
-        location: unit embeddings of their coordinates, (M, dim).
+        location: unit embeddings of their coordinates, or of the images of another scale, (M, dim).
         place: number of each pair's place, (M,).
         logit_scale: 1 / temperature.
         logit_bias: added to every logit of the sigmoid loss; None for other losses.
@@ -51,7 +51,8 @@ class AlignmentModel(nn.Module):
         self.location_head = nn.Linear(config.location.dim, config.dim)
         self.towers = nn.ModuleDict({scale: ImageTower(tower) for scale, tower in config.towers.items()})
         self.heads = nn.ModuleDict({scale: nn.Linear(t.dim, config.dim) for scale, t in config.towers.items()})
-        modalities: list[str] = list(config.towers)
+        self._between = {pair_name(scales): scales for scales in config.between}
+        modalities: list[str] = [*config.towers, *self._between]
         if config.covariates:
             self.covariates = CovariateTower(len(config.covariates), config.dim)
             modalities.append(COVARIATES)
@@ -69,15 +70,21 @@ class AlignmentModel(nn.Module):
         """Embed a batch of one modality.
 
         Args:
-            name: a scale, `covariates` or `species`.
+            name: a scale, `covariates`, `species` or the name of two scales.
             batch: `lonlat` (N, 2), `place` (N,), perhaps `time` (N, 2), and `image` (N, bands, side, side),
-                `covariates` (N, C) or `species` (N, S), 0 or 1.
+                `covariates` (N, C) or `species` (N, S), 0 or 1; of two scales `image_<scale>` each.
         """
+        if name in self._between:
+            first, second = (self.embed_image(scale, batch[f"image_{scale}"]) for scale in self._between[name])
+            return self._pairs(name, batch, first, second)
         other = self.embed_image(name, batch["image"]) if name in self.towers else getattr(self, name)(batch[name])
+        return self._pairs(name, batch, other, self.embed_location(batch["lonlat"], batch.get("time")))
+
+    def _pairs(self, name: str, batch: dict[str, Tensor], other: Tensor, location: Tensor) -> Pairs:
         scale = self.log_scale[name].clamp(max=_MAX_LOGIT_SCALE).exp()
         bias = self.bias[name] if self.config.bias is not None else None
-        location = normalize(self.embed_location(batch["lonlat"], batch.get("time")), dim=-1)
-        return Pairs(normalize(other, dim=-1), location, batch["place"], scale, bias, batch["lonlat"])
+        sides = normalize(other, dim=-1), normalize(location, dim=-1)
+        return Pairs(*sides, batch["place"], scale, bias, batch["lonlat"])
 
     def forward(self, batches: dict[str, dict[str, Tensor]]) -> tuple[dict[str, Pairs], Tensor]:
         """The pairs of each modality, and the error of what is regressed from the coordinates (0 without)."""

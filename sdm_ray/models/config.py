@@ -9,6 +9,8 @@ from sdm_ray.config import Config
 
 Scale = Literal["plant", "landscape", "satellite"]
 CalibrationKind = Literal["platt", "temperature", "isotonic", "none"]
+ScalePair = tuple[Scale, Scale]
+"""Two scales whose images of one place are matched."""
 
 
 class HashConfig(Config):
@@ -127,6 +129,8 @@ class AlignConfig(Config):
     """Number of species, where sets of species are one more modality."""
     dense: int = Field(0, ge=0)
     """Length of what is known everywhere and regressed from the coordinates."""
+    between: tuple[ScalePair, ...] = ()
+    """Scales whose images of one place are matched with each other too."""
     dim: int = Field(128, ge=1)
     """Length of the shared embedding."""
     temperature: float = Field(0.07, gt=0)
@@ -139,6 +143,11 @@ class AlignConfig(Config):
         if not (self.towers or self.covariates or self.species or self.dense):
             raise ValueError("towers: needs at least one scale, or covariates, species or dense")
         return self
+
+
+def pair_name(scales: ScalePair) -> str:
+    """What the pairs of two scales' images are called among the modalities."""
+    return "-".join(scales)
 
 
 class SeriesConfig(Config):

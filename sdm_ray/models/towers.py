@@ -52,6 +52,7 @@ class ImageTower(nn.Module):
         return torch.cat([checkpoint(self._embed, part, use_reentrant=False) for part in images.split(chunk)])
 
     def _embed(self, images: Tensor) -> Tensor:
+        images = images.contiguous()  # of photos the channels come last, which group norms are a tenth slower with
         values = (images.float() - self.mean) / self.std
         if self.config.nodata_zero:
             values = values * (images != 0).any(dim=1, keepdim=True)

@@ -5,8 +5,6 @@ TensorStore about as fast as zstd decodes on every core, from zarr-python and th
 At a URL the network decides, and zarr-python goes through fsspec to every store that a path may name.
 """
 
-import ctypes
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -17,12 +15,11 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.memory import keep_freed_memory
 from sdm_ray.stores import raster
 
 Index = tuple[int | slice, ...]
 _REQUESTS = 16  # chunks asked for at once at a URL
-_MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8  # of glibc's mallopt
-_KEPT_BYTES = 128 << 20
 
 
 class Pending(Protocol):
@@ -68,8 +65,7 @@ class _TensorStore:
 def _open_local(path: str) -> Any:  # noqa: ANN401
     import tensorstore
 
-    _keep_freed_memory()
-
+    keep_freed_memory()
     spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": path}}
     try:
         return tensorstore.open(spec, read=True).result()
@@ -88,17 +84,3 @@ class _Zarr:
 @lru_cache(maxsize=1)
 def _requests() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_REQUESTS, thread_name_prefix="chunks")
-
-
-@lru_cache(maxsize=1)
-def _keep_freed_memory() -> None:
-    """Have glibc keep the memory of decoded chunks for the next ones.
-
-    By default it goes back to the system and comes again page by page, which took longer than decoding where pages
-    are dear (virtual machines): patches cut from a dense cube, 5,900 a second without this and 11,700 with it.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, _KEPT_BYTES)
-        mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
-        mallopt(_ARENA_MAX, 1)  # those of further threads are given back as soon as they are empty

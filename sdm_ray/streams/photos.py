@@ -3,7 +3,9 @@
 import datetime
 import io
 import math
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Literal
@@ -12,11 +14,15 @@ import numpy as np
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.memory import keep_freed_memory
 from sdm_ray.stores.shards import Shards
 from sdm_ray.streams import draws
 from sdm_ray.streams.pipeline import Batch
 
 Augment = Literal["none", "dihedral", "photo"]
+_CORES = os.cpu_count() or 1
+_PARTS = 4  # of a batch for each core, so that none waits long for another
+_GAP = 2.0  # pictures that no decoder makes smaller lose pixels by whole factors first, down to this much too many
 _SMALLEST = 0.4  # share of a photo's area that a random crop keeps at least
 
 
@@ -53,23 +59,38 @@ class PhotoFetch:
 
     def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
         """`image` uint8 (N, 3, size, size), or as stored where it is an array; `lonlat`; `place`."""
-        source = _open(self.shards)
-        rows = self.rows[ids]
         key = draws.keys(self.seed, passes, ids)
-        exts = source.index["ext"].to_numpy()[rows]
-        boxes = crops(key) if self.augment == "photo" else None
-        images = np.empty(0)
-        for i, data in enumerate(source.read(rows)):
-            image = self._decode(data, exts[i], rows[i], None if boxes is None else boxes[i])
-            if i == 0:
-                images = np.empty((len(rows), *image.shape), image.dtype)
-            images[i] = image
+        images = self._images(self.rows[ids], crops(key) if self.augment == "photo" else None)
         batch = {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
         if self.time is not None:
             batch["time"] = self.time[ids]
         if self.augment != "none":
             batch["draws"] = draws.table(key)
         return batch
+
+    def _images(self, rows: np.ndarray, boxes: np.ndarray | None) -> np.ndarray:
+        """Images (N, B, size, size), decoded by all cores straight into the batch."""
+        if len(rows) == 0:
+            return self._images(self.rows[:1], None)[:0]
+        keep_freed_memory()
+        source = _open(self.shards)
+        files, exts = source.read(rows), source.index["ext"].to_numpy()[rows]
+
+        def decoded(i: int) -> np.ndarray:
+            return self._decode(files[i], exts[i], rows[i], None if boxes is None else boxes[i])
+
+        def put(some: np.ndarray) -> None:
+            for i in some:
+                images[i] = decoded(i)
+
+        first = decoded(0)
+        if exts[0] == "npy":
+            images = np.empty((len(rows), *first.shape), first.dtype)
+        else:  # channels last, as photos are decoded: whoever computes with them turns them, faster than we here
+            images = np.empty((len(rows), self.size, self.size, 3), np.uint8).transpose(0, 3, 1, 2)
+        images[0] = first
+        list(_threads().map(put, np.array_split(np.arange(1, len(rows)), _PARTS * _CORES)))
+        return images
 
     def _decode(self, data: bytes, ext: str, row: int, box: np.ndarray | None) -> np.ndarray:
         try:
@@ -132,10 +153,11 @@ def _photo(data: bytes, size: int, box: np.ndarray | None) -> np.ndarray:
         else:  # the centred square
             side = min(width, height)
             part = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
+        whole = image if image.mode == "RGB" else image.convert("RGB")
         if part[2] - part[0] == part[3] - part[1] == size and part[0] % 1 == part[1] % 1 == 0:
-            resized = image.convert("RGB").crop((int(part[0]), int(part[1]), int(part[2]), int(part[3])))
+            resized = whole.crop((int(part[0]), int(part[1]), int(part[2]), int(part[3])))
         else:
-            resized = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, box=part)
+            resized = whole.resize((size, size), Image.Resampling.BILINEAR, box=part, reducing_gap=_GAP)
         return np.asarray(resized).transpose(2, 0, 1)
 
 
@@ -149,6 +171,11 @@ def _square(image: np.ndarray, size: int) -> np.ndarray:
     down, right = (size - height) // 2, (size - width) // 2
     out[:, down : down + height, right : right + width] = image[:, top : top + height, left : left + width]
     return out
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_CORES, thread_name_prefix="photos")
 
 
 @lru_cache(maxsize=8)

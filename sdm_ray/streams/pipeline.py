@@ -1,20 +1,23 @@
-"""One rank's stream of batches: Ray Data executes the order from step `start` on.
+"""One rank's stream of batches: the order is executed from step `start` on, a little ahead of the training.
 
-Each rank runs a pipeline of its own inside the train loop. A task of the pipeline makes the next so many of the rank's
-rows: it computes their ids from the order and fetches them; the rank cuts what comes into steps. So the rows of step k
-are the same for any number of ranks and for any `start`. Windows of a cube come another way (`reading`):
-in the order of the chunks, to be held until their step.
+By default threads of the rank itself fetch the next steps. With `readers`, each rank runs a pipeline of Ray Data inside
+the train loop, whose tasks may run on any machine: a task makes the next so many of the rank's rows, it computes their
+ids from the order and fetches them, and the rank cuts what comes into steps. Either way the rows of step k are the same
+for any number of ranks and for any `start`. Windows of a cube come another way (`reading`): in the order of the chunks,
+to be held until their step.
 """
 
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from sdm_ray.errors import InputError
+from sdm_ray.streams.ahead import ahead
 from sdm_ray.streams.config import Mixing
 from sdm_ray.streams.nearby import NearbyOrder
 from sdm_ray.streams.order import Order, share
@@ -27,7 +30,7 @@ Fetch = Callable[[np.ndarray, np.ndarray], Batch]
 
 @runtime_checkable
 class PartedFetch(Protocol):
-    """A fetch whose batches are put together from those of several, some of whose images Ray's tasks decode."""
+    """A fetch whose batches are put together from those of several, so that each is fetched in its own way."""
 
     def parts(self) -> list[Fetch]:
         """The fetches: first the one of what is in memory and of windows, then those of images."""
@@ -54,7 +57,7 @@ class WindowedFetch(Protocol):
 _PIECE_BYTES = 16 << 20  # of what a task gives at once: large enough to hide Ray's price, small in the store
 _MOST_ROWS = 1 << 15  # of a piece
 _PIECES = 4  # of a task: between two tasks a core waits for Ray, some tenth of a second
-_TASKS_AT_ONCE = 2  # more than a small machine has cores, and Ray would stop and start workers all the time
+_STEPS_AHEAD = 2  # of the rank's own threads: while the last images of one step are decoded, the next has begun
 _LEG_ROWS = 1 << 20  # windows whose reading is planned at once
 _LANE_ROWS = 64  # places that a lane has at least
 _WINDOWS, _TASK_WINDOWS = 32, 96  # windows read together at least: here, and where tasks cannot share chunks
@@ -70,8 +73,8 @@ class Stream:
         fetch: makes batches of ids.
         order: of the ids.
         batch: rows of a global batch.
-        readers: Ray tasks of a rank that read windows at the same time; 0 reads them in the training process.
-        in_memory: whether a fetch only picks rows of arrays, which is done in the training process too.
+        readers: Ray tasks of a rank that fetch at the same time; 0: threads of the rank itself do.
+        in_memory: whether a fetch only picks rows of arrays, which the training does by itself, between two steps.
     """
 
     fetch: Fetch
@@ -104,7 +107,7 @@ def windowed(fetch: "WindowedFetch", seed: int, batch: int, mixing: Mixing, read
         seed: of the order.
         batch: rows of a global batch.
         mixing: how the windows are shuffled.
-        readers: Ray tasks of a rank that read at the same time; 0 reads in the training process.
+        readers: Ray tasks of a rank that read at the same time; 0: threads of the rank itself do.
 
     Raises:
         InputError: the cube lacks a band or the season.
@@ -119,7 +122,7 @@ def windowed(fetch: "WindowedFetch", seed: int, batch: int, mixing: Mixing, read
 
 
 def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Generator[Batch]:
-    """This rank's batches of the steps from `start` to before `stop`: photos through Ray Data.
+    """This rank's batches of the steps from `start` to before `stop`.
 
     The arrays may be read-only views of Ray's object store.
 
@@ -137,6 +140,9 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
     if stream.in_memory:
         yield from (stream.take(step, rank, world) for step in range(start, stop))
         return
+    if stream.readers == 0:
+        yield from ahead((partial(stream.take, step, rank, world) for step in range(start, stop)), _STEPS_AHEAD, 2)
+        return
     slots = stream.slots(rank, world)
     if len(slots) == 0:
         nothing = np.empty(0, np.int64)
@@ -146,7 +152,7 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
 
 
 def _together(stream: Stream, parts: list[Fetch], part: tuple[int, int], steps: range) -> Generator[Batch]:
-    """Batches put together from streams of the same order, those of images through Ray Data."""
+    """Batches put together from streams of the same order."""
     streams = [replace(stream, fetch=parts[0]), *(replace(stream, fetch=each, in_memory=False) for each in parts[1:])]
     with ExitStack() as stack:
         sources = [stack.enter_context(closing(batches(each, *part, steps.start, steps.stop))) for each in streams]
@@ -170,7 +176,7 @@ def _blocks(stream: Stream, slots: np.ndarray, steps: range) -> Generator[Batch]
         _Rows(stream, slots, steps.start, size, total),
         batch_size=None,
         num_cpus=0.25,
-        compute=ray.data.TaskPoolStrategy(size=min(_TASKS_AT_ONCE, len(first))),
+        compute=ray.data.TaskPoolStrategy(size=min(stream.readers, len(first))),
     )
     for block in data.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1):
         if _MISTAKE in block:

@@ -1,10 +1,9 @@
 """Windows of the tile cube through Ray Data: read in the order of the chunks, given in the order of training."""
 
-from collections import deque
 from collections.abc import Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from ray.data.datasource import ReadTask
 from ray.data.extensions import ArrowTensorArray
 
 from sdm_ray.errors import InputError
+from sdm_ray.streams.ahead import ahead
 from sdm_ray.streams.windows import Ints, Windows, open_cube
 
 _TASK_BYTES = 128 << 20  # of windows that a task reads at least
@@ -186,18 +186,11 @@ class _Batches:
         """Read in this process, a thread ahead of the training; yields after each piece."""
         pieces = [np.arange(*bounds) for bounds in zip(reading.pieces, reading.pieces[1:], strict=False)]
         cutting = open_cube(windows.cube).cut(windows.only(reading.ids).wanted, pieces, self._room, reading.keep)
-        ahead = 1 + 2 * self._size * len(pieces) // len(reading.ids)
-        with ThreadPoolExecutor(1, thread_name_prefix="windows") as thread:
-            waiting = deque(thread.submit(next, cutting) for _ in pieces[:ahead])
-            try:
-                for number, piece in enumerate(pieces):
-                    waiting.popleft().result()
-                    if number + ahead < len(pieces):
-                        waiting.append(thread.submit(next, cutting))
-                    self._count(piece)
-                    yield
-            finally:
-                thread.shutdown(wait=True, cancel_futures=True)
+        many = 1 + 2 * self._size * len(pieces) // len(reading.ids)
+        with closing(ahead((partial(next, cutting) for _ in pieces), many)) as cuts:
+            for piece, _ in zip(pieces, cuts, strict=True):
+                self._count(piece)
+                yield
 
     def copy(self, windows: Windows, reading: Reading, readers: int) -> Generator[None]:
         """Have Ray's tasks read; yields after each of their blocks."""

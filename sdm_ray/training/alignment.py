@@ -14,11 +14,12 @@ from sdm_ray.models.capsules import Capsules
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.surveys import labels_of, read_surveys
+from sdm_ray.streams.between import BetweenFetch, pairs_by_place, pairs_within
 from sdm_ray.streams.cells import CellFetch, SetFetch
 from sdm_ray.streams.cubes import WindowFetch, places
 from sdm_ray.streams.photos import photos_of
 from sdm_ray.streams.windows import Windows, open_cube
-from sdm_ray.training.config import PretrainConfig, ScaleConfig
+from sdm_ray.training.config import BetweenConfig, PretrainConfig, ScaleConfig
 from sdm_ray.training.towers import check_tower
 
 _TEACH_ROWS = 4096
@@ -46,6 +47,7 @@ class Source:
         fetch: batches of pairs; has `only(rows, plain=...)`.
         x: EPSG:3035 metres, (n,).
         y: EPSG:3035 metres, (n,).
+        other_xy: of the second image where there are two, EPSG:3035 metres, (n, 2).
         images: what the images are, of a scale.
         columns: what the numbers are, of covariates.
         species: how many there are, of sets of species.
@@ -54,6 +56,7 @@ class Source:
     fetch: Any
     x: np.ndarray
     y: np.ndarray
+    other_xy: np.ndarray | None = None
     images: Imagery | None = None
     columns: Columns | None = None
     species: int = 0
@@ -70,6 +73,8 @@ def read_sources(config: PretrainConfig) -> dict[str, Source]:
         sources |= _cells(config, config.covariates)
     if config.surveys is not None:
         sources[SPECIES] = _sets(config, config.surveys)
+    for pair in config.between:
+        sources[pair.name] = _between(pair, {scale: sources[scale] for scale in pair.scales})
     for name, source in sources.items():
         say(f"  {name}: {len(source.x)} pairs")
     return sources
@@ -111,6 +116,22 @@ def _sets(config: PretrainConfig, path: str) -> Source:
     lonlat = surveys[["lon", "lat"]].to_numpy(np.float64)
     fetch = SetFetch(np.arange(len(surveys)), lonlat, labels_of(surveys, species))
     return Source(fetch, *to_xy(lonlat[:, 0], lonlat[:, 1]), species=len(species))
+
+
+def _between(pair: BetweenConfig, sources: dict[str, Source]) -> Source:
+    """The images of two scales that show one place."""
+    fetches = {scale: source.fetch for scale, source in sources.items()}
+    first, second = (np.stack([source.x, source.y], axis=1) for source in sources.values())
+    if pair.radius_m > 0:
+        ids, place = pairs_within(first, second, pair.radius_m)
+        found = f"images less than {pair.radius_m:g} m apart"
+    else:
+        ids, place = pairs_by_place(*(fetch.place for fetch in fetches.values()))
+        found = "images with one place_id"
+    if len(ids) == 0:
+        raise InputError(f"between: {pair.scales[0]} and {pair.scales[1]} have no {found}")
+    x, y = first[ids[:, 0]].T
+    return Source(BetweenFetch(fetches, ids, place), x, y, second[ids[:, 1]])
 
 
 def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:

@@ -6,7 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from sdm_ray.config import Config, JobConfig
 from sdm_ray.geo.blocks import Blocks
-from sdm_ray.models.config import LocationConfig, Scale, TowerConfig
+from sdm_ray.models.config import LocationConfig, Scale, ScalePair, TowerConfig, pair_name
 from sdm_ray.streams.config import Mixing
 
 
@@ -49,7 +49,7 @@ class WorkersConfig(Config):
     compile: bool = False
     """Whether torch.compile makes the model faster, for a start that takes longer."""
     readers: int = Field(0, ge=0)
-    """Ray Data tasks of a rank that read windows of a cube at the same time, anywhere in the cluster; 0: threads of the
+    """Ray Data tasks of a rank that read windows and photos side by side, anywhere in the cluster; 0: threads of the
     rank itself read them, which is faster where its machine has cores to spare."""
 
     @model_validator(mode="after")
@@ -97,6 +97,25 @@ class ScaleConfig(Config):
         return self
 
 
+class BetweenConfig(Config):
+    """Images of two scales at one place, matched with each other beside their coordinates."""
+
+    scales: ScalePair
+    """The two scales, both among `scales` of the job."""
+    radius_m: float = Field(0.0, ge=0)
+    """Each image is matched with the nearest of the other scale within this radius, and places nearer than twice of it
+    are no negatives; 0: images with one `place_id` are matched."""
+    weight: float = Field(1.0, gt=0)
+    """Of the pairs' loss; the scales' own are 1 by default."""
+    batch: PositiveInt | None = None
+    """Pairs of a step over all ranks together; by default that of `optim`."""
+
+    @property
+    def name(self) -> str:
+        """What the pairs are called among the modalities."""
+        return pair_name(self.scales)
+
+
 class ObjectiveConfig(Config):
     """How pairs are matched."""
 
@@ -121,6 +140,8 @@ class PretrainConfig(JobConfig):
 
     output: str = "encoder"
     scales: dict[Scale, ScaleConfig] = Field(default_factory=dict)
+    between: tuple[BetweenConfig, ...] = ()
+    """Scales whose images of one place are matched with each other too; by default none."""
     location: LocationConfig = LocationConfig()
     covariates: str | None = None
     """Covariate store as one more modality, sampled over all its cells."""
@@ -150,6 +171,19 @@ class PretrainConfig(JobConfig):
             raise ValueError("scales: needs at least one scale, or covariates or surveys")
         if self.teacher is not None and self.covariates is None:
             raise ValueError("teacher: is asked at the cells of `covariates`, and there are none")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_of_scales(self) -> Self:
+        pairs = [frozenset(each.scales) for each in self.between]
+        for each, scales in zip(self.between, pairs, strict=True):
+            known = [self.scales[scale] for scale in scales if scale in self.scales]
+            if len(known) < 2:
+                raise ValueError(f"between: {each.name}; expected two of the scales {', '.join(self.scales)}")
+            if pairs.count(scales) > 1:
+                raise ValueError(f"between: {each.name} is there twice")
+            if each.radius_m == 0 and any(scale.cube is not None for scale in known):
+                raise ValueError(f"between: {each.name} has a cube, which knows no place_id; expected radius_m above 0")
         return self
 
     def reads(self) -> list[str]:

@@ -22,7 +22,7 @@ class AlignmentLoss(nn.Module):
         model: what is trained.
         weights: of the modalities.
         loss: which pair loss.
-        radius_m: places nearer than this are no negatives of each other.
+        radii: of the modalities; places nearer than this, in metres, are no negatives of each other.
         augment: what is done to the images of each scale.
     """
 
@@ -31,7 +31,7 @@ class AlignmentLoss(nn.Module):
         model: AlignmentModel,
         weights: dict[str, float],
         loss: Literal["info_nce", "sigmoid"] = "info_nce",
-        radius_m: float = 0.0,
+        radii: Mapping[str, float] | None = None,
         augment: Mapping[str, Augmentation] | None = None,
     ) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class AlignmentLoss(nn.Module):
         self.weights = weights
         self.augment = augment or {}
         self.loss = loss
-        self.radius_m = radius_m
+        self.radii = radii or {}
 
     def forward(self, batches: Batches, ranks: Ranks) -> Tensor:
         """The loss; its gradients are scaled for the mean over ranks."""
@@ -50,21 +50,22 @@ class AlignmentLoss(nn.Module):
             rows = len(batches[DENSE]["lonlat"])
             total = total + self.weights[DENSE] * _mean_over_ranks(regressed, rows, workers)
         for name, each in pairs.items():
-            total = total + self.weights[name] * self._pair_loss(each, workers)
+            total = total + self.weights[name] * self._pair_loss(each, self.radii.get(name, 0.0), workers)
         return total / sum(self.weights.values())
 
     def _augmented(self, name: str, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        if "draws" not in batch:
-            return batch
-        return batch | {"image": self.augment[name](batch["image"], batch["draws"])}
+        if "draws" in batch:
+            return batch | {"image": self.augment[name](batch["image"], batch["draws"])}
+        drawn = [scale for scale in self.augment if f"draws_{scale}" in batch]  # of two scales at one place
+        return batch | {f"image_{s}": self.augment[s](batch[f"image_{s}"], batch[f"draws_{s}"]) for s in drawn}
 
-    def _pair_loss(self, pairs: Pairs, workers: Workers) -> Tensor:
-        xy = to_xy(pairs.lonlat) if self.radius_m > 0 else None
+    def _pair_loss(self, pairs: Pairs, radius_m: float, workers: Workers) -> Tensor:
+        xy = to_xy(pairs.lonlat) if radius_m > 0 else None
         sides = (pairs.other, pairs.location, pairs.logit_scale)
         if self.loss == "sigmoid":
             assert pairs.logit_bias is not None
-            return sigmoid(*sides, pairs.logit_bias, pairs.place, xy=xy, radius_m=self.radius_m, workers=workers)
-        return info_nce(*sides, pairs.place, xy=xy, radius_m=self.radius_m, workers=workers)
+            return sigmoid(*sides, pairs.logit_bias, pairs.place, xy=xy, radius_m=radius_m, workers=workers)
+        return info_nce(*sides, pairs.place, xy=xy, radius_m=radius_m, workers=workers)
 
 
 def _mean_over_ranks(mean: Tensor, rows: int, workers: Workers) -> Tensor:

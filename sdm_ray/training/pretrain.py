@@ -19,6 +19,7 @@ from sdm_ray.models.augment import Augmentation
 from sdm_ray.models.config import AlignConfig
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
+from sdm_ray.streams.between import BetweenFetch
 from sdm_ray.streams.cubes import WindowFetch
 from sdm_ray.streams.order import Order
 from sdm_ray.streams.photos import PhotoFetch
@@ -76,7 +77,8 @@ class Study:
             streams[name] = self._stream(name, source.fetch.only(train), self.config.seed * 64 + number)
             held_out[name] = self._candidates(select)
         optim = self.config.optim
-        longest = max(round(stream.order.n / stream.batch) for stream in streams.values())
+        ones = [stream for stream in streams.values() if not isinstance(stream.fetch, BetweenFetch)]
+        longest = max(round(stream.order.n / stream.batch) for stream in ones)
         return Fit(
             name="all" if fold is None else f"fold-{fold}",
             seed=self.config.seed,
@@ -105,6 +107,7 @@ class Study:
                 covariates=covariates.columns.names if covariates and covariates.columns else (),
                 species=species.species if species else 0,
                 dense=len(dense.columns.mean) if dense and dense.columns else 0,
+                between=tuple(each.scales for each in self.config.between),
                 dim=self.config.dim,
                 temperature=objective.start_temperature,
                 bias=objective.bias if objective.loss == "sigmoid" else None,
@@ -122,38 +125,51 @@ class Study:
             str(name): Augmentation(scale.augment == "dihedral", scale.jitter, scale.band_dropout)
             for name, scale in self.config.scales.items()
         }
-        return AlignmentLoss(self.model(), self._weights(), objective.loss, objective.radius_m, augment)
+        radii = dict.fromkeys(self.sources, objective.radius_m)
+        # Places that are twice a radius apart have no image of the other scale in common.
+        radii |= {each.name: max(objective.radius_m, 2 * each.radius_m) for each in self.config.between}
+        return AlignmentLoss(self.model(), self._weights(), objective.loss, radii, augment)
 
     def _stream(self, name: str, fetch: Any, seed: int) -> Stream:  # noqa: ANN401
-        batch = self._batch(name)
+        batch, readers = self._batch(name), self.config.workers.readers
         if isinstance(fetch, WindowFetch):
-            return windowed(fetch, seed, batch, self.config.mixing, self.config.workers.readers)
-        return Stream(fetch, Order(len(fetch.lonlat), seed), batch, in_memory=not isinstance(fetch, PhotoFetch))
+            return windowed(fetch, seed, batch, self.config.mixing, readers)
+        in_memory = not isinstance(fetch, PhotoFetch | BetweenFetch)
+        return Stream(fetch, Order(len(fetch.lonlat), seed), batch, readers, in_memory)
 
     def _batch(self, name: str) -> int:
-        scale = self.config.scales.get(name)  # type: ignore[call-overload]
-        return (scale.batch if scale else None) or self.config.optim.batch
+        own = {scale: each.batch for scale, each in self.config.scales.items()}
+        own |= {each.name: each.batch for each in self.config.between}  # type: ignore[misc]
+        return own.get(name) or self.config.optim.batch  # type: ignore[call-overload]
 
     def _weights(self) -> dict[str, float]:
         weights: dict[str, float] = {name: each.weight for name, each in self.config.scales.items()}
+        weights |= {each.name: each.weight for each in self.config.between}
         weights |= {name: self.config.objective.weights.get(name, 1.0) for name in (COVARIATES, DENSE, SPECIES)}  # type: ignore[call-overload]
         return {name: weights[name] for name in self.sources}
 
     def _rows(self, name: str, source: Source, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to train on, and rows to measure on."""
-        roles = role(source.x, source.y, self.config.blocks, 0 if fold is None else fold)
-        select = np.flatnonzero(roles == Role.SELECT)
-        if fold is not None:
-            train = np.flatnonzero(roles == Role.TRAIN)
-        elif self.config.crossfit:
-            train, select = np.arange(len(roles)), select[:0]
-        else:
-            train = np.flatnonzero(roles != Role.SELECT)
+        """Rows to train on, and rows to measure on; both images of two scales lie there."""
+        trained, measured = self._used(source.x, source.y, fold)
+        if source.other_xy is not None:
+            too_trained, too_measured = self._used(source.other_xy[:, 0], source.other_xy[:, 1], fold)
+            trained, measured = trained & too_trained, measured & too_measured
+        train, select = np.flatnonzero(trained), np.flatnonzero(measured)
         if len(train) < 2:
             raise InputError(
                 f"blocks.size_m: {name} has {len(train)} pairs left to train on; expected smaller blocks or more pairs"
             )
         return train, select
+
+    def _used(self, x: np.ndarray, y: np.ndarray, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Which places are trained on, and which are measured on, (n,) bool each."""
+        roles = role(x, y, self.config.blocks, 0 if fold is None else fold)
+        select = roles == Role.SELECT
+        if fold is not None:
+            return roles == Role.TRAIN, select
+        if self.config.crossfit:
+            return np.ones_like(select), np.zeros_like(select)
+        return ~select, select
 
     def _candidates(self, select: np.ndarray) -> np.ndarray:
         """A fixed draw of pairs to match among."""

@@ -120,17 +120,29 @@ def windows(folder: Path, quick: bool) -> list[Figure]:
 
 
 def photos(folder: Path, quick: bool) -> list[Figure]:
-    """The table of photos and its figures."""
+    """The table of photos and its figures: beside the fastest bare decoding, and beside decoding and shrinking."""
     repeats = 1 if quick else 3
     large = str(stream_data.photos(folder, 512 if quick else 2048, (640, 512)))
     small = str(stream_data.patches(folder, 4096 if quick else 20480))
-    plain = median(repeats, "bare", shards=large, passes=1 if quick else 3)["rate"]
+    bare = {"shards": large, "passes": 1 if quick else 3}
+    plain = {pool: median(repeats, "bare", **bare, pool=pool)["rate"] for pool in ("processes", "threads")}
+    print(f"bare decoding, 640 x 512, photos/s: {', '.join(f'2 {pool} {rate:.0f}' for pool, rate in plain.items())}")
     figures = []
     for size in (224, 512):
-        ours = median(repeats, "photo_stream", shards=large, size=size, passes=4 if quick else 8)["rate"]
-        print(f"photos of 640 x 512 to {size} pixels: {ours:.0f}/s, bare decoding {plain:.0f}/s: {ours / plain:.2f}")
-        figures.append(figure(f"photos of 512 px, to {size}: of bare decoding", ours / plain, "ratio", 0.9))
-    row = 1000 / median(repeats, "photo_stream", shards=small, size=64, passes=4 if quick else 8)["rate"]
+        shrunk = median(repeats, "bare", **bare, pool="threads", size=size)["rate"]
+        for readers, reader in ((0, "the rank"), (2, "Ray Data")):
+            given = {"shards": large, "size": size, "passes": 4 if quick else 8, "readers": readers}
+            ours = median(repeats, "photo_stream", **given)["rate"]
+            share, beside = ours / max(plain.values()), ours / shrunk
+            print(
+                f"to {size} pixels, read by {reader}: {ours:.0f}/s, {share:.2f} of bare decoding, "
+                f"{beside:.2f} of bare decoding and shrinking ({shrunk:.0f}/s)"
+            )
+            label = f"photos of 512 px, to {size}, read by {reader}"
+            figures.append(figure(f"{label}: of bare decoding", share, "ratio", 0.9))
+            figures.append(figure(f"{label}: of bare decoding and shrinking", beside, "ratio", 0.9))
+    given = {"shards": small, "size": 64, "passes": 4 if quick else 8, "readers": 0}
+    row = 1000 / median(repeats, "photo_stream", **given)["rate"]
     print(f"patches of 64 pixels: {row:.3f} ms a row")
     return [*figures, figure("patches of 64 px: a row", row, "ms", 0.3, most=True)]
 

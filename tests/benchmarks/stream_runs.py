@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 import zarr
 
 from sdm_ray.geo.grid import to_lonlat
+from sdm_ray.memory import keep_freed_memory
+from sdm_ray.stores.shards import Shards
 
 SIZE = 128
 BATCH = 256
@@ -145,53 +148,62 @@ def decode(cube: str, engine: str) -> dict[str, float]:
     return {"rate": best}
 
 
-def photo_stream(shards: str, size: int, passes: int) -> dict[str, float]:
+def photo_stream(shards: str, size: int, passes: int, readers: int) -> dict[str, float]:
     """Photos a second through the stream of training."""
-    import torch
     from upath import UPath
 
-    from sdm_ray import runtime
-    from sdm_ray.stores.shards import Shards
     from sdm_ray.streams.order import Order
     from sdm_ray.streams.photos import PhotoFetch
     from sdm_ray.streams.pipeline import Stream, batches
+    from sdm_ray.training.loop import tensors
+    from sdm_ray.training.ranks import Ranks
 
-    runtime.connect()
     index = Shards(UPath(shards)).index
     lonlat, place = index[["lon", "lat"]].to_numpy(), index["place_id"].to_numpy()
-    stream = Stream(PhotoFetch(shards, np.arange(len(index)), lonlat, place, size), Order(len(index), 0), BATCH)
+    fetch = PhotoFetch(shards, np.arange(len(index)), lonlat, place, size)
+    stream = Stream(fetch, Order(len(index), 0), BATCH, readers)
     for _ in batches(stream, 0, 1, 0, 8):  # start-up: Ray's workers and what they import
         pass
     start, rows = time.perf_counter(), 0
     for batch in batches(stream, 0, 1, 0, passes * len(index) // BATCH):
-        rows += len(torch.from_numpy(batch["image"].copy()))
+        rows += len(tensors(batch, Ranks())["image"])
     return {"rate": rows / (time.perf_counter() - start)}
 
 
-def bare(shards: str, passes: int) -> dict[str, float]:
-    """Photos a second that two processes decode at full size, doing nothing else."""
+def bare(shards: str, passes: int, pool: str, size: int | None = None) -> dict[str, float]:
+    """Photos a second that two processes or threads decode at full size, and shrink to `size`, doing nothing else.
+
+    Threads keep the memory that they free, as the streams do.
+    """
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
     from multiprocessing import get_context
 
     from upath import UPath
 
-    from sdm_ray.stores.shards import Shards
-
     store = Shards(UPath(shards))
     files = store.read(np.arange(len(store.index))) * passes
-    with get_context("spawn").Pool(2) as pool:
-        pool.map(_decoded, files[:64])
+    if pool == "threads":
+        keep_freed_memory()
+        workers: Any = ThreadPoolExecutor(2)
+    else:
+        workers = ProcessPoolExecutor(2, get_context("spawn"))
+    with workers:
+        list(workers.map(partial(_decoded, size=size), files[:64], chunksize=32))
         start = time.perf_counter()
-        for _ in pool.imap_unordered(_decoded, files, chunksize=32):
+        for _ in workers.map(partial(_decoded, size=size), files, chunksize=32):
             pass
         return {"rate": len(files) / (time.perf_counter() - start)}
 
 
-def _decoded(file: bytes) -> int:
+def _decoded(file: bytes, size: int | None) -> int:
     import io
 
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    return np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).nbytes
+    image = Image.open(io.BytesIO(file)).convert("RGB")
+    if size is not None:
+        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image).nbytes
 
 
 def _rate(read: Callable[[], Iterator[Any]]) -> float:
@@ -207,7 +219,7 @@ def _rate(read: Callable[[], Iterator[Any]]) -> float:
 if __name__ == "__main__":
     run = {"ours": ours, "one_by_one": one_by_one, "torchgeo": torchgeo, "xbatcher": xbatcher, "decode": decode}
     run |= {"idle": idle, "photo_stream": photo_stream, "bare": bare}
-    if sys.argv[1] == "ours" and json.loads(sys.argv[2])["readers"]:
+    if json.loads(sys.argv[2]).get("readers"):
         from sdm_ray import runtime
 
         runtime.connect()

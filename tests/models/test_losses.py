@@ -118,7 +118,8 @@ def _through_a_model(rank: int) -> float:
     from sdm_ray.models.config import AlignConfig, LocationConfig, TowerConfig
 
     tower = TowerConfig(name="test_resnet", dim=4)
-    config = AlignConfig(location=LocationConfig(hidden=8, depth=1, dim=4), towers={"plant": tower, "satellite": tower})
+    location, towers = LocationConfig(hidden=8, depth=1, dim=4), {"plant": tower, "satellite": tower}
+    config = AlignConfig(location=location, towers=towers, between=(("plant", "satellite"),))
     has = {"plant": torch.tensor([1, 1, 0, 1, 1, 0]).bool(), "satellite": torch.tensor([1, 1, 1, 0, 0, 0]).bool()}
     torch.manual_seed(0)
     model, lonlat = AlignmentModel(config), torch.rand(6, 2, dtype=torch.float64) * 20 + 35
@@ -126,10 +127,12 @@ def _through_a_model(rank: int) -> float:
 
     def batch(rows: slice) -> dict[str, dict[str, Tensor]]:
         shared = {"lonlat": lonlat, "place": torch.arange(6)}
-        return {
+        made = {
             scale: {name: each[rows][own[rows]] for name, each in {**shared, "image": images[scale]}.items()}
             for scale, own in has.items()
         }
+        both = {**shared, **{f"image_{scale}": each for scale, each in images.items()}}
+        return made | {"plant-satellite": {name: each[rows] for name, each in both.items()}}
 
     def total(module: nn.Module, rows: slice, workers: Workers) -> Tensor:
         pairs = module(batch(rows))[0].values()

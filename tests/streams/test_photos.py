@@ -62,6 +62,30 @@ def test_arrays_keep_their_values_and_are_cut_or_padded_about_the_centre(folder)
     assert np.array_equal(padded[..., 2:22, 2:22], whole) and padded[..., :2, :].sum() == 0
 
 
+def test_large_photos_are_decoded_small(tmp_path):
+    """At a half of its size a JPEG is decoded otherwise than by shrinking: by a few grey levels of 255, not more."""
+    folder, rng = UPath(tmp_path), np.random.default_rng(0)
+    y, x = np.mgrid[:300, :400]
+    scene = np.stack([128 + 90 * np.sin(x / 9), 128 + 90 * np.cos(y / 7), 60 + (x + y) / 5], axis=2)
+    photo = np.clip(scene + rng.normal(0, 8, scene.shape), 0, 255).astype(np.uint8)
+    content = encoded(photo, "jpg")
+    write_index(folder, [write_shard(folder, 0, [Sample("large", "jpg", content, "plant", 5, 45, 0)])])
+    whole = Image.open(io.BytesIO(content)).convert("RGB")
+    for size in (150, 128, 60, 300):  # exactly a half, between a half and all, less than a quarter, all
+        found = fetch(folder, "plant", size)(np.array([0]), np.array([0]))["image"][0].astype(float)
+        fitted = whole.crop((50, 0, 350, 300)).resize((size, size), Image.Resampling.BILINEAR)
+        expected = np.asarray(fitted).transpose(2, 0, 1).astype(float)
+        assert np.abs(found - expected).mean() < (3 if size < 300 else 1e-9)
+        assert abs(found.mean() - expected.mean()) < 0.5
+        assert found.std() > 0.93 * expected.std()  # no detail is lost: it is never decoded smaller than it is wanted
+
+
+def test_nothing_has_the_shape_of_something(folder):
+    nothing = np.empty(0, np.int64)
+    assert fetch(folder, "plant", 32)(nothing, nothing)["image"].shape == (0, 3, 32, 32)
+    assert fetch(folder, "satellite", 20)(nothing, nothing)["image"].shape == (0, 4, 20, 20)
+
+
 @pytest.mark.parametrize(("scale", "augment"), [("plant", "photo"), ("satellite", "dihedral")])
 def test_augmentation_depends_on_pass_and_id_alone(folder, scale, augment):
     source = fetch(folder, scale, 20, augment)

@@ -32,8 +32,9 @@ def stream():
     return Stream(Numbers(), Order(n=53, seed=2), batch=10)
 
 
-def test_the_stream_gives_what_the_order_says(stream, ray_cluster):
-    steps = list(batches(stream, 0, 1, 0, 13))
+@pytest.mark.parametrize("readers", [0, 2])
+def test_the_stream_gives_what_the_order_says(stream, readers, ray_cluster):
+    steps = list(batches(replace(stream, readers=readers), 0, 1, 0, 13))
     assert len(steps) == 13
     for step, batch in enumerate(steps):
         expected = stream.take(step)
@@ -43,7 +44,9 @@ def test_the_stream_gives_what_the_order_says(stream, ray_cluster):
         assert all(np.array_equal(batch[name], expected[name]) for name in expected)
 
 
-def test_ranks_and_restarts_change_nothing(stream, ray_cluster):
+@pytest.mark.parametrize("readers", [0, 2])
+def test_ranks_and_restarts_change_nothing(stream, readers, ray_cluster):
+    stream = replace(stream, readers=readers)
     ranks = [list(batches(stream, rank, 3, 4, 9)) for rank in range(3)]
     for step, parts in enumerate(zip(*ranks, strict=True), start=4):
         expected = stream.take(step)
@@ -51,19 +54,24 @@ def test_ranks_and_restarts_change_nothing(stream, ray_cluster):
             assert np.array_equal(np.concatenate([part[name] for part in parts]), expected[name])
 
 
-def test_what_is_in_memory_is_picked_here(stream, monkeypatch):
-    monkeypatch.setattr(pipeline, "_blocks", None)  # what would ask Ray
-    here = replace(stream, in_memory=True)
-    for rank in range(3):
-        for step, batch in enumerate(batches(here, rank, 3, 4, 9), start=4):
-            expected = stream.take(step, rank, 3)
-            assert all(np.array_equal(batch[name], expected[name]) for name in expected)
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_without_readers_nobody_asks_ray(stream, in_memory, monkeypatch):
+    monkeypatch.setattr(pipeline, "_blocks", None)  # what would ask
+    assert len(list(batches(replace(stream, in_memory=in_memory), 0, 1, 0, 5))) == 5
+
+
+def test_a_stream_can_be_left_early(stream):
+    made = batches(stream, 0, 1, 0, 1000)
+    next(made)
+    made.close()
+    assert list(made) == []
 
 
 def test_nothing_left_to_do(stream):
     assert list(batches(stream, 0, 1, 5, 5)) == []
 
 
-def test_a_row_that_cannot_be_read_is_named(ray_cluster):
+@pytest.mark.parametrize("readers", [0, 2])
+def test_a_row_that_cannot_be_read_is_named(readers, ray_cluster):
     with pytest.raises(InputError, match="row 17 cannot be read"):
-        list(batches(Stream(Numbers(broken=17), Order(n=53, seed=2), batch=10), 0, 1, 0, 6))
+        list(batches(Stream(Numbers(broken=17), Order(n=53, seed=2), 10, readers), 0, 1, 0, 6))

@@ -25,5 +25,7 @@ def of_three_scales(run_dir: str) -> list[str]:
         changes += [f"scales.{scale}.size=32", f"scales.{scale}.batch=8", f"{tower}.name=test_convnext2"]
         changes += [f"{tower}.{key}=null" for key in ("weights", "size", "trained_blocks")] + [f"{tower}.dim=16"]
     changes += ["optim.epochs=2", "optim.batch=8", "optim.steps_per_epoch=6", "optim.lr=0.003", "optim.ema=0.5"]
+    # The samples of the scales lie far from each other: this shows that they run together, not what they teach.
+    changes += ["between=[{scales: [landscape, satellite], radius_m: 500000, batch: 6}]"]
     changes += ["crossfit=false", "blocks.folds=2", "blocks.select=0.3", "blocks.size_m=50000"]
     return [*changes, "workers.count=2", "workers.gpus=0", "workers.cpus=0.4"]

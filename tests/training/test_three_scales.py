@@ -45,6 +45,7 @@ def test_two_ranks_train_all_scales_and_species_together(study, execute):
     values = config.model_dump(exclude={"tracking"}) | {"workers": config.workers}
     record = execute(PretrainConfig, pretrain.run, **values)
     assert {"plant_top1", "satellite_within_25km", "species_alignment"} <= set(record.figures)
+    assert "landscape-satellite" in load_encoder(study / "encoder").model().log_scale
     history = load_weights(study / "encoder").metrics["history"]
     assert history[-1]["loss"] < history[0]["loss"]
     model = load_encoder(study / "encoder").model()
