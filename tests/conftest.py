@@ -1,6 +1,9 @@
 """What all tests share: the real data's folder and one Ray cluster for the session."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: processes of a test share two cores, and threads spin
+
 from pathlib import Path
 
 import pytest

@@ -32,7 +32,7 @@ def test_a_space_is_checked_against_finetune(tmp_path):
     assert "optim.rate" in problem(tmp_path, TuneConfig, finetune=finetune, space={"optim.rate": [1]})
     wrong = {"optim.lr": {"low": 0, "high": 1}}
     assert "optim.lr" in problem(tmp_path, TuneConfig, finetune=finetune, space=wrong)
-    assert "folds 0 to 4" in problem(tmp_path, TuneConfig, finetune=finetune, space={"seed": [1, 2]}, fold=9)
+    assert "0 to 4, each once" in problem(tmp_path, TuneConfig, finetune=finetune, space={"seed": [1, 2]}, folds=[9])
     missing = problem(tmp_path, TuneConfig, finetune=str(tmp_path / "no.yaml"), space={"seed": [1, 2]})
     assert "no such configuration file" in missing
 
