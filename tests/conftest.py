@@ -2,7 +2,10 @@
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: processes of a test share two cores, and threads spin
+# Before torch and Ray are imported by a test: processes share two cores, on which threads would spin, and workers are
+# started from this environment, not from one that `uv run` makes for each of them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
 
 from pathlib import Path
 
@@ -20,7 +23,6 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def ray_cluster():
     """One Ray of 2 CPUs for every test that needs one: it takes seconds to start."""
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
     import ray
 

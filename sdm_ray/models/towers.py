@@ -1,14 +1,14 @@
-"""Image towers: any timm model as an encoder of images of any number of bands."""
+"""Image towers: any timm model as an encoder of images of any number of bands.
+
+timm is imported where a tower is built: with torchvision it takes as long to load as torch, in every process.
+"""
 
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import timm
 import torch
 from safetensors import SafetensorError
-from timm.layers.norm_act import BatchNormAct2d
-from timm.models import adapt_input_conv, group_parameters, load_state_dict
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -71,6 +71,8 @@ class ImageTower(nn.Module):
 
 
 def _backbone(config: TowerConfig) -> Any:  # noqa: ANN401 - any timm model
+    import timm
+
     options: dict[str, Any] = {} if config.size is None else {"img_size": config.size}
     try:
         model = timm.create_model(
@@ -91,6 +93,8 @@ def _backbone(config: TowerConfig) -> Any:  # noqa: ANN401 - any timm model
 
 
 def _load_weights(model: Any, config: TowerConfig) -> None:  # noqa: ANN401 - any timm model
+    from timm.models import adapt_input_conv, load_state_dict
+
     assert config.weights is not None
     if not Path(config.weights).is_file():
         raise InputError(f"tower {config.name}: no weights at {config.weights}")
@@ -117,6 +121,8 @@ def _line(error: Exception) -> str:
 
 def _freeze(model: Any, trained_blocks: int) -> None:  # noqa: ANN401 - any timm model
     """Leave gradients to the last blocks only, as timm counts them: the stem is the first, final norms the last."""
+    from timm.models import group_parameters
+
     groups = group_parameters(model, model.group_matcher(coarse=True))
     kept = {name for number in sorted(groups)[len(groups) - trained_blocks :] for name in groups[number]}
     for name, parameter in model.named_parameters():
@@ -125,6 +131,8 @@ def _freeze(model: Any, trained_blocks: int) -> None:  # noqa: ANN401 - any timm
 
 def _to_group_norm(module: nn.Module) -> None:
     """Replace batch norms, whose statistics depend on how a batch was cut over workers."""
+    from timm.layers.norm_act import BatchNormAct2d
+
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
             channels = child.num_features
