@@ -15,8 +15,8 @@ SMALL = {
         "shards": [{"source": "virtual", "scale": scale, "photos": 60, "size": 32} for scale in ("plant", "landscape")],
     },
     "pretrain": {"optim": {"epochs": 1, "batch": 64}},
-    "finetune": {"optim": {"epochs": 2, "batch": 64}},
-    "finetune-coordinates": {"optim": {"epochs": 2, "batch": 64}},
+    "finetune": {"optim": {"epochs": 2, "batch": 64}, "workers": {"count": 0}},  # pretraining starts Ray Train
+    "finetune-coordinates": {"optim": {"epochs": 2, "batch": 64}, "workers": {"count": 0}},
     "evaluate": {
         "rivals": [{"kind": "forest", "features": "both", "trees": 5}],
         "resamples": 5,

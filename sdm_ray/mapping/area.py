@@ -68,10 +68,18 @@ class Area:
         return np.where(known, np.uint8(1), np.where(self._land.land(there), np.uint8(0), np.uint8(SEA)))
 
     def distance(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Metres to the centre of the nearest cell with a survey, float32 (N,); NaN where there is no survey."""
-        if not len(self.places):
+        """Metres to the centre of the nearest cell with a survey, float32 (N,); NaN where there is no survey.
+
+        Far from all surveys a search among all of them looks at most of them. What is nearest to any of the points is
+        no farther from their middle than what is nearest to the middle, and twice to the outermost point and back.
+        """
+        if not (len(self.places) and len(x)):
             return np.full(len(x), np.nan, np.float32)
-        return self._tree.query(np.column_stack([x, y]))[0].astype(np.float32)
+        points = np.column_stack([x, y])
+        middle = points.mean(axis=0)
+        outermost = np.hypot(*(points - middle).T).max()
+        near = self._tree.query_ball_point(middle, self._tree.query(middle)[0] + 2 * outermost + 1)
+        return KDTree(self.places[near]).query(points)[0].astype(np.float32)
 
     def __getstate__(self) -> dict[str, object]:
         """The fields alone: neither an open store nor the tree."""

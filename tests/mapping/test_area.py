@@ -2,6 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.spatial import KDTree
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
@@ -62,3 +63,15 @@ def test_a_survey_across_a_coarse_border_does_not_make_the_neighbour_surveyed():
     assert surveyed_countries(numbers, names).tolist() == [1, 3]
     assert surveyed_countries(numbers, None).tolist() == [1, 2, 3]
     assert surveyed_countries(np.zeros(0, np.int64), np.zeros(0, str)).tolist() == []
+
+
+@pytest.mark.parametrize(("west", "side"), [(0, 64), (900, 64), (-3000, 300), (500, 1)])
+def test_distances_are_those_to_the_nearest_of_all(west, side):
+    """Among the surveys, beside them and far away, for one cell and for many."""
+    places = np.random.default_rng(0).integers(0, 1000, (2000, 2)) * 1000.0 + 500
+    area = Area("no.zarr", Grid(0, 1_000_000, 1000, 1000, 1000), places, np.zeros(0, np.int64), False)
+    rows, cols = np.mgrid[0:side, 0:side]
+    x, y = (cols.ravel() + west) * 1000.0 + 500, rows.ravel() * 1000.0 + 500
+    expected = KDTree(places).query(np.column_stack([x, y]))[0]
+    np.testing.assert_allclose(area.distance(x, y), expected, rtol=1e-6)
+    assert len(area.distance(x[:0], y[:0])) == 0
