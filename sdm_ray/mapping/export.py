@@ -53,7 +53,8 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
         _species_file(source, chosen, "probability", job.output)
         assets["probability"] = _asset("probability.tif", "probability", source, titles)
     else:
-        for group in track(_groups(len(chosen)), -(-len(chosen) // SPECIES_CHUNK), "export"):
+        groups = _groups(len(chosen))
+        for group in track(groups, len(groups), "export"):
             _species_files(source, chosen[group], names[group], job.output)
         for title, name in zip(titles, names, strict=True):
             assets[name] = _asset(f"{name}.tif", f"probability of {title}", source)
@@ -74,9 +75,9 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     return {"species": len(chosen), "layers": len(config.layers)}
 
 
-def _groups(count: int) -> Iterator[slice]:
+def _groups(count: int) -> list[slice]:
     """Species that share chunks of the map, which are decoded once for all of them."""
-    return (slice(start, min(start + SPECIES_CHUNK, count)) for start in range(0, count, SPECIES_CHUNK))
+    return [slice(start, min(start + SPECIES_CHUNK, count)) for start in range(0, count, SPECIES_CHUNK)]
 
 
 def _picture(
@@ -129,7 +130,7 @@ def _species_file(source: Map, numbers: Sequence[int], name: str, folder: UPath)
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / f"{name}.tif"
         with _draft(path, source, len(numbers)) as draft:
-            groups = list(_groups(len(numbers)))
+            groups = _groups(len(numbers))
             for group in track(groups, len(groups), "export"):
                 chosen = numbers[group]
                 low, bands = min(chosen), list(range(group.start + 1, group.stop + 1))

@@ -1,8 +1,9 @@
 """Embeddings and species probabilities of the cells of a window, from models that are loaded once per process."""
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from sdm_ray.mapping.lattice import Lattice
 from sdm_ray.mapping.layers import COVARIATES, LOCATION, SATELLITE
 from sdm_ray.models.species import inputs_of
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.streams.ahead import ahead
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,6 @@ class Predictor:
         if recipe.cube is not None and about.satellite is not None:
             images, half = about.satellite, recipe.memory // 2  # one region is read while the model sees another
             self._imagery = Imagery(UPath(recipe.cube), images.bands, images.size, half, images.season)
-            self._reader = ThreadPoolExecutor(1, "imagery")
             if recipe.stride is not None:
                 towers = [model.get_submodule("satellite") for model in self._models]
                 self._blending = Blending(Lattice(recipe.stride), towers, self._device)
@@ -178,12 +179,8 @@ class Predictor:
         if self._imagery is None:
             yield from ((part, None) for part in parts)
             return
-        ahead = self._reader.submit(self._read, view, parts[0])
-        for number, part in enumerate(parts, 1):
-            pixels = ahead.result()
-            if number < len(parts):
-                ahead = self._reader.submit(self._read, view, parts[number])
-            yield part, pixels
+        with closing(ahead((partial(self._read, view, part) for part in parts), 1)) as regions:
+            yield from zip(parts, regions, strict=True)
 
     def _block(self, view: View, at: tuple[np.ndarray, np.ndarray], number: int, pixels: Pixels | None) -> Cells:
         rows, cols = at

@@ -82,7 +82,8 @@ def _tile(shared: Shared, piece: plan.Piece) -> tuple[dict[str, Any], versions.S
 def _commit(work: Work, written: list[tuple[plan.Piece, dict[str, Any], versions.Session]]) -> None:
     """Commit tiles, then record them."""
     output = UPath(work.output)
+    ledger = Ledger(output, work.fingerprint)
     versions.merge(output, [session for _, _, session in written], f"{len(written)} tiles")
     for piece, figures, _ in written:
-        Ledger(output, work.fingerprint).add(piece.id, figures)
+        ledger.add(piece.id, figures)
     written.clear()
