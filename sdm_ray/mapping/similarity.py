@@ -20,12 +20,14 @@ class Similarity:
 
     def of(self, values: np.ndarray) -> np.ndarray:
         """Similarity of places, float32 (N,), from their covariates (N, C)."""
-        worst = np.full(len(values), np.inf)
+        nearest = np.full(len(values), len(self._sorted[0]))  # surveys beyond a cell, on the side with fewer of them
+        outside = np.full(len(values), np.inf)
         for column, reference in enumerate(self._sorted):
             value = values[:, column]
-            below = np.searchsorted(reference, value, side="left") / len(reference)
-            within = 200 * np.minimum(below, 1 - below)
-            outside = 100 * np.minimum(value - reference[0], reference[-1] - value) / self._range[column]
-            # At the lowest and above the highest value the share below is 0 or 1: the distance decides, 0 or less.
-            worst = np.minimum(worst, np.where((below == 0) | (below == 1), np.minimum(outside, 0), within))
-        return worst.astype(np.float32)
+            below = np.searchsorted(reference, value, side="left")
+            np.minimum(nearest, np.minimum(below, len(reference) - below), out=nearest)
+            margin = np.minimum(value - reference[0], reference[-1] - value) / self._range[column]
+            np.minimum(outside, margin, out=outside)
+        # At the lowest and above the highest value no survey is beyond: the distance decides, 0 or less.
+        within = 200 * nearest / self._sorted.shape[1]
+        return np.where(nearest > 0, within, 100 * np.minimum(outside, 0)).astype(np.float32)

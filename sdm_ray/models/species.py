@@ -50,7 +50,7 @@ def inputs_of(
         seen = np.zeros(len(lonlat), bool) if images is None else np.asarray(images.any(axis=(1, 2, 3)))
         batch["has_satellite"] = torch.from_numpy(seen)
         if images is not None:
-            batch["image_satellite"] = torch.from_numpy(images[seen].astype(np.float32))
+            batch["image_satellite"] = torch.from_numpy(images if seen.all() else images[seen]).float()
     for name, each in (series or {}).items():
         batch[f"series_{name}"] = torch.from_numpy(each)
         batch[f"has_series_{name}"] = torch.from_numpy(np.isfinite(each).any(axis=tuple(range(1, each.ndim))))
