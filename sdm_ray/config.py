@@ -52,6 +52,10 @@ class JobConfig(Config):
         """Names of the artefacts that the job reads."""
         return []
 
+    def reads_files(self) -> list[str]:
+        """Files that the job reads and that are no artefacts, such as published weights; told apart by content."""
+        return []
+
     def writes(self) -> list[str]:
         """Names of the artefacts that the job writes."""
         return [self.output]

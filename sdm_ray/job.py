@@ -47,7 +47,8 @@ def execute(name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], 
     to keep with it; it is sealed only when `run` returns.
 
     Raises:
-        InputError: an artefact that the job reads is missing or unfinished, or one would be lost.
+        InputError: an artefact that the job reads is missing or unfinished, a file is missing, or an artefact would
+            be lost.
     """
     records = {each: artefact.read_record(config.path(each)) for each in config.reads()}
     sources = sorted({source for record in records.values() for source in record.sources})
@@ -55,7 +56,10 @@ def execute(name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], 
         output=config.path(config.output),
         kind=kind,
         config=config.model_dump(mode="json", exclude=_NOT_SHAPING),
-        inputs={each: record.fingerprint for each, record in records.items()},
+        inputs={
+            **{each: record.fingerprint for each, record in records.items()},
+            **{each: artefact.fingerprint(artefact.identity(UPath(each))) for each in config.reads_files()},
+        },
         sources=sources,
     )
     if plan.finished():

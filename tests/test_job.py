@@ -1,5 +1,7 @@
 """What every job does around its work."""
 
+import os
+
 import pytest
 from pydantic import Field
 
@@ -13,6 +15,10 @@ class Copy(JobConfig):
     output: str = "copy"
     source: str | None = None
     text: str = "a"
+    weights: str | None = None
+
+    def reads_files(self) -> list[str]:
+        return [self.weights] if self.weights else []
 
     def reads(self) -> list[str]:
         return [self.source] if self.source else []
@@ -61,6 +67,19 @@ def test_a_change_of_an_input_is_seen(make, tmp_path):
     assert len(make(output="second", source="first")) == 2
     make(output="first", text="other")
     assert len(make(output="second", source="first")) == 4
+
+
+def test_a_file_that_is_no_artefact_is_known_by_its_content(make, tmp_path, capsys):
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"one")
+    make(weights=str(weights))
+    os.utime(weights, (1, 1))
+    assert len(make(weights=str(weights))) == 1
+    weights.write_bytes(b"two")
+    assert len(make(weights=str(weights))) == 2
+    assert f"changed input {weights}" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"nowhere.pth: no such file"):
+        make(weights=str(tmp_path / "nowhere.pth"))
 
 
 def test_a_failed_job_leaves_nothing_that_looks_whole(make, tmp_path):

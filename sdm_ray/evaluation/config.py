@@ -1,5 +1,6 @@
 """What `evaluate` is told. Light: no numerics are imported here."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
@@ -73,6 +74,11 @@ class MaxentConfig(Config):
 
 
 RivalConfig = Annotated[ForestConfig | BoostingConfig | LogisticConfig | MaxentConfig, Field(discriminator="kind")]
+
+
+def rivals_files(rivals: Iterable[RivalConfig]) -> list[str]:
+    """Published weights that rivals use."""
+    return [each.geoclip for each in rivals if isinstance(each, LogisticConfig) and each.geoclip is not None]
 
 
 Fault = Literal["swap", "sign_flip", "stale", "heavy_tail", "rounding"]
@@ -196,3 +202,7 @@ class EvaluateConfig(JobConfig):
         if self.coordinates is not None:
             names += [self.coordinates.encoder, *self.coordinates.scales.values()]
         return list(dict.fromkeys(name for name in names if name))
+
+    def reads_files(self) -> list[str]:
+        """Published weights of rivals."""
+        return rivals_files(self.rivals)

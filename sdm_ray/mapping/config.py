@@ -89,6 +89,10 @@ class CellsConfig(JobConfig):
         wanted = [self.model, self.land, self.covariates, self.cube, self.surveys]
         return [name for name in wanted if name is not None]
 
+    def reads_files(self) -> list[str]:
+        """The polygons."""
+        return [] if self.within is None else [self.within]
+
 
 class EmbedConfig(CellsConfig):
     """`embed`: the model's embedding of every wanted cell, from which any species is mapped without imagery."""

@@ -1,6 +1,7 @@
 """What the models are built from. No torch here, so that a configuration is checked in milliseconds."""
 
 import math
+from collections.abc import Iterable
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,6 +10,8 @@ from sdm_ray.config import Config
 
 Scale = Literal["plant", "landscape", "satellite"]
 CalibrationKind = Literal["platt", "temperature", "isotonic", "none"]
+HUB = "hub"
+"""Stands for a model's own weights from its model hub, in place of a file."""
 ScalePair = tuple[Scale, Scale]
 """Two scales whose images of one place are matched."""
 
@@ -114,6 +117,12 @@ class TowerConfig(Config):
         if min(self.std) <= 0:
             raise ValueError(f"std has {min(self.std):g}; expected numbers above 0")
         return self
+
+
+def weights_files(parts: Iterable[LocationConfig | TowerConfig | None]) -> list[str]:
+    """Local files of published weights that encoders and towers start from."""
+    named = [part.weights for part in parts if part is not None and part.weights is not None]
+    return [name for name in dict.fromkeys(named) if name != HUB]
 
 
 class AlignConfig(Config):

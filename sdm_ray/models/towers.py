@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sdm_ray.errors import InputError
-from sdm_ray.models.config import TowerConfig
+from sdm_ray.models.config import HUB, TowerConfig
 
 _GROUPS = 8
-_HUB = "hub"
 
 
 class ImageTower(nn.Module):
@@ -76,12 +75,12 @@ def _backbone(config: TowerConfig) -> Any:  # noqa: ANN401 - any timm model
     options: dict[str, Any] = {} if config.size is None else {"img_size": config.size}
     try:
         model = timm.create_model(
-            config.name, pretrained=config.weights == _HUB, in_chans=config.bands, num_classes=0, **options
+            config.name, pretrained=config.weights == HUB, in_chans=config.bands, num_classes=0, **options
         )
     except (RuntimeError, TypeError, OSError, ValueError) as error:
-        fault = "its weights cannot be had from the hub" if config.weights == _HUB else "timm cannot build it"
+        fault = "its weights cannot be had from the hub" if config.weights == HUB else "timm cannot build it"
         raise InputError(f"tower {config.name}: {fault} ({_line(error)})") from None
-    if config.weights not in (None, _HUB):
+    if config.weights not in (None, HUB):
         _load_weights(model, config)
     if config.norm == "group":
         _to_group_norm(model)

@@ -74,7 +74,7 @@ def _plan(config: PrepareConfig, name: str, sources: list[Source]) -> Plan:
             place = UPath(file)
             download = source.download.get(key) if isinstance(source, FileSource) else None
             ensure(place, download, f"{name}: {key}")
-            inputs[f"{prefix}{key}"] = artefact.fingerprint(_identity(place))
+            inputs[f"{prefix}{key}"] = artefact.fingerprint(artefact.identity(place))
         shaping.append(source.shaping())
     made_from: dict[str, Any] = {str(number): each for number, each in enumerate(shaping)}
     if len(shaping) == 1:
@@ -84,21 +84,13 @@ def _plan(config: PrepareConfig, name: str, sources: list[Source]) -> Plan:
     if name in (names.SURVEYS, names.OCCURRENCES) and config.synonyms is not None:
         place = UPath(config.synonyms)
         ensure(place, None, "synonyms")
-        inputs["synonyms"] = artefact.fingerprint(_identity(place))
+        inputs["synonyms"] = artefact.fingerprint(artefact.identity(place))
     if config.occurrences and name in (names.SURVEYS, names.OCCURRENCES):
         made_from["surveys"] = len(config.surveys)  # how many of the sources are surveys
     if name == names.SHARDS:
         made_from["images_per_shard"] = config.images_per_shard
     cited = sorted({source.cite() for source in sources} - {""})
     return Plan(config.path(name), _KINDS[name], made_from, inputs, cited)
-
-
-def _identity(place: UPath) -> list[list[str | int]]:
-    """Of a file; a shapefile is several files of one name, a folder is known by names, sizes and times."""
-    if place.is_dir():
-        return artefact.folder_identity(place)
-    files = sorted(place.parent.glob(f"{place.stem}.*")) if place.suffix == ".shp" else [place]
-    return [artefact.file_identity(file) for file in files]
 
 
 def _module(source: Source) -> ModuleType:

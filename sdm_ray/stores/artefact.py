@@ -66,6 +66,18 @@ def file_identity(path: UPath) -> list[str | int]:
     return [path.name, digest.hexdigest()]
 
 
+def identity(path: UPath) -> list[list[str | int]]:
+    """What tells source files from their next version; a shapefile is several files of one name.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    if path.is_dir():
+        return folder_identity(path)
+    files = sorted(path.parent.glob(f"{path.stem}.*")) if path.suffix == ".shp" else [path]
+    return [file_identity(file) for file in files or [path]]
+
+
 def folder_identity(path: UPath) -> list[list[str | int]]:
     """What tells a folder of source files from its next version: name, size and time of each file below it."""
     found: list[list[str | int]] = []

@@ -14,7 +14,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
-from sdm_ray.stores import raster
+from sdm_ray.stores import engine, raster
 from sdm_ray.stores.maps import Layer
 from sdm_ray.stores.raster import ArraySpec
 
@@ -95,9 +95,8 @@ class Embeddings:
             ValueError: the window cuts a tile, which two tasks could then overwrite for each other.
         """
         raster.require_aligned(window, self._tile, self.grid)
-        self._group["embedding"][(slice(None), *window.slices)] = stored
-        for name, values in layers.items():
-            self._group[name][window.slices] = values
+        parts = {name: (window.slices, values) for name, values in layers.items()}
+        engine.write(self._group, {"embedding": ((slice(None), *window.slices), stored), **parts})
 
     def read(self, window: Window) -> NDArray[np.int8]:
         """Embeddings of a window as stored, (E, height, width)."""

@@ -17,7 +17,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
-from sdm_ray.stores import raster
+from sdm_ray.stores import engine, raster
 from sdm_ray.stores.raster import ArraySpec
 
 SPECIES_CHUNK = 16
@@ -266,7 +266,7 @@ class Map:
         shape = (species.stop - species.start, window.height, window.width)
         if stored.shape != shape or stored.dtype != self._probability.dtype:
             raise ValueError(f"{stored.dtype} values of shape {stored.shape} for {species} of {window}")
-        self._probability[(species, *window.slices)] = stored
+        engine.write(self._group, {"probability": ((species, *window.slices), stored)})
 
     def write_layers(self, window: Window, layers: dict[str, NDArray[Any]]) -> None:
         """Write layers of a tile, (height, width) each.
@@ -276,8 +276,7 @@ class Map:
         """
         raster.require_aligned(window, self.tile, self.grid)
         self._check_layers(window, layers)
-        for name, values in layers.items():
-            self._group[name][window.slices] = values
+        engine.write(self._group, {name: (window.slices, values) for name, values in layers.items()})
 
     def _check_layers(self, window: Window, layers: dict[str, NDArray[Any]]) -> None:
         for name, values in layers.items():

@@ -81,7 +81,12 @@ class PhotoFetch:
 
         def put(some: np.ndarray) -> None:
             for i in some:
-                images[i] = decoded(i)
+                image = decoded(i)
+                if image.shape != first.shape:
+                    key = source.index["key"].iloc[rows[i]]
+                    found = f"{image.shape}, others of its scale {first.shape}"
+                    raise InputError(f"{self.shards}: image {key}.{exts[i]} has shape {found}")
+                images[i] = image
 
         first = decoded(0)
         if exts[0] == "npy":
@@ -155,10 +160,11 @@ def _photo(data: bytes, size: int, box: np.ndarray | None) -> np.ndarray:
             part = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
         whole = image if image.mode == "RGB" else image.convert("RGB")
         if part[2] - part[0] == part[3] - part[1] == size and part[0] % 1 == part[1] % 1 == 0:
-            resized = whole.crop((int(part[0]), int(part[1]), int(part[2]), int(part[3])))
+            left, upper = int(part[0]), int(part[1])
+            pixels = np.asarray(whole)[upper : upper + size, left : left + size]  # copied once, into the batch
         else:
-            resized = whole.resize((size, size), Image.Resampling.BILINEAR, box=part, reducing_gap=_GAP)
-        return np.asarray(resized).transpose(2, 0, 1)
+            pixels = np.asarray(whole.resize((size, size), Image.Resampling.BILINEAR, box=part, reducing_gap=_GAP))
+        return pixels.transpose(2, 0, 1)
 
 
 def _square(image: np.ndarray, size: int) -> np.ndarray:

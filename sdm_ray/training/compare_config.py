@@ -5,7 +5,7 @@ from typing import Any, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from sdm_ray.config import Config, TaskConfig
-from sdm_ray.evaluation.config import RivalConfig
+from sdm_ray.evaluation.config import RivalConfig, rivals_files
 from sdm_ray.training.config import OptimConfig
 from sdm_ray.training.species_config import FinetuneConfig, OverFinetune
 
@@ -63,3 +63,8 @@ class CompareConfig(OverFinetune):
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
         return list(dict.fromkeys(name for label in self.methods for name in self.method(label).reads()))
+
+    def reads_files(self) -> list[str]:
+        """Published weights of methods and rivals."""
+        named = [name for label in self.methods for name in self.method(label).reads_files()]
+        return list(dict.fromkeys([*named, *rivals_files(self.rivals.values())]))

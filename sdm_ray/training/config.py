@@ -6,7 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from sdm_ray.config import Config, JobConfig
 from sdm_ray.geo.blocks import Blocks
-from sdm_ray.models.config import LocationConfig, Scale, ScalePair, TowerConfig, pair_name
+from sdm_ray.models.config import LocationConfig, Scale, ScalePair, TowerConfig, pair_name, weights_files
 from sdm_ray.streams.config import Mixing
 
 
@@ -190,3 +190,8 @@ class PretrainConfig(JobConfig):
         """Names of the artefacts that the job reads."""
         images = [name for scale in self.scales.values() for name in (scale.shards, scale.cube) if name]
         return list(dict.fromkeys([*images, *(name for name in (self.covariates, self.surveys) if name)]))
+
+    def reads_files(self) -> list[str]:
+        """Published weights of towers, location encoder and teacher."""
+        found = weights_files([self.location, *(scale.tower for scale in self.scales.values())])
+        return found if self.teacher is None else list(dict.fromkeys([*found, self.teacher]))

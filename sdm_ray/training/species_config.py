@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_v
 
 from sdm_ray.config import Config, JobConfig, load
 from sdm_ray.geo.blocks import Blocks
-from sdm_ray.models.config import CalibrationKind, Scale, SpeciesConfig
+from sdm_ray.models.config import CalibrationKind, Scale, SpeciesConfig, weights_files
 from sdm_ray.streams.config import Mixing
 from sdm_ray.training.config import OptimConfig, WorkersConfig
 
@@ -138,6 +138,10 @@ class FinetuneConfig(JobConfig):
         shards = dict.fromkeys(each.shards for each in self.images.values())
         return [*(name for name in names if name), *shards]
 
+    def reads_files(self) -> list[str]:
+        """Published weights of towers and location encoder."""
+        return weights_files([self.model.location, *self.model.towers.values()])
+
 
 class OverFinetune(JobConfig):
     """A job over variants of one configuration of `finetune`."""
@@ -179,3 +183,7 @@ class OverFinetune(JobConfig):
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
         return self.candidate({}).reads()
+
+    def reads_files(self) -> list[str]:
+        """Published weights that the variants start from."""
+        return self.candidate({}).reads_files()

@@ -3,11 +3,11 @@
     python tests/benchmarks/bench_map.py --runs FOLDER [--quick]
 
 Cells a second of the whole job, between the first tile recorded by each worker and the last, beside the bare forward
-pass of the same model in as many processes on cells in memory, the mean of a run before the job and one after it (and
-beside the bare compression of what was written). Two models: that of configs/europe-trees (location and covariates;
-FOLDER is prepared and the model trained for one epoch where it is missing), and a ResNet-18 that looks at 128 x 128
-pixels of a cube at 10 m. A part of the map is also made with 1 and 4 workers and tiles of 256 and 1,024 cells, and an
-estimate for 100 m and 10 m follows from the figures.
+pass of the same model in as many processes on cells in memory, before the job and after it (and beside the bare
+compression of what was written); three rounds, of which the middle one counts. Two models: that of configs/europe-trees
+(location and covariates; FOLDER is prepared and the model trained for one epoch where it is missing), and a ResNet-18
+that looks at 128 x 128 pixels of a cube at 10 m. All EU land is mapped once for wall time, memory and files. A part of
+it is also made with 1 and 4 workers and tiles of 256 and 1,024 cells, and an estimate for 100 m and 10 m follows.
 """
 
 import argparse
@@ -16,9 +16,11 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import map_runs
+import ray
 from bench_streams import Memory
 from map_estimate import Measured, lines
 from stream_data import CHUNK, NORTH, WEST, cube
@@ -34,6 +36,7 @@ from sdm_ray.stores.ledger import Ledger
 from sdm_ray.stores.maps import Map
 
 WORKERS = 2
+ROUNDS = 3
 SHARE_GOAL, MEMORY_GOAL_GB = 0.9, 3.0
 OVERHEAD = 0.2  # seconds of a tile beside its cells, of the estimate
 Figures = list[dict[str, object]]
@@ -51,25 +54,27 @@ def trees(runs: str, quick: bool) -> Figures:
     config = load(CONFIGS / "europe-trees" / "map.yaml", MapConfig, wanted)
     output = config.path(config.output)
     shutil.rmtree(str(output), ignore_errors=True)
+    ray.shutdown()  # what worked before is no part of an idle cluster
     runtime.connect()
     with Memory() as idle:
         time.sleep(5)
-    before = bare(config, cells=4096)
     with Memory() as memory:
         start = time.monotonic()
         chain.run_job("map", CONFIGS / "europe-trees" / "map.yaml", wanted)
         wall = time.monotonic() - start
     rate = recorded_rate(output)
-    forward = (before + bare(config, cells=4096)) / 2
+    part = ["extent=[2976000,1476000,5000000,3500000]", "levels=0", "output=part.zarr"]
+    beside = rounds(load(CONFIGS / "europe-trees" / "map.yaml", MapConfig, [*wanted, *part]), cells=4096)
     compression = map_runs.compression(str(output)) * WORKERS
     files = [file.stat().st_size for file in output.rglob("*") if file.is_file()]
     cells = sum(each["cells"] for each in ledger(output).values())
     print(f"location and covariates, {cells} cells, {WORKERS} workers of one core")
     print(f"  whole job {wall:.0f} s with coarser levels, {sum(files) / 1e6:.0f} MB in {len(files)} files")
-    print(f"  {rate:.0f} cells/s; bare forward {forward:.0f}, bare compression {compression:.0f}")
+    print(f"  {rate:.0f} cells/s, bare compression {compression:.0f}")
+    print(f"  a part of it {beside.rate:.0f} cells/s, bare forward {beside.forward:.0f}; shares {beside.shares}")
     peak = (memory.most - idle.most) / 1e9
     print(f"  memory of all workers {peak:.2f} GB above an idle cluster")
-    share = rate / min(forward, compression)
+    share = beside.rate / min(beside.forward, compression)
     done = Map(output)
     pieces = plan.make(done.grid, done.tile, setup.prepare(config, output, "").work.area.wanted).pieces
     stored = sum(file.stat().st_size for file in (output / "0").rglob("*") if file.is_file()) / cells
@@ -98,26 +103,53 @@ def cuts(wanted: list[str]) -> dict[str, object]:
 
 def imagery(quick: bool) -> Figures:
     """A map with a ResNet-18 at 128 pixels, cells of 1 km over a cube of 10 m."""
-    side = 64 if quick else 128
+    side = 48 if quick else 64
     with tempfile.TemporaryDirectory() as place:
         folder = UPath(place)
         pixels = cube(Path(place), (side * 100 // CHUNK + 1) * CHUNK)
         extent = (WEST, NORTH - side * 1000, WEST + side * 1000, NORTH)
         map_runs.plant(folder, extent)
         config = MapConfig(
-            run_dir=str(folder), cube=str(pixels), extent=extent, tile=16 if quick else 32, levels=0, bits=16,
+            run_dir=str(folder), cube=str(pixels), extent=extent, tile=16, levels=0, bits=16,
             compute=ComputeConfig(workers=WORKERS), tracking={"uri": f"sqlite:///{folder}/mlflow.db"},
         )  # fmt: skip
-        before = bare(config, cells=256)
-        map_runs.run(config)
-        rate = recorded_rate(config.path(config.output))
-        forward = (before + bare(config, cells=256)) / 2
+        beside = rounds(config, cells=256)
         plain = map_runs.plain_loop(config, rows=2 if quick else 8)
     shown = "not installed" if plain is None else f"{plain:.0f}"
     print(f"ResNet-18 at 128 pixels, {side * side} cells, {WORKERS} workers of one core")
-    print(f"  {rate:.1f} cells/s; bare forward {forward:.1f}; a loop over xbatcher that writes with xarray {shown}")
-    share = rate / forward
+    print(f"  {beside.rate:.1f} cells/s; bare forward {beside.forward:.1f}; shares {beside.shares}")
+    print(f"  a loop over xbatcher that writes with xarray {shown}")
+    share = beside.rate / beside.forward
     return [figure("map with ResNet-18 beside the bare model", share, "ratio", SHARE_GOAL, share >= SHARE_GOAL)]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Cells a second of a map and of the bare model around it, of the middle one of some rounds.
+
+    Attributes:
+        rate: of the map.
+        forward: of the model alone, the mean of before and after.
+        shares: of all rounds.
+    """
+
+    rate: float
+    forward: float
+    shares: list[float]
+
+
+def rounds(config: MapConfig, cells: int) -> Beside:
+    """Make a map several times, and run the model alone before and after each: machines have moods."""
+    found = []
+    for _ in range(ROUNDS):
+        before = bare(config, cells)
+        shutil.rmtree(str(config.path(config.output)), ignore_errors=True)
+        map_runs.run(config)
+        forward = (before + bare(config, cells)) / 2
+        rate = recorded_rate(config.path(config.output))
+        found.append((rate / forward, rate, forward))
+    _, rate, forward = sorted(found)[ROUNDS // 2]
+    return Beside(rate, forward, [round(share, 3) for share, _, _ in found])
 
 
 def bare(config: MapConfig, cells: int) -> float:

@@ -402,6 +402,7 @@ def test_a_dry_run_prints_the_plan_and_a_measured_sample(world, models, tmp_path
             {"covariates": "other.zarr"},
             r"other.zarr: has no covariate lime, which .*plain was trained with; found rain",
         ),
+        ({"cube": "cube.zarr"}, r"cube: .*plain has no satellite tower that looks at one"),
         ({"model": "seeing", "cube": "grey.zarr"}, r"grey.zarr: has no band nir, which .*seeing .*; found pan"),
         ({"model": "seeing", "cube": "cube.zarr", "stride_m": 2500}, r"stride_m: 2500, but patches are 2000 m wide"),
         ({"model": "alone", "crossfit": True}, r"crossfit: .*alone has no fold models"),

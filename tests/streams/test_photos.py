@@ -111,6 +111,15 @@ def test_a_photo_that_cannot_be_decoded_is_named(folder):
         fetch(folder, "landscape", 32)(np.array([0]), np.array([0]))
 
 
+def test_patches_of_other_bands_are_named(tmp_path):
+    arrays = {"four": np.ones((4, 8, 8), np.uint16), "six": np.ones((6, 8, 8), np.uint16)}
+    samples = [Sample(key, "npy", encoded(each, "npy"), "satellite", 5, 46, 0) for key, each in arrays.items()]
+    place = UPath(tmp_path)
+    write_index(place, [write_shard(place, 0, samples)])
+    with pytest.raises(InputError, match=r"image six.npy has shape \(6, 8, 8\), others of its scale \(4, 8, 8\)"):
+        fetch(place, "satellite", 8)(np.array([0, 1]), np.zeros(2, np.int64))
+
+
 def test_dates_say_what_they_say():
     found = days_and_years(["2021-04-27T16:10", "2018", "", "2020-12-31"])
     assert found[0].tolist() == [117, 2021] and found[3].tolist() == [366, 2020]

@@ -3,6 +3,7 @@ import yaml
 
 from sdm_ray.config import load
 from sdm_ray.errors import InputError
+from sdm_ray.training.compare_config import CompareConfig
 from sdm_ray.training.config import PretrainConfig
 from sdm_ray.training.search_config import TuneConfig
 from sdm_ray.training.species_config import FinetuneConfig
@@ -25,6 +26,22 @@ def test_mistakes_name_their_key(tmp_path):
     assert "scales" in problem(tmp_path, PretrainConfig)
     assert "scales.plant" in problem(tmp_path, PretrainConfig, scales={"plant": {"shards": "a", "cube": "b"}})
     assert "scales.moon" in problem(tmp_path, PretrainConfig, scales={"moon": {"shards": "a"}})
+
+
+def test_published_weights_are_among_what_a_job_reads():
+    tower = {"weights": "tower.safetensors"}
+    capsules = {"kind": "capsules", "weights": "geoclip.whl"}
+    scales = {"plant": {"shards": "a", "tower": tower}, "landscape": {"shards": "a", "tower": {"weights": "hub"}}}
+    pretrain = PretrainConfig(scales=scales, location=capsules, covariates="c", teacher="geoclip.whl")
+    assert pretrain.reads_files() == ["geoclip.whl", "tower.safetensors"]
+    finetune = FinetuneConfig(model={"location": capsules, "plant": tower}, images={"plant": {}})
+    assert finetune.reads_files() == ["geoclip.whl", "tower.safetensors"]
+    compared = CompareConfig(
+        finetune={},
+        methods={"ours": {}, "frozen": {"model.location": capsules}},
+        rivals={"theirs": {"kind": "logistic", "features": "coordinates", "geoclip": "other.whl"}},
+    )
+    assert compared.reads_files() == ["geoclip.whl", "other.whl"]
 
 
 def test_a_space_is_checked_against_finetune(tmp_path):
