@@ -108,6 +108,11 @@ def section(folder: UPath, figures: Mapping[str, Any]) -> Section:
         " same for every way. With few occurrences every way also knows the absences of the same"
         f" {figures['background']} surveys, and nothing else."
     ]
+    if figures["transfer"]:
+        texts.append(
+            f"{', '.join(figures['transfer'])}: with few occurrences on an embedding that knows what all training"
+            f" surveys say of the {figures['rich']} commonest species, which count in no score, and nothing else."
+        )
     tables = []
     for metric, ways in figures["values"].items():
         columns = list(next(iter(ways.values())))

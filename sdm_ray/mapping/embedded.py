@@ -5,16 +5,16 @@ import torch
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation.logistic import fitted
+from sdm_ray.evaluation.logistic import heads
 from sdm_ray.geo.grid import Grid, to_xy
 from sdm_ray.geo.windows import Window
 from sdm_ray.mapping.area import offset
 from sdm_ray.mapping.layers import SCENES
+from sdm_ray.models.presence import UNKNOWN
 from sdm_ray.stores.embeddings import Embeddings
 from sdm_ray.stores.surveys import labels_of, read_surveys
 
 _BACKGROUND = 10_000  # cells that occurrences are compared with
-_RIDGE = 1e-3
 
 
 class Embedded:
@@ -83,14 +83,10 @@ def fit_species(embeddings: UPath, occurrences: UPath, seed: int) -> tuple[np.nd
     if (lost := labels.sum(axis=0) == 0).any():
         raise InputError(f"{occurrences}: {species['name'][lost.argmax()]} has no occurrence in an embedded cell")
     background = _draw(store, seed)
-    x = torch.from_numpy(np.concatenate([z[known], background]))
-    mean, std = torch.from_numpy(background.mean(0)), torch.from_numpy(background.std(0)).clamp(min=1e-6)
-    y = torch.zeros(len(x), len(species))
-    y[: len(labels)] = torch.from_numpy(labels.astype(np.float32))
-    weight = y / (2 * y.sum(0))
-    weight[len(labels) :] = 0.5 / len(background)
-    matrix, bias = fitted((x - mean) / std, y, weight, _RIDGE)
-    return (matrix.T / std).numpy(), (bias - (mean / std) @ matrix).numpy()
+    present = np.where(labels == 1, np.uint8(1), np.uint8(UNKNOWN))
+    every = np.concatenate([present, np.zeros((len(background), len(species)), np.uint8)])
+    matrix, bias = heads(torch.from_numpy(np.concatenate([z[known], background])), torch.from_numpy(every))
+    return matrix.numpy(), bias.numpy()
 
 
 def _draw(store: Embeddings, seed: int) -> np.ndarray:

@@ -19,9 +19,9 @@ from sdm_ray.job import Job
 from sdm_ray.progress import say, track
 from sdm_ray.runtime import connect
 from sdm_ray.spread import spread
-from sdm_ray.training import loop, species
+from sdm_ray.training import loop, species, transfer
 from sdm_ray.training.compare_config import CompareConfig
-from sdm_ray.training.few import FewLabels, draw
+from sdm_ray.training.few import FewLabels, commonest, draw
 from sdm_ray.training.finetune import Study
 from sdm_ray.training.keepers import NoKeeper
 from sdm_ray.training.ranks import Ranks
@@ -147,6 +147,10 @@ def _method(config: CompareConfig, table: species.Table, piece: Piece, test: np.
     ranks = Ranks(device="cuda" if config.compute.gpus and torch.cuda.is_available() else "cpu")
     if piece.shots is None:
         fit = Study(settings, table, "").fit(piece.fold)
+    elif piece.way in config.transfer:
+        rich = commonest(table.labels, config.few.rich)
+        model = transfer.taught(Study(settings, table, ""), piece.fold, rich, ranks)
+        return transfer.predict(model, table, _few(config, table, piece), test, ranks)
     else:
         labels, rows = _few(config, table, piece)
         presence = settings.presence.model_copy(update={"balance": "equal", "loss": "bce", "background": None})
@@ -192,12 +196,14 @@ def _counted(config: CompareConfig, table: species.Table) -> np.ndarray:
     """Species that count in each fold, (folds, S): enough to test on, and to learn the most occurrences from."""
     most = max((k for k in config.shots if k is not None), default=1)
     labels, found = table.labels, []
+    rare = ~commonest(labels, config.few.rich)
     for fold in config.folds:
         tested, taught = (labels.counts(rows)[0] for rows in (_tested(table, fold), table.split(fold).train))
-        counted = (tested >= config.min_positives) & (taught >= most)
+        counted = rare & (tested >= config.min_positives) & (taught >= most)
         if not counted.any():
+            beside = f" beside the {config.few.rich} commonest" if config.few.rich else ""
             raise InputError(
-                f"{config.path(config.candidate({}).surveys)}: no species has {most} training and"
+                f"{config.path(config.candidate({}).surveys)}: no species{beside} has {most} training and"
                 f" {config.min_positives} test surveys in fold {fold}; expected fewer shots or min_positives"
             )
         found.append(counted)
@@ -217,7 +223,12 @@ def _figures(config: CompareConfig, pieces: Sequence[Piece], job: Job) -> dict[s
         }
         for way in (*config.methods, *config.rivals)
     }
-    how = {"seeds": len(config.seeds), "resamples": config.resamples, "background": config.few.background}
+    how: dict[str, Any] = {
+        "seeds": len(config.seeds),
+        "resamples": config.resamples,
+        "background": config.few.background,
+    }
+    how |= {"rich": config.few.rich, "transfer": list(config.transfer)}
     return {**how, **fewshot.figures_of(found, config.seed)}
 
 

@@ -16,6 +16,8 @@ class FewConfig(Config):
     background: PositiveInt = 2000
     """Surveys whose absences all species learn from."""
     optim: OptimConfig = OptimConfig(lr=1e-3, epochs=40, batch=256, ema=0.99)
+    rich: int = Field(0, ge=0)
+    """So many of the commonest species are no rare ones: they count in no score."""
 
 
 class CompareConfig(OverFinetune):
@@ -29,6 +31,9 @@ class CompareConfig(OverFinetune):
     shots: tuple[PositiveInt | None, ...] = (1, 5, 10, 20, 50, None)
     """Occurrences of each species to learn from; null for all surveys."""
     few: FewConfig = FewConfig()
+    transfer: tuple[str, ...] = ()
+    """Methods that, with few occurrences, learn an embedding from the `few.rich` commonest species of all training
+    surveys, as `finetune` says, and from it each species: what rare ones may borrow from common ones."""
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     """Of the draws, the weights and the order."""
     folds: tuple[int, ...] = Field((0,), min_length=1)
@@ -50,6 +55,10 @@ class CompareConfig(OverFinetune):
             raise ValueError("shots: few occurrences are of species; with classes expected [null]")
         if both := set(self.methods) & set(self.rivals):
             raise ValueError(f"rivals: {both.pop()} is a method as well; expected labels of their own")
+        if unknown := set(self.transfer) - set(self.methods):
+            raise ValueError(f"transfer: {unknown.pop()} is none of the methods")
+        if self.transfer and not self.few.rich:
+            raise ValueError("transfer: needs few.rich, how many species there are to borrow from")
         if self.rivals and not self.candidate({}).covariates:
             needing = [label for label, each in self.rivals.items() if each.features != "coordinates"]
             if needing:

@@ -1,4 +1,7 @@
-"""Surveys with few known occurrences: what was drawn is present, a background is absent, the rest nobody can say."""
+"""Surveys with few known occurrences: what was drawn is present, a background is absent, the rest nobody can say.
+
+Of species that are rich in records everything may be known all the same: what the rare ones can borrow from.
+"""
 
 from dataclasses import dataclass, field
 
@@ -17,11 +20,13 @@ class FewLabels:
         full: what the surveys truly hold.
         drawn: the occurrences that are known.
         background: whether a survey's absences are known, (N,).
+        rich: species of which everything is known, (S,); None for none.
     """
 
     full: SparseLabels = field(repr=False)
     drawn: SparseLabels = field(repr=False)
     background: NDArray[np.bool_] = field(repr=False)
+    rich: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     @property
     def n_species(self) -> int:
@@ -33,11 +38,22 @@ class FewLabels:
         absent = self.background[ids, None] & (self.full.dense(ids) == 0)
         found = np.where(absent, np.uint8(0), np.uint8(UNKNOWN))
         found[self.drawn.rows(ids)] = 1
-        return found
+        return found if self.rich is None else np.where(self.rich, self.full.dense(ids), found)
 
     def counts(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """In how many of some surveys each species is known to be present, and in how many absent, (n_species,)."""
-        return self.drawn.counts(ids)[0], self.full.counts(ids[self.background[ids]])[1]
+        present, absent = self.drawn.counts(ids)[0], self.full.counts(ids[self.background[ids]])[1]
+        if self.rich is None:
+            return present, absent
+        every = self.full.counts(ids)
+        return np.where(self.rich, every[0], present), np.where(self.rich, every[1], absent)
+
+
+def commonest(labels: SparseLabels, count: int) -> NDArray[np.bool_]:
+    """The species with the most surveys, bool (S,)."""
+    found = np.zeros(labels.n_species, bool)
+    found[np.argsort(-labels.counts(np.arange(len(labels)))[0], kind="stable")[:count]] = True
+    return found
 
 
 def draw(

@@ -1,5 +1,6 @@
 """Surveys as training data, and what a species model predicts for them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -185,17 +186,35 @@ def predict(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ra
 
     Each rank computes a share.
     """
+
+    def logits(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        found: torch.Tensor = model(batch)
+        return torch.log_softmax(found, -1) if model.config.output == "class" else found
+
+    return _of_surveys(logits, model.head.out_features, fetch, rows, ranks)
+
+
+def embed(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ranks) -> np.ndarray:
+    """The embedding z of some surveys, float32 (n, embedding), the same on every rank; each computes a share."""
+    return _of_surveys(model.embed, model.config.embedding, fetch, rows, ranks)
+
+
+def _of_surveys(
+    compute: Callable[[dict[str, torch.Tensor]], torch.Tensor],
+    width: int,
+    fetch: SurveyFetch,
+    rows: np.ndarray,
+    ranks: Ranks,
+) -> np.ndarray:
+    """What is computed of batches of surveys, float32 (n, width)."""
     own = rows[ranks.share(len(rows))]
     source = fetch.only(own, plain=True)
-    parts = [np.empty((0, model.head.out_features), np.float32)]
+    parts = [np.empty((0, width), np.float32)]
     most = min(_PREDICT_ROWS, max(1, _PREDICT_BYTES // max(1, source.image_bytes)))
     with torch.inference_mode():
         for start in range(0, len(own), most):
             ids = np.arange(start, min(start + most, len(own)))
-            logits = model(compact(tensors(source(ids, np.zeros_like(ids)), ranks)))
-            if model.config.output == "class":
-                logits = torch.log_softmax(logits, -1)
-            parts.append(logits.float().cpu().numpy())
+            parts.append(compute(compact(tensors(source(ids, np.zeros_like(ids)), ranks))).float().cpu().numpy())
     return ranks.rows(np.concatenate(parts))
 
 

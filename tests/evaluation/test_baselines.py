@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.baselines import build_rival, feature_matrix, tuned
 from sdm_ray.evaluation.config import BoostingConfig, ForestConfig, LogisticConfig, MaxentConfig
+from sdm_ray.evaluation.logistic import heads
 from sdm_ray.evaluation.metrics import auc
 from sdm_ray.models.presence import UNKNOWN
 
@@ -110,3 +112,18 @@ def test_features():
     assert feature_matrix("coordinates", lon, lat).tolist() == [[1, 3], [2, 4]]
     with pytest.raises(InputError, match="covariates"):
         feature_matrix("covariates", lon, lat)
+
+
+def test_heads_need_no_scaled_features_and_leave_out_what_nobody_knows():
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.normal(size=(200, 3)).astype(np.float32))
+    labels = (x[:, :1] > 0.5).to(torch.uint8).repeat(1, 2)
+    labels[100:, 1] = UNKNOWN
+    matrix, bias = heads(x, labels)
+    scaled, moved = torch.tensor([0.1, 7.0, 30.0]), torch.tensor([5.0, -2.0, 0.0])
+    other = heads(x * scaled + moved, labels)
+    logits = x @ matrix.T + bias
+    assert torch.allclose((x * scaled + moved) @ other[0].T + other[1], logits, atol=2e-3)
+    assert ((logits[:, 0] > 0) == (labels[:, 0] == 1)).float().mean() > 0.9
+    labels[100:, 1] = torch.from_numpy(rng.integers(0, 2, 100).astype(np.uint8))
+    assert not torch.allclose(heads(x, labels)[0][1], matrix[1], atol=1e-2)

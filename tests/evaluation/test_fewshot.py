@@ -37,6 +37,7 @@ def test_a_better_way_is_better_with_an_interval(test, tmp_path):
     found = {"good": {"5": scores(0.2), "all": scores(0.05)}, "bad": {"5": scores(1.0), "all": scores(0.5)}}
     figures = fewshot.figures_of(found, seed=0) | {
         "seeds": 3, "resamples": 50, "background": 100, "species_counted": 2, "probability_kind": "occurrence",
+        "rich": 1, "transfer": ["good"],
     }  # fmt: skip
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     good, bad = (figures["values"]["auc"][way]["5"] for way in ("good", "bad"))
@@ -51,6 +52,9 @@ def test_a_better_way_is_better_with_an_interval(test, tmp_path):
     table = fewshot.table(figures)
     assert len(table) == 2 * 2 * 2 and set(table["occurrences"]) == {"5", "all"}
     page = render("T", fewshot.headline(figures), [fewshot.section(folder, figures)])
+    assert (
+        "good: with few occurrences on an embedding that knows what all training surveys say of the 1 commonest" in page
+    )
     assert "good minus each other, AUC" in page and page.count("data:image/png") == 2
     assert fewshot.headline(figures).startswith("AUC with 5 and all occurrences: good 0.")
 

@@ -1,11 +1,13 @@
 """Few known occurrences: what is drawn is true, the same for all, and nested."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sdm_ray.models.presence import UNKNOWN
 from sdm_ray.stores.labels import SparseLabels
-from sdm_ray.training.few import draw
+from sdm_ray.training.few import commonest, draw
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +41,15 @@ def test_fewer_are_a_part_of_more_and_another_seed_draws_others(labels):
     few, more, other = (draw(labels, rows, k, 60, seed)[0].dense(rows) for k, seed in ((5, 0), (20, 0), (5, 1)))
     assert ((few == 1) <= (more == 1)).all() and np.array_equal(few == 0, more == 0)
     assert not np.array_equal(few, other)
+
+
+def test_of_the_commonest_species_everything_may_be_known(labels):
+    rows = np.arange(0, 400, 2)
+    few, _ = draw(labels, rows, 5, 60, seed=3)
+    rich = commonest(labels, 2)
+    assert rich.tolist() == [True, True, False, False, False]
+    known, ids = replace(few, rich=rich), np.arange(400)
+    assert np.array_equal(known.dense(ids)[:, :2], labels.dense(ids)[:, :2])
+    assert np.array_equal(known.dense(ids)[:, 2:], few.dense(ids)[:, 2:])
+    for found, label in zip(known.counts(rows), (1, 0), strict=True):
+        assert np.array_equal(found, (known.dense(rows) == label).sum(axis=0))
