@@ -93,15 +93,7 @@ class Imagery:
     def scenes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Number of valid scenes behind the pixel in the middle of each cell, uint8 (N,); 0 outside the cube."""
         cube = self._images.cube
-        rows, cols = cube.grid.cell(x, y)
-        inside = cube.grid.contains(rows, cols)
-        found = np.zeros(len(x), np.uint8)
-        if inside.any():
-            rows, cols = rows[inside], cols[inside]
-            row, col = int(rows.min()), int(cols.min())
-            region = Window(row, col, int(rows.max()) - row + 1, int(cols.max()) - col + 1)
-            found[inside] = cube.valid_count(region, self._images.time)[rows - row, cols - col]
-        return found
+        return cube.valid_at(*cube.grid.cell(x, y), self._images.time)
 
     def _region(self, x: np.ndarray, y: np.ndarray) -> Window:
         size = self._images.size

@@ -10,7 +10,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.stores import raster
-from sdm_ray.stores.engine import open_engine
+from sdm_ray.stores.engine import open_engine, read_cells
 from sdm_ray.stores.raster import ArraySpec
 
 
@@ -46,7 +46,6 @@ def write_covariates(
     raster.write(path, grid, {"covariates": (spec, values)}, {"covariate": list(names)}, attrs)
 
 
-_AT_ONCE = 16  # chunks that are decoded side by side
 _HELD_BYTES = 1 << 29  # of a store that is read whole, once; of a larger one, chunks as they are asked for
 
 
@@ -85,7 +84,7 @@ class Covariates:
         row, col = self.grid.cell(x, y)
         inside = self.grid.contains(row, col)
         row, col = np.where(inside, row, 0), np.where(inside, col, 0)
-        values = self._chunk_by_chunk(row, col) if self._held is None else self._held[:, row, col].T
+        values = self._read(row, col) if self._held is None else self._held[:, row, col].T
         known = inside & np.isfinite(values).all(axis=1)
         return np.where(known[:, None], values, np.float32(0)), known
 
@@ -103,18 +102,5 @@ class Covariates:
         chosen = np.flatnonzero(known)[:count]
         return x[chosen], y[chosen], values[chosen]
 
-    def _chunk_by_chunk(self, row: NDArray[np.int64], col: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Values of cells (N, C), each chunk decoded once."""
-        side = max(self._array.chunks[-2:])
-        out = np.empty((len(row), len(self.names)), np.float32)
-        groups = raster.by_chunk(row, col, side)
-        for start in range(0, len(groups), _AT_ONCE):
-            some = groups[start : start + _AT_ONCE]
-            corners = [(int(row[group[0]]) // side * side, int(col[group[0]]) // side * side) for group in some]
-            parts = [
-                (slice(None), slice(r, min(r + side, self.grid.height)), slice(c, min(c + side, self.grid.width)))
-                for r, c in corners
-            ]
-            for group, (r, c), pending in zip(some, corners, self._engine.start(parts), strict=True):
-                out[group] = np.asarray(pending.result())[:, row[group] - r, col[group] - c].T
-        return out
+    def _read(self, row: NDArray[np.int64], col: NDArray[np.int64]) -> NDArray[np.float32]:
+        return read_cells(self._engine, self._array, (row, col), (slice(None),)).T

@@ -17,7 +17,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores import raster
-from sdm_ray.stores.engine import Engine, open_engine, read
+from sdm_ray.stores.engine import Engine, open_engine, read, read_cells
 from sdm_ray.stores.patches import Ints, Layout, Patches, Wanted, cut
 from sdm_ray.stores.raster import ArraySpec
 
@@ -105,6 +105,16 @@ class Cube:
     def valid_count(self, window: Window, time: int = 0) -> NDArray[np.uint8]:
         """Number of valid scenes of a window inside the cube, (height, width)."""
         return self._valid_count[(time, *window.slices)]
+
+    def valid_at(self, rows: Ints, cols: Ints, time: int = 0) -> NDArray[np.uint8]:
+        """Number of valid scenes of single pixels, (N,); 0 outside the cube."""
+        inside = self.grid.contains(rows, cols)
+        found = np.zeros(len(rows), np.uint8)
+        if inside.any():
+            engine = open_engine(self.path, "valid_count")
+            with self._readable():
+                found[inside] = read_cells(engine, self._valid_count, (rows[inside], cols[inside]), (time,))
+        return found
 
     def time(self, season: str | None) -> int:
         """Number of a composite by its name; the first where None is asked for.

@@ -23,7 +23,7 @@ from sdm_ray.memory import keep_freed_memory
 from sdm_ray.stores import raster
 
 Index = tuple[int | slice, ...]
-_REQUESTS = 16  # chunks asked for at once at a URL
+_REQUESTS = 16  # chunks asked for at once, at a URL or for single cells
 
 
 class Pending(Protocol):
@@ -78,6 +78,40 @@ def write(group: Any, parts: Mapping[str, tuple[Index, NDArray[Any]]]) -> None: 
 def read(engine: Engine, part: Index) -> NDArray[Any]:
     """One part of an array."""
     return np.asarray(engine.start([part])[0].result())
+
+
+def read_cells(
+    engine: Engine,
+    array: Any,  # noqa: ANN401 - zarr's
+    cells: tuple[NDArray[np.int64], NDArray[np.int64]],
+    leading: Index,
+) -> NDArray[Any]:
+    """Single cells of an array, each chunk decoded once.
+
+    Args:
+        engine: of the array.
+        array: zarr's, whose last two axes are rows and columns.
+        cells: row and column of each, inside the array, (N,).
+        leading: what is wanted along the axes before: a number, or all of an axis.
+
+    Returns:
+        (..., N), with the axes of which all is wanted.
+    """
+    rows, cols = cells
+    height, width = array.shape[-2:]
+    side = max(array.chunks[-2:])
+    kept = [size for part, size in zip(leading, array.shape, strict=False) if isinstance(part, slice)]
+    out = np.empty((*kept, len(rows)), array.dtype)
+    groups = raster.by_chunk(rows, cols, side)
+    for start in range(0, len(groups), _REQUESTS):
+        some = groups[start : start + _REQUESTS]
+        corners = [(int(rows[each[0]]) // side * side, int(cols[each[0]]) // side * side) for each in some]
+        parts = [
+            (*leading, slice(row, min(row + side, height)), slice(col, min(col + side, width))) for row, col in corners
+        ]
+        for each, (row, col), pending in zip(some, corners, engine.start(parts), strict=True):
+            out[..., each] = np.asarray(pending.result())[..., rows[each] - row, cols[each] - col]
+    return out
 
 
 class _TensorStore:

@@ -13,6 +13,7 @@ from sdm_ray.models.align import COVARIATES, DENSE, SPECIES
 from sdm_ray.models.capsules import Capsules
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.surveys import labels_of, read_surveys
 from sdm_ray.streams.between import BetweenFetch, pairs_by_place, pairs_within
 from sdm_ray.streams.cells import CellFetch, SetFetch
@@ -145,11 +146,21 @@ def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
         path = str(config.path(each.cube))
         cube = open_cube(path)
         bands = each.bands or tuple(cube.bands)
-        lonlat = places(cube.grid, each.stride_m)
+        lonlat = _with_data(cube, places(cube.grid, each.stride_m), each.season)
         windows = Windows(path, bands, lonlat, each.size, each.season)
         fetch = WindowFetch(windows, np.arange(len(lonlat)), each.augment != "none", config.seed)
     if len(lonlat) == 0:
-        raise InputError(f"scales.{scale}.stride_m: {path} holds no place {each.stride_m:g} m apart; expected less")
+        known = f"{path} holds no place with data among those {each.stride_m:g} m apart"
+        raise InputError(f"scales.{scale}.stride_m: {known}; expected less")
     found = fetch(np.array([0]), np.array([0]))["image"].shape[1]
     check_tower(each.tower, found, each.size, f"scales.{scale}.tower", path)
     return Source(fetch, *to_xy(lonlat[:, 0], lonlat[:, 1]), images=Imagery(bands, each.size, each.season))
+
+
+def _with_data(cube: Cube, lonlat: np.ndarray, season: str | None) -> np.ndarray:
+    """The places whose own pixel some scene shows: sea and clouds teach nothing of a place."""
+    rows, cols = cube.grid.cell(*to_xy(lonlat[:, 0], lonlat[:, 1]))
+    seen = cube.valid_at(rows, cols, cube.time(season)) > 0
+    if not seen.all():
+        say(f"  {cube.path}: {int((~seen).sum())} of {len(seen)} places have no data and are left out")
+    return lonlat[seen]

@@ -118,6 +118,21 @@ def test_the_count_of_scenes_comes_back(filled):
     assert (Cube(filled[0]).valid_count(Window(3, 4, 5, 6), 1) == np.full((5, 6), 8)).all()
 
 
+def test_the_count_of_scenes_of_single_pixels(tmp_path):
+    """In any order, over several chunks; 0 beyond the cube."""
+    path = UPath(tmp_path / "cube.zarr")
+    grid = Grid(4_000_000, 3_000_000, 10, 100, 70)
+    create_cube(path, grid, ["a", "b"], ["red"], chunk=16, shard=32)
+    counts = np.random.default_rng(0).integers(0, 9, (70, 100)).astype(np.uint8)
+    Cube(path, writable=True).write(whole(grid), 1, np.ones((1, 70, 100), np.uint16), counts)
+    rows, cols = np.random.default_rng(1).integers(-5, [[75], [105]], (2, 300))
+    found = Cube(path).valid_at(rows, cols, 1)
+    inside = grid.contains(rows, cols)
+    assert np.array_equal(found[inside], counts[rows[inside], cols[inside]]) and not found[~inside].any()
+    assert inside.any() and not inside.all() and not Cube(path).valid_at(rows, cols, 0).any()
+    assert len(Cube(path).valid_at(rows[:0], cols[:0])) == 0
+
+
 def test_a_plain_reader_sees_reflectance_and_names(filled):
     path, values = filled
     with warnings.catch_warnings():

@@ -3,19 +3,25 @@
 import io
 
 import numpy as np
+import pytest
 import torch
 from small import BLOCKS, LOCATION, TOWER
 from upath import UPath
 
+from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import whole
 from sdm_ray.models.align import AlignmentModel
 from sdm_ray.models.augment import Augmentation
 from sdm_ray.models.config import AlignConfig
 from sdm_ray.stores import artefact
+from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.stores.shards import Sample, write_index, write_shard
 from sdm_ray.training.alignment import read_sources
 from sdm_ray.training.config import PretrainConfig
 
 SIZE = 32
+GRID = Grid(x0=4_000_000, y1=3_064_000, resolution=1000, width=64, height=64)
 
 
 def config(world, scale: dict) -> PretrainConfig:
@@ -55,3 +61,17 @@ def test_windows_and_patches_of_the_same_pixels_are_the_same_batch(world):
         given["image"] = augment(given["image"], given["draws"])
         pairs.append(model.pairs("satellite", given))
     assert torch.equal(pairs[0].other, pairs[1].other) and torch.equal(pairs[0].location, pairs[1].location)
+
+
+def test_places_without_data_are_left_out_and_counted(world, capsys):
+    path = UPath(world / "half.zarr")
+    create_cube(path, GRID, ["2021"], ["red", "nir"], chunk=32, shard=64)
+    counts = np.ones(GRID.shape, np.uint8)
+    counts[:, :32] = 0
+    Cube(path, writable=True).write(whole(GRID), 0, np.ones((2, *GRID.shape), np.uint16), counts)
+    artefact.seal(path, artefact.Record(kind="test", fingerprint="half"))
+    found = read_sources(config(world, {"cube": "half.zarr", "stride_m": 4000}))["satellite"]
+    assert len(found.x) == 8 * 16 and found.x.min() >= GRID.x0 + 32_000
+    assert "half.zarr: 161 of 289 places have no data and are left out" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"half.zarr holds no place with data among those 300000 m apart"):
+        read_sources(config(world, {"cube": "half.zarr", "stride_m": 300_000}))
