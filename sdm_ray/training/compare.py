@@ -1,6 +1,7 @@
 """The job `compare`: what pretraining is worth, with all labels and with few, beside rivals on the same surveys."""
 
 import json
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -124,33 +125,35 @@ def _train(shared: Sequence[Any], piece: Piece) -> None:
     torch.set_num_threads(max(1, int(own.config.compute.cpus)))
     table = own.tables.get(piece.way, own.base)
     test = _tested(table, piece.fold)
-    if piece.way in own.tables:
-        predictions = _method(own.config, table, piece, test)
-    else:
-        predictions = _rival(own.config, table, piece, test)
+    predictions = _method(own, piece, test) if piece.way in own.tables else _rival(own.config, table, piece, test)
     task = fewshot.Test(
         table.labels.dense(test),
         block_id(table.x[test], table.y[test], table.holdout.blocks),
         own.counted[own.config.folds.index(piece.fold)],
     )
     scores = fewshot.macro_scores(task, predictions, own.config.resamples, own.config.seed)
-    place = UPath(own.parts) / f"{piece.id}.npy"
-    with place.with_suffix(".tmp").open("wb") as file:
-        np.save(file, scores)
-    place.with_suffix(".tmp").rename(place)
+    _save(UPath(own.parts) / f"{piece.id}.npy", scores)
 
 
-def _method(config: CompareConfig, table: species.Table, piece: Piece, test: np.ndarray) -> np.ndarray:
+def _save(place: UPath, values: np.ndarray) -> None:
+    """Write a whole file or none."""
+    draft = place.parent / f"{place.name}.{uuid.uuid4().hex}.tmp"
+    with draft.open("wb") as file:
+        np.save(file, values)
+    draft.rename(place)
+
+
+def _method(own: Shared, piece: Piece, test: np.ndarray) -> np.ndarray:
     """Logits (n, S) of the test surveys by a species model."""
+    config, table = own.config, own.tables[piece.way]
     settings = config.method(piece.way).model_copy(update={"seed": piece.seed})
     table = replace(table, fetch=replace(table.fetch, seed=piece.seed))
     ranks = Ranks(device="cuda" if config.compute.gpus and torch.cuda.is_available() else "cpu")
     if piece.shots is None:
         fit = Study(settings, table, "").fit(piece.fold)
     elif piece.way in config.transfer:
-        rich = commonest(table.labels, config.few.rich)
-        model = transfer.taught(Study(settings, table, ""), piece.fold, rich, ranks)
-        return transfer.predict(model, table, _few(config, table, piece), test, ranks)
+        z = _embedding(own, piece, Study(settings, table, ""), ranks)
+        return transfer.predict(z, _few(config, table, piece), test)
     else:
         labels, rows = _few(config, table, piece)
         presence = settings.presence.model_copy(update={"balance": "equal", "loss": "bce", "background": None})
@@ -159,6 +162,17 @@ def _method(config: CompareConfig, table: species.Table, piece: Piece, test: np.
         fit = Study(settings, known, "").fit_rows(piece.fold, rows)
     trained = loop.run(fit, ranks, NoKeeper(), Voice())
     return species.predict(trained.objective.model, table.fetch, test, ranks)
+
+
+def _embedding(own: Shared, piece: Piece, study: Study, ranks: Ranks) -> np.ndarray:
+    """The embedding that common species teach; the same for every number of occurrences."""
+    place = UPath(own.parts) / f"{replace(piece, shots=None).id}.embedding"
+    if place.exists():
+        with place.open("rb") as file:
+            return np.load(file)
+    z = transfer.embedding(study, piece.fold, commonest(study.table.labels, own.config.few.rich), ranks)
+    _save(place, z)
+    return z
 
 
 def _rival(config: CompareConfig, table: species.Table, piece: Piece, test: np.ndarray) -> np.ndarray:
