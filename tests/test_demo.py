@@ -14,8 +14,9 @@ SMALL = {
         "surveys": {"source": "virtual", "surveys": 220},
         "shards": [{"source": "virtual", "scale": scale, "photos": 60, "size": 32} for scale in ("plant", "landscape")],
     },
-    "pretrain": {"optim": {"epochs": 1, "batch": 64}},
-    "finetune": {"optim": {"epochs": 2, "batch": 64}, "workers": {"count": 0}},  # pretraining starts Ray Train
+    # Ray Train, whose start takes longer than all the rest, is started in training/test_three_scales.py
+    "pretrain": {"optim": {"epochs": 1, "batch": 64}, "workers": {"count": 0}},
+    "finetune": {"optim": {"epochs": 2, "batch": 64}, "workers": {"count": 0}},
     "finetune-coordinates": {"optim": {"epochs": 2, "batch": 64}, "workers": {"count": 0}},
     "evaluate": {
         "rivals": [{"kind": "forest", "features": "both", "trees": 5}],

@@ -187,9 +187,9 @@ def _check_covariates(config: CellsConfig, model: SpeciesFolder) -> None:
 
 
 def _check_cube(config: CellsConfig, model: SpeciesFolder) -> None:
+    if config.cube is not None and model.config.satellite is None:
+        raise InputError(f"cube: {config.path(config.model)} has no satellite tower that looks at one")
     if model.satellite is None:
-        if config.cube is not None:
-            raise InputError(f"cube: {config.path(config.model)} has no satellite tower that looks at one")
         return
     if config.cube is None:
         say("map: no cube is given: the model's satellite tower stays unused and every cell says so")

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit, logsumexp
-from sklearn.isotonic import isotonic_regression
 from torch import Tensor
 
 from sdm_ray.evaluation.occurrences import PREVALENCE
@@ -150,6 +149,8 @@ def _counted(x: Array, labels: NDArray[np.uint8]) -> Array:
 
 def _rising(counted: Array) -> Array:
     """The curve at `KNOTS` of what `_counted` found."""
+    from sklearn.isotonic import isotonic_regression  # seconds of every worker that calibrates otherwise
+
     rows, present, total = counted[:, counted[0] > 0]
     x = total / rows
     p = expit(x)
