@@ -42,7 +42,7 @@ class JobConfig(Config):
     output: str = ""
     """Name of the artefact that the job writes, inside `run_dir`."""
     seed: int = 0
-    tracking: TrackingConfig = TrackingConfig()
+    tracking: TrackingConfig = Field(default_factory=TrackingConfig)  # the environment at the time of the job
 
     def path(self, name: str) -> UPath:
         """The place of an artefact: absolute paths and URLs as they are, names inside the run folder."""

@@ -20,6 +20,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group("ray"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _tracking_of_its_own(tmp_path_factory):
+    """Of each process: two that make one SQLite database at once spoil it for each other."""
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     folder = os.environ.get("SDM_RAY_DATA")
