@@ -80,6 +80,10 @@ class Cube:
     def _engine(self) -> Engine:
         return open_engine(self.path, "reflectance")
 
+    @cached_property
+    def _count_engine(self) -> Engine:
+        return open_engine(self.path, "valid_count")
+
     @property
     def chunk(self) -> int:
         """Side of the unit of decoding, pixels."""
@@ -111,9 +115,9 @@ class Cube:
         inside = self.grid.contains(rows, cols)
         found = np.zeros(len(rows), np.uint8)
         if inside.any():
-            engine = open_engine(self.path, "valid_count")
             with self._readable():
-                found[inside] = read_cells(engine, self._valid_count, (rows[inside], cols[inside]), (time,))
+                cells = rows[inside], cols[inside]
+                found[inside] = read_cells(self._count_engine, self._valid_count, cells, (time,))
         return found
 
     def time(self, season: str | None) -> int:

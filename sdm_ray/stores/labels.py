@@ -29,6 +29,11 @@ class SparseLabels:
         indices = np.concatenate(sets) if sets else np.empty(0, np.int32)
         return cls(indptr.astype(np.int64), indices.astype(np.int32), n_species)
 
+    @classmethod
+    def none(cls, count: int, n_species: int) -> "SparseLabels":
+        """Of so many surveys without any species."""
+        return cls(np.zeros(count + 1, np.int64), np.empty(0, np.int32), n_species)
+
     def __len__(self) -> int:
         return len(self.indptr) - 1
 

@@ -237,13 +237,14 @@ def _figures(config: CompareConfig, pieces: Sequence[Piece], job: Job) -> dict[s
         }
         for way in (*config.methods, *config.rivals)
     }
-    how: dict[str, Any] = {
+    return {
         "seeds": len(config.seeds),
         "resamples": config.resamples,
         "background": config.few.background,
+        "rich": config.few.rich,
+        "transfer": list(config.transfer),
+        **fewshot.figures_of(found, config.seed),
     }
-    how |= {"rich": config.few.rich, "transfer": list(config.transfer)}
-    return {**how, **fewshot.figures_of(found, config.seed)}
 
 
 def _write(job: Job, figures: dict[str, Any]) -> None:

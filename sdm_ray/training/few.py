@@ -35,10 +35,11 @@ class FewLabels:
 
     def dense(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
         """1 where known to be present, 0 where known to be absent, else `UNKNOWN`; uint8 (len(ids), n_species)."""
-        absent = self.background[ids, None] & (self.full.dense(ids) == 0)
+        full = self.full.dense(ids)
+        absent = self.background[ids, None] & (full == 0)
         found = np.where(absent, np.uint8(0), np.uint8(UNKNOWN))
         found[self.drawn.rows(ids)] = 1
-        return found if self.rich is None else np.where(self.rich, self.full.dense(ids), found)
+        return found if self.rich is None else np.where(self.rich, full, found)
 
     def counts(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """In how many of some surveys each species is known to be present, and in how many absent, (n_species,)."""

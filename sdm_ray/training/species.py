@@ -167,7 +167,7 @@ def _background(config: FinetuneConfig, fetch: SurveyFetch) -> SurveyFetch | Non
         lonlat = np.column_stack(to_lonlat(x, y))
         covariates = covariates_at(config, x, y)
         values, known, images = covariates.values, covariates.known, windows_at(config, lonlat)
-    nothing = SparseLabels(np.zeros(len(lonlat) + 1, np.int64), np.empty(0, np.int32), fetch.labels.n_species)
+    nothing = SparseLabels.none(len(lonlat), fetch.labels.n_species)
     rows = np.arange(len(lonlat))
     return replace(
         fetch,

@@ -29,7 +29,7 @@ def embedding(study: Study, fold: int, rich: np.ndarray, ranks: Ranks) -> np.nda
         float32 (N, embedding).
     """
     table, count = study.table, len(study.table.labels)
-    nothing = SparseLabels(np.zeros(count + 1, np.int64), np.empty(0, np.int32), table.labels.n_species)
+    nothing = SparseLabels.none(count, table.labels.n_species)
     labels = FewLabels(table.labels, nothing, np.zeros(count, bool), rich)
     known = replace(table, fetch=replace(table.fetch, labels=labels), background=None)
     fit = replace(study, table=known).fit_rows(fold, table.split(fold).train)
