@@ -59,8 +59,9 @@ def spread(
             start_more()
             yield piece, result, problem
     finally:
-        for left in under_way:
-            ray.cancel(left)
+        if ray.is_initialized():  # where Python ends on an error Ray is gone by now, and a call would start it anew
+            for left in under_way:
+                ray.cancel(left)
 
 
 def workers(compute: TaskConfig) -> int:

@@ -2,6 +2,8 @@ import os
 import signal
 import time
 
+import ray
+
 from sdm_ray.config import TaskConfig
 from sdm_ray.geo.windows import Tile, Window
 from sdm_ray.spread import spread
@@ -45,3 +47,20 @@ def test_no_more_than_workers_are_under_way(ray_cluster, tmp_path):
 
     ended = spread(work, tmp_path, pieces(*"abcdef"), FEW)
     assert max(count for _, count, _ in ended) <= 2
+
+
+def test_what_is_under_way_is_cancelled_but_never_starts_ray_anew(ray_cluster, tmp_path, monkeypatch):
+    cancelled = []
+    monkeypatch.setattr(ray, "cancel", cancelled.append)
+
+    def first_of_three():
+        ended = spread(lambda _, piece: piece.id, tmp_path, pieces(*"abc"), FEW)
+        next(ended)
+        return ended
+
+    first_of_three().close()
+    assert len(cancelled) == 2
+    left = first_of_three()
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # as when Python ends
+    left.close()
+    assert len(cancelled) == 2

@@ -79,7 +79,8 @@ class Area:
         middle = points.mean(axis=0)
         outermost = np.hypot(*(points - middle).T).max()
         near = self._tree.query_ball_point(middle, self._tree.query(middle)[0] + 2 * outermost + 1)
-        return KDTree(self.places[near]).query(points)[0].astype(np.float32)
+        tree = KDTree(self.places[near], balanced_tree=False, compact_nodes=False)  # asked once: quick to build
+        return tree.query(points)[0].astype(np.float32)
 
     def __getstate__(self) -> dict[str, object]:
         """The fields alone: neither an open store nor the tree."""

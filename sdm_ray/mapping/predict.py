@@ -68,7 +68,9 @@ class Cells:
         embeddings: by each model that predicts them, first the one that is mapped; float32 (N, embedding) each.
         model: number of the first of these models.
         inputs: what was known of each: bits LOCATION, COVARIATES, SATELLITE; uint8 (N,).
-        covariates: the model's covariates, 0 where they are not known; float32 (N, C).
+        covariates: the model's covariates, 0 where they are not known, of the store's cells that these lie in;
+            float32 (U, C).
+        covariates_of: row of `covariates` that each has, (N,).
         scenes: valid scenes behind the centre of each, uint8 (N,); None without a cube.
     """
 
@@ -78,6 +80,7 @@ class Cells:
     model: int
     inputs: np.ndarray
     covariates: np.ndarray
+    covariates_of: np.ndarray
     scenes: np.ndarray | None
 
 
@@ -185,15 +188,16 @@ class Predictor:
     def _block(self, view: View, at: tuple[np.ndarray, np.ndarray], number: int, pixels: Pixels | None) -> Cells:
         rows, cols = at
         x, y = view.centre(rows, cols)
-        values, known = self._values(x, y)
+        values, known, which = self._values(x, y)
         if self._embedded is not None:
             z, stored, count = self._embedded.cells(rows, cols)
-            return Cells(rows, cols, [z.to(self._device)], number, stored, values, count)
+            return Cells(rows, cols, [z.to(self._device)], number, stored, values, which, count)
         images = scenes = None
         if self._imagery is not None and pixels is not None:
             scenes = self._imagery.scenes(x, y)
             images = pixels.patches(x, y) if self._blending is None else None
-        batch = inputs_of(self._config, np.column_stack(to_lonlat(x, y)), values, known, images)
+        lonlat = np.column_stack(to_lonlat(x, y))
+        batch = inputs_of(self._config, lonlat, values, known, images, covariates_of=which)
         batch = {name: part.to(self._device) for name, part in batch.items()}
         embeddings = []
         for each in [number, *range(1, len(self._models))] if self._recipe.members else [number]:
@@ -203,17 +207,20 @@ class Predictor:
             with torch.inference_mode():
                 embeddings.append(self._models[each].embed(batch).float())
         inputs = np.full(len(x), LOCATION, np.uint8)
-        for bit, name in ((COVARIATES, "has_covariates"), (SATELLITE, "has_satellite")):
-            if name in batch:
-                inputs[batch[name].cpu().numpy()] |= bit
-        return Cells(rows, cols, embeddings, number, inputs, values, scenes)
+        inputs[known[which]] |= COVARIATES
+        if "has_satellite" in batch:
+            inputs[batch["has_satellite"].cpu().numpy()] |= SATELLITE
+        return Cells(rows, cols, embeddings, number, inputs, values, which, scenes)
 
-    def _values(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The model's covariates at cells (N, C), 0 where they are not known, and whether they are (N,)."""
+    def _values(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The model's covariates (U, C), 0 where they are not known, whether they are (U,), and the row of each cell.
+
+        A block's cells that share a cell of the covariate store share what the model and similarity make of it.
+        """
         if self._covariates is None:
-            return np.zeros((len(x), len(self._config.covariates)), np.float32), np.zeros(len(x), bool)
-        values, known = self._covariates.at(x, y)
-        return values[:, self._columns], known
+            return np.zeros((1, len(self._config.covariates)), np.float32), np.zeros(1, bool), np.zeros(len(x), int)
+        values, known, which = self._covariates.distinct(x, y)
+        return values[:, self._columns], known, which
 
     def _fits(self, view: View, part: Window) -> bool:
         if self._imagery is None:

@@ -149,7 +149,7 @@ class Mapper:
         if self._work.similarity is None:
             return None
         known = cells.inputs & COVARIATES > 0
-        return np.where(known, self._work.similarity.of(cells.covariates), np.float32(np.nan))
+        return np.where(known, self._work.similarity.of(cells.covariates)[cells.covariates_of], np.float32(np.nan))
 
     def _fold(self, window: Window) -> np.ndarray:
         """The fold that each cell of a window was held out in, int (height, width); 0 without folds."""

@@ -30,6 +30,7 @@ def inputs_of(
     known: np.ndarray,
     images: np.ndarray | None = None,
     series: Mapping[str, np.ndarray] | None = None,
+    covariates_of: np.ndarray | None = None,
 ) -> dict[str, Tensor]:
     """What a model is given to predict places: its inputs, and which places have them.
 
@@ -41,11 +42,14 @@ def inputs_of(
         images: satellite windows, (N, B, size, size), all 0 where there is none; None where there are none at all.
         series: time series by name, (N, channels, time...), NaN where nothing was measured; those that are not given
             are not known.
+        covariates_of: row of `values` and `known` that each place has, (N,); None where each has its own.
     """
     batch = {"lonlat": torch.from_numpy(lonlat)}
     if config.covariates:
         batch["covariates"] = torch.from_numpy(np.ascontiguousarray(values))
         batch["has_covariates"] = torch.from_numpy(known)
+        if covariates_of is not None:
+            batch["covariates_of"] = torch.from_numpy(covariates_of)
     if config.satellite is not None:
         seen = np.zeros(len(lonlat), bool) if images is None else np.asarray(images.any(axis=(1, 2, 3)))
         batch["has_satellite"] = torch.from_numpy(seen)
@@ -127,8 +131,9 @@ class SpeciesModel(nn.Module):
                 scale `image_<scale>` with `has_<scale>` (N,), holding only the rows that have one, in order, or
                 `features_<scale>` (N, dim), what the tower made of them, and of each series `series_<name>`
                 (N, channels, time...), not finite where nothing was measured, with `has_series_<name>` (N,). An image
-                or series that is not there is missing in all rows. In training `hide_<input>` (N,) may say which
-                rows' covariates, images or series to hide.
+                or series that is not there is missing in all rows. Where places share covariates, each may be given
+                once, (U, C) and (U,), with `covariates_of` (N,), the row of each place. In training `hide_<input>`
+                (N,) may say which rows' covariates, images or series to hide.
         """
         parts = []
         if self.config.location is not None:
@@ -137,9 +142,7 @@ class SpeciesModel(nn.Module):
         if self.config.series is not None:
             parts += [self._series(name, batch) for name in self.config.series.axes]
         if self.config.covariates:
-            values = (batch["covariates"] - self.covariate_mean) / self.covariate_std
-            values = self._or_missing("covariates", values, batch)
-            parts.append(self.periodic(values) if self.config.frequencies else values)
+            parts.append(self._covariates(batch))
         return self.fusion(torch.cat(parts, -1))
 
     def probabilities(self, batch: dict[str, Tensor]) -> Tensor:
@@ -260,6 +263,12 @@ class SpeciesModel(nn.Module):
             embedded = self.get_submodule(scale)(images)
             values = values.to(embedded.dtype).index_copy(0, torch.nonzero(has).squeeze(1), embedded)
         return self._or_missing(scale, values, batch)
+
+    def _covariates(self, batch: dict[str, Tensor]) -> Tensor:
+        values = (batch["covariates"] - self.covariate_mean) / self.covariate_std
+        values = self._or_missing("covariates", values, batch)
+        made = self.periodic(values) if self.config.frequencies else values
+        return made[batch["covariates_of"]] if "covariates_of" in batch else made
 
     def _series(self, name: str, batch: dict[str, Tensor]) -> Tensor:
         key = f"series_{name}"

@@ -88,6 +88,18 @@ class Covariates:
         known = inside & np.isfinite(values).all(axis=1)
         return np.where(known[:, None], values, np.float32(0)), known
 
+    def distinct(
+        self, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
+        """As `at`, but each of the store's cells once: a hundred cells of 1 km share one of 10 km.
+
+        Returns:
+            Values (U, C), whether all are known there (U,), and which of these each point has (N,).
+        """
+        row, col = self.grid.cell(x, y)
+        _, first, which = np.unique(row * (1 << 31) + col, return_index=True, return_inverse=True)
+        return *self.at(x[first], y[first]), which
+
     def draw(self, count: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
         """Some of the cells where all covariates are known: metres east and north, and values (n, C).
 

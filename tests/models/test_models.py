@@ -68,6 +68,15 @@ def test_a_species_model_answers_whatever_is_missing():
     assert torch.allclose(model(bare)[3:4], model(alone), atol=1e-5)
 
 
+@pytest.mark.parametrize("frequencies", [0, 4])
+def test_covariates_that_places_share_are_given_once(frequencies):
+    model = SpeciesModel(SPECIES.model_copy(update={"frequencies": frequencies}), 5).eval()
+    full, which = batch(), torch.tensor([0, 1, 1, 0, 2, 0])
+    shared = {**full, "covariates": full["covariates"][:3], "has_covariates": full["has_covariates"][:3]}
+    own = {**full, **{name: shared[name][which] for name in ("covariates", "has_covariates")}}
+    assert torch.allclose(model({**shared, "covariates_of": which}), model(own), atol=1e-6)
+
+
 def test_hiding_an_input_in_training_is_like_not_having_it():
     model = SpeciesModel(SPECIES.model_copy(update={"dropout": 0.0}), 5).train()
     full = batch()

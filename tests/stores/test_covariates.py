@@ -63,6 +63,16 @@ def test_a_large_store_is_read_by_chunk_and_gives_the_same(tmp_path, monkeypatch
     assert len(asked) == 6  # 128 x 128 chunks, each once
 
 
+def test_points_that_share_a_cell_share_its_values(store):
+    rng = np.random.default_rng(3)
+    x, y = GRID.x0 + rng.uniform(-5e3, 65e3, 400), GRID.y1 - rng.uniform(-5e3, 45e3, 400)
+    values, known, which = store.distinct(x, y)
+    expected, there = store.at(x, y)
+    assert np.array_equal(values[which], expected)
+    assert np.array_equal(known[which], there)
+    assert len(values) == len(known) == len(set(zip(*GRID.cell(x, y), strict=True)))
+
+
 def test_mean_and_spread_are_over_the_known_cells(store, values):
     for i in range(2):
         finite = values[i][np.isfinite(values[i])]
