@@ -45,8 +45,8 @@ class TuneConfig(OverFinetune):
     """What each trial trains side by side, an epoch of each in turn; what counts is the mean of their best epochs."""
     grace_epochs: PositiveInt = 2
     """Epochs that every trial gets before ASHA may stop it."""
-    reduction: int = Field(3, ge=2)
-    """ASHA keeps one of so many trials at each of its levels."""
+    reduction: int = Field(2, ge=2)
+    """ASHA keeps one of so many trials at each of its levels, which lie so many times apart: at 2 the closest."""
 
     @model_validator(mode="after")
     def _space_fits(self) -> Self:
