@@ -17,7 +17,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores import raster
-from sdm_ray.stores.engine import Engine, open_engine, read, read_cells
+from sdm_ray.stores.engine import Engine, engine_of, read, read_cells
 from sdm_ray.stores.patches import Ints, Layout, Patches, Wanted, cut
 from sdm_ray.stores.raster import ArraySpec
 
@@ -78,11 +78,11 @@ class Cube:
 
     @cached_property
     def _engine(self) -> Engine:
-        return open_engine(self.path, "reflectance")
+        return engine_of(self._reflectance)
 
     @cached_property
     def _count_engine(self) -> Engine:
-        return open_engine(self.path, "valid_count")
+        return engine_of(self._valid_count)
 
     @property
     def chunk(self) -> int:

@@ -117,12 +117,7 @@ class Embeddings:
     def read_cells(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.float32]:
         """Embeddings of cells inside the store, (N, E), NaN where there is none; each chunk is decoded once."""
         array = self._group["embedding"]
-        side = max(array.chunks[-2:])
-        stored = np.empty((len(self.scale), len(rows)), np.int8)
-        for wanted in raster.by_chunk(rows, cols, side):
-            top, left = int(rows[wanted[0]] // side * side), int(cols[wanted[0]] // side * side)
-            chunk = array[:, top : top + side, left : left + side]
-            stored[:, wanted] = chunk[:, rows[wanted] - top, cols[wanted] - left]
+        stored = engine.read_cells(engine.engine_of(array), array, (rows, cols), (slice(None),))
         found = self.decode(stored)
         found[stored[0] == _NONE] = np.nan
         return found

@@ -6,6 +6,7 @@ a map's tile of 65 species is written in a third of the time.
 At a URL the network decides, and zarr-python goes through fsspec to every store that a path may name.
 """
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from upath import UPath
 from zarr.storage import LocalStore
 
 from sdm_ray.errors import InputError
@@ -24,6 +24,7 @@ from sdm_ray.stores import raster
 
 Index = tuple[int | slice, ...]
 _REQUESTS = 16  # chunks asked for at once, at a URL or for single cells
+_CELLS_BYTES = 64 << 20  # of chunks that single cells are picked from at once
 
 
 class Pending(Protocol):
@@ -42,11 +43,10 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(group: UPath, name: str) -> Engine:
-    """The fastest engine for an array of a Zarr v3 group."""
-    if group.protocol in ("", "file", "local"):
-        return _TensorStore(f"{group.path}/{name}")
-    return _Zarr(raster.open_group(group)[name])
+def engine_of(array: Any) -> Engine:  # noqa: ANN401 - zarr's
+    """The fastest engine for a Zarr v3 array that zarr-python has opened."""
+    local = isinstance(array.store, LocalStore)
+    return _TensorStore(f"{array.store.root / array.path}") if local else _Zarr(array)
 
 
 def write(group: Any, parts: Mapping[str, tuple[Index, NDArray[Any]]]) -> None:  # noqa: ANN401 - zarr's
@@ -103,8 +103,9 @@ def read_cells(
     kept = [size for part, size in zip(leading, array.shape, strict=False) if isinstance(part, slice)]
     out = np.empty((*kept, len(rows)), array.dtype)
     groups = raster.by_chunk(rows, cols, side)
-    for start in range(0, len(groups), _REQUESTS):
-        some = groups[start : start + _REQUESTS]
+    many = max(1, min(_REQUESTS, _CELLS_BYTES // (math.prod(kept) * side**2 * array.dtype.itemsize)))
+    for start in range(0, len(groups), many):
+        some = groups[start : start + many]
         corners = [(int(rows[each[0]]) // side * side, int(cols[each[0]]) // side * side) for each in some]
         parts = [
             (*leading, slice(row, min(row + side, height)), slice(col, min(col + side, width))) for row, col in corners
@@ -116,25 +117,21 @@ def read_cells(
 
 class _TensorStore:
     def __init__(self, path: str) -> None:
-        self._array = _open_local(path)
+        import tensorstore
+
+        keep_freed_memory()
+        spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": path}}
+        try:
+            self._array = tensorstore.open(spec, read=True).result()
+        except ValueError as error:
+            found = str(error).splitlines()[0]
+            raise InputError(f"{path}: no Zarr v3 array that can be read ({found})") from None
 
     def start(self, parts: Sequence[Index]) -> list[Pending]:
         import tensorstore
 
         with tensorstore.Batch() as batch:
             return [self._array[part].read(batch=batch) for part in parts]
-
-
-@lru_cache(maxsize=16)
-def _open_local(path: str) -> Any:  # noqa: ANN401
-    import tensorstore
-
-    keep_freed_memory()
-    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": path}}
-    try:
-        return tensorstore.open(spec, read=True).result()
-    except ValueError as error:
-        raise InputError(f"{path}: no Zarr v3 array that can be read ({str(error).splitlines()[0]})") from None
 
 
 def _open_target(path: str) -> Any:  # noqa: ANN401

@@ -219,13 +219,8 @@ class Map:
         rows, cols = np.asarray(rows, np.int64), np.asarray(cols, np.int64)
         if not self.grid.contains(rows, cols).all():
             raise ValueError(f"a cell lies outside the map of {self.grid.height} x {self.grid.width} cells")
-        out = np.empty((len(rows), len(self.species)), np.float32)
-        side = self._probability.chunks[-1]
-        for wanted in raster.by_chunk(rows, cols, side):
-            top, left = int(rows[wanted[0]] // side * side), int(cols[wanted[0]] // side * side)
-            chunk = self._probability[:, top : top + side, left : left + side]
-            out[wanted] = decode(chunk[:, rows[wanted] - top, cols[wanted] - left]).T
-        return out
+        array = self._probability
+        return decode(engine.read_cells(engine.engine_of(array), array, (rows, cols), (slice(None),))).T
 
     def layer(self, name: str, window: Window | None = None) -> NDArray[Any]:
         """A quality layer as stored, (height, width).

@@ -133,11 +133,9 @@ def decode(cube: str, engine: str) -> dict[str, float]:
 
     ways: list[Callable[[], Iterator[int]]] = [by_shard]
     if engine == "tensorstore":
-        from upath import UPath
+        from sdm_ray.stores.engine import engine_of
 
-        from sdm_ray.stores.engine import open_engine
-
-        store: Any = open_engine(UPath(cube), "reflectance")
+        store: Any = engine_of(array)
         ways.append(by_chunk)
     best = 0.0
     for way in ways:
