@@ -64,6 +64,14 @@ def spread(
                 ray.cancel(left)
 
 
+def refuse_failed(place: object, what: str, failed: Sequence[str], total: int) -> None:
+    """Raise an InputError that names some of the pieces that failed, where any did."""
+    if failed:
+        shown = ", ".join(failed[:3]) + (", ..." if len(failed) > 3 else "")
+        found = f"{len(failed)} of {total} {what} failed: {shown}"
+        raise InputError(f"{place}: {found}; the others are kept, run the job again for the rest")
+
+
 def workers(compute: TaskConfig) -> int:
     """Pieces under way at once."""
     if compute.workers:

@@ -7,12 +7,11 @@ from typing import Any, Protocol
 import ray
 from upath import UPath
 
-from sdm_ray.errors import InputError
 from sdm_ray.mapping import plan
 from sdm_ray.mapping.config import ComputeConfig
 from sdm_ray.mapping.tile import Work
 from sdm_ray.progress import say, track
-from sdm_ray.spread import spread
+from sdm_ray.spread import refuse_failed, spread
 from sdm_ray.stores import versions
 from sdm_ray.stores.ledger import Ledger
 
@@ -53,12 +52,7 @@ def do_tiles(kind: Callable[[Work], Worker], work: Work, todo: plan.Plan, comput
                 _commit(work, written)
     finally:
         _commit(work, written)
-    if failed:
-        shown = ", ".join(failed[:3]) + (", ..." if len(failed) > 3 else "")
-        raise InputError(
-            f"{work.output}: {len(failed)} of {len(todo.pieces)} tiles failed: {shown}; the others are kept,"
-            " run the job again for the rest"
-        )
+    refuse_failed(work.output, "tiles", failed, len(todo.pieces))
 
 
 Shared = tuple[str, Callable[[Work], Worker], list[ray.ObjectRef], versions.Session]

@@ -9,10 +9,12 @@ import shapely
 from shapely import Geometry, box
 from upath import UPath
 
+from sdm_ray.config import TaskConfig
 from sdm_ray.geo.grid import Grid, grid_of
 from sdm_ray.geo.windows import Tile, tiles
 from sdm_ray.job import Job
 from sdm_ray.progress import Meter, say
+from sdm_ray.runtime import connect
 from sdm_ray.sources import scene_files, scene_items
 from sdm_ray.sources.area import outline
 from sdm_ray.sources.base import Report, write_reports
@@ -22,6 +24,7 @@ from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.observations import Reader, SceneFault
 from sdm_ray.sources.scenes import Scene, choose, read_scenes, write_scenes
 from sdm_ray.sources.stac import Signer
+from sdm_ray.spread import refuse_failed, spread
 from sdm_ray.stores import artefact, raster
 from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.stores.ledger import Ledger
@@ -144,29 +147,27 @@ def _lines(source: Sentinel2, plan: _Plan) -> Iterator[str]:
 
 
 def _make(source: Sentinel2, output: UPath, plan: _Plan, ledger: Ledger) -> None:
-    """Every shard that is left, one task each."""
-    import ray
+    """Every shard that is left, one task each.
 
-    from sdm_ray import runtime
-
-    runtime.connect()
-    task = ray.remote(num_cpus=1)(_shard)
-    shared = ray.put((source, output, plan.grid, ledger))
-    waiting = [task.remote(shared, piece) for piece in plan.left]
-    meter = Meter(len(waiting), "cube: shards")
+    Raises:
+        InputError: shards failed twice; all others are finished and kept.
+    """
+    connect()
+    meter = Meter(len(plan.left), "cube: shards")
     reads = size = 0
-    try:
-        for count in range(1, len(plan.left) + 1):
-            done, waiting = ray.wait(waiting, num_returns=1)
-            figures = ray.get(done[0])
+    failed: list[str] = []
+    ended = spread(_shard, (source, output, plan.grid, ledger), plan.left, TaskConfig())
+    for count, (piece, figures, problem) in enumerate(ended, 1):
+        if problem is not None:
+            failed.append(f"{piece.id} ({problem})")
+            say(f"cube: shard {piece.id} failed twice: {problem}")
+        else:
             reads += figures["read"]
             size += figures["bytes"]
             meter.label = f"cube: {reads} pieces of scenes, {size / 1e6:.0f} MB read, shards"
-            meter.at(count)
-    finally:
-        for each in waiting:
-            ray.cancel(each)
+        meter.at(count)
     meter.clear()
+    refuse_failed(output, "shards", failed, len(plan.pieces))
 
 
 def _shard(shared: tuple[Sentinel2, UPath, Grid, Ledger], piece: _Piece) -> dict[str, Any]:

@@ -277,6 +277,27 @@ def test_a_killed_worker_changes_nothing(build, passes, tmp_path, monkeypatch):
     assert figures(path)["shards"] == 9
 
 
+def test_a_shard_that_cannot_be_written_is_named_and_the_others_are_kept(build, passes, monkeypatch):
+    passes.add("2019-06-02", passes.seen)
+    original = sentinel2._shard
+
+    def full(shared, piece):
+        if (piece.tile.window.row, piece.tile.window.col) == (0, 0):
+            raise OSError(28, "No space left on device")
+        return original(shared, piece)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sentinel2, "_shard", full)
+        with pytest.raises(InputError, match=r"1 of 9 shards failed: 2019-summer-E\d+N\d+ \(OSError: .*No space left"):
+            build(scenes=passes.stac())
+    ledger = passes.folder.parent / "run" / "cube.zarr" / "ledger"
+    done = {file.name: file.stat().st_mtime_ns for file in ledger.glob("*.json")}
+    assert len(done) == 8
+    path = build(scenes=passes.stac())
+    assert figures(path)["shards"] == 9
+    assert {name: (ledger / name).stat().st_mtime_ns for name in done} == done
+
+
 def test_mistakes_are_one_line_before_any_shard(build, data, passes, tmp_path):
     passes.add("2019-06-02", passes.seen)
     with pytest.raises(InputError, match="no scene from 2019-12-01 to 2020-02-29"):
