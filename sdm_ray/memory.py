@@ -1,11 +1,23 @@
 """Memory that is used again instead of being given back and asked for anew."""
 
 import ctypes
+import math
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8  # of glibc's mallopt
 _KEPT_BYTES = 512 << 20  # a batch of 256 photos of 512 pixels is 200 MB
+_SMALL_BYTES = 1 << 20
+_BATCHES_BYTES = 1 << 30  # kept for the batches to come
+_UNUSED = 2  # references to an array that `_batches` alone holds: its own, and that of who counts
+_batches: list[NDArray[np.uint8]] = []
+_lock = Lock()
 
 
 @lru_cache(maxsize=1)
@@ -20,3 +32,24 @@ def keep_freed_memory() -> None:
         mallopt(_MMAP_THRESHOLD, _KEPT_BYTES)
         mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
         mallopt(_ARENA_MAX, 1)  # those of further threads are given back as soon as they are empty
+
+
+def empty(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
+    """As `np.empty`, for batches: in the memory of an earlier one, once nobody holds any part of that.
+
+    In threads glibc gives arrays of more than 64 MB new pages each time, which the system clears first: photos of 512
+    pixels came at 1,200 a second with `np.empty`, and come at 1,500 with this.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < _SMALL_BYTES:
+        return np.empty(shape, dtype)
+    with _lock:
+        for number in range(len(_batches)):
+            if _batches[number].nbytes == size and sys.getrefcount(_batches[number]) == _UNUSED:
+                return _batches[number].view(dtype).reshape(shape)
+        memory = np.empty(size, np.uint8)
+        if size + sum(each.nbytes for each in _batches) > _BATCHES_BYTES:  # perhaps of sizes that are over
+            _batches[:] = [_batches[n] for n in range(len(_batches)) if sys.getrefcount(_batches[n]) > _UNUSED]
+        if size + sum(each.nbytes for each in _batches) <= _BATCHES_BYTES:
+            _batches.append(memory)
+        return memory.view(dtype).reshape(shape)

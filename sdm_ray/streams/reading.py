@@ -15,6 +15,7 @@ from ray.data.datasource import ReadTask
 from ray.data.extensions import ArrowTensorArray
 
 from sdm_ray.errors import InputError
+from sdm_ray.memory import empty
 from sdm_ray.streams.ahead import ahead
 from sdm_ray.streams.windows import Ints, Windows, open_cube
 
@@ -210,7 +211,7 @@ class _Batches:
         steps, slots = np.divmod(self._target[piece], self._size)
         for step in np.unique(steps).tolist():
             if step not in self._images:
-                self._images[step] = np.empty((self._size, *self._shape), np.uint16)
+                self._images[step] = empty((self._size, *self._shape), np.uint16)
         return [self._images[step][slot] for step, slot in zip(steps.tolist(), slots.tolist(), strict=True)]
 
     def _count(self, piece: Ints) -> None:

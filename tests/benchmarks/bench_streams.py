@@ -120,27 +120,32 @@ def windows(folder: Path, quick: bool) -> list[Figure]:
 
 
 def photos(folder: Path, quick: bool) -> list[Figure]:
-    """The table of photos and its figures: beside the fastest bare decoding, and beside decoding and shrinking."""
+    """The table of photos and its figures: beside bare decoding by Pillow, as data loaders do, and by simplejpeg."""
     repeats = 1 if quick else 3
     large = str(stream_data.photos(folder, 512 if quick else 2048, (640, 512)))
     small = str(stream_data.patches(folder, 4096 if quick else 20480))
     bare = {"shards": large, "passes": 1 if quick else 3}
-    plain = {pool: median(repeats, "bare", **bare, pool=pool)["rate"] for pool in ("processes", "threads")}
-    print(f"bare decoding, 640 x 512, photos/s: {', '.join(f'2 {pool} {rate:.0f}' for pool, rate in plain.items())}")
+    pools = {pool: median(repeats, "bare", **bare, pool=pool)["rate"] for pool in ("processes", "threads")}
+    pillow = max(pools.values())
+    simplejpeg = median(repeats, "bare", **bare, pool="threads", decoder="simplejpeg")["rate"]
+    print(
+        f"bare decoding, 640 x 512, photos/s: {', '.join(f'Pillow in 2 {pool} {rate:.0f}' for pool, rate in pools.items())},"
+        f" simplejpeg in 2 threads {simplejpeg:.0f}"
+    )
     figures = []
     for size in (224, 512):
         shrunk = median(repeats, "bare", **bare, pool="threads", size=size)["rate"]
+        beside = {"bare decoding by Pillow": pillow, "the same and shrinking": shrunk}
+        if size == 512:  # of which nothing is shrunk
+            beside["bare decoding by simplejpeg"] = simplejpeg
         for readers, reader in ((0, "the rank"), (2, "Ray Data")):
             given = {"shards": large, "size": size, "passes": 4 if quick else 8, "readers": readers}
             ours = median(repeats, "photo_stream", **given)["rate"]
-            share, beside = ours / max(plain.values()), ours / shrunk
-            print(
-                f"to {size} pixels, read by {reader}: {ours:.0f}/s, {share:.2f} of bare decoding, "
-                f"{beside:.2f} of bare decoding and shrinking ({shrunk:.0f}/s)"
-            )
+            shares = {name: ours / rate for name, rate in beside.items()}
+            shown = ", ".join(f"{share:.2f} of {name}" for name, share in shares.items())
+            print(f"to {size} pixels, read by {reader}: {ours:.0f}/s, {shown}")
             label = f"photos of 512 px, to {size}, read by {reader}"
-            figures.append(figure(f"{label}: of bare decoding", share, "ratio", 0.9))
-            figures.append(figure(f"{label}: of bare decoding and shrinking", beside, "ratio", 0.9))
+            figures += [figure(f"{label}: of {name}", share, "ratio", 0.9) for name, share in shares.items()]
     given = {"shards": small, "size": 64, "passes": 4 if quick else 8, "readers": 0}
     row = 1000 / median(repeats, "photo_stream", **given)["rate"]
     print(f"patches of 64 pixels: {row:.3f} ms a row")

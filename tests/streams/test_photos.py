@@ -7,7 +7,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.stores.shards import Sample, Shards, write_index, write_shard
-from sdm_ray.streams.photos import PhotoFetch, crops, days_and_years
+from sdm_ray.streams.photos import PhotoFetch, _pixels, crops, days_and_years
 
 
 def encoded(array: np.ndarray, kind: str) -> bytes:
@@ -78,6 +78,27 @@ def test_large_photos_are_decoded_small(tmp_path):
         assert np.abs(found - expected).mean() < (3 if size < 300 else 1e-9)
         assert abs(found.mean() - expected.mean()) < 0.5
         assert found.std() > 0.93 * expected.std()  # no detail is lost: it is never decoded smaller than it is wanted
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("size", [96, 40])
+def test_jpegs_are_decoded_as_pillow_decodes_them(mode, size):
+    ramp = np.linspace(0, 255, 101, dtype=np.uint8)
+    colours = np.stack([ramp + 0 * ramp[:, None], ramp[:, None] + 0 * ramp, 255 - ramp + 0 * ramp[:, None]], axis=-1)
+    file = io.BytesIO()
+    Image.fromarray(colours).convert(mode).save(file, "JPEG")
+    plain = Image.open(file)
+    if mode != "CMYK":  # which is decoded whole
+        plain.draft("RGB", (size, size))
+    assert np.array_equal(_pixels(file.getvalue(), size), np.asarray(plain.convert("RGB")))
+
+
+def test_harmless_faults_of_a_jpeg_are_no_matter_and_a_cut_one_is_an_error():
+    data = encoded(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8), "jpg")
+    faulty = data[:-2] + b"\0" * 9 + data[-2:]
+    assert np.array_equal(_pixels(faulty, 48), _pixels(data, 48))
+    with pytest.raises(OSError, match="truncated"):
+        _pixels(data[: len(data) // 2], 48)
 
 
 def test_nothing_has_the_shape_of_something(folder):
