@@ -128,10 +128,8 @@ def photos(folder: Path, quick: bool) -> list[Figure]:
     pools = {pool: median(repeats, "bare", **bare, pool=pool)["rate"] for pool in ("processes", "threads")}
     pillow = max(pools.values())
     simplejpeg = median(repeats, "bare", **bare, pool="threads", decoder="simplejpeg")["rate"]
-    print(
-        f"bare decoding, 640 x 512, photos/s: {', '.join(f'Pillow in 2 {pool} {rate:.0f}' for pool, rate in pools.items())},"
-        f" simplejpeg in 2 threads {simplejpeg:.0f}"
-    )
+    shown = ", ".join(f"Pillow in 2 {pool} {rate:.0f}" for pool, rate in pools.items())
+    print(f"bare decoding, 640 x 512, photos/s: {shown}, simplejpeg in 2 threads {simplejpeg:.0f}")
     figures = []
     for size in (224, 512):
         shrunk = median(repeats, "bare", **bare, pool="threads", size=size)["rate"]
