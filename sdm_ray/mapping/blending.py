@@ -67,8 +67,9 @@ class Blending:
         if key not in self._known:
             images = pixels.patches(*self._lattice.places(square[None]))
             seen = np.asarray(images.any(axis=(1, 2, 3)))
+            shown = images if seen.all() else images[seen]
             with torch.inference_mode():
-                part = self._towers[number](torch.from_numpy(images[seen].astype(np.float32)).to(self._device)).float()
+                part = self._towers[number](torch.from_numpy(shown.astype(np.float32)).to(self._device)).float()
             features = torch.zeros(len(seen), part.shape[1], device=self._device)
             features[torch.from_numpy(seen).to(self._device)] = part
             self._known[key] = features, seen

@@ -1,11 +1,12 @@
 """Which pretext is worth anything: pairs matched in held-out blocks, and a probe of trees in the same blocks.
 
-    python tests/benchmarks/bench_pretext.py GEOCLIP_WHEEL [--runs FOLDER] [--quick]
+    python tests/benchmarks/bench_pretext.py [GEOCLIP_WHEEL] [--runs FOLDER] [--quick]
 
-Needs $SDM_RAY_DATA and the wheel of GeoCLIP (its published weights are inside). EuroSAT patches and EU-Forest cells;
-100-km blocks, fold 0 held out from every pretext and every probe. Two tables: image-to-place matching by location
-encoder, the towers and all else equal; and a logistic probe on frozen features of places, with all labels and with
-few. Controls: random initialisation, the bare ladder, the covariates themselves, GeoCLIP as published.
+Needs $SDM_RAY_DATA; without the wheel of GeoCLIP (its published weights are inside) its rows are left out. EuroSAT
+patches and EU-Forest cells; 100-km blocks, fold 0 held out from every pretext and every probe. Two tables:
+image-to-place matching by location encoder, the towers and all else equal; and a logistic probe on frozen features of
+places, with all labels and with few. Controls: random initialisation, the bare ladder, the covariates themselves,
+GeoCLIP as published.
 """
 
 import argparse
@@ -37,31 +38,36 @@ CONTROLS = (
     "GeoCLIP",
     "GeoCLIP + covariates + ladder",
 )
+GEOCLIP = "GeoCLIP, published weights"
 FINE = (3000, 1500, 750, 375, 188, 94, 47, 30)
 LADDER = {"wavelengths_km": (3000, 1500, 750, 500, 250), "hidden": 256, "depth": 2, "dim": 128}
 
 
-def encoders(wheel: str) -> dict[str, dict[str, Any]]:
+def encoders(wheel: str | None) -> dict[str, dict[str, Any]]:
     """Location encoders to match images with."""
-    return {
+    found = {
         "ladder from 250 km": LADDER,
         "ladder from 30 km, annealed": LADDER | {"wavelengths_km": FINE, "anneal": True},
-        "GeoCLIP, published weights": LADDER | {"kind": "capsules", "weights": wheel},
         "SatCLIP (40 degrees)": LADDER | {"kind": "harmonics", "degrees": 40},
         "sines and cosines": LADDER | {"kind": "sincos"},
     }
+    return found if wheel is None else found | {GEOCLIP: LADDER | {"kind": "capsules", "weights": wheel}}
 
 
-def pretexts(wheel: str) -> dict[str, dict[str, Any]]:
+def pretexts(wheel: str | None) -> dict[str, dict[str, Any]]:
     """What a ladder may be taught by, as changes to matching images alone."""
     none = {"scales": {}}
     matched = {"covariates": "covariates.zarr"}
     regressed = matched | {"covariates_as": "regression"}
-    return {
+    found = {
         "images": {},
         "covariates matched": none | matched,
         "covariates regressed": none | regressed,
         "images, covariates regressed": regressed,
+    }
+    if wheel is None:
+        return found
+    return found | {
         "teacher and covariates regressed": none | regressed | {"teacher": wheel},
         "images, teacher and covariates": regressed | {"teacher": wheel},
     }
@@ -70,7 +76,7 @@ def pretexts(wheel: str) -> dict[str, dict[str, Any]]:
 class Bench:
     """One prepared run folder, and what is measured on it."""
 
-    def __init__(self, runs: UPath, wheel: str, epochs: int) -> None:
+    def __init__(self, runs: UPath, wheel: str | None, epochs: int) -> None:
         overrides = [
             "scales.satellite.jitter=0",
             f"optim.epochs={epochs}",
@@ -79,7 +85,7 @@ class Bench:
         ]
         self.base = load(CONFIGS / "examples" / "pretrain.yaml", PretrainConfig, [*prepared(runs), *overrides])
         self.trees = Trees.read(runs, self.base)
-        self.geoclip = Capsules(wheel).eval()
+        self.geoclip = None if wheel is None else Capsules(wheel).eval()
 
     def config(self, seed: int, **changes: object) -> PretrainConfig:
         """A ladder matched with images alone, with some changes."""
@@ -103,14 +109,16 @@ class Bench:
         """Features of the trees' places, (N, F), that no pretext has taught."""
         config = self.config(seed).location
         ladder = Ladder(config)
-        features, covariates = {
+        ways: dict[str, tuple[tuple[Features, ...], bool]] = {
             "random initialisation": ((random_features(config, seed),), False),
             "ladder itself": ((ladder,), False),
             "covariates": ((), True),
             "covariates + ladder": ((ladder,), True),
-            "GeoCLIP": ((self.geoclip,), False),
-            "GeoCLIP + covariates + ladder": ((self.geoclip, ladder), True),
-        }[name]
+        }
+        if self.geoclip is not None:
+            ways["GeoCLIP"] = (self.geoclip,), False
+            ways["GeoCLIP + covariates + ladder"] = (self.geoclip, ladder), True
+        features, covariates = ways[name]
         return features_of(self.trees, *features, covariates=covariates)
 
 
@@ -142,7 +150,7 @@ def figure(name: str, value: float, goal: float) -> dict[str, object]:
 def main() -> int:
     """0 where all goals hold."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("wheel", help="geoclip-*.whl")
+    parser.add_argument("wheel", nargs="?", help="geoclip-*.whl")
     parser.add_argument("--runs", default="runs/pretext", help="folder of the prepared data")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", default=None, help="names of what is compared")
@@ -168,7 +176,8 @@ def main() -> int:
 
     columns = {k: f"k = {k}" if k else "all labels" for k in FEW}
     probes: dict[str, list[dict[str, float]]] = {}
-    for name, changes in wanted({**dict.fromkeys(CONTROLS), **pretexts(given.wheel)}).items():
+    controls = [name for name in CONTROLS if given.wheel is not None or "GeoCLIP" not in name]
+    for name, changes in wanted({**dict.fromkeys(controls), **pretexts(given.wheel)}).items():
         for seed in seeds:
             if changes is None:
                 ways = {name: bench.control(name, seed)}
@@ -188,7 +197,7 @@ def main() -> int:
     first = next(iter(encoders(given.wheel)))
     figures = [
         figure(f"top-5 of {first} above {rival}", mean(pairs, first, "top5") - mean(pairs, rival, "top5"), 0)
-        for rival in ("GeoCLIP, published weights", "SatCLIP (40 degrees)")
+        for rival in (GEOCLIP, "SatCLIP (40 degrees)")
         if {first, rival} <= set(pairs)
     ]
     taught = [name for name in probes if name in pretexts(given.wheel)]
