@@ -10,6 +10,8 @@ from sdm_ray.geo.blocks import Blocks
 from sdm_ray.models.config import Scale
 
 Features = Literal["coordinates", "covariates", "both"]
+PREVALENCE = (0.0, 0.001, 0.01, 0.1, 1.0)
+"""Bounds of the classes of species by the share of surveys that hold them."""
 
 
 class ForestConfig(Config):

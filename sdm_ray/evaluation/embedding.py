@@ -3,8 +3,7 @@
 import numpy as np
 import torch
 
-from sdm_ray.evaluation.pictures import Extent, colour_map_picture
-from sdm_ray.geo.grid import to_lonlat
+from sdm_ray.geo.grid import Extent, to_lonlat
 from sdm_ray.models.align import AlignmentModel
 
 _SIDE = 240  # cells along the longer side
@@ -16,6 +15,8 @@ def embedding_picture(model: AlignmentModel, extent: Extent) -> bytes:
 
     Each is stretched between its 2nd and 98th percentile. Places with like colours are alike to the encoder.
     """
+    from sdm_ray.evaluation.pictures import colour_map_picture  # a second of the start of every worker
+
     west, south, east, north = extent
     cell = max(east - west, north - south) / _SIDE
     x = np.arange(west + cell / 2, east, cell)

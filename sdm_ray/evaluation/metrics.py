@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
-from scipy.stats import rankdata
 
 _LEVELS_AT_ONCE = 2048  # bounds the memory of block_scores to some tens of megabytes
 
@@ -48,6 +47,8 @@ def auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = Non
     """
     if weights is not None:
         return _weighted(labels, scores, weights)[0]
+    from scipy.stats import rankdata  # more than a second of the start of every worker
+
     found = np.full(labels.shape[1], np.nan)
     for species, (label, score) in enumerate(zip(labels.T, scores.T, strict=True)):
         positives = np.flatnonzero(label)
@@ -170,6 +171,8 @@ def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     known = np.isfinite(first) & np.isfinite(second)
     if not known.any():
         return float("nan")
+    from scipy.stats import rankdata
+
     ranks = [rankdata(values[known]) for values in (first, second)]
     a, b = (rank - rank.mean() for rank in ranks)
     scale = np.sqrt((a @ a) * (b @ b))

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 
 from sdm_ray.evaluation import sets
-from sdm_ray.evaluation.config import EvaluateConfig, SetRule, SetsConfig
+from sdm_ray.evaluation.config import PREVALENCE, EvaluateConfig, SetRule, SetsConfig
 from sdm_ray.evaluation.folds import Fold
 from sdm_ray.evaluation.probability import boyce, brier, calibration_error, cuts, tss
 from sdm_ray.evaluation.scores import Held, number
 
-PREVALENCE = (0.0, 0.001, 0.01, 0.1, 1.0)
-"""Bounds of the classes of species by the share of surveys that hold them."""
 _RECALL = (20, 100)
 
 

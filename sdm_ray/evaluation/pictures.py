@@ -12,8 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from sdm_ray.evaluation.canvas import new_figure, png
-
-Extent = tuple[float, float, float, float]  # west, south, east, north in metres of EPSG:3035
+from sdm_ray.geo.grid import Extent
 
 _SEA = "#e8e8e8"
 

@@ -14,6 +14,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.evaluation import charts, fewshot, pictures, present
 from sdm_ray.evaluation.metrics import spearman
 from sdm_ray.evaluation.page import Picture, Section, Table, render
+from sdm_ray.geo.grid import Extent
 from sdm_ray.geo.windows import Window
 from sdm_ray.stores import artefact, raster
 from sdm_ray.stores.maps import Map
@@ -187,7 +188,7 @@ def _unit(attrs: dict[str, Any]) -> str:
     return "" if unit == "1" else unit
 
 
-def _extent(data: xarray.Dataset) -> pictures.Extent:
+def _extent(data: xarray.Dataset) -> Extent:
     x, y = data["x"].values, data["y"].values
     half = abs(x[1] - x[0]) / 2 if len(x) > 1 else 0.5
     return float(x.min() - half), float(y.min() - half), float(x.max() + half), float(y.max() + half)

@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 CRS = "EPSG:3035"
-EU_EXTENT = (900_000.0, 900_000.0, 7_400_000.0, 5_500_000.0)
-"""West, south, east, north of the grid of Regulation (EU) 2018/1799, metres."""
+Extent = tuple[float, float, float, float]
+"""West, south, east, north, EPSG:3035 metres."""
+EU_EXTENT: Extent = (900_000.0, 900_000.0, 7_400_000.0, 5_500_000.0)
+"""Of the grid of Regulation (EU) 2018/1799."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

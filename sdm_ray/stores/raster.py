@@ -7,10 +7,9 @@ Every group carries its coordinates, a CF grid mapping and the `proj:` and `spat
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import xarray
 import zarr
 from numpy.typing import NDArray
 from pyproj import CRS
@@ -25,6 +24,9 @@ from sdm_ray.geo import grid as geo_grid
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores import versions
+
+if TYPE_CHECKING:
+    import xarray
 
 Mode = Literal["r", "r+", "w", "a"]
 _CONVENTIONS = {
@@ -154,8 +156,10 @@ def open_group(path: UPath, mode: Mode = "r") -> Group:
         raise InputError(f"{path}: no Zarr v3 group there") from None
 
 
-def open_dataset(path: UPath) -> xarray.Dataset:
+def open_dataset(path: UPath) -> "xarray.Dataset":
     """A group as xarray shows it, nothing of it read yet."""
+    import xarray  # nearly half a second of the start of every worker, which has no use for it
+
     store, inner = _located(path, read_only=True)
     return xarray.open_zarr(store, group=inner, consolidated=False, chunks=None)
 

@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit, logsumexp
 from torch import Tensor
 
-from sdm_ray.evaluation.occurrences import PREVALENCE
+from sdm_ray.evaluation.config import PREVALENCE
 from sdm_ray.models.calibration import KNOTS, Calibration
 from sdm_ray.models.config import CalibrationKind
 

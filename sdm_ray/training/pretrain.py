@@ -10,9 +10,9 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.embedding import embedding_picture
 from sdm_ray.evaluation.pairs import embed, matching
-from sdm_ray.evaluation.pictures import Extent
 from sdm_ray.folders import LoadedEncoder, describe_encoder, load_encoder
 from sdm_ray.geo.blocks import Role, role
+from sdm_ray.geo.grid import Extent
 from sdm_ray.job import Job
 from sdm_ray.models.align import COVARIATES, DENSE, SPECIES, AlignmentModel
 from sdm_ray.models.augment import Augmentation
