@@ -127,14 +127,14 @@ def table(title: str, rows: dict[str, list[dict[str, float]]]) -> None:
     if not rows:
         return
     columns = list(next(iter(rows.values()))[0])
-    print(f"\n{title}\n{'':<36}" + "".join(f"{column:>16}" for column in columns))
+    print(f"\n{title}\n{'':<36}" + "".join(f"{column:>18}" for column in columns))
     for name, found in rows.items():
         cells = []
         for column in columns:
             values = [each[column] for each in found]
             spread = f" ({statistics.stdev(values):.3f})" if len(values) > 1 else ""
             cells.append(f"{statistics.mean(values):.3f}{spread}")
-        print(f"{name:<36}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
+        print(f"{name:<36}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
 
 
 def mean(rows: dict[str, list[dict[str, float]]], name: str, column: str) -> float:
