@@ -207,10 +207,10 @@ def fetch(uri: str) -> UPath:
 def _client(uri: str) -> "MlflowClient":
     # A server that does not answer is given up after seconds, not after MLflow's minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
+    for name in ("alembic", "mlflow"):  # after the import, which sets levels of its own
+        logging.getLogger(name).setLevel(logging.WARNING)
     return MlflowClient(uri)
 
 
