@@ -1,6 +1,7 @@
 """The covariate store: rasters that describe places (climate, terrain, land cover) on one grid of their own."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.stores import raster
-from sdm_ray.stores.engine import engine_of, read_cells
+from sdm_ray.stores.engine import Engine, engine_of, read_cells
 from sdm_ray.stores.raster import ArraySpec
 
 
@@ -69,7 +70,10 @@ class Covariates:
         self.std = np.array(group.attrs["std"], np.float32)
         self._array: Any = group["covariates"]
         self._held: NDArray[np.float32] | None = self._array[...] if self._array.nbytes <= _HELD_BYTES else None
-        self._engine = engine_of(self._array)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return engine_of(self._array)
 
     def at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Values of the cells that points lie in.
