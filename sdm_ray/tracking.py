@@ -195,7 +195,7 @@ def fetch(uri: str) -> UPath:
     import yaml
     from mlflow.artifacts import download_artifacts
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    _quiet()
     try:
         place = UPath(download_artifacts(artifact_uri=uri))
     except Exception as error:
@@ -209,9 +209,14 @@ def _client(uri: str) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     from mlflow import MlflowClient
 
-    for name in ("alembic", "mlflow"):  # after the import, which sets levels of its own
-        logging.getLogger(name).setLevel(logging.WARNING)
+    _quiet()
     return MlflowClient(uri)
+
+
+def _quiet() -> None:
+    """Have MLflow tell of warnings alone; called once it is imported, which sets levels of its own."""
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _absolute(uri: str) -> str:
