@@ -35,14 +35,16 @@ def bce(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
 
     Args:
         logits: (N, S).
-        labels: (N, S).
+        labels: (N, S); between 0 and 1 where a teacher speaks too.
         weight: of presences and of absences, (2, S); 1 without.
     """
-    present = labels == 1
-    each = binary_cross_entropy_with_logits(logits.float(), present.float(), reduction="none")
-    if weight is not None:
-        each = each * torch.where(present, weight[0], weight[1])
-    return (each * (labels != UNKNOWN)).mean()
+    known = labels != UNKNOWN
+    present = torch.where(known, labels, 0).float()
+    if weight is None:
+        each = binary_cross_entropy_with_logits(logits.float(), present, reduction="none")
+    else:
+        each = weight[0] * present * softplus(-logits.float()) + weight[1] * (1 - present) * softplus(logits.float())
+    return (each * known).mean()
 
 
 def assume_negative(logits: Tensor, labels: Tensor, background: Tensor, positive_weight: float = 1.0) -> Tensor:

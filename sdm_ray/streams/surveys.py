@@ -23,7 +23,7 @@ class Labels(Protocol):
         """Number of species."""
         ...
 
-    def dense(self, ids: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def dense(self, ids: NDArray[np.int64]) -> NDArray[np.uint8] | NDArray[np.float32]:
         """Labels of some surveys, (len(ids), n_species)."""
         ...
 
@@ -88,7 +88,7 @@ class SurveyFetch:
         return [replace(self, shards=()), *(replace(each, rows=self.rows) for each in drawn)]
 
     def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
-        """A batch of DESIGN.md with `labels` dense, uint8 (N, S), and `place` the number of the survey."""
+        """A batch of DESIGN.md with `labels` dense, (N, S), and `place` the number of the survey."""
         batch = self.with_images(ids, passes, None if self.images is None else self.images.read(self.rows[ids]))
         for each in self.parts()[1:]:
             batch |= each(ids, passes)

@@ -147,9 +147,18 @@ class Study:
             "seed": config.seed,
             "optim": optim,
             "steps_per_epoch": optim.steps_per_epoch or max(1, round(len(split.train) / optim.batch)),
-            "streams": {SURVEYS: self._stream(self.table.fetch.only(split.train)), **self._background(fold)},
+            "streams": {SURVEYS: self._stream(self._taught(split.train)), **self._background(fold)},
             "objective": lambda: self._objective(fold, split),
         }
+
+    def _taught(self, rows: np.ndarray) -> SurveyFetch:
+        """The surveys that are trained on, with what they are to teach."""
+        fetch, teacher = self.table.fetch, self.config.teacher
+        if teacher is not None:
+            from sdm_ray.training.teacher import taught  # scikit-learn, a second of every worker otherwise
+
+            fetch = taught(fetch, rows, teacher, torch.get_num_threads())
+        return fetch.only(rows)
 
     def _stream(self, fetch: SurveyFetch) -> Stream:
         config, batch = self.config, self.config.optim.batch

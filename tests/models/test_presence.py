@@ -29,6 +29,14 @@ def test_bce_means_over_rows_and_species(rows):
     assert torch.isclose(both, bce(logits, labels))
 
 
+def test_a_label_between_is_so_much_of_both(rows):
+    logits, labels, _ = rows
+    weight = torch.rand(2, 4) + 0.5
+    ones, zeros = torch.ones_like(labels), torch.zeros_like(labels)
+    expected = 0.3 * bce(logits, ones, weight) + 0.7 * bce(logits, zeros, weight)
+    assert torch.isclose(bce(logits, torch.full(labels.shape, 0.3), weight), expected)
+
+
 def test_what_nobody_can_say_teaches_nothing(rows):
     logits, labels, _ = rows
     labels[3, 2] = UNKNOWN
