@@ -67,6 +67,7 @@ def compare(
     predictions: Mapping[str, np.ndarray],
     blocks: np.ndarray,
     *,
+    folds: np.ndarray | None = None,
     resamples: int = 200,
     seed: int = 0,
     min_positives: int = 10,
@@ -80,25 +81,51 @@ def compare(
         labels: (N, S) of 0 and 1.
         predictions: method -> (N, S) scores.
         blocks: (N,) int64 block id of each row.
+        folds: (N,) fold that holds each row out: scores are means over the folds' own, where the levels of their
+            models do not count, of a species over those that hold enough positives of it, with
+            intervals moved to lie around the value; None for scores of all rows together, where levels count.
         resamples: number of resamples.
         seed: of the resamples.
         min_positives: fewest positives of a species that counts.
     """
     position, weights = block_resamples(blocks, resamples, seed)
+    parts = [np.flatnonzero(folds == each) for each in np.unique(folds)] if folds is not None else [slice(None)]
     positives = np.count_nonzero(labels, axis=0)
+    enough = np.stack(
+        [np.count_nonzero(labels[part], axis=0) >= (min_positives if folds is not None else 0) for part in parts]
+    )
     per_species: dict[str, dict[str, np.ndarray]] = {metric: {} for metric in METRICS}
     means: dict[str, dict[str, np.ndarray]] = {metric: {} for metric in METRICS}
     summary = Macro(float("nan"), 0, labels.shape[1])
     for method, scores in predictions.items():
-        for metric, each in zip(METRICS, block_scores(labels, scores, position, weights), strict=True):
+        found = [block_scores(labels[part], scores[part], position[part], weights) for part in parts]
+        for metric, of_parts in zip(METRICS, zip(*found, strict=True), strict=True):
+            each = _mean(np.where(enough[..., None], np.stack(of_parts), np.nan))
             per_species[metric][method] = each[:, 0]
-            means[metric][method] = macro_of_columns(each, positives, min_positives)
+            draws = macro_of_columns(each, positives, min_positives)
+            means[metric][method] = draws if folds is None else _centred(draws)
             summary = macro(each[:, 0], positives, min_positives)
     values = {m: {method: as_interval(draws) for method, draws in means[m].items()} for m in METRICS}
     differences = {
         m: {(a, b): as_interval(means[m][a] - means[m][b]) for a, b in combinations(means[m], 2)} for m in METRICS
     }
     return Comparison(values, differences, per_species, summary.counted, summary.left_out, len(weights))
+
+
+def _centred(draws: np.ndarray) -> np.ndarray:
+    """Resamples moved so that their median is the value.
+
+    Within a fold a resample often loses the only block that holds a species, whose score there, mostly a high one, is
+    then missing: without this the intervals lie below their values.
+    """
+    return np.concatenate([draws[:1], draws[1:] + (draws[0] - np.nanmedian(draws[1:]))])
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the first axis of what is defined, NaN where nothing is."""
+    defined = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0)
 
 
 def mean_interval(values: np.ndarray, blocks: np.ndarray, *, resamples: int = 200, seed: int = 0) -> Interval:
@@ -120,10 +147,7 @@ def mean_interval(values: np.ndarray, blocks: np.ndarray, *, resamples: int = 20
 
 def macro_of_columns(each: np.ndarray, positives: np.ndarray, min_positives: int) -> np.ndarray:
     """(R,) mean over the species that count and are defined in each resample; each is (S, R)."""
-    chosen = each[positives >= min_positives]
-    defined = np.isfinite(chosen)
-    with np.errstate(invalid="ignore"):
-        return np.where(defined, chosen, 0).sum(axis=0) / defined.sum(axis=0)
+    return _mean(each[positives >= min_positives])
 
 
 def as_interval(draws: np.ndarray) -> Interval:

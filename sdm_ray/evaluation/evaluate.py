@@ -51,8 +51,9 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     folds = folds_of(held.x, held.y, HoldOut(config.blocks))
     rivals, settings = _rivals(config, held, folds)
     scored, predictions, outside = _scored(config, held, {**maps, **rivals})
-    how = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
+    how: dict[str, Any] = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     comparison, by_blocks = score(scored, predictions, scored.block, **how)
+    numbers = HoldOut(config.blocks).fold(scored.x, scored.y)
     figures: dict[str, Any] = {
         "probability_kind": held.probability_kind,
         "min_positives": config.min_positives,
@@ -60,6 +61,7 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
         "surveys_outside_the_map": outside,
         "species_not_mapped": unmapped,
         "blocks": by_blocks,
+        "folds": score(scored, predictions, scored.block, folds=numbers, **how)[1],
         "within": {},
         "rivals": settings,
     }
@@ -189,7 +191,7 @@ def _countries_out(config: EvaluateConfig, held: Held) -> tuple[dict[str, Any], 
     rivals, _ = _rivals(config, held, folds)
     scored, predictions, _ = _scored(config, held, {**maps, **rivals})
     groups = Land(config.path(config.land)).country_at(scored.x, scored.y)
-    how = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
+    how: dict[str, Any] = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     _, figures = score(scored, predictions, groups, **how)
     return figures, regions.within(regions.by_country(scored, predictions, config.min_positives))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,7 +76,13 @@ def read_tested(
 
 
 def importance(
-    tested: Sequence[Tested], held: Held, groups: Mapping[str, Sequence[str]], *, seed: int, **how: int
+    tested: Sequence[Tested],
+    held: Held,
+    groups: Mapping[str, Sequence[str]],
+    *,
+    seed: int,
+    resamples: int,
+    min_positives: int,
 ) -> dict[str, Interval]:
     """By how much the macro AUC falls where an input is exchanged between surveys, the most important one first.
 
@@ -87,7 +94,8 @@ def importance(
         held: the surveys.
         groups: name -> covariates that are exchanged together; others are exchanged one by one.
         seed: of the exchange.
-        how: `resamples` and `min_positives` of the intervals.
+        resamples: number of resamples.
+        min_positives: fewest positives of a species that counts.
 
     Raises:
         InputError: a group names a covariate that the model does not use.
@@ -98,7 +106,8 @@ def importance(
     found = {_AS_IT_IS: np.concatenate([each.predict(each.lonlat, each.values, each.known) for each in tested])}
     for name, columns in track(list(inputs.items()), len(inputs), "importance"):
         found[name] = np.concatenate([_exchanged(each, columns, seed) for each in tested])
-    pairs = compare(held.labels[rows], found, held.block[rows], seed=seed, **how).differences["auc"]
+    how: dict[str, Any] = {"seed": seed, "resamples": resamples, "min_positives": min_positives}
+    pairs = compare(held.labels[rows], found, held.block[rows], **how).differences["auc"]
     drops = {second: drop for (first, second), drop in pairs.items() if first == _AS_IT_IS}
     return dict(sorted(drops.items(), key=lambda item: -item[1].value))
 

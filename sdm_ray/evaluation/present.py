@@ -15,7 +15,11 @@ from sdm_ray.evaluation.probability import PRESENCE_CUTS, cuts
 from sdm_ray.evaluation.scores import Held
 
 _METRIC = {"auc": "AUC", "average_precision": "average precision"}
-_WAYS = {"blocks": "Held-out blocks", "countries": "Whole countries left out"}
+_WAYS = {
+    "blocks": "Held-out blocks",
+    "folds": "Held-out blocks, fold by fold",
+    "countries": "Whole countries left out",
+}
 _SHOWN_INPUTS, _SHOWN_RESPONSES = 20, 6
 _CAPTIONS = {
     "differences.png": "Paired differences on the same resamples of blocks, with 95 % intervals",
@@ -124,8 +128,13 @@ def sections(folder: UPath, figures: Mapping[str, Any]) -> list[Section]:
             f"{scores['surveys']} surveys, probabilities of kind '{figures['probability_kind']}'. Means over"
             f" {scores['species_counted']} species; {scores['species_left_out']} left out with fewer than"
             f" {figures['min_positives']} positives. 95 % intervals from {figures['resamples']} resamples of"
-            f" {scores['resampled']} {way}, the same for every method."
+            f" {scores['resampled']} {'countries' if way == 'countries' else 'blocks'}, the same for every method."
         ]
+        if way == "folds":
+            texts.append(
+                "Means over the folds' own scores, as cross-validation is mostly told: how well each fold's model ranks"
+                " places. The scores above are of all folds together, so that its levels must agree with the others'."
+            )
         if way == "countries":
             texts.append(
                 "Nothing of a scored country was learned from: a method must carry what it knows across a border,"

@@ -48,6 +48,7 @@ def score(
     predictions: Mapping[str, np.ndarray],
     block: np.ndarray,
     *,
+    folds: np.ndarray | None = None,
     resamples: int,
     seed: int,
     min_positives: int,
@@ -58,11 +59,13 @@ def score(
         held: the surveys.
         predictions: method -> (N, S).
         block: (N,) what is drawn again: blocks, or countries where whole countries were left out.
+        folds: (N,) fold that holds each survey out, for means over the folds' own scores (see `bootstrap.compare`).
         resamples: number of resamples.
         seed: of the resamples.
         min_positives: fewest positives of a species that counts.
     """
-    found = compare(held.labels, predictions, block, resamples=resamples, seed=seed, min_positives=min_positives)
+    how: dict[str, Any] = {"resamples": resamples, "seed": seed, "min_positives": min_positives}
+    found = compare(held.labels, predictions, block, folds=folds, **how)
     figures = {
         "surveys": len(held.labels),
         "species_counted": found.counted,

@@ -63,3 +63,16 @@ def test_seeded_and_whole_blocks():
     assert weights.shape == (3, 21) and (weights[:, 0] == 1).all() and (weights.sum(axis=0) == 3).all()
     np.testing.assert_array_equal(weights, block_resamples(np.array([5, 5, -1, 9]), 20, seed=1)[1])
     assert (weights != block_resamples(np.array([5, 5, -1, 9]), 20, seed=2)[1]).any()
+
+
+def test_means_over_folds_are_blind_to_their_levels(planted):
+    labels, predictions, blocks = planted
+    folds = np.where(blocks < 100, 0, 2)
+    shifted = {method: scores + 5.0 * (folds == 2)[:, None] for method, scores in predictions.items()}
+    found = compare(labels, shifted, blocks, folds=folds, seed=3)
+    plain = compare(labels, predictions, blocks, folds=folds, seed=3)
+    assert found.values == plain.values and found.differences == plain.differences
+    halves = [auc(labels[folds == each], predictions["good"][folds == each]).mean() for each in (0, 2)]
+    assert found.values["auc"]["good"].value == pytest.approx(np.mean(halves))
+    together = compare(labels, shifted, blocks, seed=3).values["auc"]["good"]
+    assert together.high < found.values["auc"]["good"].low

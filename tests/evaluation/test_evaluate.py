@@ -41,6 +41,9 @@ def test_scores_beside_rivals_and_truth(run_dir):
     assert list(scores) == ["map", "random forest, both", "gradient boosting, coordinates"]
     assert 0.7 < scores["map"]["value"] < 0.95 and flat["blocks/auc/map"] == scores["map"]["value"]
     assert scores["random forest, both"]["value"] > scores["gradient boosting, coordinates"]["value"] > 0.5
+    by_fold = figures["folds"]["values"]["auc"]["map"]
+    assert abs(by_fold["value"] - scores["map"]["value"]) < 0.05 and by_fold["low"] < by_fold["value"] < by_fold["high"]
+    assert flat["folds/auc/map"] == by_fold["value"]
     assert figures["species_not_mapped"] == 1 and figures["surveys_outside_the_map"] == 0
     assert list(figures["countries"]["values"]["auc"]) == ["random forest, both", "gradient boosting, coordinates"]
     assert figures["truth"]["itself"]["spearman"] == pytest.approx(1) and figures["truth"]["map"]["cells"] == 2940
