@@ -50,7 +50,8 @@ class WorkersConfig(Config):
     """Whether torch.compile makes the model faster, for a start that takes longer."""
     readers: int = Field(0, ge=0)
     """Ray Data tasks of a rank that read windows and photos side by side, anywhere in the cluster; 0: threads of the
-    rank itself read them, which is faster where its machine has cores to spare."""
+    rank itself read them, which is faster where its machine has cores to spare. One task decodes on every core of its
+    machine."""
 
     @model_validator(mode="after")
     def _range(self) -> Self:

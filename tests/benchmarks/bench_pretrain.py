@@ -23,7 +23,7 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(1)
     figures = measure(rows=2048, repeats=3) if given.quick else [*measure(rows=8192, repeats=5), *large()]
-    figures += price(given.runs, steps=6 if given.quick else 20)
+    figures += price(given.runs, steps=6 if given.quick else 12, rounds=1 if given.quick else 5)
     for each in figures:
         print(json.dumps(each))
     return 0 if all(each["holds"] for each in figures) else 1
