@@ -7,6 +7,7 @@ run. A tracking server that fails while a job runs costs log entries, never the 
 import contextlib
 import logging
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _SQLITE = "sqlite:///"
+_NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
 _MAX_PARAM = 500  # characters of a parameter's value that MLflow's databases take
 
 
@@ -53,14 +55,17 @@ class Tracker:
             self._try(lambda client, part=flat[start : start + 100]: client.log_batch(self.run_id, params=part))
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Log figures at a step; what is not a finite number is left out."""
+        """Log figures at a step; what is not a finite number is left out.
+
+        A character that MLflow takes in no name becomes `_`.
+        """
         import time
 
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         batch = [
-            Metric(key, float(value), now, step)
+            Metric(_NOT_IN_NAMES.sub("_", key), float(value), now, step)
             for key, value in values.items()
             if isinstance(value, int | float) and value == value and abs(value) != float("inf")
         ]

@@ -23,7 +23,7 @@ def test_a_run_holds_parameters_metrics_over_steps_and_files(config, tmp_path, m
     (tmp_path / "curve.png").write_text("png")
     with tracking.start(config, "finetune") as tracker:
         for step in (0, 10):
-            tracker.metrics({"loss": 1.0 / (step + 1), "broken": float("nan")}, step)
+            tracker.metrics({"loss": 1.0 / (step + 1), "broken": float("nan"), "recall@20, (all)": 0.5}, step)
         tracker.folder(UPath(tmp_path) / "model", "model")
         tracker.picture(tmp_path / "curve.png")
     client = MlflowClient(config.tracking.uri)
@@ -35,6 +35,7 @@ def test_a_run_holds_parameters_metrics_over_steps_and_files(config, tmp_path, m
         (10, 1 / 11),
     ]
     assert "broken" not in run.data.metrics
+    assert run.data.metrics["recall_20_ _all_"] == 0.5  # one name that MLflow refuses would cost them all
     names = {entry.path for entry in client.list_artifacts(tracker.run_id, "model/folds")}
     assert names == {"model/folds/weights"}
     assert [entry.path for entry in client.list_artifacts(tracker.run_id, "pictures")] == ["pictures/curve.png"]
