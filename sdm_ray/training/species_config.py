@@ -46,7 +46,8 @@ class PresenceConfig(Config):
 class TeacherConfig(Config):
     """A random forest on coordinates and covariates that teaches beside the labels (see `training.teacher`).
 
-    It is grown anew for each fold, and in each trial of a sweep: half a minute for 65 species of 52,000 surveys.
+    It is grown anew for each fold, and in each trial of a sweep: 70 s of a core for 65 species of 52,000
+    surveys.
     """
 
     share: float = Field(0.5, gt=0, le=1)
