@@ -82,18 +82,18 @@ def compare(
         predictions: method -> (N, S) scores.
         blocks: (N,) int64 block id of each row.
         folds: (N,) fold that holds each row out: scores are means over the folds' own, where the levels of their
-            models do not count, of a species over those that hold enough positives of it, with
-            intervals moved to lie around the value; None for scores of all rows together, where levels count.
+            models do not count, of a species over those that hold enough positives of it, with intervals moved to lie
+            around the value; None for scores of all rows together, where levels count.
         resamples: number of resamples.
         seed: of the resamples.
         min_positives: fewest positives of a species that counts.
     """
     position, weights = block_resamples(blocks, resamples, seed)
-    parts = [np.flatnonzero(folds == each) for each in np.unique(folds)] if folds is not None else [slice(None)]
     positives = np.count_nonzero(labels, axis=0)
-    enough = np.stack(
-        [np.count_nonzero(labels[part], axis=0) >= (min_positives if folds is not None else 0) for part in parts]
-    )
+    parts, least = [np.arange(len(labels))], 0
+    if folds is not None:
+        parts, least = [np.flatnonzero(folds == each) for each in np.unique(folds)], min_positives
+    enough = np.stack([np.count_nonzero(labels[part], axis=0) >= least for part in parts])
     per_species: dict[str, dict[str, np.ndarray]] = {metric: {} for metric in METRICS}
     means: dict[str, dict[str, np.ndarray]] = {metric: {} for metric in METRICS}
     summary = Macro(float("nan"), 0, labels.shape[1])

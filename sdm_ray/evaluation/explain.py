@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -106,8 +105,10 @@ def importance(
     found = {_AS_IT_IS: np.concatenate([each.predict(each.lonlat, each.values, each.known) for each in tested])}
     for name, columns in track(list(inputs.items()), len(inputs), "importance"):
         found[name] = np.concatenate([_exchanged(each, columns, seed) for each in tested])
-    how: dict[str, Any] = {"seed": seed, "resamples": resamples, "min_positives": min_positives}
-    pairs = compare(held.labels[rows], found, held.block[rows], **how).differences["auc"]
+    compared = compare(
+        held.labels[rows], found, held.block[rows], seed=seed, resamples=resamples, min_positives=min_positives
+    )
+    pairs = compared.differences["auc"]
     drops = {second: drop for (first, second), drop in pairs.items() if first == _AS_IT_IS}
     return dict(sorted(drops.items(), key=lambda item: -item[1].value))
 

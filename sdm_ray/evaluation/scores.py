@@ -64,8 +64,9 @@ def score(
         seed: of the resamples.
         min_positives: fewest positives of a species that counts.
     """
-    how: dict[str, Any] = {"resamples": resamples, "seed": seed, "min_positives": min_positives}
-    found = compare(held.labels, predictions, block, folds=folds, **how)
+    found = compare(
+        held.labels, predictions, block, folds=folds, resamples=resamples, seed=seed, min_positives=min_positives
+    )
     figures = {
         "surveys": len(held.labels),
         "species_counted": found.counted,

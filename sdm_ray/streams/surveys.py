@@ -72,6 +72,11 @@ class SurveyFetch:
         return replace(part, augment=False, hide=0.0) if plain else part
 
     @property
+    def covariates_or_nan(self) -> np.ndarray:
+        """Covariates of all surveys, float32 (N, C), NaN where unknown, as forests and regressions take them."""
+        return np.where(self.known[:, None], self.covariates, np.float32(np.nan))
+
+    @property
     def windows(self) -> Windows | None:
         """Of each id."""
         return None if self.images is None else self.images.only(self.rows)

@@ -180,9 +180,8 @@ def _embedding(own: Shared, piece: Piece, study: Study, ranks: Ranks) -> np.ndar
 def _rival(config: CompareConfig, table: species.Table, piece: Piece, test: np.ndarray) -> np.ndarray:
     """Probabilities (n, S) of the test surveys by a rival."""
     chosen = config.rivals[piece.way]
-    lonlat, fetch = table.fetch.lonlat, table.fetch
-    values = np.where(fetch.known[:, None], fetch.covariates, np.float32(np.nan))
-    x = feature_matrix(chosen.features, lonlat[:, 0], lonlat[:, 1], values)
+    lonlat = table.fetch.lonlat
+    x = feature_matrix(chosen.features, lonlat[:, 0], lonlat[:, 1], table.fetch.covariates_or_nan)
     split = table.split(piece.fold)
     rows, select = split.train, split.select
     if piece.shots is not None:

@@ -19,9 +19,8 @@ from sdm_ray.streams.ahead import ahead
 from sdm_ray.streams.surveys import Labels, SurveyFetch
 from sdm_ray.training.species_config import TeacherConfig
 
-_MOST_LABELS = (
-    100_000_000  # surveys x species; 0.8 GB in the trees' precision, and 0.4 GB each for labels, forest and mixture
-)
+# Surveys x species: 0.8 GB in the trees' double precision, and 0.4 GB for the labels and for what the forest says.
+_MOST_LABELS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def taught(fetch: SurveyFetch, rows: NDArray[np.int64], config: TeacherConfig, t
             f"teacher: {len(rows)} surveys of {fetch.labels.n_species} species are {count:,} labels; a forest takes"
             f" at most {_MOST_LABELS:,}: expected fewer, or `teacher: null`"
         )
-    lonlat, covariates = fetch.lonlat[rows], np.where(fetch.known[:, None], fetch.covariates, np.float32(np.nan))[rows]
+    lonlat, covariates = fetch.lonlat[rows], fetch.covariates_or_nan[rows]
     x = feature_matrix("both" if covariates.shape[1] else "coordinates", lonlat[:, 0], lonlat[:, 1], covariates)
     labels = fetch.labels.dense(rows).astype(np.float32)
     soft = out_of_bag(Medians(x).fill(x), labels, config, fetch.seed, threads)

@@ -103,6 +103,7 @@ def windows(folder: Path, quick: bool) -> list[Figure]:
     plans = {"5": (dense, 5 * chunks, 5), "0.5": (dense, chunks // 2, 12), "0.01": (sparse, chunks * 64 // 100, 3)}
     head = f"{'wanted a chunk':<16}{'read by':<12}{'patches/s':>10}{'limit':>9}{'of limit':>9}{'GB':>6}{'mixing':>8}"
     print(head + "".join(f"{'x ' + name:>14}" for name in rivals))
+    idle = gigabytes("idle")
     figures: list[Figure] = []
     for density, (cube, wanted, passes) in plans.items():
         width = side if cube == dense else side * 8
@@ -111,7 +112,7 @@ def windows(folder: Path, quick: bool) -> list[Figure]:
         for readers, reader in ((0, "the rank"), (1, "Ray Data")):  # one task decodes on every core
             given = {"cube": str(cube), "count": wanted, "passes": passes, "readers": readers}
             found = median(repeats, "ours", **given)
-            peak = gigabytes("ours", **given) - (gigabytes("idle") if readers else 0)
+            peak = gigabytes("ours", **given) - (idle if readers else 0)
             times = {name: found["rate"] / rate for name, rate in rates.items()}
             print(
                 f"{density:<16}{reader:<12}{found['rate']:>10.0f}{limit:>9.0f}{found['rate'] / limit:>9.2f}"
