@@ -14,7 +14,7 @@ from sdm_ray.evaluation.config import ExplainConfig
 from sdm_ray.evaluation.folds import Fold
 from sdm_ray.evaluation.scores import Held
 from sdm_ray.folders import LoadedModel, load_species_model, read_species_folder
-from sdm_ray.models.species import inputs_of
+from sdm_ray.models.batch import inputs_of
 from sdm_ray.progress import track
 from sdm_ray.stores.covariates import Covariates
 

@@ -18,7 +18,7 @@ from sdm_ray.mapping.embedded import Embedded
 from sdm_ray.mapping.imagery import Imagery, Pixels
 from sdm_ray.mapping.lattice import Lattice
 from sdm_ray.mapping.layers import COVARIATES, LOCATION, SATELLITE
-from sdm_ray.models.species import inputs_of
+from sdm_ray.models.batch import inputs_of
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.streams.ahead import ahead
 

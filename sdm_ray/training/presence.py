@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from sdm_ray.models import presence
 from sdm_ray.models.augment import Augmentation
-from sdm_ray.models.species import SpeciesModel, compact
+from sdm_ray.models.batch import compact
+from sdm_ray.models.species import SpeciesModel
 from sdm_ray.models.workers import Workers
 from sdm_ray.training.loop import Batches
 from sdm_ray.training.ranks import Ranks

@@ -12,8 +12,9 @@ from sdm_ray.errors import InputError
 from sdm_ray.evaluation.metrics import auc
 from sdm_ray.geo.blocks import Role
 from sdm_ray.geo.grid import to_lonlat, to_xy
+from sdm_ray.models.batch import compact
 from sdm_ray.models.config import SeriesConfig
-from sdm_ray.models.species import SpeciesModel, compact
+from sdm_ray.models.species import SpeciesModel
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.holdout import HoldOut

@@ -18,8 +18,9 @@ from sdm_ray.job import execute
 from sdm_ray.mapping import map as map_job
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.predict import Recipe
+from sdm_ray.models.batch import inputs_of
 from sdm_ray.models.config import LocationConfig, SpeciesConfig, TowerConfig
-from sdm_ray.models.species import SpeciesModel, inputs_of
+from sdm_ray.models.species import SpeciesModel
 from sdm_ray.stores import artefact
 from sdm_ray.stores.land import write_land
 from sdm_ray.stores.maps import Map

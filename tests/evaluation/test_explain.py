@@ -13,9 +13,10 @@ from sdm_ray.errors import InputError
 from sdm_ray.evaluation import inputs
 from sdm_ray.folders import SpeciesFolder, describe_species
 from sdm_ray.geo.blocks import Role, role
+from sdm_ray.models.batch import inputs_of
 from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.models.presence import bce
-from sdm_ray.models.species import SpeciesModel, inputs_of
+from sdm_ray.models.species import SpeciesModel
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.weights import save_weights

@@ -8,8 +8,8 @@ from small_models import PLAIN, TOWER, save_model
 
 from sdm_ray.folders import Photos, describe_species, read_species_folder
 from sdm_ray.geo.grid import to_lonlat
+from sdm_ray.models.batch import inputs_of
 from sdm_ray.models.config import SeriesConfig
-from sdm_ray.models.species import inputs_of
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.weights import save_weights

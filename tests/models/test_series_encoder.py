@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from sdm_ray.models.batch import inputs_of
 from sdm_ray.models.config import LocationConfig, SeriesConfig, SpeciesConfig
 from sdm_ray.models.series import SeriesEncoder
-from sdm_ray.models.species import SpeciesModel, inputs_of
+from sdm_ray.models.species import SpeciesModel
 
 AXES = {
     "light": {"band": ("red", "nir"), "quarter": (1, 2, 3, 4), "year": (2000, 2001, 2002)},

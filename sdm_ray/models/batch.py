@@ -1,0 +1,56 @@
+"""What a species model is given: batches of places with what is known of each."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sdm_ray.models.config import SpeciesConfig
+
+
+def inputs_of(
+    config: SpeciesConfig,
+    lonlat: np.ndarray,
+    values: np.ndarray,
+    known: np.ndarray,
+    images: np.ndarray | None = None,
+    series: Mapping[str, np.ndarray] | None = None,
+    covariates_of: np.ndarray | None = None,
+) -> dict[str, Tensor]:
+    """What a model is given to predict places: its inputs, and which places have them.
+
+    Args:
+        config: what the model is built from.
+        lonlat: WGS84 degrees, float64 (N, 2).
+        values: covariates in the model's order, float32 (N, C).
+        known: whether they are known, (N,).
+        images: satellite windows, (N, B, size, size), all 0 where there is none; None where there are none at all.
+        series: time series by name, (N, channels, time...), NaN where nothing was measured; those that are not given
+            are not known.
+        covariates_of: row of `values` and `known` that each place has, (N,); None where each has its own.
+    """
+    batch = {"lonlat": torch.from_numpy(lonlat)}
+    if config.covariates:
+        batch["covariates"] = torch.from_numpy(np.ascontiguousarray(values))
+        batch["has_covariates"] = torch.from_numpy(known)
+        if covariates_of is not None:
+            batch["covariates_of"] = torch.from_numpy(covariates_of)
+    if config.satellite is not None:
+        seen = np.zeros(len(lonlat), bool) if images is None else np.asarray(images.any(axis=(1, 2, 3)))
+        batch["has_satellite"] = torch.from_numpy(seen)
+        if images is not None:
+            batch["image_satellite"] = torch.from_numpy(images if seen.all() else images[seen]).float()
+    for name, each in (series or {}).items():
+        batch[f"series_{name}"] = torch.from_numpy(each)
+        batch[f"has_series_{name}"] = torch.from_numpy(np.isfinite(each).any(axis=tuple(range(1, each.ndim))))
+    return batch
+
+
+def compact(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keep only the images that there are, as the model takes them."""
+    found = dict(batch)
+    for name in batch:
+        if name.startswith("image_"):
+            found[name] = batch[name][batch[f"has_{name.removeprefix('image_')}"]]
+    return found
