@@ -14,15 +14,20 @@ PREVALENCE = (0.0, 0.001, 0.01, 0.1, 1.0)
 """Bounds of the classes of species by the share of surveys that hold them."""
 
 
-class ForestConfig(Config):
-    """A random forest, all species in one."""
+class TreesConfig(Config):
+    """How the trees of a random forest are grown, all species in one."""
 
-    kind: Literal["forest"] = "forest"
-    features: Features = "both"
     trees: int = Field(default=200, ge=1)
     max_features: float = Field(default=0.3, gt=0, le=1)
     """Share of the features tried at each split."""
     min_samples_leaf: int = Field(default=10, ge=1)
+
+
+class ForestConfig(TreesConfig):
+    """A random forest as a rival."""
+
+    kind: Literal["forest"] = "forest"
+    features: Features = "both"
     tune: bool = False
     """Choose `max_features` and `min_samples_leaf` from a small grid on `select` rows of the first fold."""
 

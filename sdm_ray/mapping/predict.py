@@ -121,7 +121,9 @@ class Predictor:
         about = loaded[0].about
         self._config = about.config
         self._models = [each.model.to(self._device) for each in loaded]
+        self._stored: list[int] | slice = slice(None)  # columns of stored embeddings that are looked at
         if recipe.species is not None:
+            self._stored = self._models[0].columns_of(list(recipe.species))
             for model in self._models:
                 model.keep_species(list(recipe.species))
         self._covariates = None
@@ -191,7 +193,7 @@ class Predictor:
         values, known, which = self._values(x, y)
         if self._embedded is not None:
             z, stored, count = self._embedded.cells(rows, cols)
-            return Cells(rows, cols, [z.to(self._device)], number, stored, values, which, count)
+            return Cells(rows, cols, [z[:, self._stored].to(self._device)], number, stored, values, which, count)
         images = scenes = None
         if self._imagery is not None and pixels is not None:
             scenes = self._imagery.scenes(x, y)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from sdm_ray.errors import InputError
 from sdm_ray.models.calibration import Calibration, bend
 from sdm_ray.models.config import Scale, SpeciesConfig
+from sdm_ray.models.forest import Forest
 from sdm_ray.models.layers import PeriodicNumbers, residual_mlp
 from sdm_ray.models.location import LocationEncoder
 from sdm_ray.models.series import SeriesEncoder
@@ -27,7 +28,8 @@ class SpeciesModel(nn.Module):
     """Location, images, time series and covariates, fused to z, with a head that is linear in z.
 
     Every input but the coordinates may be missing in a row: a learnt token stands in its place, and hiding inputs at
-    random in training teaches the model to do without.
+    random in training teaches the model to do without. A forest may vote beside the network once that is trained: its
+    logits lengthen z, so that the answer stays linear in z.
 
     Args:
         config: what the model is built from.
@@ -40,6 +42,8 @@ class SpeciesModel(nn.Module):
     calibration_scale: Tensor
     calibration_shift: Tensor
     calibration_curve: Tensor | None
+    forest: Forest | None
+    vote: Tensor | None
 
     def __init__(self, config: SpeciesConfig, n_species: int) -> None:
         super().__init__()
@@ -71,13 +75,21 @@ class SpeciesModel(nn.Module):
         self.register_buffer("calibration_scale", torch.ones(n_species))
         self.register_buffer("calibration_shift", torch.zeros(n_species))
         self.register_buffer("calibration_curve", None)  # of `isotonic` alone
+        self.register_module("forest", None)
+        self.register_buffer("vote", None)
+
+    @property
+    def width(self) -> int:
+        """Length of z."""
+        return self.config.embedding + (0 if self.forest is None else self.head.out_features)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits of a batch, (N, S), before calibration."""
-        return self.head(self.embed(batch))
+        z = self.embed(batch)
+        return self.head(z) if self.vote is None else self._logits(z, slice(None)).T
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
-        """The fused embedding z of a batch, (N, embedding).
+        """The fused embedding z of a batch, followed by the logits of a forest that votes, (N, width).
 
         Args:
             batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N,), of each
@@ -96,18 +108,26 @@ class SpeciesModel(nn.Module):
             parts += [self._series(name, batch) for name in self.config.series.axes]
         if self.config.covariates:
             parts.append(self._covariates(batch))
-        return self.fusion(torch.cat(parts, -1))
+        z = self.fusion(torch.cat(parts, -1))
+        return z if self.forest is None else torch.cat([z, self._voted(self.forest, batch, z)], -1)
 
     def probabilities(self, batch: dict[str, Tensor]) -> Tensor:
         """Calibrated probabilities of a batch, (N, S)."""
         return self.calibrate(self.forward(batch))
 
     def probabilities_of(self, z: Tensor, species: slice) -> Tensor:
-        """Calibrated probabilities of K of the species from embeddings z (N, embedding): (K, N), as maps hold them."""
+        """Calibrated probabilities of K of the species from embeddings z (N, width): (K, N), as maps hold them."""
         if self.config.output == "class":
             return self.calibrate(self.head(z))[:, species].T  # the shares of all classes sum to 1
-        logits = torch.addmm(self.head.bias[species, None], self.head.weight[species], z.T)
-        return torch.sigmoid(self._calibrated(logits, species))
+        return torch.sigmoid(self._calibrated(self._logits(z, species), species))
+
+    def _logits(self, z: Tensor, species: slice) -> Tensor:
+        """Logits of K of the species from embeddings z (N, width), (K, N)."""
+        own = z[:, : self.config.embedding]
+        logits = torch.addmm(self.head.bias[species, None], self.head.weight[species], own.T)
+        if self.vote is None:
+            return logits
+        return torch.lerp(logits, z[:, self.config.embedding :].T[species], self.vote)
 
     def calibrate(self, logits: Tensor) -> Tensor:
         """Logits (N, S) to probabilities by each species' own calibration; those of classes sum to 1."""
@@ -126,6 +146,22 @@ class SpeciesModel(nn.Module):
         curve = calibration.curve
         self.calibration_curve = None if curve is None else curve.to(self.calibration_scale)
 
+    def set_forest(self, forest: Forest, vote: float) -> None:
+        """Have a forest vote, with such a share in the logits.
+
+        Args:
+            forest: of the model's species, on what the model knows of the coordinates and the covariates, in this
+                order.
+            vote: from 0 to 1.
+        """
+        device = self.head.weight.device
+        self.forest, self.vote = forest.to(device), torch.tensor(vote, device=device)
+
+    def columns_of(self, numbers: list[int]) -> list[int]:
+        """Columns of z that some species are predicted from."""
+        own = list(range(self.config.embedding))
+        return own if self.forest is None else own + [self.config.embedding + number for number in numbers]
+
     @torch.no_grad()
     def keep_species(self, numbers: list[int]) -> None:
         """Forget all species but these, which are numbered anew in this order; the embedding stays what it was."""
@@ -133,6 +169,8 @@ class SpeciesModel(nn.Module):
         head.weight.copy_(self.head.weight[numbers])
         head.bias.copy_(self.head.bias[numbers])
         self.head = head.train(self.training)
+        if self.forest is not None:
+            self.forest.keep_species(numbers)
         self.calibration_scale = self.calibration_scale[numbers]
         self.calibration_shift = self.calibration_shift[numbers]
         if self.calibration_curve is not None:
@@ -203,7 +241,22 @@ class SpeciesModel(nn.Module):
         self.calibration_curve = (
             None if curve is None else torch.empty_like(curve, device=self.calibration_scale.device)
         )
+        own = f"{prefix}forest."
+        held = {name.removeprefix(own): each for name, each in state_dict.items() if name.startswith(own)}
+        if held:
+            self.set_forest(Forest({name: torch.empty_like(each) for name, each in held.items()}), 0.0)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _voted(self, forest: Forest, batch: dict[str, Tensor], z: Tensor) -> Tensor:
+        """Logits of the forest, (N, S); the head's where it knows no covariates, so that it has no say there."""
+        parts = [batch["lonlat"].float()] if self.config.location is not None else []
+        if not self.config.covariates:
+            return forest.logits(parts[0])
+        values, known = batch["covariates"], batch["has_covariates"]
+        if "covariates_of" in batch:
+            values, known = values[batch["covariates_of"]], known[batch["covariates_of"]]
+        said = forest.logits(torch.cat([*parts, values], -1))
+        return torch.where(known[:, None], said, self.head(z))
 
     def _image(self, scale: str, batch: dict[str, Tensor]) -> Tensor:
         if f"features_{scale}" in batch:

@@ -148,7 +148,7 @@ def _method(own: Shared, piece: Piece, test: np.ndarray) -> np.ndarray:
     config, table = own.config, own.tables[piece.way]
     settings = config.method(piece.way).model_copy(update={"seed": piece.seed})
     if piece.shots is not None:
-        settings = settings.model_copy(update={"teacher": None})  # trees of few occurrences have nothing to teach
+        settings = settings.model_copy(update={"forest": None})  # trees of few occurrences have nothing to say
     table = replace(table, fetch=replace(table.fetch, seed=piece.seed))
     ranks = Ranks(device="cuda" if config.compute.gpus and torch.cuda.is_available() else "cpu")
     if piece.shots is None:

@@ -1,6 +1,6 @@
 """The job `finetune`: a species model for each fold, and one refitted on everything."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -142,23 +142,29 @@ class Study:
 
     def _common(self, fold: int | None, split: species.Split) -> dict[str, Any]:
         config, optim = self.config, self.config.optim
+        fetch, finish = self._taught(split.train)
         return {
             "name": "all" if fold is None else f"fold-{fold}",
             "seed": config.seed,
             "optim": optim,
             "steps_per_epoch": optim.steps_per_epoch or max(1, round(len(split.train) / optim.batch)),
-            "streams": {SURVEYS: self._stream(self._taught(split.train)), **self._background(fold)},
+            "streams": {SURVEYS: self._stream(fetch), **self._background(fold)},
             "objective": lambda: self._objective(fold, split),
+            "finish": finish,
         }
 
-    def _taught(self, rows: np.ndarray) -> SurveyFetch:
-        """The surveys that are trained on, with what they are to teach."""
-        fetch, teacher = self.table.fetch, self.config.teacher
-        if teacher is not None:
-            from sdm_ray.training.teacher import taught  # scikit-learn, a second of every worker otherwise
+    def _taught(self, rows: np.ndarray) -> tuple[SurveyFetch, Callable[[PresenceLoss], None] | None]:
+        """The surveys that are trained on, with what they are to teach, and what gives a trained model its forest."""
+        fetch, beside = self.table.fetch, self.config.forest
+        if beside is None:
+            return fetch.only(rows), None
+        from sdm_ray.training.forest import taught  # scikit-learn, a second of every worker otherwise
 
-            fetch = taught(fetch, rows, teacher, torch.get_num_threads())
-        return fetch.only(rows)
+        located = self.config.model.location is not None
+        fetch, forest = taught(fetch, rows, beside, torch.get_num_threads(), located=located)
+        if forest is None:
+            return fetch.only(rows), None
+        return fetch.only(rows), lambda objective: objective.model.set_forest(forest, beside.vote)
 
     def _stream(self, fetch: SurveyFetch) -> Stream:
         config, batch = self.config, self.config.optim.batch
@@ -235,6 +241,7 @@ class Study:
         best = trained.history[trained.best_epoch - 1]
         metrics = {
             **{name: value for name, value in best.items() if name != "loss"},
+            **({} if model.forest is None else self._validate(trained.objective, split.select, _alone(model))),
             "best_epoch": trained.best_epoch,
             "transductive": about.pretraining == "transductive",
             "surveys": {"train": len(split.train), "select": len(split.select), "calibrate": len(split.calibrate)},
@@ -245,7 +252,7 @@ class Study:
     def _calibration(self, model: SpeciesModel, rows: np.ndarray) -> Calibration:
         classes = self.config.model.output == "class"
         kind = self.config.calibration or ("temperature" if classes else "platt")
-        logits = species.predict(model, self.table.fetch, rows, Ranks(device=_device(model)))
+        logits = species.predict(model, self.table.fetch, rows, _alone(model))
         return calibrate.fit(kind, logits, self.table.labels.dense(rows), classes=classes)
 
     def about(self, fold: int | None) -> SpeciesFolder:
@@ -294,5 +301,6 @@ def _shared(theirs: pd.DataFrame, own: pd.DataFrame) -> tuple[np.ndarray, np.nda
     return first, second
 
 
-def _device(model: nn.Module) -> str:
-    return str(next(model.parameters()).device)
+def _alone(model: nn.Module) -> Ranks:
+    """This process by itself, on the model's device."""
+    return Ranks(device=str(next(model.parameters()).device))

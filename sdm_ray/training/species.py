@@ -196,8 +196,8 @@ def predict(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ra
 
 
 def embed(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ranks) -> np.ndarray:
-    """The embedding z of some surveys, float32 (n, embedding), the same on every rank; each computes a share."""
-    return _of_surveys(model.embed, model.config.embedding, fetch, rows, ranks)
+    """The embedding z of some surveys, float32 (n, width), the same on every rank; each computes a share."""
+    return _of_surveys(model.embed, model.width, fetch, rows, ranks)
 
 
 def _of_surveys(

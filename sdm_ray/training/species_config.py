@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 
 from sdm_ray.config import Config, JobConfig, load
+from sdm_ray.evaluation.config import TreesConfig
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.models.config import CalibrationKind, Scale, SpeciesConfig, weights_files
 from sdm_ray.streams.config import Mixing
@@ -43,19 +44,23 @@ class PresenceConfig(Config):
         return self
 
 
-class TeacherConfig(Config):
-    """A random forest on coordinates and covariates that teaches beside the labels (see `training.teacher`).
+class CompanionConfig(TreesConfig):
+    """A random forest on what the network knows of coordinates and covariates: it teaches, and it votes.
 
-    It is grown anew for each fold, and in each trial of a sweep: 70 s of a core for 65 species of 52,000
-    surveys.
+    It is grown anew for each fold, and in each trial of a sweep (see `training.forest`).
     """
 
-    share: float = Field(0.5, gt=0, le=1)
-    """Of the forest in what the model learns; the rest is of the labels."""
-    trees: int = Field(200, ge=50)
-    max_features: float = Field(0.3, gt=0, le=1)
-    """Share of the features tried at each split."""
-    min_samples_leaf: PositiveInt = 10
+    trees: int = Field(100, ge=50)
+    teach: float = Field(0.5, ge=0, le=1)
+    """Share of the forest in what the network learns; the rest is of the labels."""
+    vote: float = Field(0.5, ge=0, lt=1)
+    """Share of the forest in the logits of the model; where covariates are unknown the network answers alone."""
+
+    @model_validator(mode="after")
+    def _has_a_part(self) -> Self:
+        if self.teach == self.vote == 0:
+            raise ValueError("teach, vote: both are 0; expected one above 0, or `forest: null`")
+        return self
 
 
 class ShardsConfig(Config):
@@ -98,8 +103,8 @@ class FinetuneConfig(JobConfig):
     start: str | None = None
     """Model of `finetune` to start from, such as one of presence-only records; species meet by name."""
     presence: PresenceConfig = PresenceConfig()
-    teacher: TeacherConfig | None = None
-    """A random forest that teaches beside the labels of surveys, of the loss `bce`."""
+    forest: CompanionConfig | None = None
+    """A random forest that teaches the network and votes beside it, of the loss `bce`."""
     model: SpeciesConfig = SpeciesConfig()
     blocks: Blocks = Blocks()
     countries: str | None = None
@@ -136,9 +141,11 @@ class FinetuneConfig(JobConfig):
             raise ValueError("start: holds an encoder already; expected `start` or `encoder`")
         if self.model.output == "class" and self.presence != PresenceConfig(thin_m=self.presence.thin_m):
             raise ValueError("presence: is of species; classes are told apart by their cross-entropy")
-        if self.teacher is not None and (self.model.output == "class" or self.presence.loss != "bce"):
+        if self.forest is not None and (self.model.output == "class" or self.presence.loss != "bce"):
             found = "classes" if self.model.output == "class" else self.presence.loss
-            raise ValueError(f"teacher: is of species and the loss bce, found {found}")
+            raise ValueError(f"forest: is of species and the loss bce, found {found}")
+        if self.forest is not None and self.model.location is None and self.covariates is None:
+            raise ValueError("forest: goes by coordinates and covariates, and the model has neither")
         if self.model.output == "class" and self.calibration in ("platt", "isotonic"):
             raise ValueError(f"calibration: {self.calibration} is of species; of classes expected temperature or none")
         if self.presence.background == "uniform" and self.covariates is None:

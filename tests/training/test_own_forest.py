@@ -1,25 +1,28 @@
-"""A forest that teaches: of surveys that its trees did not see, whatever these hold."""
+"""A forest beside the network: it teaches of surveys that its trees did not see, and it votes."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 from sklearn.ensemble import RandomForestRegressor
 from small import settings
+from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.metrics import auc
+from sdm_ray.folders import load_species_model
 from sdm_ray.geo.blocks import Role
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.streams.surveys import SurveyFetch
-from sdm_ray.training import finetune, loop, species, teacher
+from sdm_ray.training import finetune, forest, loop, species
 from sdm_ray.training.keepers import NoKeeper
 from sdm_ray.training.ranks import Ranks
-from sdm_ray.training.species_config import FinetuneConfig, TeacherConfig
+from sdm_ray.training.species_config import CompanionConfig, FinetuneConfig
 from sdm_ray.training.voice import Voice
 
-CONFIG = TeacherConfig(trees=50, min_samples_leaf=5)
+CONFIG = CompanionConfig(trees=50, min_samples_leaf=5)
 N = 400
 
 
@@ -36,22 +39,24 @@ def test_a_label_says_nothing_to_its_own_survey(noisy):
     x, labels, _ = noisy
     turned = labels.copy()
     turned[7] = 1 - turned[7]
-    found, other = (teacher.out_of_bag(x, each, CONFIG, 0, 1) for each in (labels, turned))
+    found, other = (forest.grown(x, each, CONFIG, 0, 1)[0] for each in (labels, turned))
     assert np.array_equal(found[7], other[7]) and not np.array_equal(found, other)
 
 
 def test_it_knows_more_of_the_probability_than_the_labels_do(noisy):
     x, labels, p = noisy
-    found = teacher.out_of_bag(x, labels, TeacherConfig(trees=200, min_samples_leaf=5), 0, 1)
+    found, own = forest.grown(x, labels, CompanionConfig(trees=200, min_samples_leaf=5), 0, 1)
     assert ((found - p) ** 2).mean() < 0.2 * ((labels - p) ** 2).mean()
-    forest = RandomForestRegressor(200, max_features=0.3, min_samples_leaf=5, oob_score=True, random_state=0)
-    assert np.corrcoef(found.ravel(), forest.fit(x, labels).oob_prediction_.ravel())[0, 1] > 0.97
+    theirs = RandomForestRegressor(200, max_features=0.3, min_samples_leaf=5, oob_score=True, random_state=0)
+    assert np.corrcoef(found.ravel(), theirs.fit(x, labels).oob_prediction_.ravel())[0, 1] > 0.97
+    assert np.abs(own(torch.from_numpy(x)).numpy() - theirs.predict(x)).mean() < 0.02
 
 
 def test_threads_and_single_species_change_nothing(noisy):
     x, labels, _ = noisy
-    assert np.array_equal(*(teacher.out_of_bag(x, labels, CONFIG, 3, threads) for threads in (1, 3)))
-    assert teacher.out_of_bag(x, labels[:, :1], CONFIG, 3, 1).shape == (N, 1)
+    assert np.array_equal(*(forest.grown(x, labels, CONFIG, 3, threads)[0] for threads in (1, 3)))
+    soft, own = forest.grown(x, labels[:, :1], CONFIG, 3, 1)
+    assert soft.shape == own(torch.from_numpy(x)).shape == (N, 1)
 
 
 def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch):
@@ -61,20 +66,25 @@ def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch
     full = SparseLabels.from_lists(lists, 2)
     fetch = SurveyFetch(np.arange(N), x[:, :2].astype(float), x[:, 2:] * known[:, None], known, full)
     rows = np.arange(0, N, 2)
-    made = teacher.taught(fetch, rows, TeacherConfig(trees=50, share=0.25), 1)
+    made, own = forest.taught(fetch, rows, CompanionConfig(trees=50, teach=0.25, vote=0), 1)
     soft = made.labels.dense(rows[3:9])
+    assert own is None
     assert np.all(np.abs(soft - labels[rows[3:9]]) <= 0.25) and not np.array_equal(soft, labels[rows[3:9]])
     assert np.array_equal(made.labels.counts(rows), full.counts(rows))
     batch = made.only(rows)(np.arange(3), np.zeros(3, np.int64))
     assert batch["labels"].dtype == np.float32 and batch["labels"].shape == (3, 2)
-    monkeypatch.setattr(teacher, "_MOST_LABELS", 399)
-    with pytest.raises(InputError, match=r"200 surveys of 2 species are 400 labels; .* at most 399"):
-        teacher.taught(fetch, rows, TeacherConfig(), 1)
+    for name, least, line in (
+        ("_MOST_VOTED", 1, "forest.vote: is of at most 1 species, found 2; expected `vote: 0`"),
+        ("_MOST_LABELS", 399, "200 surveys of 2 species are 400 labels; it takes at most 399"),
+    ):
+        monkeypatch.setattr(forest, name, least)
+        with pytest.raises(InputError, match=line):
+            forest.taught(fetch, rows, CompanionConfig(), 1)
 
 
-def study(world, **changes) -> finetune.Study:
-    config = FinetuneConfig(run_dir=str(world), **settings(teacher={"trees": 50}, **changes))
-    return finetune.Study(config, species.read_table(config), "")
+def study(world, output="", **changes) -> finetune.Study:
+    config = FinetuneConfig(run_dir=str(world), **settings(forest={"trees": 50}, **changes))
+    return finetune.Study(config, species.read_table(config), str(output))
 
 
 def test_a_fold_is_taught_by_its_own_surveys_alone(world):
@@ -102,7 +112,32 @@ def test_a_model_learns_from_it(world):
     assert auc(made.table.labels.dense(test)[:, :2], logits[:, :2]).min() > 0.75
 
 
+def test_a_model_keeps_the_forest_that_votes_in_it(world, tmp_path):
+    made = study(world, tmp_path / "model")
+    fit = made.fit(0)
+    assert "forest.root" not in fit.objective().state_dict()  # nor in checkpoints: it is grown, not trained
+    fit.save(loop.run(fit, Ranks(), NoKeeper(), Voice()))
+    loaded = load_species_model(UPath(tmp_path / "model"), 0)
+    split, fetch = made.table.split(0), made.table.fetch
+    model = loaded.model
+    logits = species.predict(model, fetch, split.select, Ranks())
+    labels = made.table.labels.dense(split.select)
+    assert loaded.metrics["bce"] == pytest.approx(species.scores(logits, labels)["bce"], rel=1e-5)
+    x = forest.features_of(fetch, split.select, located=True)
+    said = model.forest.logits(torch.from_numpy(x)).numpy()
+    with torch.no_grad():
+        z = torch.from_numpy(species.embed(model, fetch, split.select, Ranks())[:, : model.config.embedding])
+        network = model.head(z).numpy()
+    known = fetch.known[split.select]
+    assert known.any() and np.allclose(logits[known], (network + said)[known] / 2, atol=1e-4)
+
+
 def test_it_is_of_species_and_their_absences(world):
     for changes in ({"presence": {"loss": "asymmetric"}}, {"model": {"output": "class"}}):
-        with pytest.raises(ValidationError, match="teacher: is of species and the loss bce"):
+        with pytest.raises(ValidationError, match="forest: is of species and the loss bce"):
             study(world, **changes)
+    nothing_known = {"model": {"location": None, "series": {}}, "covariates": None, "series": "series.zarr"}
+    with pytest.raises(ValidationError, match="forest: goes by coordinates and covariates, and the model has neither"):
+        study(world, **nothing_known)
+    with pytest.raises(ValidationError, match="teach, vote: both are 0"):
+        CompanionConfig(teach=0, vote=0)
