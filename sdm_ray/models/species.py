@@ -255,8 +255,8 @@ class SpeciesModel(nn.Module):
         values, known = batch["covariates"], batch["has_covariates"]
         if "covariates_of" in batch:
             values, known = values[batch["covariates_of"]], known[batch["covariates_of"]]
-        said = forest.logits(torch.cat([*parts, values], -1))
-        return torch.where(known[:, None], said, self.head(z))
+        said = forest.logits(torch.cat([*parts, values], -1)[known])
+        return self.head(z).index_put((known,), said)
 
     def _image(self, scale: str, batch: dict[str, Tensor]) -> Tensor:
         if f"features_{scale}" in batch:
