@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sdm_ray.memory import ONE_ARENA
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
@@ -38,6 +40,7 @@ def data() -> Path:
 def ray_cluster():
     """One Ray of 2 CPUs for every test that needs one: it takes seconds to start."""
     os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
+    os.environ |= ONE_ARENA  # as `runtime.connect` has it
     import ray
 
     ray.init(num_cpus=2, include_dashboard=False, logging_level="WARNING", object_store_memory=1 << 29)

@@ -1,10 +1,35 @@
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
+import pytest
 
 from sdm_ray import memory
 
 MEGABYTE = 1 << 20
+ASKS_AGAIN = """
+import resource, threading
+import numpy as np
+from sdm_ray.memory import keep_freed_memory
+
+def work():
+    np.zeros(1000)  # the thread has its arena from here on, as one of Ray's has
+    begun.set(), told.wait()
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for sizes in ([100] * 3, [16] * 10):  # megabytes
+            held = [np.ones(size << 17) for size in sizes]
+            del held
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+begun, told = threading.Event(), threading.Event()
+thread = threading.Thread(target=work)
+thread.start(), begun.wait()
+keep_freed_memory()
+told.set(), thread.join()
+"""
 
 
 def test_a_batch_takes_the_memory_of_one_that_nobody_holds(monkeypatch):
@@ -56,3 +81,12 @@ def test_threads_never_get_the_same_memory(monkeypatch):
         each.join()
     assert len(wrong) == 200 and not any(wrong)
     assert len(memory._batches) <= 8  # a thread asks for the next while it holds one
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc alone is told to")
+def test_a_thread_that_began_before_keeps_its_memory_in_the_only_arena():
+    new_pages = [
+        int(subprocess.run([sys.executable, "-c", ASKS_AGAIN], env=os.environ | env, capture_output=True).stdout)
+        for env in ({"MALLOC_ARENA_MAX": "4"}, memory.ONE_ARENA)
+    ]
+    assert new_pages[1] < 100 < new_pages[0]
