@@ -8,7 +8,6 @@ from upath import UPath
 
 from sdm_ray.errors import find_input_error
 from sdm_ray.job import Job
-from sdm_ray.memory import keep_freed_memory
 from sdm_ray.progress import say
 from sdm_ray.runtime import connect
 from sdm_ray.tracking import Tracker
@@ -60,7 +59,6 @@ def _train_here(fits: Fits, keeper: FolderKeeper, voice: Voice, *, compiled: boo
     from sdm_ray.training import loop
     from sdm_ray.training.ranks import Ranks
 
-    keep_freed_memory()
     for fit in fits():
         fit.save(loop.run(fit, Ranks(), keeper, voice, compiled=compiled))
 
@@ -114,7 +112,6 @@ def _work(settings: dict[str, Any]) -> None:
     from sdm_ray.training import loop
     from sdm_ray.training.ranks import Ranks
 
-    keep_freed_memory()  # activations of 64 MB and more would come in new pages in each step
     context = ray.train.get_context()
     device = str(ray.train.torch.get_device())
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), device)

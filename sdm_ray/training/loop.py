@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sdm_ray.errors import InputError
+from sdm_ray.memory import keep_freed_memory
 from sdm_ray.streams.pipeline import Stream, batches
 from sdm_ray.training.config import OptimConfig
 from sdm_ray.training.ranks import Ranks
@@ -146,6 +147,7 @@ def epochs(
     Yields:
         The figures of the epoch.
     """
+    keep_freed_memory()  # activations would come in new pages in each step
     torch.manual_seed(fit.seed)
     trained = fit.objective().to(ranks.device)
     optimiser = torch.optim.AdamW(_groups(trained, fit.optim.weight_decay), lr=fit.optim.lr)
