@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 from upath import UPath
@@ -100,7 +99,7 @@ class Study:
             SpeciesModel(self.model_config, 1).load_encoder(self._encoder(None)[0])
         if self.config.start is not None:
             begun, path = self._start(None)[0], self.config.path(self.config.start)
-            shared = _shared(begun.species, self.table.species)
+            shared = species.shared(begun.species, self.table.species)
             if not len(shared[0]):
                 raise InputError(f"start: {path} knows none of the {len(self.table.species)} species of the surveys")
             say(f"  starts from {path}, which knows {len(shared[0])} of the {len(self.table.species)} species")
@@ -198,7 +197,7 @@ class Study:
                     parameter.requires_grad_(name.partition(".")[0] not in taken)
         if self.config.start is not None:
             begun = self._start(fold)[0]
-            model.start_from(begun.model, _shared(begun.species, self.table.species))
+            model.start_from(begun.model, species.shared(begun.species, self.table.species))
         return PresenceLoss(model, setting)
 
     def _start(self, fold: int | None) -> tuple[LoadedModel, Pretraining]:
@@ -291,14 +290,6 @@ class Study:
             figures["transductive"] = any(each["transductive"] for each in found)
         say("  on the `select` blocks: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
         return figures
-
-
-def _shared(theirs: pd.DataFrame, own: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the species that two tables have in common, by name: in the first, and in the second."""
-    place = {name: row for row, name in enumerate(theirs["name"])}
-    pairs = [(place[name], row) for row, name in enumerate(own["name"]) if name in place]
-    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
-    return first, second
 
 
 def _alone(model: nn.Module) -> Ranks:

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from sdm_ray.errors import InputError
 from sdm_ray.memory import keep_freed_memory
 from sdm_ray.streams.pipeline import Stream, batches
 from sdm_ray.training.config import OptimConfig
+from sdm_ray.training.optimiser import learning_rate, moving_average, parameter_groups
 from sdm_ray.training.ranks import Ranks
 from sdm_ray.training.voice import Voice
 
@@ -150,8 +150,8 @@ def epochs(
     keep_freed_memory()  # activations would come in new pages in each step
     torch.manual_seed(fit.seed)
     trained = fit.objective().to(ranks.device)
-    optimiser = torch.optim.AdamW(_groups(trained, fit.optim.weight_decay), lr=fit.optim.lr)
-    average = _average(trained, fit.optim.ema)
+    optimiser = torch.optim.AdamW(parameter_groups(trained, fit.optim.weight_decay), lr=fit.optim.lr)
+    average = moving_average(trained, fit.optim.ema)
     objective = trained if average is None else average.module  # what is measured and kept
     progress = Progress()
     if (kept := keeper.load(fit.name)) is not None:
@@ -197,14 +197,6 @@ def epochs(
         fit.finish(objective)
     chosen = progress.best_epoch if progress.best is not None else len(progress.history)
     return Trained(objective.eval(), progress.history, chosen)
-
-
-def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine to zero."""
-    warm = max(1, round(optim.warmup * steps))
-    if step < warm:
-        return optim.lr * (step + 1) / warm
-    return optim.lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 def _stream(fit: Fit, ranks: Ranks, start: int) -> Generator[dict[str, dict[str, np.ndarray]]]:
@@ -270,20 +262,6 @@ def _close_epoch(fit: Fit, objective: nn.Module, progress: Progress, ranks: Rank
 def _stopped(fit: Fit, progress: Progress) -> bool:
     waited = len(progress.history) - progress.best_epoch
     return fit.select_by is not None and fit.patience is not None and waited >= fit.patience
-
-
-def _groups(objective: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Matrices decay, vectors and numbers (biases, norms, temperatures) do not."""
-    trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-
-
-def _average(objective: nn.Module, decay: float | None) -> AveragedModel | None:
-    """A moving average of the weights; with each step its buffers become those of the objective."""
-    return None if decay is None else AveragedModel(objective, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
 def _distributed(objective: nn.Module, ranks: Ranks, compiled: bool) -> nn.Module:

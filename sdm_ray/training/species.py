@@ -219,6 +219,14 @@ def _of_surveys(
     return ranks.rows(np.concatenate(parts))
 
 
+def shared(theirs: pd.DataFrame, own: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the species that two tables have in common, by name: in the first, and in the second."""
+    place = {name: row for row, name in enumerate(theirs["name"])}
+    pairs = [(place[name], row) for row, name in enumerate(own["name"]) if name in place]
+    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+    return first, second
+
+
 def scores(logits: np.ndarray, labels: np.ndarray, *, classes: bool = False) -> dict[str, float]:
     """Macro AUC of species with presences and absences, and cross-entropy; of classes likelihood and accuracy.
 

@@ -1,6 +1,3 @@
-import itertools
-import math
-
 import pytest
 import torch
 import toy
@@ -8,7 +5,6 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.training import loop
-from sdm_ray.training.config import OptimConfig
 from sdm_ray.training.keepers import FolderKeeper
 from sdm_ray.training.ranks import Ranks
 from sdm_ray.training.voice import Voice
@@ -76,14 +72,6 @@ def test_the_best_epoch_is_kept_and_training_stops_after_it(tmp_path, ray_cluste
     trained = loop.run(fit, Ranks(), FolderKeeper(UPath(tmp_path / "kept"), 1e9), Voice())
     assert trained.best_epoch == 2 and len(trained.history) == 5
     assert all(torch.equal(value, seen[1][name]) for name, value in trained.objective.state_dict().items())
-
-
-def test_the_learning_rate_rises_then_falls_to_zero():
-    optim = OptimConfig(lr=1.0, warmup=0.1)
-    rates = [loop.learning_rate(optim, step, 100) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1) and rates[9] == pytest.approx(1.0)
-    assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
-    assert rates[-1] < 0.01 and not any(map(math.isnan, rates))
 
 
 def test_the_average_of_the_weights_is_kept_and_continued(tmp_path, ray_cluster):
