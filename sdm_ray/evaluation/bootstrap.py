@@ -103,7 +103,7 @@ def compare(
             each = _mean(np.where(enough[..., None], np.stack(of_parts), np.nan))
             per_species[metric][method] = each[:, 0]
             draws = macro_of_columns(each, positives, min_positives)
-            means[metric][method] = draws if folds is None else _centred(draws)
+            means[metric][method] = draws if folds is None else around_value(draws)
             summary = macro(each[:, 0], positives, min_positives)
     values = {m: {method: as_interval(draws) for method, draws in means[m].items()} for m in METRICS}
     differences = {
@@ -112,8 +112,8 @@ def compare(
     return Comparison(values, differences, per_species, summary.counted, summary.left_out, len(weights))
 
 
-def _centred(draws: np.ndarray) -> np.ndarray:
-    """Resamples moved so that their median is the value.
+def around_value(draws: np.ndarray) -> np.ndarray:
+    """Resamples moved so that their median is the first draw, the value.
 
     Within a fold a resample often loses the only block that holds a species, whose score there, mostly a high one, is
     then missing: without this the intervals lie below their values.

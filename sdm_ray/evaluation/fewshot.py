@@ -9,7 +9,7 @@ import pandas as pd
 from upath import UPath
 
 from sdm_ray.evaluation import charts
-from sdm_ray.evaluation.bootstrap import METRICS, as_interval, block_resamples, macro_of_columns
+from sdm_ray.evaluation.bootstrap import METRICS, around_value, as_interval, block_resamples, macro_of_columns
 from sdm_ray.evaluation.metrics import block_scores
 from sdm_ray.evaluation.page import Picture, Section, Table
 from sdm_ray.evaluation.scores import as_json
@@ -70,12 +70,13 @@ def figures_of(found: Mapping[str, Mapping[str, np.ndarray]], seed: int) -> dict
 
 
 def _over_seeds(scores: np.ndarray, seed: int) -> np.ndarray:
-    """(2, 1 + resamples): the mean over folds and seeds, then over folds and drawn seeds."""
+    """(2, 1 + resamples): the mean over folds and seeds, then over folds and drawn seeds, moved to lie around it."""
     by_seed = scores.mean(axis=1)
     count, _, columns = by_seed.shape
     chosen = np.random.default_rng(seed).integers(0, count, (columns, count))
     chosen[0] = np.arange(count)
-    return np.stack([by_seed[chosen[c], :, c].mean(axis=0) for c in range(columns)], axis=1)
+    draws = np.stack([by_seed[chosen[c], :, c].mean(axis=0) for c in range(columns)], axis=1)
+    return np.stack([around_value(each) for each in draws])
 
 
 def table(figures: Mapping[str, Any]) -> pd.DataFrame:

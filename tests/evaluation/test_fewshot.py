@@ -59,6 +59,18 @@ def test_a_better_way_is_better_with_an_interval(test, tmp_path):
     assert fewshot.headline(figures).startswith("AUC with 5 and all occurrences: good 0.")
 
 
+def test_intervals_lie_around_values_though_resamples_lose_a_species(test):
+    """One species lies in a single block, where it is easy: without it the mean of the others is lower."""
+    task, p = test
+    labels = task.labels.copy()
+    labels[:, 1] = task.blocks == 3
+    easy = fewshot.Test(labels, task.blocks, task.counted)
+    scores = fewshot.macro_scores(easy, np.column_stack([p[:, 0], labels[:, 1], p[:, 2]]), 200, 0)
+    assert np.median(scores[0, 1:]) < scores[0, 0]
+    each = fewshot.figures_of({"way": {"5": np.stack([[scores]])}}, 0)["values"]["auc"]["way"]["5"]
+    assert each["low"] < each["value"] < each["high"]
+
+
 def test_seeds_that_differ_widen_the_interval(test):
     task, p = test
     one = fewshot.macro_scores(task, p, 50, 0)
