@@ -1,7 +1,7 @@
 """A random forest in plain torch: trees that were grown elsewhere, walked side by side, on any device."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +30,11 @@ class Tree(NamedTuple):
     feature: NDArray[np.int64]
     threshold: NDArray[np.float64]
     shares: NDArray[np.float64]
+
+    @classmethod
+    def of_sklearn(cls, grown: Any) -> "Tree":  # noqa: ANN401 - scikit-learn is not imported here
+        """A regression tree of scikit-learn (its `tree_`), grown on labels of 0 and 1."""
+        return cls(grown.children_left, grown.children_right, grown.feature, grown.threshold, grown.value[:, :, 0])
 
 
 class Forest(nn.Module):

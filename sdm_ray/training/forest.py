@@ -144,8 +144,11 @@ def _grown(
         settings = {"max_features": config.max_features, "min_samples_leaf": config.min_samples_leaf}
         model = DecisionTreeRegressor(**settings, random_state=int(rng.integers(1 << 31)))
         model.fit(x, double, sample_weight=seen)
-        unseen, own = seen == 0, model.tree_
-        tree = Tree(own.children_left, own.children_right, own.feature, own.threshold, own.value[:, :, 0])
-        return tree, unseen, model.predict(x[unseen]).astype(np.float32).reshape(-1, labels.shape[1])
+        unseen = seen == 0
+        return (
+            Tree.of_sklearn(model.tree_),
+            unseen,
+            model.predict(x[unseen]).astype(np.float32).reshape(-1, labels.shape[1]),
+        )
 
     yield from ahead((partial(grow, number) for number in range(config.trees)), threads, threads)

@@ -36,8 +36,5 @@ def _forest(count):
     rng = np.random.default_rng(torch.initial_seed())
     x = np.column_stack([rng.uniform(8, 14, 300), rng.uniform(48, 53, 300), rng.normal(size=(300, 2))])
     y = rng.random((300, count)) < 1 / (1 + np.exp(-x[:, 2:3] - np.arange(count) + x[:, 3:]))
-    grown = [DecisionTreeRegressor(max_depth=6, max_features=0.5, random_state=i).fit(x, y).tree_ for i in range(10)]
-    return Forest.of_trees(
-        Tree(each.children_left, each.children_right, each.feature, each.threshold, each.value[:, :, 0])
-        for each in grown
-    )
+    grown = [DecisionTreeRegressor(max_depth=6, max_features=0.5, random_state=i).fit(x, y) for i in range(10)]
+    return Forest.of_trees(Tree.of_sklearn(each.tree_) for each in grown)

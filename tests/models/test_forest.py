@@ -1,7 +1,5 @@
 """A forest in plain torch: the answers of scikit-learn's, alone and beside a network."""
 
-from itertools import starmap
-
 import numpy as np
 import pytest
 import torch
@@ -18,11 +16,7 @@ CONFIG = SpeciesConfig(
 
 
 def of_sklearn(forest: RandomForestRegressor) -> Forest:
-    own = [each.tree_ for each in forest.estimators_]
-    names = ("children_left", "children_right", "feature", "threshold")
-    return Forest.of_trees(
-        starmap(Tree, ((*(getattr(each, name) for name in names), each.value[:, :, 0]) for each in own))
-    )
+    return Forest.of_trees(Tree.of_sklearn(each.tree_) for each in forest.estimators_)
 
 
 @pytest.fixture(scope="module")
