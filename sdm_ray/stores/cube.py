@@ -17,8 +17,9 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores import raster
+from sdm_ray.stores.chunks import Chunks, chunks_of
 from sdm_ray.stores.engine import Engine, engine_of, read, read_cells
-from sdm_ray.stores.patches import Ints, Layout, Patches, Wanted, cut
+from sdm_ray.stores.patches import Ints, Patches, Wanted, cut
 from sdm_ray.stores.raster import ArraySpec
 
 _SQUARE = 16  # chunks along a side of what is cut from north to south; two rows of chunks are held, 17 MB
@@ -79,6 +80,10 @@ class Cube:
     @cached_property
     def _engine(self) -> Engine:
         return engine_of(self._reflectance)
+
+    @cached_property
+    def _chunks(self) -> Chunks:
+        return chunks_of(self._reflectance)
 
     @cached_property
     def _count_engine(self) -> Engine:
@@ -149,9 +154,8 @@ class Cube:
         Raises:
             InputError: a chunk cannot be decoded.
         """
-        layout = Layout(self.grid.height, self.grid.width, self._reflectance.chunks[-2:], len(self.bands))
         with self._readable():
-            yield from cut(self._engine, layout, wanted, pieces, room, keep)
+            yield from cut(self._chunks, wanted, pieces, room, keep)
 
     def patches(self, wanted: Wanted) -> NDArray[np.uint16]:
         """All the patches in the order asked for, (N, band, size, size), 0 outside the cube."""

@@ -60,7 +60,7 @@ _PIECES = 4  # of a task: between two tasks a core waits for Ray, some tenth of 
 _STEPS_AHEAD = 2  # of the rank's own threads: while the last images of one step are decoded, the next has begun
 _LEG_ROWS = 1 << 20  # windows whose reading is planned at once
 _LANE_ROWS = 64  # places that a lane has at least
-_WINDOWS, _TASK_WINDOWS = 32, 96  # windows read together at least: here, and where tasks cannot share chunks
+_WINDOWS = 96  # read together at least: what chunks they share need not wait in memory
 _STORE_BYTES = 256 << 20  # that one pipeline may fill ahead of the training
 _MISTAKE = "mistake"
 
@@ -214,8 +214,7 @@ def _windowed(stream: Stream, part: tuple[int, int], steps: range) -> Generator[
         if ids.size == 0:
             yield from (fetch(each, number) for each, number in zip(ids, passes, strict=True))
             continue
-        least = _WINDOWS if stream.readers == 0 else _TASK_WINDOWS
-        pieces = order.pieces(ids.ravel(), passes.ravel(), np.tile(slots, len(ids)), least)
+        pieces = order.pieces(ids.ravel(), passes.ravel(), np.tile(slots, len(ids)), _WINDOWS)
         reading, where = plan(ids.ravel(), pieces, windows.row_bytes, order.lanes)
         with closing(fill(windows, reading, where.reshape(ids.shape), stream.readers)) as images:
             for step_ids, step_passes in zip(ids, passes, strict=True):

@@ -33,7 +33,7 @@ class Reading:
         ids: of the windows, (m,).
         pieces: bounds in `ids` of what is cut together, from 0 to m.
         tasks: bounds in `pieces` of what one task reads.
-        keep: pieces that come between two of one lane, about; a chunk is kept so long for the next.
+        keep: pieces that may come between two of one lane, which share chunks.
     """
 
     ids: Ints
@@ -173,11 +173,11 @@ class _Batches:
         self._size = size
         self._shape = shape
         self._images: dict[int, NDArray[np.uint16]] = {}
-        self._come = np.zeros(len(target) // size, np.int64)
+        self._missing = [size] * (len(target) // size)
 
     def whole(self, step: int) -> bool:
         """Whether all windows of a batch have come."""
-        return bool(self._come[step] == self._size)
+        return self._missing[step] == 0
 
     def pop(self, step: int) -> NDArray[np.uint16]:
         """A batch that is whole."""
@@ -215,4 +215,5 @@ class _Batches:
         return [self._images[step][slot] for step, slot in zip(steps.tolist(), slots.tolist(), strict=True)]
 
     def _count(self, piece: Ints) -> None:
-        np.add.at(self._come, self._target[piece] // self._size, 1)
+        for step in (self._target[piece] // self._size).tolist():
+            self._missing[step] -= 1

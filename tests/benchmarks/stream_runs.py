@@ -1,9 +1,11 @@
 """One measurement of bench_streams.py, in a process of its own: `python stream_runs.py NAME '{"arguments": ...}'`."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ import zarr
 
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.memory import keep_freed_memory
+from sdm_ray.stores.chunks import chunks_of
+from sdm_ray.stores.engine import engine_of
 from sdm_ray.stores.shards import Shards
 
 SIZE = 128
@@ -107,43 +111,47 @@ def xbatcher(cube: str, count: int) -> dict[str, float]:
 
 
 def decode(cube: str, engine: str) -> dict[str, float]:
-    """Bytes a second that an engine decodes of the whole cube, the better of two ways: by chunk, by shard."""
-    array: Any = zarr.open_group(cube, mode="r")["reflectance"]
+    """Bytes a second that an engine decodes of the whole cube, the best of the ways that it offers."""
     if engine == "zarrs":
         zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"})
-        array = zarr.open_group(cube, mode="r")["reflectance"]
-    side, shard, chunk = array.shape[-1], array.shards[-1], array.chunks[-1]
-    shards = [(row, col) for row in range(0, side, shard) for col in range(0, side, shard)]
-
-    def part(row: int, col: int, size: int) -> tuple[Any, ...]:
-        return 0, slice(None), slice(row, row + size), slice(col, col + size)
-
-    def by_shard() -> Iterator[int]:
-        for row, col in shards:
-            if engine == "tensorstore":
-                yield store._array[part(row, col, shard)].read().result().nbytes
-            else:
-                yield array[part(row, col, shard)].nbytes
-
-    def by_chunk() -> Iterator[int]:
-        for row, col in shards:
-            steps = range(0, shard, chunk)
-            wanted = [part(row + down, col + right, chunk) for down in steps for right in steps]
-            yield sum(pending.result().nbytes for pending in store.start(wanted))
-
-    ways: list[Callable[[], Iterator[int]]] = [by_shard]
-    if engine == "tensorstore":
-        from sdm_ray.stores.engine import engine_of
-
-        store: Any = engine_of(array)
-        ways.append(by_chunk)
+    array: Any = zarr.open_group(cube, mode="r")["reflectance"]
+    ways = {"tensorstore": [_tensorstore_by_shard, _tensorstore_by_chunk], "our threads": [_our_threads]}
     best = 0.0
-    for way in ways:
-        for _ in range(2):
+    for way in ways.get(engine, [_zarr_by_shard]):
+        for _ in range(3):
             start = time.perf_counter()
-            total = sum(way())
+            total = way(array)
             best = max(best, total / (time.perf_counter() - start))
     return {"rate": best}
+
+
+def _parts(side: int, size: int, within: tuple[int, int] = (0, 0)) -> list[tuple[Any, ...]]:
+    """Squares of `size` pixels of a square of `side`."""
+    corners = [(within[0] + row, within[1] + col) for row in range(0, side, size) for col in range(0, side, size)]
+    return [(0, slice(None), slice(row, row + size), slice(col, col + size)) for row, col in corners]
+
+
+def _zarr_by_shard(array: Any) -> int:
+    return sum(array[part].nbytes for part in _parts(array.shape[-1], array.shards[-1]))
+
+
+def _tensorstore_by_shard(array: Any) -> int:
+    store: Any = engine_of(array)
+    return sum(store._array[part].read().result().nbytes for part in _parts(array.shape[-1], array.shards[-1]))
+
+
+def _tensorstore_by_chunk(array: Any) -> int:
+    store, side, shard = engine_of(array), array.shape[-1], array.shards[-1]
+    corners = [(row, col) for row in range(0, side, shard) for col in range(0, side, shard)]
+    wanted = (_parts(shard, array.chunks[-1], corner) for corner in corners)
+    return sum(pending.result().nbytes for parts in wanted for pending in store.start(parts))
+
+
+def _our_threads(array: Any) -> int:
+    chunks, many = chunks_of(array), array.shape[-1] // array.chunks[-1]
+    runs = chunks.layout.runs([(row, col) for row in range(many) for col in range(many)], 8)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return sum(pool.map(lambda run: sum(pixels.nbytes for pixels in chunks.read(0, run)), runs))
 
 
 def photo_stream(shards: str, size: int, passes: int, readers: int) -> dict[str, float]:
@@ -173,7 +181,7 @@ def bare(shards: str, passes: int, pool: str, decoder: str = "Pillow", size: int
 
     Threads keep the memory that they free, as the streams do. Pillow is what data loaders use; it alone shrinks.
     """
-    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+    from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     from upath import UPath

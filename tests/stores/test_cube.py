@@ -84,15 +84,14 @@ def test_patches_are_grouped_by_square_and_row_of_chunks(corners, side):
 def test_a_chunk_is_decoded_once_for_neighbouring_pieces(filled, monkeypatch):
     path, _ = filled
     cube = Cube(path)
-    asked: list = []
-    engine = cube._engine
-    start = type(engine).start
+    decoded: list = []
+    read = type(cube._chunks).read
     monkeypatch.setattr(
-        type(engine), "start", lambda self, parts: (asked.extend(map(str, parts)), start(self, parts))[1]
+        type(cube._chunks), "read", lambda self, time, chunks: (decoded.extend(chunks), read(self, time, chunks))[1]
     )
     rows, cols = (axis.ravel() for axis in np.mgrid[0:80:7, 0:100:7])
     cube.patches(Wanted(rows, cols, 30))
-    assert len(asked) == len(set(asked)) > 20
+    assert len(decoded) == len(set(decoded)) > 20
 
 
 def test_a_chunk_that_cannot_be_decoded_is_one_line(tmp_path):
