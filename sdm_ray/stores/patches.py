@@ -22,7 +22,7 @@ from sdm_ray.stores.chunks import Chunk, Chunks, Layout
 _UNDER_WAY = 64  # chunks of pieces that are asked for while one is waited for, about
 _AHEAD = 8  # pieces that are asked for at most: what they share with those that come later must be known
 _RUN = 8  # chunks that a thread decodes and cuts at a time
-_HELD_BYTES = 256 << 20  # of chunks that wait for further pieces; beyond it they are decoded again
+_HELD_BYTES = 160 << 20  # of chunks that wait for further pieces; beyond it they are decoded again
 
 Ints = NDArray[np.int64]
 Patches = NDArray[np.uint16] | Sequence[NDArray[np.uint16]]

@@ -60,7 +60,7 @@ _PIECES = 4  # of a task: between two tasks a core waits for Ray, some tenth of 
 _STEPS_AHEAD = 2  # of the rank's own threads: while the last images of one step are decoded, the next has begun
 _LEG_ROWS = 1 << 20  # windows whose reading is planned at once
 _LANE_ROWS = 64  # places that a lane has at least
-_WINDOWS = 96  # read together at least: what chunks they share need not wait in memory
+_WINDOWS = 64  # read together at least: what chunks they share need not wait in memory
 _STORE_BYTES = 256 << 20  # that one pipeline may fill ahead of the training
 _MISTAKE = "mistake"
 
