@@ -12,7 +12,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, tiles, whole
-from sdm_ray.stores import raster
+from sdm_ray.stores import patches, raster
 from sdm_ray.stores.cube import Cube, bands_of_squares, create_cube
 from sdm_ray.stores.patches import Wanted
 
@@ -56,17 +56,17 @@ def cut(values: np.ndarray, row: int, col: int, size: int) -> np.ndarray:
 def test_patches_are_the_pixels_in_the_order_asked_for(filled, corners, size, time):
     path, values = filled
     rows, cols = np.array(corners, np.int64).reshape(-1, 2).T
-    patches = Cube(path).patches(Wanted(rows, cols, size, time))
-    assert patches.shape == (len(corners), 3, size, size)
-    for patch, row, col in zip(patches, rows, cols, strict=True):
+    found = Cube(path).patches(Wanted(rows, cols, size, time))
+    assert found.shape == (len(corners), 3, size, size)
+    for patch, row, col in zip(found, rows, cols, strict=True):
         assert np.array_equal(patch, cut(values[time], row, col, size))
 
 
 def test_bands_of_patches_come_in_the_order_asked_for(filled):
     path, values = filled
     rows, cols = np.array([3, 70, 100]), np.array([140, 0, 60])
-    patches = Cube(path).patches(Wanted(rows, cols, 20, bands=(2, 0)))
-    assert np.array_equal(patches[1], cut(values[0], 70, 0, 20)[[2, 0]])
+    found = Cube(path).patches(Wanted(rows, cols, 20, bands=(2, 0)))
+    assert np.array_equal(found[1], cut(values[0], 70, 0, 20)[[2, 0]])
 
 
 @given(st.lists(st.tuples(st.integers(-5, 90), st.integers(-5, 90)), max_size=60), st.integers(1, 9))
@@ -81,17 +81,22 @@ def test_patches_are_grouped_by_square_and_row_of_chunks(corners, side):
     assert squares == sorted(squares)  # one square is finished before the next
 
 
-def test_a_chunk_is_decoded_once_for_neighbouring_pieces(filled, monkeypatch):
-    path, _ = filled
+@pytest.mark.parametrize("held_bytes", [patches._HELD_BYTES, 0])
+def test_a_chunk_is_decoded_once_for_neighbouring_pieces_if_there_is_room(filled, monkeypatch, held_bytes):
+    path, values = filled
     cube = Cube(path)
     decoded: list = []
     read = type(cube._chunks).read
     monkeypatch.setattr(
         type(cube._chunks), "read", lambda self, time, chunks: (decoded.extend(chunks), read(self, time, chunks))[1]
     )
+    monkeypatch.setattr(patches, "_HELD_BYTES", held_bytes)
     rows, cols = (axis.ravel() for axis in np.mgrid[0:80:7, 0:100:7])
-    cube.patches(Wanted(rows, cols, 30))
-    assert len(decoded) == len(set(decoded)) > 20
+    found = cube.patches(Wanted(rows, cols, 30))
+    for patch, row, col in zip(found, rows, cols, strict=True):
+        assert np.array_equal(patch, cut(values[0], row, col, 30))
+    assert len(set(decoded)) > 20
+    assert (len(decoded) == len(set(decoded))) == (held_bytes > 0)
 
 
 def test_a_chunk_that_cannot_be_decoded_is_one_line(tmp_path):
@@ -154,8 +159,8 @@ def test_a_cube_at_a_url(filled):
     values = fill(path)
     assert np.array_equal(Cube(path).read(whole(GRID)), values[0])
     rows, cols = np.array([-4, 90, 33]), np.array([70, 130, 2])
-    patches = Cube(path).patches(Wanted(rows, cols, 40, time=1))
-    assert all(np.array_equal(patches[i], cut(values[1], rows[i], cols[i], 40)) for i in range(3))
+    found = Cube(path).patches(Wanted(rows, cols, 40, time=1))
+    assert all(np.array_equal(found[i], cut(values[1], rows[i], cols[i], 40)) for i in range(3))
 
 
 def test_seasons_and_bands_are_found_by_name(filled):
