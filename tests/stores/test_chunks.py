@@ -64,18 +64,21 @@ def test_a_shard_that_is_written_anew_is_read_anew(tmp_path):
         assert (reader.patches(Wanted(np.array([7]), np.array([30]), 20)) == value).all()
 
 
-@pytest.mark.parametrize("changed", [{"compressors": zarr.codecs.GzipCodec()}, {"shards": None}, {"store": "memory"}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"compressors": zarr.codecs.GzipCodec()}, {"shards": None}, {"dtype": "int32"}, None],
+    ids=["gzip", "no shards", "int32", "at a URL"],
+)
 def test_cubes_stored_in_other_ways_give_the_same_patches(partly, tmp_path, changed):
     source = zarr.open_group(str(partly), mode="r")
-    store = UPath("memory://other/cube.zarr") if changed.pop("store", None) else UPath(tmp_path / "cube.zarr")
+    store = UPath(tmp_path / "cube.zarr") if changed else UPath("memory://other/cube.zarr")
     create_cube(store, GRID, ["a", "b"], ["red", "nir", "blue"], chunk=16, shard=64)
     if changed:
         group = zarr.open_group(str(store), mode="r+")
         array = source["reflectance"]
-        given = {"shards": array.shards, "compressors": zarr.codecs.ZstdCodec(), **changed}
-        group.create_array(
-            "reflectance", shape=array.shape, dtype="uint16", chunks=array.chunks, fill_value=0, overwrite=True, **given
-        )
+        given = {"shards": array.shards, "compressors": zarr.codecs.ZstdCodec(), "dtype": "uint16"} | changed
+        shape, chunks = array.shape, array.chunks
+        group.create_array("reflectance", shape=shape, chunks=chunks, fill_value=0, overwrite=True, **given)
         group["reflectance"][:] = array[:]
         assert isinstance(chunks_of(array_of(store)), _Parts)
     else:
@@ -87,7 +90,7 @@ def test_cubes_stored_in_other_ways_give_the_same_patches(partly, tmp_path, chan
     assert np.array_equal(found, Cube(partly).patches(wanted)) and found.any()
 
 
-@pytest.mark.parametrize("damage", [lambda shard: shard[:-1] + b"x", lambda shard: shard[:30]])
+@pytest.mark.parametrize("damage", [lambda shard: shard[:-1] + b"x", lambda shard: shard[:30]], ids=["bits", "cut"])
 def test_a_damaged_index_is_one_line(tmp_path, damage):
     path = UPath(tmp_path) / "cube.zarr"
     create_cube(path, GRID, ["a"], ["red"], chunk=16, shard=256)
