@@ -12,5 +12,5 @@ class Mixing(Config):
     """Regions of the cube that every batch is drawn from side by side; as many as also divide the batch. Ranks that own
     whole lanes decode no chunk that another rank decodes as well, so choose a multiple of the ranks."""
     reach: PositiveInt = 1024
-    """Windows by which a window is moved in its turn at most. Twice to three times as many are held: at 64 pixels and
-    4 bands about 80 MB, at 128 pixels 320 MB, over all ranks together."""
+    """Windows by which a window is moved in its turn at most. Three times as many are held, about: at 64 pixels and
+    4 bands 100 MB, at 128 pixels 400 MB, over all ranks together."""
