@@ -60,11 +60,13 @@ class Study:
         config: the job's configuration.
         table: the surveys.
         output: the model folder.
+        grow: how forests are grown; by default each anew (see `forest.Forests`).
     """
 
     config: FinetuneConfig
     table: species.Table
     output: str
+    grow: Callable[..., Any] | None = None
 
     def __call__(self) -> Iterator[Fit]:
         """The fits that are not finished: the folds, then the one of everything."""
@@ -157,10 +159,10 @@ class Study:
         fetch, beside = self.table.fetch, self.config.forest
         if beside is None:
             return fetch.only(rows), None
-        from sdm_ray.training.forest import taught  # scikit-learn, a second of every worker otherwise
+        from sdm_ray.training.forest import grown, taught  # scikit-learn, a second of every worker otherwise
 
         located = self.config.model.location is not None
-        fetch, forest = taught(fetch, rows, beside, torch.get_num_threads(), located=located)
+        fetch, forest = taught(fetch, rows, beside, self.grow or grown, located=located)
         if forest is None:
             return fetch.only(rows), None
         return fetch.only(rows), lambda objective: objective.model.set_forest(forest, beside.vote)

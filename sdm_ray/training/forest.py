@@ -6,11 +6,13 @@ repeats the labels, nothing would be learnt. The vote is a mean of logits (a com
 trees in steps, and they err apart.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from hashlib import blake2b
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sdm_ray.errors import InputError
@@ -25,6 +27,9 @@ from sdm_ray.training.species_config import CompanionConfig
 # Surveys x species: 0.8 GB in the trees' double precision, and 0.4 GB for the labels and for what the forest says.
 _MOST_LABELS = 100_000_000
 _MOST_VOTED = 1000  # species: each lengthens the embedding that a map holds of a tile, 1 GB for so many
+
+Grown = tuple[NDArray[np.float32], Forest | None]
+"""What the trees that did not see a survey say of it, (n, S), and the forest if it is to vote."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,12 @@ def features_of(fetch: SurveyFetch, rows: NDArray[np.int64], *, located: bool) -
 
 
 def taught(
-    fetch: SurveyFetch, rows: NDArray[np.int64], config: CompanionConfig, threads: int, *, located: bool = True
+    fetch: SurveyFetch,
+    rows: NDArray[np.int64],
+    config: CompanionConfig,
+    grow: Callable[[NDArray[np.float32], NDArray[np.float32], CompanionConfig, int], Grown],
+    *,
+    located: bool = True,
 ) -> tuple[SurveyFetch, Forest | None]:
     """The same surveys, whose labels are mixed with what the forest says of them, and the forest if it is to vote.
 
@@ -77,7 +87,7 @@ def taught(
         fetch: all surveys; coordinates and covariates are what the forest goes by.
         rows: numbers of the surveys that are trained on, ascending; the forest sees no other.
         config: the forest, and how much it weighs.
-        threads: that grow trees side by side; what comes out does not depend on it.
+        grow: `grown`, or that of `Forests`.
         located: whether the model knows the coordinates.
 
     Raises:
@@ -94,15 +104,42 @@ def taught(
         raise InputError(f"forest.vote: is of at most {_MOST_VOTED} species, found {species}; expected `vote: 0`")
     x = features_of(fetch, rows, located=located)
     labels = fetch.labels.dense(rows).astype(np.float32)
-    soft, forest = grown(Medians(x).fill(x), labels, config, fetch.seed, threads)
-    soft *= config.teach
+    said, forest = grow(Medians(x).fill(x), labels, config, fetch.seed)
+    soft = config.teach * said
     soft += (1 - config.teach) * labels
     return replace(fetch, labels=SoftLabels(fetch.labels, rows, soft)), forest
 
 
+class Forests:
+    """Grows each forest once in a process: the trials of a sweep mostly differ in what forests do not depend on.
+
+    Args:
+        most: that are kept, one for each fold that is trained side by side.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._grown: dict[bytes, Grown] = {}
+
+    def grown(
+        self, x: NDArray[np.float32], labels: NDArray[np.float32], config: CompanionConfig, seed: int
+    ) -> Grown:  # fmt: skip
+        """As `grown`; what it gives is shared, and must not be changed."""
+        trees = config.model_dump(exclude={"teach", "vote"}) | {"votes": config.vote > 0}
+        digest = blake2b(repr((trees, seed, x.shape, labels.shape)).encode())
+        for values in (x, labels):
+            digest.update(values.tobytes())
+        key = digest.digest()
+        if key not in self._grown:
+            while len(self._grown) >= self._most:
+                del self._grown[next(iter(self._grown))]
+            self._grown[key] = grown(x, labels, config, seed)
+        return self._grown[key]
+
+
 def grown(
-    x: NDArray[np.float32], labels: NDArray[np.float32], config: CompanionConfig, seed: int, threads: int
-) -> tuple[NDArray[np.float32], Forest | None]:
+    x: NDArray[np.float32], labels: NDArray[np.float32], config: CompanionConfig, seed: int, threads: int | None = None
+) -> Grown:
     """Mean over the trees of a random forest that did not see a row, (n, S), and the forest if it is to vote.
 
     Of each tree no more is kept than that, since those of many species are large.
@@ -112,8 +149,9 @@ def grown(
         labels: 0 and 1, (n, S).
         config: the forest.
         seed: of the rows and features that a tree sees.
-        threads: that grow trees side by side.
+        threads: that grow trees side by side, by default as many as torch has; what comes out does not depend on it.
     """
+    threads = threads or torch.get_num_threads()
     total, count = np.zeros(labels.shape, np.float32), np.zeros((len(x), 1), np.float32)
 
     def heard() -> Iterator[Tree]:

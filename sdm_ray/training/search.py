@@ -5,7 +5,8 @@ import io
 import logging
 import os
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -21,6 +22,9 @@ from sdm_ray.training.launch import storage_of
 from sdm_ray.training.search_config import Range, TuneConfig
 from sdm_ray.training.species import Table, read_table
 from sdm_ray.training.species_config import FinetuneConfig
+
+if TYPE_CHECKING:
+    from sdm_ray.training.forest import Forests
 
 
 def run(config: TuneConfig, job: Job) -> dict[str, Any]:
@@ -129,13 +133,21 @@ def _trial(chosen: dict[str, Any], config: TuneConfig, tracker: Tracker) -> None
     settings = config.candidate(chosen)
     own = tracker.child(f"trial {tune.get_context().get_trial_id()}")
     own.params(chosen)
-    study = Study(settings, read_table(settings), "")
+    study = Study(settings, read_table(settings), "", _forests(len(config.folds)).grown)
     ranks = Ranks(device="cuda" if config.gpus and torch.cuda.is_available() else "cpu")
     keeper = TuneKeeper(settings.goal)
     fits = [loop.epochs(study.fit(fold), ranks, keeper, Voice(tracker=own)) for fold in config.folds]
     while any([next(fit, None) for fit in fits]):  # a list: every fit has its epoch
         keeper.report()
     own.close()
+
+
+@lru_cache(maxsize=1)
+def _forests(folds: int) -> "Forests":
+    """Those of this process, in which one trial runs after the other."""
+    from sdm_ray.training.forest import Forests
+
+    return Forests(folds)
 
 
 def _teller(total: int, goal: str) -> Any:  # noqa: ANN401 - a callback of Ray Tune

@@ -47,7 +47,7 @@ class PresenceConfig(Config):
 class CompanionConfig(TreesConfig):
     """A random forest on what the network knows of coordinates and covariates: it teaches, and it votes.
 
-    It is grown anew for each fold, and in each trial of a sweep (see `training.forest`).
+    It is grown anew for each fold (see `training.forest`).
     """
 
     trees: int = Field(100, ge=50)

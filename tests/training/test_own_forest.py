@@ -59,6 +59,19 @@ def test_threads_and_single_species_change_nothing(noisy):
     assert soft.shape == own(torch.from_numpy(x)).shape == (N, 1)
 
 
+def test_a_process_grows_a_forest_once_for_what_it_depends_on(noisy):
+    x, labels, _ = noisy
+    forests = forest.Forests(2)
+    first = forests.grown(x, labels, CONFIG, 0)
+    assert forests.grown(x, labels, CONFIG.model_copy(update={"teach": 0.1}), 0) is first
+    assert np.array_equal(first[0], forest.grown(x, labels, CONFIG, 0, 1)[0])
+    changed = [(x + 1, labels, CONFIG, 0), (x, 1 - labels, CONFIG, 0), (x, labels, CONFIG, 1)]
+    changed.append((x, labels, CONFIG.model_copy(update={"min_samples_leaf": 9}), 0))
+    assert all(forests.grown(*each) is not first for each in changed)
+    assert forests.grown(*changed[-1]) is forests.grown(*changed[-1])
+    assert forests.grown(x, labels, CONFIG, 0) is not first  # two are kept
+
+
 def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch):
     x, labels, _ = noisy
     known = np.arange(N) != 4
@@ -66,7 +79,7 @@ def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch
     full = SparseLabels.from_lists(lists, 2)
     fetch = SurveyFetch(np.arange(N), x[:, :2].astype(float), x[:, 2:] * known[:, None], known, full)
     rows = np.arange(0, N, 2)
-    made, own = forest.taught(fetch, rows, CompanionConfig(trees=50, teach=0.25, vote=0), 1)
+    made, own = forest.taught(fetch, rows, CompanionConfig(trees=50, teach=0.25, vote=0), forest.grown)
     soft = made.labels.dense(rows[3:9])
     assert own is None
     assert np.all(np.abs(soft - labels[rows[3:9]]) <= 0.25) and not np.array_equal(soft, labels[rows[3:9]])
@@ -79,7 +92,7 @@ def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch
     ):
         monkeypatch.setattr(forest, name, least)
         with pytest.raises(InputError, match=line):
-            forest.taught(fetch, rows, CompanionConfig(), 1)
+            forest.taught(fetch, rows, CompanionConfig(), forest.grown)
 
 
 def study(world, output="", **changes) -> finetune.Study:
