@@ -117,7 +117,6 @@ class _Shards:
         self.layout = layout
         self._folder = f"{array.store.root / array.path}/c"
         self._shape = array.chunks[1:]
-        self._index_bytes = 16 * math.prod(layout.shard)
         self._nothing = np.full(self._shape, array.fill_value, np.uint16)
 
     def read(self, time: int, chunks: Sequence[Chunk]) -> Iterator[NDArray[np.uint16]]:
@@ -132,7 +131,7 @@ class _Shards:
 
     def _index(self, file: FileIO) -> NDArray[np.uint64]:
         """Where each chunk of a shard begins and how long it is, (down, right, 2)."""
-        size = self._index_bytes
+        size = 16 * math.prod(self.layout.shard)
         file.seek(-size - _CHECKSUM_BYTES, os.SEEK_END)
         found = file.read(size + _CHECKSUM_BYTES)
         if google_crc32c.value(found[:size]) != int.from_bytes(found[size:], "little"):

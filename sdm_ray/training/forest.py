@@ -30,6 +30,8 @@ _MOST_VOTED = 1000  # species: each lengthens the embedding that a map holds of 
 
 Grown = tuple[NDArray[np.float32], Forest | None]
 """What the trees that did not see a survey say of it, (n, S), and the forest if it is to vote."""
+Grow = Callable[[NDArray[np.float32], NDArray[np.float32], CompanionConfig, int], Grown]
+"""(features, labels, config, seed) -> what `grown` gives."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,7 @@ def features_of(fetch: SurveyFetch, rows: NDArray[np.int64], *, located: bool) -
 
 
 def taught(
-    fetch: SurveyFetch,
-    rows: NDArray[np.int64],
-    config: CompanionConfig,
-    grow: Callable[[NDArray[np.float32], NDArray[np.float32], CompanionConfig, int], Grown],
-    *,
-    located: bool = True,
+    fetch: SurveyFetch, rows: NDArray[np.int64], config: CompanionConfig, grow: Grow, *, located: bool = True
 ) -> tuple[SurveyFetch, Forest | None]:
     """The same surveys, whose labels are mixed with what the forest says of them, and the forest if it is to vote.
 
@@ -121,9 +118,7 @@ class Forests:
         self._most = most
         self._grown: dict[bytes, Grown] = {}
 
-    def grown(
-        self, x: NDArray[np.float32], labels: NDArray[np.float32], config: CompanionConfig, seed: int
-    ) -> Grown:  # fmt: skip
+    def grown(self, x: NDArray[np.float32], labels: NDArray[np.float32], config: CompanionConfig, seed: int) -> Grown:
         """As `grown`; what it gives is shared, and must not be changed."""
         trees = config.model_dump(exclude={"teach", "vote"}) | {"votes": config.vote > 0}
         digest = blake2b(repr((trees, seed, x.shape, labels.shape)).encode())
@@ -183,10 +178,7 @@ def _grown(
         model = DecisionTreeRegressor(**settings, random_state=int(rng.integers(1 << 31)))
         model.fit(x, double, sample_weight=seen)
         unseen = seen == 0
-        return (
-            Tree.of_sklearn(model.tree_),
-            unseen,
-            model.predict(x[unseen]).astype(np.float32).reshape(-1, labels.shape[1]),
-        )
+        said = model.predict(x[unseen]).astype(np.float32).reshape(-1, labels.shape[1])
+        return Tree.of_sklearn(model.tree_), unseen, said
 
     yield from ahead((partial(grow, number) for number in range(config.trees)), threads, threads)

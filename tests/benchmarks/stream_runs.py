@@ -1,7 +1,6 @@
 """One measurement of bench_streams.py, in a process of its own: `python stream_runs.py NAME '{"arguments": ...}'`."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +14,9 @@ import zarr
 
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.memory import keep_freed_memory
+from sdm_ray.stores import engine as engines
 from sdm_ray.stores.chunks import chunks_of
-from sdm_ray.stores.engine import engine_of
+from sdm_ray.stores.patches import _RUN, _threads
 from sdm_ray.stores.shards import Shards
 
 SIZE = 128
@@ -136,22 +136,22 @@ def _zarr_by_shard(array: Any) -> int:
 
 
 def _tensorstore_by_shard(array: Any) -> int:
-    store: Any = engine_of(array)
-    return sum(store._array[part].read().result().nbytes for part in _parts(array.shape[-1], array.shards[-1]))
+    store = engines.engine_of(array)
+    return sum(engines.read(store, part).nbytes for part in _parts(array.shape[-1], array.shards[-1]))
 
 
 def _tensorstore_by_chunk(array: Any) -> int:
-    store, side, shard = engine_of(array), array.shape[-1], array.shards[-1]
+    store, side, shard = engines.engine_of(array), array.shape[-1], array.shards[-1]
     corners = [(row, col) for row in range(0, side, shard) for col in range(0, side, shard)]
     wanted = (_parts(shard, array.chunks[-1], corner) for corner in corners)
     return sum(pending.result().nbytes for parts in wanted for pending in store.start(parts))
 
 
 def _our_threads(array: Any) -> int:
+    """As patches are cut, but for the cutting."""
     chunks, many = chunks_of(array), array.shape[-1] // array.chunks[-1]
-    runs = chunks.layout.runs([(row, col) for row in range(many) for col in range(many)], 8)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return sum(pool.map(lambda run: sum(pixels.nbytes for pixels in chunks.read(0, run)), runs))
+    runs = chunks.layout.runs([(row, col) for row in range(many) for col in range(many)], _RUN)
+    return sum(_threads().map(lambda run: sum(pixels.nbytes for pixels in chunks.read(0, run)), runs))
 
 
 def photo_stream(shards: str, size: int, passes: int, readers: int) -> dict[str, float]:
