@@ -215,7 +215,7 @@ def _windowed(stream: Stream, part: tuple[int, int], steps: range) -> Generator[
             yield from (fetch(each, number) for each, number in zip(ids, passes, strict=True))
             continue
         pieces = order.pieces(ids.ravel(), passes.ravel(), np.tile(slots, len(ids)), _WINDOWS)
-        reading, where = plan(ids.ravel(), pieces, windows.row_bytes, order.lanes)
+        reading, where = plan(ids.ravel(), pieces, windows.row_bytes, order.lanes, stream.readers)
         with closing(fill(windows, reading, where.reshape(ids.shape), stream.readers)) as images:
             for step_ids, step_passes in zip(ids, passes, strict=True):
                 yield fetch.with_images(step_ids, step_passes, next(images))

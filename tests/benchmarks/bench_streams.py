@@ -7,9 +7,9 @@ Windows: patches of 128 pixels and 4 bands as torch batches out of a sharded cub
 a wanted pixel, over the decode rate of the fastest engine that others make, and over that of our own threads where
 they do nothing else. The sparse cube is eight times as wide and high and made of hard links to the shards of the other.
 Rivals read patch by patch, so that their rate does not depend on the density; it is measured once on some hundred
-patches. Every measurement is a process of its own, after start-up (what is imported, opened, started), with files in
-the page cache; memory is the largest sum of the PSS of all processes, less that of an idle Ray cluster. What is not
-installed is said to be so (`zarrs`, `torchgeo`, `xbatcher`).
+patches. Every measurement is a process of its own, after start-up (what is imported, opened, started; a first pass of
+our windows), with files in the page cache; memory is the largest sum of the PSS of all processes, less that of an idle
+Ray cluster. What is not installed is said to be so (`zarrs`, `torchgeo`, `xbatcher`).
 """
 
 import argparse

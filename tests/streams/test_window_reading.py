@@ -77,17 +77,18 @@ def test_a_stream_can_be_left_early(windows):
     assert list(made) == []
 
 
-def test_pieces_are_read_when_they_are_first_wanted():
+@pytest.mark.parametrize(("readers", "tasks"), [(0, [0, 7, 13, 20]), (2, [0, 4, 7, 10, 13, 16, 20])])
+def test_pieces_are_read_when_they_are_first_wanted(readers, tasks):
     rng = np.random.default_rng(0)
     piece, ids = rng.permutation(np.repeat(np.arange(20), 10)), rng.permutation(200)
-    reading, where = plan(ids, piece, row_bytes=1 << 20)
+    reading, where = plan(ids, piece, row_bytes=16 << 20, readers=readers)
     assert np.array_equal(reading.ids[where], ids)
     read = piece[np.argsort(where)]
     assert (np.diff(read) != 0).sum() == 19  # none is read in parts
     first = [np.flatnonzero(piece == each)[0] for each in read[::10]]
     assert first == sorted(first)
     assert reading.pieces.tolist() == list(range(0, 201, 10))
-    assert reading.tasks.tolist() == [0, 13, 20]  # 128 MB and what completes a piece
+    assert reading.tasks.tolist() == tasks  # 1 GB for all readers together, and what completes a piece
 
 
 def test_the_dataset_tells_the_share_without_data(tmp_path, ray_cluster):
