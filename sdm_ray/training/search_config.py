@@ -43,10 +43,11 @@ class TuneConfig(OverFinetune):
     """GPUs of a trial; a fraction lets several share one."""
     folds: tuple[int, ...] = Field((0,), min_length=1)
     """What each trial trains side by side, an epoch of each in turn; what counts is the mean of their best epochs."""
-    grace_epochs: PositiveInt = 2
+    grace_epochs: PositiveInt = 1
     """Epochs that every trial gets before ASHA may stop it."""
-    reduction: int = Field(2, ge=2)
-    """ASHA keeps one of so many trials at each of its levels, which lie so many times apart: at 2 the closest."""
+    reduction: int = Field(4, ge=2)
+    """ASHA keeps one of so many trials at each of its levels, which lie so many times apart; at 4, as in Ray, and one
+    epoch of grace, sweeps cost least among 2 to 4 and one or two (`tests/benchmarks/bench_tune.py`)."""
 
     @model_validator(mode="after")
     def _space_fits(self) -> Self:

@@ -1,6 +1,6 @@
 """What a sweep that stops bad trials costs beside trials run in full, and how good its best is.
 
-    python tests/benchmarks/bench_tune.py [--runs FOLDER] [--quick]
+    python tests/benchmarks/bench_tune.py [--runs FOLDER] [--quick] [--seed SEED]
 
 The job `tune` twice, with the same seed and space, on the trees of Europe ($SDM_RAY_DATA) with smaller epochs: as it
 is, and with every trial trained to its end (patience aside, which neither has). Cost: epochs trained, and wall time.
@@ -61,17 +61,10 @@ def settings(runs: UPath, epochs: int, steps: int) -> dict[str, object]:
     return base.model_dump(mode="json", exclude={"run_dir", "output", "tracking"}, exclude_unset=True)
 
 
-def sweep(runs: UPath, name: str, finetune: dict[str, object], trials: int, grace: int) -> Sweep:
+def sweep(runs: UPath, name: str, **settings: object) -> Sweep:
     """Run the job anew."""
-    config = TuneConfig(
-        run_dir=str(runs),
-        output=name,
-        tracking={"uri": f"sqlite:///{runs}/mlflow.db"},
-        finetune=finetune,
-        space=SPACE,
-        trials=trials,
-        grace_epochs=grace,
-    )
+    tracking = {"uri": f"sqlite:///{runs}/mlflow.db"}
+    config = TuneConfig(run_dir=str(runs), output=name, tracking=tracking, space=SPACE, **settings)
     shutil.rmtree(str(config.path(name)), ignore_errors=True)
     began = time.monotonic()
     execute("tune", config, search.run, "sweep")
@@ -97,13 +90,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", default="runs/trees", help="folder of the prepared data")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter trials, about a minute")
+    parser.add_argument("--seed", type=int, default=0, help="of the search")
     given = parser.parse_args()
     trials, epochs, steps = (6, 6, 10) if given.quick else (16, 15, 60)
     runs = UPath(given.runs).absolute()
-    finetune = settings(runs, epochs, steps)
+    both = {"finetune": settings(runs, epochs, steps), "trials": trials, "seed": given.seed}
     connect()
-    with_asha = sweep(runs, "bench-asha", finetune, trials, grace=min(2, epochs))
-    in_full = sweep(runs, "bench-full", finetune, trials, grace=epochs)
+    with_asha = sweep(runs, "bench-asha", **both)
+    in_full = sweep(runs, "bench-full", **both, grace_epochs=epochs)
     torch.set_num_threads(2)
     found = compared({"ASHA": with_asha.best, "in full": in_full.best})
     auc, full = found.values["auc"]["ASHA"], found.values["auc"]["in full"]
