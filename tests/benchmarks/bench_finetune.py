@@ -2,7 +2,7 @@
 
     python tests/benchmarks/bench_finetune.py [--runs FOLDER] [--quick]
 
-Throughput: the model of configs/europe-trees on its surveys ($SDM_RAY_DATA), steps of 512 rows, by a bare loop over
+Throughput: the network of configs/europe-trees on its surveys ($SDM_RAY_DATA), steps of 512 rows, by a bare loop over
 tensors in memory, by our loop in one process, and by our loop on Ray Train; start-up and validation excluded. Memory:
 one epoch with validation on 88,987 surveys of 11,255 species.
 """
@@ -115,7 +115,8 @@ def throughput(runs: str, steps: int, rounds: int) -> list[dict[str, object]]:
     from sdm_ray.runtime import connect
 
     folder = UPath(runs).absolute()
-    config = load(CONFIGS / "europe-trees" / "finetune.yaml", FinetuneConfig, [*prepared(folder), "encoder=null"])
+    network = [*prepared(folder), "encoder=null", "forest=null"]
+    config = load(CONFIGS / "europe-trees" / "finetune.yaml", FinetuneConfig, network)
     study = Study(config, species.read_table(config), "")
     torch.set_num_threads(2)
     found: dict[str, list[float]] = {}
@@ -132,7 +133,7 @@ def throughput(runs: str, steps: int, rounds: int) -> list[dict[str, object]]:
             for name, each in times.items():
                 found.setdefault(name, []).append(statistics.median(np.diff(each[_WARM:])))
     ray.shutdown()
-    print(f"model of europe-trees, batch {config.optim.batch}, {steps} steps, 2 threads, median of {rounds} rounds")
+    print(f"network of europe-trees, batch {config.optim.batch}, {steps} steps, 2 threads, median of {rounds} rounds")
     for name, each in found.items():
         print(f"{name:<24}{1 / statistics.median(each):>8.1f} steps/s")
     figures = []
