@@ -61,10 +61,10 @@ def settings(runs: UPath, epochs: int, steps: int) -> dict[str, object]:
     return base.model_dump(mode="json", exclude={"run_dir", "output", "tracking"}, exclude_unset=True)
 
 
-def sweep(runs: UPath, name: str, **settings: object) -> Sweep:
+def sweep(runs: UPath, name: str, **values: object) -> Sweep:
     """Run the job anew."""
     tracking = {"uri": f"sqlite:///{runs}/mlflow.db"}
-    config = TuneConfig(run_dir=str(runs), output=name, tracking=tracking, space=SPACE, **settings)
+    config = TuneConfig(run_dir=str(runs), output=name, tracking=tracking, space=SPACE, **values)
     shutil.rmtree(str(config.path(name)), ignore_errors=True)
     began = time.monotonic()
     execute("tune", config, search.run, "sweep")
