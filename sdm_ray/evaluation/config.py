@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from sdm_ray.config import Config, JobConfig
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.models.config import Scale
 
 Features = Literal["coordinates", "covariates", "both"]
+RIDGES = (1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0)
+"""Penalties of regressions to choose from: of few occurrences the strong ones are best, of many the weak."""
 PREVALENCE = (0.0, 0.001, 0.01, 0.1, 1.0)
 """Bounds of the classes of species by the share of surveys that hold them."""
 
@@ -57,7 +59,7 @@ class LogisticConfig(Config):
     """Of the ladder."""
     geoclip: str | None = None
     """Published weights of GeoCLIP's location encoder (its wheel), whose features of the coordinates come beside."""
-    ridge: tuple[float, ...] = Field((1e-4, 1e-3, 1e-2), min_length=1)
+    ridge: tuple[PositiveFloat, ...] = Field(RIDGES, min_length=1)
     """Penalties to choose from by a tenth of the rows."""
     tune: Literal[False] = False
 

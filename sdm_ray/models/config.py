@@ -194,8 +194,12 @@ class SpeciesConfig(Config):
     """`species`: any number of them at a place; `class`: one of them, such as a habitat."""
     frequencies: int = Field(0, ge=0)
     """Learnt frequencies of each covariate, beside the covariate itself; 0 for none."""
+    ladder_km: tuple[float, ...] = ()
+    """Wavelengths of Fourier features of the coordinates that nothing trains, beside the location encoder."""
+    fusion: Literal["network", "none"] = "network"
+    """`none`: z is what the encoders give and the covariates, side by side."""
     embedding: int = Field(128, ge=1, le=256)
-    """Length of z; the head is linear in it."""
+    """Length of z of a fusion by a network; the head is linear in it."""
     hidden: int = Field(256, ge=1)
     """Width of the fusion."""
     depth: int = Field(2, ge=0)
@@ -209,6 +213,8 @@ class SpeciesConfig(Config):
     def _some_input(self) -> Self:
         if not (self.location or self.towers or self.covariates or self.series):
             raise ValueError("needs location, images of some scale, covariates or series")
+        if self.ladder_km and self.location is None:
+            raise ValueError("ladder_km: tells where a place is, and `location: null` that the model does not know")
         return self
 
     @property

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from sdm_ray.errors import InputError
 from sdm_ray.models.calibration import Calibration, bend
-from sdm_ray.models.config import Scale, SpeciesConfig
+from sdm_ray.models.config import LocationConfig, Scale, SpeciesConfig
 from sdm_ray.models.forest import Forest
 from sdm_ray.models.layers import PeriodicNumbers, residual_mlp
-from sdm_ray.models.location import LocationEncoder
+from sdm_ray.models.location import Ladder, LocationEncoder
 from sdm_ray.models.series import SeriesEncoder
 from sdm_ray.models.towers import ImageTower
 
@@ -70,8 +70,13 @@ class SpeciesModel(nn.Module):
         if count and config.frequencies:
             self.periodic = PeriodicNumbers(count, config.frequencies)
             widths["covariates"] = self.periodic.dim
-        self.fusion = residual_mlp(sum(widths.values()), config.hidden, config.depth, config.embedding, config.dropout)
-        self.head = nn.Linear(config.embedding, n_species)
+        if config.ladder_km:
+            self.ladder = Ladder(LocationConfig(wavelengths_km=config.ladder_km))
+            widths["ladder"] = self.ladder.dim
+        width, fused = sum(widths.values()), config.fusion == "network"
+        sizes = (width, config.hidden, config.depth, config.embedding, config.dropout)
+        self.fusion = residual_mlp(*sizes) if fused else nn.Sequential()
+        self.head = nn.Linear(config.embedding if fused else width, n_species)
         self.register_buffer("calibration_scale", torch.ones(n_species))
         self.register_buffer("calibration_shift", torch.zeros(n_species))
         self.register_buffer("calibration_curve", None)  # of `isotonic` alone
@@ -81,7 +86,7 @@ class SpeciesModel(nn.Module):
     @property
     def width(self) -> int:
         """Length of z."""
-        return self.config.embedding + (0 if self.forest is None else self.head.out_features)
+        return self.head.in_features + (0 if self.forest is None else self.head.out_features)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits of a batch, (N, S), before calibration."""
@@ -103,6 +108,7 @@ class SpeciesModel(nn.Module):
         parts = []
         if self.config.location is not None:
             parts.append(self.location(batch["lonlat"]))
+        parts += [self.ladder(batch["lonlat"])] if self.config.ladder_km else []
         parts += [self._image(scale, batch) for scale in self.config.towers]
         if self.config.series is not None:
             parts += [self._series(name, batch) for name in self.config.series.axes]
@@ -123,11 +129,11 @@ class SpeciesModel(nn.Module):
 
     def _logits(self, z: Tensor, species: slice) -> Tensor:
         """Logits of K of the species from embeddings z (N, width), (K, N)."""
-        own = z[:, : self.config.embedding]
+        own = z[:, : self.head.in_features]
         logits = torch.addmm(self.head.bias[species, None], self.head.weight[species], own.T)
         if self.vote is None:
             return logits
-        return torch.lerp(logits, z[:, self.config.embedding :].T[species], self.vote)
+        return torch.lerp(logits, z[:, self.head.in_features :].T[species], self.vote)
 
     def calibrate(self, logits: Tensor) -> Tensor:
         """Logits (N, S) to probabilities by each species' own calibration; those of classes sum to 1."""
@@ -150,8 +156,7 @@ class SpeciesModel(nn.Module):
         """Have a forest vote, with such a share in the logits.
 
         Args:
-            forest: of the model's species, on what the model knows of the coordinates and the covariates, in this
-                order.
+            forest: of the model's species, on what the model knows of coordinates and covariates, in this order.
             vote: from 0 to 1.
         """
         device = self.head.weight.device
@@ -159,13 +164,13 @@ class SpeciesModel(nn.Module):
 
     def columns_of(self, numbers: list[int]) -> list[int]:
         """Columns of z that some species are predicted from."""
-        own = list(range(self.config.embedding))
-        return own if self.forest is None else own + [self.config.embedding + number for number in numbers]
+        own = list(range(self.head.in_features))
+        return own if self.forest is None else own + [self.head.in_features + number for number in numbers]
 
     @torch.no_grad()
     def keep_species(self, numbers: list[int]) -> None:
         """Forget all species but these, which are numbered anew in this order; the embedding stays what it was."""
-        head = nn.Linear(self.config.embedding, len(numbers)).to(self.head.weight)
+        head = nn.Linear(self.head.in_features, len(numbers)).to(self.head.weight)
         head.weight.copy_(self.head.weight[numbers])
         head.bias.copy_(self.head.bias[numbers])
         self.head = head.train(self.training)
@@ -182,6 +187,12 @@ class SpeciesModel(nn.Module):
         share = prevalence.clamp(1e-5, 1 - 1e-5)
         self.head.bias.copy_(torch.log(share) if self.config.output == "class" else torch.logit(share))
         nn.init.normal_(self.head.weight, std=0.01)
+
+    @torch.no_grad()
+    def set_head(self, matrix: Tensor, bias: Tensor) -> None:
+        """Take a head that was fitted to the z of this model, (S, F) and (S,)."""
+        self.head.weight.copy_(matrix)
+        self.head.bias.copy_(bias)
 
     @torch.no_grad()
     def set_series_statistics(self, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:

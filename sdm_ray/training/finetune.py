@@ -30,6 +30,7 @@ from sdm_ray.streams.order import Order
 from sdm_ray.streams.pipeline import Stream, windowed
 from sdm_ray.streams.surveys import SurveyFetch
 from sdm_ray.training import calibrate, species
+from sdm_ray.training.beside import beside
 from sdm_ray.training.check import check_folds, varies
 from sdm_ray.training.inputs import series_statistics
 from sdm_ray.training.launch import launch
@@ -88,7 +89,9 @@ class Study:
     @property
     def model_config(self) -> SpeciesConfig:
         """What the models are built from, with the covariates by name and the axes of the series."""
-        found = {"covariates": self.table.covariates.names, "series": self.table.series}
+        found: dict[str, Any] = {"covariates": self.table.covariates.names, "series": self.table.series}
+        if self.config.probe is not None:
+            found |= {"fusion": "none", "frequencies": 0}  # learnt ones, and nothing would learn them
         return self.config.model.model_copy(update=found)
 
     def check_start(self) -> None:
@@ -143,29 +146,16 @@ class Study:
 
     def _common(self, fold: int | None, split: species.Split) -> dict[str, Any]:
         config, optim = self.config, self.config.optim
-        fetch, finish = self._taught(split.train)
+        fetch, finish = beside(config, self.table.fetch, split.train, self.grow)
         return {
             "name": "all" if fold is None else f"fold-{fold}",
             "seed": config.seed,
-            "optim": optim,
+            "optim": optim if config.probe is None else optim.model_copy(update={"epochs": 0}),
             "steps_per_epoch": optim.steps_per_epoch or max(1, round(len(split.train) / optim.batch)),
             "streams": {SURVEYS: self._stream(fetch), **self._background(fold)},
             "objective": lambda: self._objective(fold, split),
             "finish": finish,
         }
-
-    def _taught(self, rows: np.ndarray) -> tuple[SurveyFetch, Callable[[PresenceLoss], None] | None]:
-        """The surveys that are trained on, with what they are to teach, and what gives a trained model its forest."""
-        fetch, beside = self.table.fetch, self.config.forest
-        if beside is None:
-            return fetch.only(rows), None
-        from sdm_ray.training.forest import grown, taught  # scikit-learn, a second of every worker otherwise
-
-        located = self.config.model.location is not None
-        fetch, forest = taught(fetch, rows, beside, self.grow or grown, located=located)
-        if forest is None:
-            return fetch.only(rows), None
-        return fetch.only(rows), lambda objective: objective.model.set_forest(forest, beside.vote)
 
     def _stream(self, fetch: SurveyFetch) -> Stream:
         config, batch = self.config, self.config.optim.batch
@@ -239,10 +229,11 @@ class Study:
         model = trained.objective.model
         model.set_calibration(calibrated or self._calibration(model, split.calibrate))
         about = self.about(fold)
-        best = trained.history[trained.best_epoch - 1]
+        best = trained.history[trained.best_epoch - 1] if trained.history else {}
+        finished = model.forest is not None or self.config.probe is not None
         metrics = {
             **{name: value for name, value in best.items() if name != "loss"},
-            **({} if model.forest is None else self._validate(trained.objective, split.select, _alone(model))),
+            **(self._validate(trained.objective, split.select, _alone(model)) if finished else {}),
             "best_epoch": trained.best_epoch,
             "transductive": about.pretraining == "transductive",
             "surveys": {"train": len(split.train), "select": len(split.select), "calibrate": len(split.calibrate)},

@@ -60,7 +60,7 @@ class Fit:
         stop_after: epochs to train of those that the learning rate is planned for.
         spoken: ends of the names of the figures that are told to the person at the driver.
         prepare: tells the module before each step which share of the training is over.
-        finish: gives the module what it is not trained with.
+        finish: gives the module what it is not trained with; called on every rank.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Fit:
     stop_after: int | None = None
     spoken: tuple[str, ...] = ("",)
     prepare: Callable[[Any, float], None] | None = None
-    finish: Callable[[Any], None] | None = None
+    finish: Callable[[Any, Ranks], None] | None = None
 
     @property
     def steps(self) -> int:
@@ -194,7 +194,7 @@ def epochs(
     if progress.best is not None:
         objective.load_state_dict(progress.best)
     if fit.finish is not None:
-        fit.finish(objective)
+        fit.finish(objective, ranks)
     chosen = progress.best_epoch if progress.best is not None else len(progress.history)
     return Trained(objective.eval(), progress.history, chosen)
 

@@ -59,6 +59,8 @@ class TuneConfig(OverFinetune):
             raise ValueError(
                 f"folds: {found}; expected some of finetune.blocks' 0 to {base.blocks.folds - 1}, each once"
             )
+        if base.probe is not None:
+            raise ValueError("finetune.probe: has no epochs that a sweep could stop; expected `probe: null`")
         for key, choices in self.space.items():
             for value in choices.ends() if isinstance(choices, Range) else choices:
                 self.candidate({key: value})

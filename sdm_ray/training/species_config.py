@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 
 from sdm_ray.config import Config, JobConfig, load
-from sdm_ray.evaluation.config import TreesConfig
+from sdm_ray.evaluation.config import RIDGES, TreesConfig
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.models.config import CalibrationKind, Scale, SpeciesConfig, weights_files
 from sdm_ray.streams.config import Mixing
@@ -63,6 +63,16 @@ class CompanionConfig(TreesConfig):
         return self
 
 
+class ProbeConfig(Config):
+    """A logistic regression for each species in place of training by steps, presences weighing as much as absences.
+
+    It goes by what the encoders of the inputs give as they are, and by the covariates: z is all of it side by side.
+    """
+
+    ridge: tuple[PositiveFloat, ...] = Field(RIDGES, min_length=1)
+    """Penalties to choose from by a tenth of the surveys."""
+
+
 class ShardsConfig(Config):
     """Images of one scale out of image shards, as far as surveys have any."""
 
@@ -105,6 +115,9 @@ class FinetuneConfig(JobConfig):
     presence: PresenceConfig = PresenceConfig()
     forest: CompanionConfig | None = None
     """A random forest that teaches the network and votes beside it, of the loss `bce`."""
+    probe: ProbeConfig | None = None
+    """Fit the head alone, on frozen inputs: where labels are few. `model.fusion` is then `none`, and what else a fusion
+    is made of does not count."""
     model: SpeciesConfig = SpeciesConfig()
     blocks: Blocks = Blocks()
     countries: str | None = None
@@ -146,6 +159,8 @@ class FinetuneConfig(JobConfig):
             raise ValueError(f"forest: is of species and the loss bce, found {found}")
         if self.forest is not None and self.model.location is None and self.covariates is None:
             raise ValueError("forest: goes by coordinates and covariates, and the model has neither")
+        if self.probe is not None:
+            self._check_probe()
         if self.model.output == "class" and self.calibration in ("platt", "isotonic"):
             raise ValueError(f"calibration: {self.calibration} is of species; of classes expected temperature or none")
         if self.presence.background == "uniform" and self.covariates is None:
@@ -153,6 +168,15 @@ class FinetuneConfig(JobConfig):
         if self.countries is not None and self.blocks.buffer_m > 0:
             raise ValueError("blocks.buffer_m: is of blocks, and `countries` leaves countries out")
         return self
+
+    def _check_probe(self) -> None:
+        found = "classes" if self.model.output == "class" else self.presence.loss
+        if found != "bce":
+            raise ValueError(f"probe: is of species and the loss bce, found {found}")
+        if self.forest is not None:
+            raise ValueError("probe: goes without a forest; expected `forest: null`")
+        if self.start is not None:
+            raise ValueError("probe: keeps nothing of a model to start from; expected an `encoder`")
 
     @property
     def goal(self) -> str:

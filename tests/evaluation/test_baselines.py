@@ -58,7 +58,9 @@ def test_logistic_regression_learns_what_is_linear(planted):
     assert auc(labels[test], found)[0] > 0.8 and (found[:, 2] < 0.1).all() and (found[:, 3] > 0.9).all()
 
 
-@pytest.mark.parametrize("config", [*RIVALS, LogisticConfig(), MaxentConfig()], ids=lambda config: config.kind)
+@pytest.mark.parametrize(
+    "config", [*RIVALS, LogisticConfig(ridge=(0.01,)), MaxentConfig()], ids=lambda config: config.kind
+)
 def test_learns_from_a_few_known_labels(config, planted):
     x, labels, train, select, test = planted
     known = np.full_like(labels, UNKNOWN)
@@ -127,3 +129,16 @@ def test_heads_need_no_scaled_features_and_leave_out_what_nobody_knows():
     assert ((logits[:, 0] > 0) == (labels[:, 0] == 1)).float().mean() > 0.9
     labels[100:, 1] = torch.from_numpy(rng.integers(0, 2, 100).astype(np.uint8))
     assert not torch.allclose(heads(x, labels)[0][1], matrix[1], atol=1e-2)
+
+
+def test_few_presences_take_a_strong_penalty():
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.normal(size=(300, 20)).astype(np.float32))
+    labels = (x[:, :2] + torch.from_numpy(rng.normal(size=(300, 2)).astype(np.float32)) * 0.2 > 1).to(torch.uint8)
+    one = torch.where(labels == 1, torch.tensor(UNKNOWN, dtype=torch.uint8), labels)
+    one[labels.argmax(0), [0, 1]] = 1
+    ridges = (1e-3, 1.0)
+    assert torch.equal(heads(x, one, ridges)[0], heads(x, one, (1.0,))[0])  # each lies on one side, and tells nothing
+    assert torch.equal(heads(x, labels, ridges)[0], heads(x, labels, (1e-3,))[0])
+    drawn = torch.from_numpy(rng.integers(0, 2, (60, 4)).astype(np.uint8))  # a weak penalty learns what is not there
+    assert torch.equal(heads(x[:60], drawn, ridges)[0], heads(x[:60], drawn, (1.0,))[0])

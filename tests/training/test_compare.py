@@ -37,7 +37,7 @@ def config(**changes):
         "methods": {
             "pretrained": {},
             "scratch": {"encoder": None},
-            "frozen, linear": {"freeze": True, "model.depth": 0},
+            "frozen, linear": {"probe": {}},
         },
         "rivals": {
             "forest": {"kind": "forest", "trees": 20, "min_samples_leaf": 3},

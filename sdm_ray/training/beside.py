@@ -1,0 +1,63 @@
+"""What a fit has beside its steps: a forest that teaches and votes, or, instead of steps, a head by regression."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from sdm_ray.errors import InputError
+from sdm_ray.evaluation.logistic import heads
+from sdm_ray.streams.surveys import SurveyFetch
+from sdm_ray.training.presence import PresenceLoss
+from sdm_ray.training.ranks import Ranks
+from sdm_ray.training.species import embed
+from sdm_ray.training.species_config import FinetuneConfig, ProbeConfig
+
+Finish = Callable[[PresenceLoss, Ranks], None]
+"""Gives a model what it is not trained with; called on every rank."""
+
+_MOST_LABELS = 100_000_000  # surveys x species: the regression holds some ten numbers for each
+
+
+def beside(
+    config: FinetuneConfig, fetch: SurveyFetch, rows: np.ndarray, grow: Callable[..., Any] | None
+) -> tuple[SurveyFetch, Finish | None]:
+    """The surveys that are trained on, with what they are to teach, and how the model is finished.
+
+    Args:
+        config: of the job.
+        fetch: all surveys.
+        rows: numbers of the surveys that are trained on, ascending.
+        grow: how forests are grown; by default each anew.
+
+    Raises:
+        InputError: there are too many labels for a forest or a regression.
+    """
+    if config.probe is not None:
+        return fetch.only(rows), _regression(config.probe, fetch, rows)
+    if (companion := config.forest) is None:
+        return fetch.only(rows), None
+    from sdm_ray.training.forest import grown, taught  # scikit-learn, a second of every worker otherwise
+
+    located = config.model.location is not None
+    fetch, forest = taught(fetch, rows, companion, grow or grown, located=located)
+    if forest is None:
+        return fetch.only(rows), None
+    return fetch.only(rows), lambda objective, ranks: objective.model.set_forest(forest, companion.vote)
+
+
+def _regression(config: ProbeConfig, fetch: SurveyFetch, rows: np.ndarray) -> Finish:
+    """Fits the head on what the model makes of some surveys."""
+    species = fetch.labels.n_species
+    if (count := len(rows) * species) > _MOST_LABELS:
+        raise InputError(
+            f"probe: {len(rows)} surveys of {species} species are {count:,} labels; it takes at most"
+            f" {_MOST_LABELS:,}: expected fewer, or `probe: null`"
+        )
+
+    def finish(objective: PresenceLoss, ranks: Ranks) -> None:
+        z = torch.from_numpy(embed(objective.model.eval(), fetch, rows, ranks))
+        objective.model.set_head(*heads(z, torch.from_numpy(fetch.labels.dense(rows)), config.ridge))
+
+    return finish

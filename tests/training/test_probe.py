@@ -1,0 +1,83 @@
+"""A head by regression on frozen inputs, in place of steps."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from small import LOCATION, settings
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.evaluation.logistic import heads
+from sdm_ray.evaluation.metrics import auc
+from sdm_ray.folders import load_species_model
+from sdm_ray.geo.blocks import Role
+from sdm_ray.training import beside, finetune, loop, species
+from sdm_ray.training.few import draw
+from sdm_ray.training.keepers import NoKeeper
+from sdm_ray.training.ranks import Ranks
+from sdm_ray.training.search_config import TuneConfig
+from sdm_ray.training.species_config import FinetuneConfig
+from sdm_ray.training.voice import Voice
+
+MODEL = {"location": LOCATION, "ladder_km": [60, 30], "frequencies": 4}
+
+
+def config(world, **changes) -> FinetuneConfig:
+    values = settings(probe={"ridge": [0.001, 0.1]}, model=MODEL) | changes
+    return FinetuneConfig(run_dir=str(world), **values)
+
+
+def test_the_folder_holds_heads_on_inputs_as_they_are(world, execute):
+    chosen = config(world, output="probed")
+    record = execute(FinetuneConfig, finetune.run, run_dir=str(world), **chosen.model_dump(exclude={"run_dir"}))
+    assert record.figures["select_auc"] > 0.6 and record.figures["epochs"] == 0
+    table = species.read_table(chosen)
+    loaded = load_species_model(UPath(world) / "probed", 0)
+    model, test = loaded.model, np.flatnonzero(table.holdout.role(table.x, table.y, 0) == Role.TEST)
+    assert model.config.fusion == "none" and model.config.frequencies == 0
+    logits = species.predict(model, table.fetch, test, Ranks())
+    assert auc(table.labels.dense(test)[:, :2], logits[:, :2]).min() > 0.75
+
+    torch.manual_seed(chosen.seed)
+    untrained = finetune.Study(chosen, table, "").fit(0).objective().model
+    assert torch.equal(model.location.network[0].weight, untrained.location.network[0].weight)
+    rows = table.split(0).train
+    z = torch.from_numpy(species.embed(model, table.fetch, rows, Ranks()))
+    assert z.shape[1] == model.width == LOCATION["dim"] + model.ladder.dim + 2
+    known = torch.from_numpy(table.fetch.known[rows])
+    standard = (torch.from_numpy(table.fetch.covariates[rows]) - model.covariate_mean) / model.covariate_std
+    assert torch.allclose(z[known][:, -2:], standard[known], atol=1e-5)
+    matrix, bias = heads(z, torch.from_numpy(table.labels.dense(rows)), chosen.probe.ridge)
+    assert torch.allclose(model.head.weight, matrix, atol=1e-5) and torch.allclose(model.head.bias, bias, atol=1e-5)
+
+
+def test_few_known_labels_are_enough(world):
+    made = finetune.Study(config(world), species.read_table(config(world)), "")
+    table = made.table
+    labels, rows = draw(table.labels, table.split(0).train, 5, 60, 0)
+    known = replace(table, fetch=replace(table.fetch, labels=labels))
+    trained = loop.run(finetune.Study(made.config, known, "").fit_rows(0, rows), Ranks(), NoKeeper(), Voice())
+    test = np.flatnonzero(table.holdout.role(table.x, table.y, 0) == Role.TEST)
+    logits = species.predict(trained.objective.model, table.fetch, test, Ranks())
+    assert trained.history == [] and trained.best_epoch == 0
+    assert auc(table.labels.dense(test)[:, :2], logits[:, :2]).mean() > 0.7
+
+
+def test_what_a_probe_cannot_be_of_is_named(world, monkeypatch):
+    for changes, line in (
+        ({"presence": {"loss": "asymmetric"}}, "probe: is of species and the loss bce, found asymmetric"),
+        ({"model": MODEL | {"output": "class"}}, "probe: is of species and the loss bce, found classes"),
+        ({"forest": {}}, "probe: goes without a forest"),
+        ({"start": "model"}, "probe: keeps nothing of a model to start from"),
+        ({"model": {"location": None, "ladder_km": [60], "series": {}}}, "ladder_km: tells where a place is"),
+    ):
+        with pytest.raises(ValidationError, match=line):
+            config(world, **changes)
+    with pytest.raises(ValidationError, match=r"finetune\.probe: has no epochs"):
+        TuneConfig(run_dir=str(world), finetune=settings(probe={}), space={"optim.lr": [0.01]})
+    monkeypatch.setattr(beside, "_MOST_LABELS", 10)
+    with pytest.raises(InputError, match=r"probe: \d+ surveys of 3 species are \d+ labels; it takes at most 10"):
+        finetune.Study(config(world), species.read_table(config(world)), "").fit(0)
