@@ -9,13 +9,15 @@ import torch
 from torch import nn
 from upath import UPath
 
-from sdm_ray.evaluation.logistic import fitted
+from sdm_ray.evaluation.config import RIDGES
+from sdm_ray.evaluation.logistic import heads
 from sdm_ray.evaluation.metrics import auc, average_precision
 from sdm_ray.evaluation.pairs import embed, matching
 from sdm_ray.geo.blocks import Role, role
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.models.config import LocationConfig
 from sdm_ray.models.location import LocationEncoder
+from sdm_ray.models.presence import UNKNOWN
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.surveys import labels_of, read_surveys
 from sdm_ray.training import loop
@@ -105,10 +107,11 @@ def probe(x: torch.Tensor, trees: Trees, positives: int | None, seed: int) -> tu
         seed: of the draw.
     """
     train = torch.from_numpy(trees.train)
-    y = torch.from_numpy(trees.labels[trees.train]).float()
-    weight = torch.ones_like(y) if positives is None else _few(y, positives, seed)
-    rows = weight.sum(1) > 0
-    logits = _logistic(x[train][rows], y[rows], weight[rows], x[trees.test]).numpy()
+    y = torch.from_numpy(trees.labels[trees.train])
+    known = y if positives is None else _few(y, positives, seed)
+    rows = (known != UNKNOWN).any(1)
+    matrix, bias = heads(x[train][rows], known[rows], RIDGES)
+    logits = (x[trees.test] @ matrix.T + bias).numpy()
     labels = trees.labels[trees.test]
     counted = (labels.sum(0) >= _MIN_POSITIVES) & (y.sum(0).numpy() >= 50)
     scores = (auc(labels, logits)[counted], average_precision(labels, logits)[counted])
@@ -116,27 +119,11 @@ def probe(x: torch.Tensor, trees: Trees, positives: int | None, seed: int) -> tu
 
 
 def _few(y: torch.Tensor, positives: int, seed: int) -> torch.Tensor:
-    """Weights (N, S): so many presences of each species, and the same background rows for all, each side one half."""
+    """Labels (N, S) of so many presences of each species, and of the absences in the same background rows for all."""
     generator = torch.Generator().manual_seed(seed)
     order = torch.rand(y.shape, generator=generator) + (y == 0)
     rank = order.argsort(0).argsort(0)
-    chosen = ((rank < positives) & (y > 0)).float()
-    background = torch.zeros_like(y)
-    background[torch.randperm(len(y), generator=generator)[:_BACKGROUND]] = 1
-    background = background * (y == 0)
-    return chosen / chosen.sum(0).clamp(min=1) + background / background.sum(0).clamp(min=1)
-
-
-def _logistic(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, test: torch.Tensor) -> torch.Tensor:
-    """Weighted logistic regression of all species at once with the ridge that a tenth of the rows likes best."""
-    weight = weight / weight.sum(0)
-    best: tuple[float, torch.Tensor] | None = None
-    held = torch.arange(len(x)) % 10 == 0
-    for ridge in (1e-4, 1e-3, 1e-2):
-        matrix, bias = fitted(x[~held], y[~held], weight[~held], ridge)
-        loss = nn.functional.binary_cross_entropy_with_logits(x[held] @ matrix + bias, y[held], reduction="none")
-        value = float((loss * weight[held]).sum())
-        if best is None or value < best[0]:
-            best = (value, test @ matrix + bias)
-    assert best is not None
-    return best[1]
+    background = torch.zeros(len(y), 1, dtype=torch.bool)
+    background[torch.randperm(len(y), generator=generator)[:_BACKGROUND]] = True
+    known = ((rank < positives) & (y == 1)) | (background & (y == 0))
+    return torch.where(known, y, torch.tensor(UNKNOWN, dtype=y.dtype))
