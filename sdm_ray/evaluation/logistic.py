@@ -103,11 +103,12 @@ def _best(
     telling = y[held].any(0) & y[~held].any(0)
     if len(ridges) == 1 or not telling.any():
         return fitted(x, y, weight, max(ridges))
+    others, tenth = ((x[rows], y[rows], weight[rows]) for rows in (~held, held))
     losses = []
     for ridge in ridges:
-        matrix, bias = fitted(x[~held], y[~held], weight[~held], ridge)
-        each = binary_cross_entropy_with_logits(x[held] @ matrix + bias, y[held], reduction="none")
-        losses.append(float((each * weight[held])[:, telling].sum()))
+        matrix, bias = fitted(*others, ridge)
+        each = binary_cross_entropy_with_logits(tenth[0] @ matrix + bias, tenth[1], reduction="none")
+        losses.append(float((each * tenth[2])[:, telling].sum()))
     return fitted(x, y, weight, ridges[int(np.argmin(losses))])
 
 

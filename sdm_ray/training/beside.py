@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from sdm_ray.errors import InputError
 from sdm_ray.evaluation.logistic import heads
 from sdm_ray.streams.surveys import SurveyFetch
+from sdm_ray.training.check import check_labels
 from sdm_ray.training.presence import PresenceLoss
 from sdm_ray.training.ranks import Ranks
 from sdm_ray.training.species import embed
@@ -16,8 +16,6 @@ from sdm_ray.training.species_config import FinetuneConfig, ProbeConfig
 
 Finish = Callable[[PresenceLoss, Ranks], None]
 """Gives a model what it is not trained with; called on every rank."""
-
-_MOST_LABELS = 100_000_000  # surveys x species: the regression holds some ten numbers for each
 
 
 def beside(
@@ -49,12 +47,7 @@ def beside(
 
 def _regression(config: ProbeConfig, fetch: SurveyFetch, rows: np.ndarray) -> Finish:
     """Fits the head on what the model makes of some surveys."""
-    species = fetch.labels.n_species
-    if (count := len(rows) * species) > _MOST_LABELS:
-        raise InputError(
-            f"probe: {len(rows)} surveys of {species} species are {count:,} labels; it takes at most"
-            f" {_MOST_LABELS:,}: expected fewer, or `probe: null`"
-        )
+    check_labels("probe", len(rows), fetch.labels.n_species)
 
     def finish(objective: PresenceLoss, ranks: Ranks) -> None:
         z = torch.from_numpy(embed(objective.model.eval(), fetch, rows, ranks))

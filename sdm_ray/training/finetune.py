@@ -147,11 +147,12 @@ class Study:
     def _common(self, fold: int | None, split: species.Split) -> dict[str, Any]:
         config, optim = self.config, self.config.optim
         fetch, finish = beside(config, self.table.fetch, split.train, self.grow)
+        steps = optim.steps_per_epoch or max(1, round(len(split.train) / optim.batch))
         return {
             "name": "all" if fold is None else f"fold-{fold}",
             "seed": config.seed,
-            "optim": optim if config.probe is None else optim.model_copy(update={"epochs": 0}),
-            "steps_per_epoch": optim.steps_per_epoch or max(1, round(len(split.train) / optim.batch)),
+            "optim": optim,
+            "steps_per_epoch": steps if config.probe is None else 0,
             "streams": {SURVEYS: self._stream(fetch), **self._background(fold)},
             "objective": lambda: self._objective(fold, split),
             "finish": finish,

@@ -49,7 +49,7 @@ class Fit:
         name: what it is called in logs and checkpoints.
         seed: of weights, order and dropout.
         optim: how.
-        steps_per_epoch: steps between two validations.
+        steps_per_epoch: steps between two validations; 0 where `finish` takes the place of all steps.
         streams: rows by name.
         objective: makes the module that is trained; its `forward(batches, ranks)` returns this rank's loss, scaled
             so that the *mean* over ranks has the gradient of the global batch.

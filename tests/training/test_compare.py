@@ -37,7 +37,7 @@ def config(**changes):
         "methods": {
             "pretrained": {},
             "scratch": {"encoder": None},
-            "frozen, linear": {"probe": {}},
+            "frozen, linear": {"freeze": True, "model.depth": 0},
         },
         "rivals": {
             "forest": {"kind": "forest", "trees": 20, "min_samples_leaf": 3},
@@ -55,12 +55,14 @@ def config(**changes):
 
 
 def test_every_way_on_few_and_on_all(world, encoder, execute):
-    record = execute(CompareConfig, compare.run, run_dir=str(world), **config())
+    values = config()
+    values["methods"] |= {"probe": {"probe": {}}}
+    record = execute(CompareConfig, compare.run, run_dir=str(world), **values)
     folder = UPath(world) / "comparison"
     figures = json.loads((folder / "metrics.json").read_text())
     scores = figures["values"]["auc"]
-    assert list(scores) == ["pretrained", "scratch", "frozen, linear", "forest", "boosting", "logistic"]
-    for way in ("scratch", "forest", "boosting", "logistic"):
+    assert list(scores) == ["pretrained", "scratch", "frozen, linear", "probe", "forest", "boosting", "logistic"]
+    for way in ("scratch", "probe", "forest", "boosting", "logistic"):
         assert scores[way]["all"]["value"] > 0.6, way  # one of three species is anywhere
     assert list(figures["differences"]["auc"]) == list(scores)[1:]
     assert record.figures["auc/scratch/all"] == scores["scratch"]["all"]["value"]
