@@ -164,10 +164,10 @@ def describe_encoder(encoder: LoadedEncoder) -> dict[str, Any]:
 
 
 def _without_origins(config: AlignConfig | SpeciesConfig) -> dict[str, Any]:
-    """What a model is built from, without the files that its towers started from: its own weights hold all."""
+    """What a model is built from, without the files that its parts started from: its own weights hold all."""
     found = config.model_dump(mode="json")
     towers = found["towers"] if isinstance(config, AlignConfig) else found
-    for part in [found["location"], *(towers[scale] for scale in config.towers)]:
+    for part in [found["location"], *found.get("beside", ()), *(towers[scale] for scale in config.towers)]:
         if part is not None:
             part["weights"] = None
     return found

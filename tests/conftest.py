@@ -36,6 +36,22 @@ def data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture
+def geoclip(tmp_path) -> Path:
+    """Weights of GeoCLIP's location encoder that have learnt nothing, named as the published ones."""
+    import torch
+
+    from sdm_ray.models.capsules import _NAMES, Capsules
+
+    named = {
+        f"LocEnc{number}.{theirs}": part.state_dict()[ours]
+        for number, part in enumerate(Capsules().parts)
+        for theirs, ours in _NAMES.items()
+    }
+    torch.save(named, tmp_path / "geoclip.pth")
+    return tmp_path / "geoclip.pth"
+
+
 @pytest.fixture(scope="session")
 def ray_cluster():
     """One Ray of 2 CPUs for every test that needs one: it takes seconds to start."""

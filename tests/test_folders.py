@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import timm
@@ -19,7 +21,7 @@ from sdm_ray.folders import (
 )
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.models.align import AlignmentModel
-from sdm_ray.models.config import AlignConfig, SpeciesConfig
+from sdm_ray.models.config import AlignConfig, LocationConfig, SpeciesConfig
 from sdm_ray.models.species import SpeciesModel
 from sdm_ray.stores.weights import save_weights
 
@@ -82,3 +84,16 @@ def test_a_model_is_read_without_the_weights_that_its_tower_started_from(tmp_pat
     save_weights(UPath(tmp_path / "encoder"), encoder.state, describe_encoder(encoder), None, {})
     timm_weights.unlink()
     assert load_encoder(UPath(tmp_path / "encoder")).model().config.towers["plant"].weights is None
+
+
+def test_published_features_beside_the_encoder_are_kept_with_the_model(folder, geoclip):
+    about = read_species_folder(folder)
+    beside = (LocationConfig(kind="capsules", weights=str(geoclip)), LocationConfig(wavelengths_km=(100,)))
+    config = about.config.model_copy(update={"beside": beside, "fusion": "none"})
+    model = SpeciesModel(config, 2).eval()
+    assert not any(each.requires_grad for each in model.beside.parameters())
+    described = describe_species(replace(about, config=config))
+    save_weights(folder, model.state_dict(), described, about.species, {})
+    geoclip.unlink()
+    places = {"lonlat": torch.tensor([[4.0, 45.0], [20.0, 60.0]], dtype=torch.float64)}
+    assert torch.equal(load_species_model(folder).model(places), model(places))

@@ -48,12 +48,12 @@ class Capsules(nn.Module):
         named = {f"LocEnc{n}.{name}": f"parts.{n}.{own}" for n in range(len(_SIGMAS)) for name, own in _NAMES.items()}
         if set(found) != set(named):
             odd = sorted(set(found) ^ set(named))
-            raise InputError(f"location.weights: {weights} holds no weights of GeoCLIP's location encoder ({odd[0]})")
+            raise InputError(f"weights: {weights} holds no weights of GeoCLIP's location encoder ({odd[0]})")
         try:
             self.load_state_dict({own: found[name] for name, own in named.items()})
         except RuntimeError as error:
             line = str(error).splitlines()[-1].strip()
-            raise InputError(f"location.weights: {weights} does not fit ({line})") from None
+            raise InputError(f"weights: {weights} does not fit ({line})") from None
 
 
 class _Capsule(nn.Module):
@@ -94,7 +94,7 @@ def equal_earth(lonlat: Tensor) -> Tensor:
 def _read(path: str) -> dict[str, Tensor]:
     """A state dict; no code is run from it."""
     if not Path(path).is_file():
-        raise InputError(f"location.weights: no file {path}; expected GeoCLIP's wheel or the .pth inside it")
+        raise InputError(f"weights: no file {path}; expected GeoCLIP's wheel or the .pth inside it")
     try:
         if path.endswith(".whl"):
             with zipfile.ZipFile(path) as wheel, wheel.open(_MEMBER) as file:
@@ -103,7 +103,7 @@ def _read(path: str) -> dict[str, Tensor]:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except (KeyError, zipfile.BadZipFile, UnpicklingError, RuntimeError, EOFError) as error:
         line = str(error).strip().splitlines()[0]
-        raise InputError(f"location.weights: {path} cannot be read ({line})") from None
+        raise InputError(f"weights: {path} cannot be read ({line})") from None
     if not isinstance(found, dict):
-        raise InputError(f"location.weights: {path} holds no weights")
+        raise InputError(f"weights: {path} holds no weights")
     return found

@@ -194,8 +194,9 @@ class SpeciesConfig(Config):
     """`species`: any number of them at a place; `class`: one of them, such as a habitat."""
     frequencies: int = Field(0, ge=0)
     """Learnt frequencies of each covariate, beside the covariate itself; 0 for none."""
-    ladder_km: tuple[float, ...] = ()
-    """Wavelengths of Fourier features of the coordinates that nothing trains, beside the location encoder."""
+    beside: tuple[LocationConfig, ...] = ()
+    """Further features of the coordinates, that nothing trains: waves of named lengths, or what GeoCLIP's published
+    encoder gives. The networks of these encoders do not count."""
     fusion: Literal["network", "none"] = "network"
     """`none`: z is what the encoders give and the covariates, side by side."""
     embedding: int = Field(128, ge=1, le=256)
@@ -213,8 +214,10 @@ class SpeciesConfig(Config):
     def _some_input(self) -> Self:
         if not (self.location or self.towers or self.covariates or self.series):
             raise ValueError("needs location, images of some scale, covariates or series")
-        if self.ladder_km and self.location is None:
-            raise ValueError("ladder_km: tells where a place is, and `location: null` that the model does not know")
+        if self.beside and self.location is None:
+            raise ValueError("beside: tells where a place is, and `location: null` that the model does not know")
+        if any(each.kind == "hashgrid" or each.anneal or each.time for each in self.beside):
+            raise ValueError("beside: nothing trains it; expected neither a hash grid nor `anneal` nor `time`")
         return self
 
     @property

@@ -1,6 +1,7 @@
 """Location encoders: coordinates to embeddings."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -116,6 +117,24 @@ class LocationEncoder(nn.Module):
         """Say which share of the training is over, 0 to 1: short wavelengths come in late where annealed."""
         if self.config.anneal:
             self.features.anneal(share / _ANNEALED_BY)  # type: ignore[operator]
+
+
+class Beside(nn.Module):
+    """Features of a place that nothing trains, of several kinds side by side.
+
+    Raises:
+        InputError: published weights are missing or do not fit.
+    """
+
+    def __init__(self, configs: Sequence[LocationConfig]) -> None:
+        super().__init__()
+        kinds: list[Any] = [_features(config) for config in configs]
+        self.kinds = nn.ModuleList(kinds).requires_grad_(False)
+        self.dim: int = sum(kind.dim for kind in kinds)
+
+    def forward(self, lonlat: Tensor) -> Tensor:
+        """Degrees (N, 2) float64 to features (N, dim) float32."""
+        return torch.cat([kind(lonlat) for kind in self.kinds], -1)
 
 
 def _features(config: LocationConfig) -> nn.Module:

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from sdm_ray.errors import InputError
 from sdm_ray.models.calibration import Calibration, bend
-from sdm_ray.models.config import LocationConfig, Scale, SpeciesConfig
+from sdm_ray.models.config import Scale, SpeciesConfig
 from sdm_ray.models.forest import Forest
 from sdm_ray.models.layers import PeriodicNumbers, residual_mlp
-from sdm_ray.models.location import Ladder, LocationEncoder
+from sdm_ray.models.location import Beside, LocationEncoder
 from sdm_ray.models.series import SeriesEncoder
 from sdm_ray.models.towers import ImageTower
 
@@ -70,9 +70,9 @@ class SpeciesModel(nn.Module):
         if count and config.frequencies:
             self.periodic = PeriodicNumbers(count, config.frequencies)
             widths["covariates"] = self.periodic.dim
-        if config.ladder_km:
-            self.ladder = Ladder(LocationConfig(wavelengths_km=config.ladder_km))
-            widths["ladder"] = self.ladder.dim
+        if config.beside:
+            self.beside = Beside(config.beside)
+            widths["beside"] = self.beside.dim
         width, fused = sum(widths.values()), config.fusion == "network"
         sizes = (width, config.hidden, config.depth, config.embedding, config.dropout)
         self.fusion = residual_mlp(*sizes) if fused else nn.Sequential()
@@ -108,7 +108,7 @@ class SpeciesModel(nn.Module):
         parts = []
         if self.config.location is not None:
             parts.append(self.location(batch["lonlat"]))
-        parts += [self.ladder(batch["lonlat"])] if self.config.ladder_km else []
+        parts += [self.beside(batch["lonlat"])] if self.config.beside else []
         parts += [self._image(scale, batch) for scale in self.config.towers]
         if self.config.series is not None:
             parts += [self._series(name, batch) for name in self.config.series.axes]

@@ -190,8 +190,8 @@ class FinetuneConfig(JobConfig):
         return [*(name for name in names if name), *shards]
 
     def reads_files(self) -> list[str]:
-        """Published weights of towers and location encoder."""
-        return weights_files([self.model.location, *self.model.towers.values()])
+        """Published weights of towers and of what encodes a location."""
+        return weights_files([self.model.location, *self.model.beside, *self.model.towers.values()])
 
 
 class OverFinetune(JobConfig):

@@ -10,14 +10,14 @@ from small_models import PLAIN, TOWER, save_model
 from sdm_ray.folders import Photos, describe_species, read_species_folder
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.models.batch import inputs_of
-from sdm_ray.models.config import SeriesConfig
+from sdm_ray.models.config import LocationConfig, SeriesConfig
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.weights import save_weights
 
 SERIES = SeriesConfig(names=("light",), axes={"light": {"band": ("red",), "month": tuple(range(12))}}, hidden=8, dim=4)
 ALL = PLAIN.model_copy(update={"satellite": TOWER, "plant": TOWER, "series": SERIES})
-PROBED = ALL.model_copy(update={"fusion": "none", "ladder_km": (300.0, 100.0)})
+PROBED = ALL.model_copy(update={"fusion": "none", "beside": (LocationConfig(wavelengths_km=(300.0, 100.0)),)})
 
 
 @pytest.mark.parametrize("config", [ALL, PROBED], ids=["fused", "probed"])

@@ -5,7 +5,6 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.folders import load_encoder, read_species_folder
-from sdm_ray.models.capsules import _NAMES, Capsules
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training import alignment, finetune, pretrain
 from sdm_ray.training.config import PretrainConfig
@@ -79,16 +78,7 @@ def test_bands_of_tower_and_images_must_agree(world):
         alignment.read_sources(PretrainConfig(run_dir=str(world), scales=scales))
 
 
-def test_terms_beside_images_a_teacher_and_times(world, execute, tmp_path):
-    teacher = tmp_path / "teacher.pth"
-    torch.save(
-        {
-            f"LocEnc{number}.{theirs}": part.state_dict()[ours]
-            for number, part in enumerate(Capsules().parts)
-            for theirs, ours in _NAMES.items()
-        },
-        teacher,
-    )
+def test_terms_beside_images_a_teacher_and_times(world, execute, geoclip):
     record = execute(
         PretrainConfig,
         pretrain.run,
@@ -97,7 +87,7 @@ def test_terms_beside_images_a_teacher_and_times(world, execute, tmp_path):
         scales={"plant": SCALES["plant"] | {"jitter": 0.2}},
         covariates="covariates.zarr",
         covariates_as="regression",
-        teacher=str(teacher),
+        teacher=str(geoclip),
         surveys="surveys.parquet",
         objective={"loss": "sigmoid", "radius_m": 500, "weights": {"dense": 2}},
         location={**LOCATION, "time": True, "anneal": True},

@@ -22,7 +22,7 @@ from sdm_ray.training.search_config import TuneConfig
 from sdm_ray.training.species_config import FinetuneConfig
 from sdm_ray.training.voice import Voice
 
-MODEL = {"location": LOCATION, "ladder_km": [60, 30], "frequencies": 4}
+MODEL = {"location": LOCATION, "beside": [{"wavelengths_km": [60, 30]}, {"kind": "sincos"}], "frequencies": 4}
 
 
 def config(world, **changes) -> FinetuneConfig:
@@ -46,7 +46,7 @@ def test_the_folder_holds_heads_on_inputs_as_they_are(world, execute):
     assert torch.equal(model.location.network[0].weight, untrained.location.network[0].weight)
     rows = table.split(0).train
     z = torch.from_numpy(species.embed(model, table.fetch, rows, Ranks()))
-    assert z.shape[1] == model.width == LOCATION["dim"] + model.ladder.dim + 2
+    assert z.shape[1] == model.width == LOCATION["dim"] + model.beside.dim + 2
     known = torch.from_numpy(table.fetch.known[rows])
     standard = (torch.from_numpy(table.fetch.covariates[rows]) - model.covariate_mean) / model.covariate_std
     assert torch.allclose(z[known][:, -2:], standard[known], atol=1e-5)
@@ -72,7 +72,8 @@ def test_what_a_probe_cannot_be_of_is_named(world, monkeypatch):
         ({"model": MODEL | {"output": "class"}}, "probe: is of species and the loss bce, found classes"),
         ({"forest": {}}, "probe: goes without a forest"),
         ({"start": "model"}, "probe: keeps nothing of a model to start from"),
-        ({"model": {"location": None, "ladder_km": [60], "series": {}}}, "ladder_km: tells where a place is"),
+        ({"model": {"location": None, "beside": [{}], "series": {}}}, "beside: tells where a place is"),
+        ({"model": {"beside": [{"kind": "hashgrid"}]}}, "beside: nothing trains it; expected neither a hash grid"),
     ):
         with pytest.raises(ValidationError, match=line):
             config(world, **changes)

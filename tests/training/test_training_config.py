@@ -38,7 +38,7 @@ def test_published_weights_are_among_what_a_job_reads():
     assert finetune.reads_files() == ["geoclip.whl", "tower.safetensors"]
     compared = CompareConfig(
         finetune={},
-        methods={"ours": {}, "frozen": {"model.location": capsules}},
+        methods={"ours": {}, "frozen": {"model.beside": [{}, capsules]}},
         rivals={"theirs": {"kind": "logistic", "features": "coordinates", "geoclip": "other.whl"}},
     )
     assert compared.reads_files() == ["geoclip.whl", "other.whl"]
