@@ -26,6 +26,9 @@ from sdm_ray.training.species_config import FinetuneConfig
 if TYPE_CHECKING:
     from sdm_ray.training.forest import Forests
 
+Shared = list[Any]
+"""A reference to `Forests` in Ray's store; in a list, or it would be fetched for every trial."""
+
 
 def run(config: TuneConfig, job: Job) -> dict[str, Any]:
     """Search, write `trials.csv`, `best.yaml` and a picture, and return the figures.
@@ -34,11 +37,12 @@ def run(config: TuneConfig, job: Job) -> dict[str, Any]:
         InputError: the data cannot be used, the `select` blocks of a fold say nothing, or no trial came to an end.
     """
     base = config.candidate({})
-    _check(config, read_table(base))
+    table = read_table(base)
+    _check(config, table)
     goal = base.goal
     connect()
     storage = storage_of(job)
-    results = _tuner(config, job.tracker, storage, resume=job.resumed).fit()
+    results = _tuner(config, _shared(config, table), job.tracker, storage, resume=job.resumed).fit()
     rows = [_row(config, goal, number, each) for number, each in enumerate(results)]
     done = [row for row in rows if np.isfinite(row[goal])]
     if not done:
@@ -65,7 +69,21 @@ def _check(config: TuneConfig, table: Table) -> None:
             )
 
 
-def _tuner(config: TuneConfig, tracker: Tracker, storage: UPath, *, resume: bool) -> Any:  # noqa: ANN401
+def _shared(config: TuneConfig, table: Table) -> Shared:
+    """The forests of the base settings, which trials mostly share, grown once with all threads of the driver."""
+    import ray
+
+    from sdm_ray.training.finetune import Study
+    from sdm_ray.training.forest import Forests
+
+    base, forests = config.candidate({}), Forests(len(config.folds))
+    for fold in config.folds if base.forest is not None else ():
+        say(f"  grows the forest of fold {fold}")
+        Study(base, table, "", forests.grown).fit(fold)
+    return [ray.put(forests)]
+
+
+def _tuner(config: TuneConfig, shared: Shared, tracker: Tracker, storage: UPath, *, resume: bool) -> Any:  # noqa: ANN401
     os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
@@ -73,7 +91,8 @@ def _tuner(config: TuneConfig, tracker: Tracker, storage: UPath, *, resume: bool
 
     logging.getLogger("optuna").setLevel(logging.WARNING)
     trial = tune.with_resources(
-        tune.with_parameters(_trial, config=config, tracker=tracker), {"cpu": config.cpus, "gpu": config.gpus}
+        tune.with_parameters(_trial, config=config, shared=shared, tracker=tracker),
+        {"cpu": config.cpus, "gpu": config.gpus},
     )
     if resume and tune.Tuner.can_restore(str(storage)):
         say("tune: continues an interrupted sweep")
@@ -119,7 +138,7 @@ def _domain(choices: Range | list[Any]) -> Any:  # noqa: ANN401 - a domain of Ra
     return tune.loguniform(choices.low, choices.high) if choices.log else tune.uniform(choices.low, choices.high)
 
 
-def _trial(chosen: dict[str, Any], config: TuneConfig, tracker: Tracker) -> None:
+def _trial(chosen: dict[str, Any], config: TuneConfig, shared: Shared, tracker: Tracker) -> None:
     """One trial: fine-tuning of the folds side by side in one process."""
     import torch
     from ray import tune
@@ -133,7 +152,7 @@ def _trial(chosen: dict[str, Any], config: TuneConfig, tracker: Tracker) -> None
     settings = config.candidate(chosen)
     own = tracker.child(f"trial {tune.get_context().get_trial_id()}")
     own.params(chosen)
-    study = Study(settings, read_table(settings), "", _forests(len(config.folds)).grown)
+    study = Study(settings, read_table(settings), "", _forests(shared[0]).grown)
     ranks = Ranks(device="cuda" if config.gpus and torch.cuda.is_available() else "cpu")
     keeper = TuneKeeper(settings.goal)
     fits = [loop.epochs(study.fit(fold), ranks, keeper, Voice(tracker=own)) for fold in config.folds]
@@ -143,11 +162,12 @@ def _trial(chosen: dict[str, Any], config: TuneConfig, tracker: Tracker) -> None
 
 
 @lru_cache(maxsize=1)
-def _forests(folds: int) -> "Forests":
-    """Those of this process, in which one trial runs after the other."""
-    from sdm_ray.training.forest import Forests
+def _forests(shared: Any) -> "Forests":  # noqa: ANN401 - an object reference
+    """Those of this process, in which one trial runs after the other: what was shared, and what a trial needs else."""
+    import ray
 
-    return Forests(folds)
+    forests: Forests = ray.get(shared)
+    return forests
 
 
 def _teller(total: int, goal: str) -> Any:  # noqa: ANN401 - a callback of Ray Tune

@@ -21,7 +21,7 @@ from sdm_ray.training.voice import Voice
 
 def test_a_small_sweep_ends_in_a_configuration_of_finetune(world, execute):
     space = {"optim.lr": {"low": 1e-4, "high": 3e-2, "log": True}, "model.hidden": [8, 16]}
-    finetune = settings(optim={"epochs": 2, "batch": 64})
+    finetune = settings(optim={"epochs": 2, "batch": 64}, forest={"trees": 50})
     sweep = {"space": space, "trials": 2, "grace_epochs": 1, "folds": [0, 1]}
     record = execute(TuneConfig, search.run, run_dir=str(world), finetune=finetune, **sweep)
     folder = world / "tune"
@@ -38,6 +38,19 @@ def test_a_small_sweep_ends_in_a_configuration_of_finetune(world, execute):
     if int(best["epochs"]) == 4:  # side by side each fold is trained as it is alone, and their mean counts
         mean = np.mean([max(epoch["auc"] for epoch in history) for history in alone])
         assert float(best["auc"]) == pytest.approx(mean, abs=1e-5)
+
+
+def test_trials_share_the_forests_of_the_base(world, ray_cluster):
+    space = {"optim.lr": [0.01], "forest.vote": [0.2]}
+    config = TuneConfig(run_dir=str(world), finetune=settings(forest={"trees": 50}), space=space, folds=[0, 1])
+    table = species.read_table(config.candidate({}))
+    forests = search._forests(search._shared(config, table)[0])
+    shared = dict(forests._grown)
+    trial = config.candidate({"optim.lr": 0.01, "forest.vote": 0.2})
+    fits = [Study(trial, table, "", forests.grown).fit(fold) for fold in config.folds]
+    assert len(shared) == 2 and forests._grown == shared  # compared by identity: none was grown anew
+    trained = loop.run(fits[0], Ranks(), NoKeeper(), Voice()).objective.model
+    assert any(trained.forest is forest for _, forest in shared.values()) and float(trained.vote) == pytest.approx(0.2)
 
 
 def test_classes_are_searched_for_their_likelihood(world, execute):
