@@ -17,12 +17,13 @@ from sdm_ray.geo.blocks import Role, role
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.models.config import LocationConfig
 from sdm_ray.models.location import LocationEncoder
-from sdm_ray.models.presence import UNKNOWN
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import labels_of, read_surveys
 from sdm_ray.training import loop
 from sdm_ray.training.alignment import Source
 from sdm_ray.training.config import PretrainConfig
+from sdm_ray.training.few import draw
 from sdm_ray.training.keepers import FolderKeeper
 from sdm_ray.training.pretrain import Study
 from sdm_ray.training.ranks import Ranks
@@ -43,7 +44,7 @@ class Trees:
 
     lonlat: torch.Tensor
     covariates: torch.Tensor
-    labels: np.ndarray
+    labels: SparseLabels
     train: np.ndarray
     test: np.ndarray
 
@@ -60,7 +61,7 @@ class Trees:
         lonlat, surveys = lonlat[kept], surveys.iloc[kept]
         values, known = Covariates(folder / "covariates.zarr").at(*to_xy(*lonlat.T))
         values = np.where(known[:, None], values, np.nanmean(values, axis=0))
-        labels = labels_of(surveys, species).dense(np.arange(len(kept)))
+        labels = labels_of(surveys, species)
         train, test = np.split(np.arange(len(kept)), [len(train)])
         return cls(torch.from_numpy(lonlat.copy()), torch.from_numpy(values.astype(np.float32)), labels, train, test)
 
@@ -106,24 +107,11 @@ def probe(x: torch.Tensor, trees: Trees, positives: int | None, seed: int) -> tu
         positives: presences of each species to learn from, beside background rows; None for all rows.
         seed: of the draw.
     """
-    train = torch.from_numpy(trees.train)
-    y = torch.from_numpy(trees.labels[trees.train])
-    known = y if positives is None else _few(y, positives, seed)
-    rows = (known != UNKNOWN).any(1)
-    matrix, bias = heads(x[train][rows], known[rows], RIDGES)
+    few = None if positives is None else draw(trees.labels, trees.train, positives, _BACKGROUND, seed)
+    known, rows = few or (trees.labels, trees.train)
+    matrix, bias = heads(x[rows], torch.from_numpy(known.dense(rows)), RIDGES)
     logits = (x[trees.test] @ matrix.T + bias).numpy()
-    labels = trees.labels[trees.test]
-    counted = (labels.sum(0) >= _MIN_POSITIVES) & (y.sum(0).numpy() >= 50)
+    labels = trees.labels.dense(trees.test)
+    counted = (labels.sum(0) >= _MIN_POSITIVES) & (trees.labels.counts(trees.train)[0] >= 50)
     scores = (auc(labels, logits)[counted], average_precision(labels, logits)[counted])
     return float(np.nanmean(scores[0])), float(np.nanmean(scores[1]))
-
-
-def _few(y: torch.Tensor, positives: int, seed: int) -> torch.Tensor:
-    """Labels (N, S) of so many presences of each species, and of the absences in the same background rows for all."""
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.rand(y.shape, generator=generator) + (y == 0)
-    rank = order.argsort(0).argsort(0)
-    background = torch.zeros(len(y), 1, dtype=torch.bool)
-    background[torch.randperm(len(y), generator=generator)[:_BACKGROUND]] = True
-    known = ((rank < positives) & (y == 1)) | (background & (y == 0))
-    return torch.where(known, y, torch.tensor(UNKNOWN, dtype=y.dtype))

@@ -23,11 +23,11 @@ from sdm_ray.stores.surveys import write_surveys
 
 sys.path.insert(0, str(Path(__file__).parent))
 import toy
+from small import GRID
 
 cloudpickle.register_pickle_by_value(toy)  # Ray's workers cannot import a test's module
 
 SIDE = 64_000
-GRID = Grid(x0=4_000_000, y1=3_064_000, resolution=1000, width=64, height=64)
 
 
 @pytest.fixture(scope="session")

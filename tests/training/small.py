@@ -1,5 +1,9 @@
 """Settings of jobs small enough for a test."""
 
+from sdm_ray.geo.grid import Grid
+
+GRID = Grid(x0=4_000_000, y1=3_064_000, resolution=1000, width=64, height=64)
+"""Of the covariates of the fixture `world`."""
 BLOCKS = {"size_m": 8000, "folds": 2, "select": 0.2, "calibrate": 0.2}
 LOCATION = {"wavelengths_km": [60, 30], "hidden": 16, "depth": 1, "dim": 8}
 TOWER = {"name": "test_convnext2", "bands": 2, "mean": [2300], "std": [600], "dim": 8, "nodata_zero": True}

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import GRID
-from small import settings
+from small import GRID, settings
 from upath import UPath
 
 from sdm_ray.errors import InputError

@@ -5,11 +5,10 @@ import io
 import numpy as np
 import pytest
 import torch
-from small import BLOCKS, LOCATION, TOWER
+from small import BLOCKS, GRID, LOCATION, TOWER
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import whole
 from sdm_ray.models.align import AlignmentModel
 from sdm_ray.models.augment import Augmentation
@@ -21,7 +20,6 @@ from sdm_ray.training.alignment import read_sources
 from sdm_ray.training.config import PretrainConfig
 
 SIZE = 32
-GRID = Grid(x0=4_000_000, y1=3_064_000, resolution=1000, width=64, height=64)
 
 
 def config(world, scale: dict) -> PretrainConfig:
