@@ -43,6 +43,7 @@ def geoclip(tmp_path) -> Path:
 
     from sdm_ray.models.capsules import _NAMES, Capsules
 
+    torch.manual_seed(0)
     named = {
         f"LocEnc{number}.{theirs}": part.state_dict()[ours]
         for number, part in enumerate(Capsules().parts)

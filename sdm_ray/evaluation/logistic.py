@@ -7,9 +7,8 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from sdm_ray.evaluation.config import LogisticConfig
-from sdm_ray.models.capsules import Capsules
 from sdm_ray.models.config import LocationConfig
-from sdm_ray.models.location import Ladder
+from sdm_ray.models.location import Beside
 from sdm_ray.models.presence import UNKNOWN
 
 RIDGE = 0.1
@@ -28,8 +27,9 @@ class Logistic:
         names = [config.features, *(["GeoCLIP"] if config.geoclip else [])]
         self.name = f"logistic regression, {', '.join(names)}"
         self._config = config
-        self._ladder = Ladder(LocationConfig(wavelengths_km=config.wavelengths_km))
-        self._geoclip = None if config.geoclip is None else Capsules(config.geoclip).eval()
+        places = [LocationConfig(wavelengths_km=config.wavelengths_km)]
+        places += [LocationConfig(kind="capsules", weights=config.geoclip)] if config.geoclip else []
+        self._places = Beside(places).eval()
         self._mean = self._std = self._matrix = self._bias = torch.zeros(0)
 
     def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, select: np.ndarray) -> None:
@@ -59,10 +59,7 @@ class Logistic:
         parts = []
         with torch.inference_mode():
             for rows in given.split(_ROWS_AT_ONCE):
-                lonlat = rows[:, :2].double()
-                made = [self._ladder(lonlat), rows[:, 2:].float()]
-                made += [] if self._geoclip is None else [self._geoclip(lonlat)]
-                parts.append(torch.cat(made, 1))
+                parts.append(torch.cat([self._places(rows[:, :2].double()), rows[:, 2:].float()], 1))
         return torch.cat(parts).clone()
 
 

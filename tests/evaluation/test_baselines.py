@@ -9,6 +9,7 @@ from sdm_ray.evaluation.baselines import build_rival, feature_matrix, tuned
 from sdm_ray.evaluation.config import BoostingConfig, ForestConfig, LogisticConfig, MaxentConfig
 from sdm_ray.evaluation.logistic import heads
 from sdm_ray.evaluation.metrics import auc
+from sdm_ray.models.capsules import Capsules
 from sdm_ray.models.presence import UNKNOWN
 
 RIVALS = [
@@ -56,6 +57,20 @@ def test_logistic_regression_learns_what_is_linear(planted):
     both.fit(x, labels, train, select)
     found = both.predict(x[test])
     assert auc(labels[test], found)[0] > 0.8 and (found[:, 2] < 0.1).all() and (found[:, 3] > 0.9).all()
+
+
+def test_logistic_regression_has_published_features_beside_the_ladder(planted, geoclip):
+    x = planted[0][:, :2]
+    feature = Capsules(str(geoclip))(torch.from_numpy(x).double())[:, 0].detach().numpy()
+    labels = (feature > np.median(feature)).astype(np.uint8)[:, None]
+    areas = []
+    for weights in (None, str(geoclip)):
+        config = LogisticConfig(features="coordinates", geoclip=weights, ridge=(1e-3,))
+        rival = build_rival(config, 0, 1)
+        rival.fit(x, labels, *planted[2:4])
+        areas.append(auc(labels[planted[4]], rival.predict(x[planted[4]]))[0])
+    assert areas[0] < 0.85 and areas[1] > 0.93
+    assert build_rival(config, 0, 1).name == "logistic regression, coordinates, GeoCLIP"
 
 
 @pytest.mark.parametrize(
