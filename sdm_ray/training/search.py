@@ -86,8 +86,9 @@ def _shared(config: TuneConfig, table: Table) -> Shared:
 def _tuner(config: TuneConfig, shared: Shared, tracker: Tracker, storage: UPath, *, resume: bool) -> Any:  # noqa: ANN401
     os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
     from ray import tune
-    from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
+
+    from sdm_ray.training.halving import Halving
 
     logging.getLogger("optuna").setLevel(logging.WARNING)
     trial = tune.with_resources(
@@ -98,13 +99,6 @@ def _tuner(config: TuneConfig, shared: Shared, tracker: Tracker, storage: UPath,
         say("tune: continues an interrupted sweep")
         return tune.Tuner.restore(str(storage), trial, resume_unfinished=True, restart_errored=True)
     base = config.candidate({})
-    epochs = base.optim.epochs
-    scheduler = ASHAScheduler(
-        time_attr="epoch",
-        max_t=epochs,
-        grace_period=min(config.grace_epochs, epochs),
-        reduction_factor=config.reduction,
-    )
     return tune.Tuner(
         trial,
         param_space={key: _domain(choices) for key, choices in config.space.items()},
@@ -112,7 +106,7 @@ def _tuner(config: TuneConfig, shared: Shared, tracker: Tracker, storage: UPath,
             metric=base.goal,
             mode="max",
             search_alg=OptunaSearch(seed=config.seed),
-            scheduler=scheduler,
+            scheduler=Halving(config.grace_epochs, base.optim.epochs, config.reduction),
             num_samples=config.trials,
             max_concurrent_trials=config.concurrent,
             reuse_actors=True,  # a process takes longer to start than a small trial

@@ -46,9 +46,7 @@ class TuneConfig(OverFinetune):
     grace_epochs: PositiveInt = 1
     """Epochs that every trial gets before ASHA may stop it."""
     reduction: int = Field(4, ge=2)
-    """ASHA keeps one of so many trials at each of its levels, which lie so many times apart. 4 is Ray's own, and with
-    one epoch of grace took fewest epochs for the trials of `tests/benchmarks/bench_tune.py`, of 2 to 4 and one or two.
-    """
+    """ASHA lets one of so many trials go on after the epochs of grace, and again whenever epochs have doubled."""
 
     @model_validator(mode="after")
     def _space_fits(self) -> Self:

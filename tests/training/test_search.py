@@ -12,6 +12,7 @@ from sdm_ray.stores import artefact
 from sdm_ray.stores.surveys import read_surveys, write_surveys
 from sdm_ray.training import loop, search, species
 from sdm_ray.training.finetune import Study
+from sdm_ray.training.halving import Halving
 from sdm_ray.training.keepers import NoKeeper
 from sdm_ray.training.ranks import Ranks
 from sdm_ray.training.search_config import TuneConfig
@@ -51,6 +52,20 @@ def test_trials_share_the_forests_of_the_base(world, ray_cluster):
     assert len(shared) == 2 and forests._grown == shared  # compared by identity: none was grown anew
     trained = loop.run(fits[0], Ranks(), NoKeeper(), Voice()).objective.model
     assert any(trained.forest is forest for _, forest in shared.values()) and float(trained.vote) == pytest.approx(0.2)
+
+
+def test_levels_let_the_best_so_far_go_on():
+    halving = Halving(first=2, epochs=16, reduction=4)
+    halving.set_search_properties("auc", "max")
+
+    def goes_on(epoch, auc):
+        return halving.on_trial_result(None, None, {"epoch": epoch, "auc": auc}) == "CONTINUE"
+
+    assert goes_on(1, 0.1) and all(goes_on(epoch, 0.5) for epoch in (2, 4, 8))  # nothing to be set beside
+    assert goes_on(1, 0.1) and goes_on(3, 0.1) and goes_on(16, 0.1)  # no levels
+    assert not any(goes_on(epoch, 0.4) for epoch in (2, 4, 8))
+    assert goes_on(2, 0.5) and goes_on(2, 0.6) and not goes_on(2, 0.5)  # of .4 .5 .5 .6, the best quarter is from .525
+    assert not goes_on(4, float("nan")) and goes_on(4, 0.48)  # from .475: what is no number is not counted
 
 
 def test_classes_are_searched_for_their_likelihood(world, execute):
