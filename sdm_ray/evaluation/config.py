@@ -10,7 +10,7 @@ from sdm_ray.geo.blocks import Blocks
 from sdm_ray.models.config import Scale
 
 Features = Literal["coordinates", "covariates", "both"]
-RIDGES = (1e-4, 1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0)
+RIDGES = (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Penalties of regressions to choose from: of few occurrences the strong ones are best, of many the weak."""
 PREVALENCE = (0.0, 0.001, 0.01, 0.1, 1.0)
 """Bounds of the classes of species by the share of surveys that hold them."""
@@ -60,7 +60,7 @@ class LogisticConfig(Config):
     geoclip: str | None = None
     """Published weights of GeoCLIP's location encoder (its wheel), whose features of the coordinates come beside."""
     ridge: tuple[PositiveFloat, ...] = Field(RIDGES, min_length=1)
-    """Penalties to choose from by a tenth of the rows."""
+    """Penalties to choose from for each species, by parts of the rows."""
     tune: Literal[False] = False
 
 

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from sdm_ray.evaluation.config import LogisticConfig
+from sdm_ray.evaluation.regression import best
 from sdm_ray.models.config import LocationConfig
 from sdm_ray.models.location import Beside
 from sdm_ray.models.presence import UNKNOWN
 
 RIDGE = 0.1
 """Penalty of regressions on an embedding: of .003 to .3 the best for 1 to 50 occurrences of the trees of Europe."""
-_HELD = 10  # one row of so many chooses the ridge
 _ROWS_AT_ONCE = 8192
 
 
@@ -33,7 +32,7 @@ class Logistic:
         self._mean = self._std = self._matrix = self._bias = torch.zeros(0)
 
     def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, select: np.ndarray) -> None:
-        """Learn from `train`, a tenth of which chooses the ridge."""
+        """Learn from `train`, parts of which choose the penalties."""
         features = self._features(x[train])
         self._mean = torch.nanmean(features, 0)
         spread = torch.sqrt(torch.nanmean((features - self._mean) ** 2, 0))
@@ -41,7 +40,7 @@ class Logistic:
         features = self._standard(features)
         y = torch.from_numpy(labels[train] == 1).float()
         weight = _balanced(y, torch.from_numpy(labels[train] != UNKNOWN))
-        self._matrix, self._bias = _best(features, y, weight, self._config.ridge)
+        self._matrix, self._bias = best(features, y, weight, self._config.ridge)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Probabilities (n, S) float32."""
@@ -71,7 +70,7 @@ def heads(
     Args:
         x: features, float32 (N, F).
         labels: 0, 1 or `models.presence.UNKNOWN`, (N, S).
-        ridge: penalties of the squared matrix, of which a tenth of the rows chooses one.
+        ridge: penalties of the squared matrix, of which parts of the rows choose one for each species.
 
     Returns:
         A matrix (S, F) and a bias (S,) of logits of the features as they are given.
@@ -79,7 +78,7 @@ def heads(
     std, mean = torch.std_mean(x, 0)
     std = torch.where(std > 1e-6, std, torch.ones_like(std))
     y = (labels == 1).float()
-    matrix, bias = _best((x - mean) / std, y, _balanced(y, labels != UNKNOWN), ridge)
+    matrix, bias = best((x - mean) / std, y, _balanced(y, labels != UNKNOWN), ridge)
     return matrix.T / std, bias - (mean / std) @ matrix
 
 
@@ -87,47 +86,3 @@ def _balanced(y: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     """Weights (N, S) that sum to one half over the presences, and over the absences, of each species."""
     sides = [y * known, (1 - y) * known]
     return sum((side / (2 * side.sum(0).clamp(min=1)) for side in sides), torch.zeros_like(y))
-
-
-def _best(
-    x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, ridges: Sequence[float]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """As `fitted`, by the penalty that does best on a tenth of the rows when the others are learnt from.
-
-    Only species that are present on both sides say anything of it; where there are none, the largest is taken.
-    """
-    held = torch.arange(len(y)) % _HELD == 0
-    telling = y[held].any(0) & y[~held].any(0)
-    if len(ridges) == 1 or not telling.any():
-        return fitted(x, y, weight, max(ridges))
-    others, tenth = ((x[rows], y[rows], weight[rows]) for rows in (~held, held))
-    losses = []
-    for ridge in ridges:
-        matrix, bias = fitted(*others, ridge)
-        each = binary_cross_entropy_with_logits(tenth[0] @ matrix + bias, tenth[1], reduction="none")
-        losses.append(float((each * tenth[2])[:, telling].sum()))
-    return fitted(x, y, weight, ridges[int(np.argmin(losses))])
-
-
-def fitted(x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, ridge: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Matrix (F, S) and bias (S,) of weighted logistic regressions with a ridge penalty.
-
-    Args:
-        x: features, (N, F).
-        y: 0 or 1, (N, S).
-        weight: of each label, (N, S), summing to about 1 for a species.
-        ridge: penalty of the squared matrix.
-    """
-    matrix = torch.zeros(x.shape[1], y.shape[1], requires_grad=True)
-    bias = torch.zeros(y.shape[1], requires_grad=True)
-    solver = torch.optim.LBFGS([matrix, bias], max_iter=60, history_size=10, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        solver.zero_grad()
-        loss = binary_cross_entropy_with_logits(x @ matrix + bias, y, reduction="none")
-        total = (loss * weight).sum() + ridge * (matrix**2).sum()
-        total.backward()  # type: ignore[no-untyped-call]
-        return total
-
-    solver.step(closure)
-    return matrix.detach(), bias.detach()

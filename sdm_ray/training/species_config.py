@@ -70,7 +70,7 @@ class ProbeConfig(Config):
     """
 
     ridge: tuple[PositiveFloat, ...] = Field(RIDGES, min_length=1)
-    """Penalties to choose from by a tenth of the surveys."""
+    """Penalties to choose from for each species, by parts of the surveys."""
 
 
 class ShardsConfig(Config):

@@ -1,0 +1,45 @@
+"""Penalised logistic regressions, beside scikit-learn's."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from sdm_ray.evaluation import regression
+from sdm_ray.evaluation.regression import Regressions, best
+
+
+@pytest.fixture
+def rows():
+    """One species that follows a feature, one that follows none; the features resemble each other."""
+    numbers = np.random.default_rng(0)
+    x = numbers.normal(size=(120, 40)) @ numbers.normal(size=(40, 40))
+    x = (x - x.mean(0)) / x.std(0)
+    p = np.column_stack([1 / (1 + np.exp(-4 * x[:, 0])), np.full(120, 0.5)])
+    y = numbers.random((120, 2)) < p
+    return tuple(torch.from_numpy(values.astype(np.float32)) for values in (x, y, np.full((120, 2), 1 / 120)))
+
+
+def test_as_scikit_learn_has_it_at_any_penalty_in_any_order(rows):
+    x, y, weight = rows
+    fits = Regressions(x, y, weight)
+    for ridge in (1.0, 1e-3, 0.03):
+        matrix, bias = fits.fit(torch.tensor([ridge, 10.0]))
+        other = LogisticRegression(C=1 / (2 * ridge * len(x)), tol=1e-8, max_iter=5000).fit(x, y[:, 0])
+        np.testing.assert_allclose(matrix[:, 0], other.coef_[0], atol=2e-3 * np.abs(other.coef_).max())
+        np.testing.assert_allclose(bias[0], other.intercept_[0], atol=2e-3)
+
+
+def test_the_unpredictable_gets_a_stronger_penalty(rows):
+    chosen = regression._chosen(*rows, (100.0, 10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4))
+    assert 1e-4 < chosen[0] < chosen[1] < 100
+    matrix, bias = best(*rows, (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0, 100.0))
+    same, _ = Regressions(*rows).fit(chosen)
+    assert torch.equal(matrix, same) and bias.shape == (2,)
+
+
+def test_a_species_seen_once_gets_the_strongest(rows):
+    x, y, weight = rows
+    once = torch.zeros_like(y)
+    once[7] = 1
+    assert regression._chosen(x, once, weight, (3.0, 0.1)).tolist() == [3, 3]
