@@ -47,10 +47,10 @@ class Tracker:
         return f"{self.run_id} at {self.uri}"
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Log parameters; nested mappings become dotted names."""
+        """Log parameters; nested mappings become dotted names. A character that MLflow takes in no name becomes `_`."""
         from mlflow.entities import Param
 
-        flat = [Param(key, str(value)[:_MAX_PARAM]) for key, value in _flatten(values)]
+        flat = [Param(_NOT_IN_NAMES.sub("_", key), str(value)[:_MAX_PARAM]) for key, value in _flatten(values)]
         for start in range(0, len(flat), 100):
             self._try(lambda client, part=flat[start : start + 100]: client.log_batch(self.run_id, params=part))
 

@@ -22,6 +22,7 @@ def test_a_run_holds_parameters_metrics_over_steps_and_files(config, tmp_path, m
     (tmp_path / "model" / "folds" / "weights").write_text("w")
     (tmp_path / "curve.png").write_text("png")
     with tracking.start(config, "finetune") as tracker:
+        tracker.params({"methods": {"frozen, linear": 1}})
         for step in (0, 10):
             tracker.metrics({"loss": 1.0 / (step + 1), "broken": float("nan"), "recall@20, (all)": 0.5}, step)
         tracker.folder(UPath(tmp_path) / "model", "model")
@@ -29,7 +30,7 @@ def test_a_run_holds_parameters_metrics_over_steps_and_files(config, tmp_path, m
     client = MlflowClient(config.tracking.uri)
     run = client.get_run(tracker.run_id)
     assert run.info.status == "FINISHED"
-    assert run.data.params["output"] == "thing"
+    assert run.data.params["output"] == "thing" and run.data.params["methods.frozen_ linear"] == "1"
     assert [(m.step, m.value) for m in client.get_metric_history(tracker.run_id, "loss")] == [
         (0, 1.0),
         (10, 1 / 11),
