@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,19 @@ def pytest_collection_modifyitems(items):
 def _tracking_of_its_own(tmp_path_factory):
     """Of each process: two that make one SQLite database at once spoil it for each other."""
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture(autouse=True)
+def _ray_only_where_it_is_asked_for(request):
+    """A test that starts Ray by itself would start a second one beside the session's."""
+    before = _ray_runs()
+    yield
+    if not before and "ray_cluster" not in request.fixturenames:
+        assert not _ray_runs(), "this test needs the fixture `ray_cluster`"
+
+
+def _ray_runs() -> bool:
+    return "ray" in sys.modules and sys.modules["ray"].is_initialized()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 
 from sdm_ray.errors import InputError
+from sdm_ray.runtime import connect
 from sdm_ray.streams.ahead import ahead
 from sdm_ray.streams.config import Mixing
 from sdm_ray.streams.nearby import NearbyOrder
@@ -164,6 +165,7 @@ def _blocks(stream: Stream, slots: np.ndarray, steps: range) -> Generator[Batch]
     """A rank's rows of all steps, one after the other, in blocks of many rows."""
     import ray
 
+    connect()
     width = len(slots)
     total, size = len(steps) * width, _rows_of_a_piece(stream, width)
     first = list(range(0, total, _PIECES * size))

@@ -16,6 +16,7 @@ from ray.data.extensions import ArrowTensorArray
 
 from sdm_ray.errors import InputError
 from sdm_ray.memory import empty
+from sdm_ray.runtime import connect
 from sdm_ray.streams.ahead import ahead
 from sdm_ray.streams.windows import Ints, Windows, open_cube
 
@@ -131,6 +132,7 @@ def read_windows(windows: Windows, reading: Reading, tasks_at_once: int = 2) -> 
         reading: in which order.
         tasks_at_once: how many tasks read at the same time.
     """
+    connect()
     source = WindowSource(windows, reading)
     tasks = len(reading.tasks) - 1
     data = read_datasource(source, override_num_blocks=tasks, concurrency=min(tasks_at_once, tasks), num_cpus=0.25)

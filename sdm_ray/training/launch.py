@@ -28,12 +28,11 @@ def launch(fits: Fits, job: Job, workers: WorkersConfig) -> None:
     Args:
         fits: what to train; picklable.
         job: its output names the run, its folder `.train` beside it keeps the checkpoints until all is done.
-        workers: how many ranks.
+        workers: how many ranks; with none it is this process that trains, without Ray.
 
     Raises:
         InputError: data that cannot be trained on.
     """
-    connect()
     storage = storage_of(job)
     if workers.count == 0:
         keeper = FolderKeeper(storage, workers.checkpoint_s)
@@ -68,6 +67,7 @@ def _train_on_ranks(fits: Fits, storage: UPath, workers: WorkersConfig, tracker:
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
     if not os.environ.get("RAY_ADDRESS"):
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
+    connect()
     from ray.train import TrainingFailedError
 
     with listening(tracker) as voice:

@@ -31,7 +31,7 @@ SIDE = 64_000
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory, ray_cluster) -> Path:
+def world(tmp_path_factory) -> Path:
     """A run folder with surveys, covariates, cube and shards, all sealed."""
     folder = UPath(tmp_path_factory.mktemp("world"))
     rng = np.random.default_rng(0)

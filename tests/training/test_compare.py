@@ -54,7 +54,7 @@ def config(**changes):
     return values | changes
 
 
-def test_every_way_on_few_and_on_all(world, encoder, execute):
+def test_every_way_on_few_and_on_all(world, encoder, execute, ray_cluster):
     values = config()
     values["methods"] |= {"probe": {"probe": {}}}
     record = execute(CompareConfig, compare.run, run_dir=str(world), **values)
@@ -70,7 +70,7 @@ def test_every_way_on_few_and_on_all(world, encoder, execute):
     assert "With few and with many labels" in (folder / "compare.html").read_text()
 
 
-def test_rare_species_borrow_from_common_ones(world, encoder, execute):
+def test_rare_species_borrow_from_common_ones(world, encoder, execute, ray_cluster):
     """Scores are of the species that are not rich; a method of `transfer` learns from more surveys."""
     methods = {"alone": {"encoder": None}, "with common ones": {"encoder": None}}
     few = {"background": 60, "rich": 2, "optim": {"epochs": 4, "batch": 64, "lr": 0.01}}
@@ -83,7 +83,7 @@ def test_rare_species_borrow_from_common_ones(world, encoder, execute):
     assert "all training surveys say of the 2 commonest" in (folder / "compare.html").read_text()
 
 
-def test_an_interrupted_comparison_keeps_what_is_finished(world, encoder, execute, monkeypatch, capsys):
+def test_an_interrupted_comparison_keeps_what_is_finished(world, encoder, execute, ray_cluster, monkeypatch, capsys):
     monkeypatch.setattr(compare, "spread", lambda work, shared, pieces, how: ((each, None, "gone") for each in pieces))
     values = config(output="half", rivals={}, shots=[5], seeds=[0])
     with pytest.raises(InputError, match=r"pretrained\.5\.0\.0 failed: gone; what is finished is kept"):

@@ -20,7 +20,7 @@ from sdm_ray.training.species_config import FinetuneConfig
 from sdm_ray.training.voice import Voice
 
 
-def test_a_small_sweep_ends_in_a_configuration_of_finetune(world, execute):
+def test_a_small_sweep_ends_in_a_configuration_of_finetune(world, execute, ray_cluster):
     space = {"optim.lr": {"low": 1e-4, "high": 3e-2, "log": True}, "model.hidden": [8, 16]}
     finetune = settings(optim={"epochs": 2, "batch": 64}, forest={"trees": 50})
     sweep = {"space": space, "trials": 2, "grace_epochs": 1, "folds": [0, 1]}
@@ -68,7 +68,7 @@ def test_levels_let_the_best_so_far_go_on():
     assert not goes_on(4, float("nan")) and goes_on(4, 0.48)  # from .475: what is no number is not counted
 
 
-def test_classes_are_searched_for_their_likelihood(world, execute):
+def test_classes_are_searched_for_their_likelihood(world, execute, ray_cluster):
     run_dir = UPath(world)
     surveys, table = read_surveys(run_dir / "surveys.parquet")
     surveys["species"] = [[0 if 0 in each else 1] for each in surveys["species"]]
