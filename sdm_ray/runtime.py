@@ -28,6 +28,7 @@ def connect() -> None:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(runtime_env={"env_vars": wanted}, **quiet)
     else:
+        os.environ.setdefault("LOG_NAME_UPDATE_INTERVAL_S", "60")  # it would look for new logs twice a second, in vain
         os.environ.update(wanted)  # workers inherit it, and begin sooner than with an environment of their own
         ray.init(include_dashboard=False, object_store_memory=_LOCAL_OBJECT_STORE, **quiet)
     context = ray.data.DataContext.get_current()
