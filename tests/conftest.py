@@ -71,9 +71,10 @@ def geoclip(tmp_path) -> Path:
 def ray_cluster():
     """One Ray of 2 CPUs for every test that needs one: it takes seconds to start."""
     os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
-    os.environ |= ONE_ARENA  # as `runtime.connect` has it
+    os.environ |= ONE_ARENA | {"LOG_NAME_UPDATE_INTERVAL_S": "60"}  # as `runtime.connect` has it
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="WARNING", object_store_memory=1 << 29)
+    quiet = {"include_dashboard": False, "logging_level": "WARNING", "log_to_driver": False}
+    ray.init(num_cpus=2, object_store_memory=1 << 29, **quiet)
     yield
     ray.shutdown()
