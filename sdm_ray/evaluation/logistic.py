@@ -5,14 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from sdm_ray.evaluation.config import LogisticConfig
+from sdm_ray.evaluation.config import RIDGES, LogisticConfig
 from sdm_ray.evaluation.regression import best
 from sdm_ray.models.config import LocationConfig
 from sdm_ray.models.location import Beside
-from sdm_ray.models.presence import UNKNOWN
 
-RIDGE = 0.1
-"""Penalty of regressions on an embedding: of .003 to .3 the best for 1 to 50 occurrences of the trees of Europe."""
 _ROWS_AT_ONCE = 8192
 
 
@@ -37,10 +34,7 @@ class Logistic:
         self._mean = torch.nanmean(features, 0)
         spread = torch.sqrt(torch.nanmean((features - self._mean) ** 2, 0))
         self._std = torch.where(spread > 1e-6, spread, torch.ones_like(spread))
-        features = self._standard(features)
-        y = torch.from_numpy(labels[train] == 1).float()
-        weight = _balanced(y, torch.from_numpy(labels[train] != UNKNOWN))
-        self._matrix, self._bias = best(features, y, weight, self._config.ridge)
+        self._matrix, self._bias = best(self._standard(features), torch.from_numpy(labels[train]), self._config.ridge)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Probabilities (n, S) float32."""
@@ -62,9 +56,7 @@ class Logistic:
         return torch.cat(parts).clone()
 
 
-def heads(
-    x: torch.Tensor, labels: torch.Tensor, ridge: Sequence[float] = (RIDGE,)
-) -> tuple[torch.Tensor, torch.Tensor]:
+def heads(x: torch.Tensor, labels: torch.Tensor, ridge: Sequence[float] = RIDGES) -> tuple[torch.Tensor, torch.Tensor]:
     """Logistic regressions on features that are standardised first, presences weighing as much as absences.
 
     Args:
@@ -77,12 +69,5 @@ def heads(
     """
     std, mean = torch.std_mean(x, 0)
     std = torch.where(std > 1e-6, std, torch.ones_like(std))
-    y = (labels == 1).float()
-    matrix, bias = best((x - mean) / std, y, _balanced(y, labels != UNKNOWN), ridge)
+    matrix, bias = best((x - mean) / std, labels, ridge)
     return matrix.T / std, bias - (mean / std) @ matrix
-
-
-def _balanced(y: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Weights (N, S) that sum to one half over the presences, and over the absences, of each species."""
-    sides = [y * known, (1 - y) * known]
-    return sum((side / (2 * side.sum(0).clamp(min=1)) for side in sides), torch.zeros_like(y))

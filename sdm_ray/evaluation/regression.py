@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from sdm_ray.models.presence import UNKNOWN
+
+_LABELS_AT_ONCE = 1 << 26  # of which there are some copies
 _PARTS = 5
 _HELD_OUT = 10_000
 """Rows that are enough to choose penalties by."""
@@ -50,16 +53,23 @@ class Regressions:
         return self._axes @ self._along, self._bias
 
 
-def best(x: Tensor, y: Tensor, weight: Tensor, ridges: Sequence[float]) -> tuple[Tensor, Tensor]:
+def best(x: Tensor, labels: Tensor, ridges: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Matrix (F, S) and bias (S,) of the regressions by the penalty that suits each species.
+
+    Presences weigh as much as absences. As many species as memory is sure to hold are fitted together.
 
     Args:
         x: standardised features, (N, F).
-        y: 0 or 1, (N, S).
-        weight: of each label, (N, S), summing to about 1 for a species.
+        labels: 0, 1 or `models.presence.UNKNOWN`, uint8 (N, S).
         ridges: penalties to choose from.
     """
-    return Regressions(x, y, weight).fit(_chosen(x, y, weight, sorted(ridges, reverse=True)))
+    found = []
+    for some in labels.split(max(1, _LABELS_AT_ONCE // len(labels)), dim=1):
+        y, known = (some == 1).float(), some != UNKNOWN
+        sides = [y * known, (1 - y) * known]
+        weight = torch.stack([side / (2 * side.sum(0).clamp(min=1)) for side in sides]).sum(0)
+        found.append(Regressions(x, y, weight).fit(_chosen(x, y, weight, sorted(ridges, reverse=True))))
+    return torch.cat([matrix for matrix, _ in found], 1), torch.cat([bias for _, bias in found])
 
 
 def _chosen(x: Tensor, y: Tensor, weight: Tensor, ridges: Sequence[float]) -> Tensor:

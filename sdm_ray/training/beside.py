@@ -8,7 +8,6 @@ import torch
 
 from sdm_ray.evaluation.logistic import heads
 from sdm_ray.streams.surveys import SurveyFetch
-from sdm_ray.training.check import check_labels
 from sdm_ray.training.presence import PresenceLoss
 from sdm_ray.training.ranks import Ranks
 from sdm_ray.training.species import embed
@@ -30,7 +29,7 @@ def beside(
         grow: how forests are grown; by default each anew.
 
     Raises:
-        InputError: there are too many labels for a forest or a regression.
+        InputError: there are too many labels for a forest.
     """
     if config.probe is not None:
         return fetch.only(rows), _regression(config.probe, fetch, rows)
@@ -47,7 +46,6 @@ def beside(
 
 def _regression(config: ProbeConfig, fetch: SurveyFetch, rows: np.ndarray) -> Finish:
     """Fits the head on what the model makes of some surveys."""
-    check_labels("probe", len(rows), fetch.labels.n_species)
 
     def finish(objective: PresenceLoss, ranks: Ranks) -> None:
         z = torch.from_numpy(embed(objective.model.eval(), fetch, rows, ranks))

@@ -10,33 +10,11 @@ from sdm_ray.progress import say
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.training.species import Table
 
-# Surveys x species: 0.8 GB in the double precision of trees; a regression holds several arrays of half of that.
-_MOST_LABELS = 100_000_000
-
 
 def varies(labels: SparseLabels, rows: np.ndarray) -> bool:
     """Whether any species is present in some surveys and absent in others."""
     present, absent = labels.counts(rows)
     return bool(((present > 0) & (absent > 0)).any())
-
-
-def check_labels(key: str, surveys: int, species: int) -> None:
-    """See that labels may all be held in memory at once, as what is fitted without steps holds them.
-
-    Args:
-        key: of the configuration, what asks for them.
-        surveys: how many.
-        species: how many.
-
-    Raises:
-        InputError: there are too many.
-    """
-    count = surveys * species
-    if count > _MOST_LABELS:
-        raise InputError(
-            f"{key}: {surveys} surveys of {species} species are {count:,} labels; it takes at most"
-            f" {_MOST_LABELS:,}: expected fewer, or `{key}: null`"
-        )
 
 
 def check_folds(table: Table, folds: Iterable[int | None], *, absences: bool) -> None:

@@ -22,9 +22,9 @@ from sdm_ray.evaluation.medians import Medians
 from sdm_ray.models.forest import Forest, Tree
 from sdm_ray.streams.ahead import ahead
 from sdm_ray.streams.surveys import Labels, SurveyFetch
-from sdm_ray.training.check import check_labels
 from sdm_ray.training.species_config import CompanionConfig
 
+_MOST_LABELS = 100_000_000  # surveys x species, 0.8 GB in the double precision of trees
 _MOST_VOTED = 1000  # species: each lengthens the embedding that a map holds of a tile, 1 GB for so many
 
 Grown = tuple[NDArray[np.float32], Forest | None]
@@ -90,7 +90,11 @@ def taught(
         InputError: there are too many labels for a forest, or too many species for its vote.
     """
     species = fetch.labels.n_species
-    check_labels("forest", len(rows), species)
+    if (count := len(rows) * species) > _MOST_LABELS:
+        raise InputError(
+            f"forest: {len(rows)} surveys of {species} species are {count:,} labels; it takes at most"
+            f" {_MOST_LABELS:,}: expected fewer, or `forest: null`"
+        )
     if config.vote and species > _MOST_VOTED:
         raise InputError(f"forest.vote: is of at most {_MOST_VOTED} species, found {species}; expected `vote: 0`")
     x = features_of(fetch, rows, located=located)

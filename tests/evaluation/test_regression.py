@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from sdm_ray.evaluation import regression
 from sdm_ray.evaluation.regression import Regressions, best
+from sdm_ray.models.presence import UNKNOWN
 
 
 @pytest.fixture
@@ -33,9 +34,19 @@ def test_as_scikit_learn_has_it_at_any_penalty_in_any_order(rows):
 def test_the_unpredictable_gets_a_stronger_penalty(rows):
     chosen = regression._chosen(*rows, (100.0, 10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4))
     assert 1e-4 < chosen[0] < chosen[1] < 100
-    matrix, bias = best(*rows, (1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0, 100.0))
-    same, _ = Regressions(*rows).fit(chosen)
-    assert torch.equal(matrix, same) and bias.shape == (2,)
+
+
+def test_species_that_do_not_fit_in_memory_together_are_fitted_one_after_the_other(rows, monkeypatch):
+    x, y, _ = rows
+    labels = y.to(torch.uint8)
+    labels[::5, 1] = UNKNOWN
+    matrix, bias = best(x, labels, (0.01,))
+    monkeypatch.setattr(regression, "_LABELS_AT_ONCE", len(x))
+    for one, other in zip(best(x, labels, (0.01,)), (matrix, bias), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-2)
+    known = labels[:, 1] != UNKNOWN
+    alone, _ = best(x[known], labels[known, 1:], (0.01,))  # as if it were only where it is known
+    torch.testing.assert_close(matrix[:, 1:], alone, atol=1e-3, rtol=1e-2)
 
 
 def test_a_species_seen_once_gets_the_strongest(rows):

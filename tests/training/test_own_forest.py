@@ -16,7 +16,7 @@ from sdm_ray.folders import load_species_model
 from sdm_ray.geo.blocks import Role
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.streams.surveys import SurveyFetch
-from sdm_ray.training import check, finetune, forest, loop, species
+from sdm_ray.training import finetune, forest, loop, species
 from sdm_ray.training.keepers import NoKeeper
 from sdm_ray.training.ranks import Ranks
 from sdm_ray.training.species_config import CompanionConfig, FinetuneConfig
@@ -86,11 +86,11 @@ def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch
     assert np.array_equal(made.labels.counts(rows), full.counts(rows))
     batch = made.only(rows)(np.arange(3), np.zeros(3, np.int64))
     assert batch["labels"].dtype == np.float32 and batch["labels"].shape == (3, 2)
-    for place, name, least, line in (
-        (forest, "_MOST_VOTED", 1, "forest.vote: is of at most 1 species, found 2; expected `vote: 0`"),
-        (check, "_MOST_LABELS", 399, "200 surveys of 2 species are 400 labels; it takes at most 399"),
+    for name, least, line in (
+        ("_MOST_VOTED", 1, "forest.vote: is of at most 1 species, found 2; expected `vote: 0`"),
+        ("_MOST_LABELS", 399, "forest: 200 surveys of 2 species are 400 labels; it takes at most 399"),
     ):
-        monkeypatch.setattr(place, name, least)
+        monkeypatch.setattr(forest, name, least)
         with pytest.raises(InputError, match=line):
             forest.taught(fetch, rows, CompanionConfig(), forest.grown)
 

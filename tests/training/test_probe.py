@@ -9,12 +9,11 @@ from pydantic import ValidationError
 from small import LOCATION, settings
 from upath import UPath
 
-from sdm_ray.errors import InputError
 from sdm_ray.evaluation.logistic import heads
 from sdm_ray.evaluation.metrics import auc
 from sdm_ray.folders import load_species_model
 from sdm_ray.geo.blocks import Role
-from sdm_ray.training import check, finetune, loop, species
+from sdm_ray.training import finetune, loop, species
 from sdm_ray.training.few import draw
 from sdm_ray.training.keepers import NoKeeper
 from sdm_ray.training.ranks import Ranks
@@ -70,7 +69,7 @@ def test_few_known_labels_are_enough(world):
     assert np.mean(scores[5]) > 0.7 and np.mean(scores[20]) > 0.85
 
 
-def test_what_a_probe_cannot_be_of_is_named(world, monkeypatch):
+def test_what_a_probe_cannot_be_of_is_named(world):
     for changes, line in (
         ({"presence": {"loss": "asymmetric"}}, "probe: is of species and the loss bce, found asymmetric"),
         ({"model": MODEL | {"output": "class"}}, "probe: is of species and the loss bce, found classes"),
@@ -83,6 +82,3 @@ def test_what_a_probe_cannot_be_of_is_named(world, monkeypatch):
             config(world, **changes)
     with pytest.raises(ValidationError, match=r"finetune\.probe: has no epochs"):
         TuneConfig(run_dir=str(world), finetune=settings(probe={}), space={"optim.lr": [0.01]})
-    monkeypatch.setattr(check, "_MOST_LABELS", 10)
-    with pytest.raises(InputError, match=r"probe: \d+ surveys of 3 species are \d+ labels; it takes at most 10"):
-        finetune.Study(config(world), species.read_table(config(world)), "").fit(0)
