@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from sdm_ray.models.presence import UNKNOWN
 
-_LABELS_AT_ONCE = 1 << 26  # of which there are some copies
+_LABELS_AT_ONCE = 1 << 26  # surveys x species, of which there are some copies of 0.3 GB each
 _PARTS = 5
 _HELD_OUT = 10_000
 """Rows that are enough to choose penalties by."""
@@ -28,7 +28,7 @@ class Regressions:
     """
 
     def __init__(self, x: Tensor, y: Tensor, weight: Tensor) -> None:
-        variance, axes = torch.linalg.eigh((x.T @ x / len(x)).double())
+        variance, axes = torch.linalg.eigh((x.T @ x / max(len(x), 1)).double())
         self._curvature = variance.clamp(min=0).float()[:, None] / 4
         self._axes = axes.float()
         self._x, self._y, self._weight = x @ self._axes, y, weight

@@ -54,3 +54,9 @@ def test_a_species_seen_once_gets_the_strongest(rows):
     once = torch.zeros_like(y)
     once[7] = 1
     assert regression._chosen(x, once, weight, (3.0, 0.1)).tolist() == [3, 3]
+
+
+def test_one_row_is_enough(rows):
+    x, y, _ = rows
+    matrix, bias = best(x[:1], y[:1].to(torch.uint8), (0.1, 1.0))
+    assert torch.isfinite(matrix).all() and torch.isfinite(bias).all()
