@@ -8,6 +8,14 @@ from sdm_ray.memory import ONE_ARENA
 
 _LOCAL_OBJECT_STORE = 1 << 30  # bytes; the batches under way are far smaller than Ray's default share of memory
 
+RESTING = {
+    "LOG_NAME_UPDATE_INTERVAL_S": "60",  # of looking for new logs, with
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",  # however few there are
+    "REPORTER_UPDATE_INTERVAL_MS": "60000",  # of measuring the machine for the dashboard
+    "AUTOSCALER_UPDATE_INTERVAL_S": "60",  # of asking whether the cluster should grow
+}
+"""What a Ray of one machine would do every few seconds for nobody, beside a training that has all its cores."""
+
 
 def connect() -> None:
     """Start or join Ray once per process.
@@ -28,7 +36,8 @@ def connect() -> None:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(runtime_env={"env_vars": wanted}, **quiet)
     else:
-        os.environ.setdefault("LOG_NAME_UPDATE_INTERVAL_S", "60")  # it would look for new logs twice a second, in vain
+        for name, value in RESTING.items():
+            os.environ.setdefault(name, value)
         os.environ.update(wanted)  # workers inherit it, and begin sooner than with an environment of their own
         ray.init(include_dashboard=False, object_store_memory=_LOCAL_OBJECT_STORE, **quiet)
     context = ray.data.DataContext.get_current()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sdm_ray.memory import ONE_ARENA
+from sdm_ray.runtime import RESTING
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -71,7 +72,7 @@ def geoclip(tmp_path) -> Path:
 def ray_cluster():
     """One Ray of 2 CPUs for every test that needs one: it takes seconds to start."""
     os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
-    os.environ |= ONE_ARENA | {"LOG_NAME_UPDATE_INTERVAL_S": "60"}  # as `runtime.connect` has it
+    os.environ |= ONE_ARENA | RESTING
     import ray
 
     quiet = {"include_dashboard": False, "logging_level": "WARNING", "log_to_driver": False}
