@@ -1,7 +1,9 @@
 """What a rank says while it trains: progress and lines to the person at the driver, figures to the tracker."""
 
+import pickle
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,51 +76,40 @@ class Printer:
 def listening(tracker: Tracker | None) -> Iterator[Voice]:
     """Print on the driver what ranks in other processes say while the block runs.
 
-    Ray prints workers' output with a process's name before each line; a small actor carries ours instead.
+    Ray prints workers' output with a process's name before each line, so messages go by the cluster's own store of
+    keys and values; an actor to carry them would be one process more beside the training.
     """
-    import ray
-
-    lines: Any = ray.remote(num_cpus=0)(_Lines).remote()
+    box = f"sdm_ray:{uuid.uuid4().hex}:"
     done = threading.Event()
-    printer = threading.Thread(target=_print, args=(lines, done), daemon=True)
+    printer = threading.Thread(target=_print, args=(box, done), daemon=True)
     printer.start()
     try:
-        yield Voice(_Wire(lines), tracker)
+        yield Voice(_Wire(box), tracker)
     finally:
         done.set()
         printer.join(timeout=10)
-        ray.kill(lines)
-
-
-class _Lines:
-    """Messages on their way."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Message] = []
-
-    def add(self, message: Message) -> None:
-        self.waiting.append(message)
-
-    def take(self) -> list[Message]:
-        taken, self.waiting = self.waiting, []
-        return taken
 
 
 @dataclass
 class _Wire:
-    lines: Any
+    """Leaves messages in a box, each under the time it was sent at."""
+
+    box: str
 
     def __call__(self, message: Message) -> None:
-        self.lines.add.remote(message)
+        from ray.experimental.internal_kv import _internal_kv_put
+
+        _internal_kv_put(f"{self.box}{time.time_ns():020d}", pickle.dumps(message))
 
 
-def _print(lines: Any, done: threading.Event) -> None:  # noqa: ANN401 - a Ray actor
-    import ray
+def _print(box: str, done: threading.Event) -> None:
+    from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_list
 
     show = Printer()
     ending = False
     while not ending:
         ending = done.wait(0.3)
-        for message in ray.get(lines.take.remote()):
-            show(message)
+        for key in sorted(_internal_kv_list(box)):
+            show(pickle.loads(_internal_kv_get(key)))
+            _internal_kv_del(key)
     show.close()
