@@ -150,7 +150,7 @@ def epochs(
     keep_freed_memory()  # activations would come in new pages in each step
     torch.manual_seed(fit.seed)
     trained = fit.objective().to(ranks.device)
-    optimiser = torch.optim.AdamW(parameter_groups(trained, fit.optim.weight_decay), lr=fit.optim.lr)
+    optimiser = torch.optim.AdamW(parameter_groups(trained, fit.optim.weight_decay), lr=fit.optim.lr, fused=True)
     average = moving_average(trained, fit.optim.ema)
     objective = trained if average is None else average.module  # what is measured and kept
     progress = Progress()
