@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from sdm_ray.evaluation.minimise import MEMORY, minimise
 from sdm_ray.models.presence import UNKNOWN
 
-_LABELS_AT_ONCE = 1 << 26  # surveys x species, of which there are some copies of 0.3 GB each
+_NUMBERS_AT_ONCE = 1 << 26  # of labels, and of what fits remember; there are some copies of 0.3 GB each
+_TOLERANCE = 1e-7  # of losses, which begin near log(2)
 _PARTS = 5
 _HELD_OUT = 10_000
 """Rows that are enough to choose penalties by."""
@@ -18,8 +20,8 @@ _HELD_OUT = 10_000
 class Regressions:
     """Weighted logistic regressions on some rows, each fit starting where the one before has ended.
 
-    L-BFGS goes along the principal axes of the features, each scaled by the most that loss and penalty can curve
-    there. On features that resemble each other, as waves of a place do, it needs half the steps of plain L-BFGS.
+    They are fitted along the principal axes of the features, each scaled by how much the loss of a species curves
+    there: on features that resemble each other, as waves of a place do, that takes far fewer steps.
 
     Args:
         x: standardised features, (N, F).
@@ -28,29 +30,32 @@ class Regressions:
     """
 
     def __init__(self, x: Tensor, y: Tensor, weight: Tensor) -> None:
-        variance, axes = torch.linalg.eigh((x.T @ x / max(len(x), 1)).double())
-        self._curvature = variance.clamp(min=0).float()[:, None] / 4
-        self._axes = axes.float()
+        self._axes = torch.linalg.eigh((x.T @ x / max(len(x), 1)).double())[1].float()
         self._x, self._y, self._weight = x @ self._axes, y, weight
         self._along, self._bias = torch.zeros(x.shape[1], y.shape[1]), torch.zeros(y.shape[1])
 
     def fit(self, ridge: Tensor) -> tuple[Tensor, Tensor]:
         """Matrix (F, S) and bias (S,) by penalties (S,) of the squared matrix."""
-        scale = torch.rsqrt(self._curvature + 2 * ridge)
-        scaled = (self._along / scale).requires_grad_()
-        bias = self._bias.clone().requires_grad_()
-        solver = torch.optim.LBFGS([scaled, bias], max_iter=200, history_size=10, line_search_fn="strong_wolfe")
+        scale, level = self._scales(ridge)
 
-        def closure() -> Tensor:
-            solver.zero_grad()
-            along = scaled * scale
-            loss = _losses(self._x @ along + bias, self._y, self._weight).sum() + (ridge * along**2).sum()
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
+        def losses(scaled: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
+            y, weight = self._y[:, which], self._weight[:, which]
+            along, penalty = scaled[:-1] * scale[:, which], ridge[which]
+            logits = torch.addmm(scaled[-1] * level[which], self._x, along)
+            loss = _losses(logits, y, weight).sum(0) + (penalty * along**2).sum(0)
+            error = weight * (torch.sigmoid(logits) - y)
+            uphill = (self._x.T @ error + 2 * penalty * along) * scale[:, which]
+            return loss, torch.cat([uphill, (error.sum(0) * level[which])[None]])
 
-        solver.step(closure)
-        self._along, self._bias = (scaled * scale).detach(), bias.detach()
+        found = minimise(losses, torch.cat([self._along / scale, (self._bias / level)[None]]), _TOLERANCE)
+        self._along, self._bias = found[:-1] * scale, found[-1] * level
         return self._axes @ self._along, self._bias
+
+    def _scales(self, ridge: Tensor) -> tuple[Tensor, Tensor]:
+        """By which steps along the axes, (F, S), and of the bias, (S,), change the loss about equally."""
+        said = torch.sigmoid(self._x @ self._along + self._bias)
+        curve = self._weight * said * (1 - said)
+        return torch.rsqrt((self._x**2).T @ curve + 2 * ridge), torch.rsqrt(curve.sum(0).clamp(min=1e-3))
 
 
 def best(x: Tensor, labels: Tensor, ridges: Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -64,7 +69,8 @@ def best(x: Tensor, labels: Tensor, ridges: Sequence[float]) -> tuple[Tensor, Te
         ridges: penalties to choose from.
     """
     found = []
-    for some in labels.split(max(1, _LABELS_AT_ONCE // len(labels)), dim=1):
+    numbers = len(labels) + 2 * MEMORY * x.shape[1]
+    for some in labels.split(max(1, _NUMBERS_AT_ONCE // numbers), dim=1):
         y, known = (some == 1).float(), some != UNKNOWN
         sides = [y * known, (1 - y) * known]
         weight = torch.stack([side / (2 * side.sum(0).clamp(min=1)) for side in sides]).sum(0)

@@ -41,7 +41,7 @@ def test_species_that_do_not_fit_in_memory_together_are_fitted_one_after_the_oth
     labels = y.to(torch.uint8)
     labels[::5, 1] = UNKNOWN
     matrix, bias = best(x, labels, (0.01,))
-    monkeypatch.setattr(regression, "_LABELS_AT_ONCE", len(x))
+    monkeypatch.setattr(regression, "_NUMBERS_AT_ONCE", 1)
     for one, other in zip(best(x, labels, (0.01,)), (matrix, bias), strict=True):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-2)
     known = labels[:, 1] != UNKNOWN
