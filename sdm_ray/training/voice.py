@@ -1,10 +1,10 @@
 """What a rank says while it trains: progress and lines to the person at the driver, figures to the tracker."""
 
-import pickle
+import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from sdm_ray.tracking import Tracker
 
 _EVERY_S = 0.5  # between two progress messages
 
-Message = tuple[Any, ...]
+Message = Sequence[Any]
 
 
 @dataclass
@@ -99,7 +99,7 @@ class _Wire:
     def __call__(self, message: Message) -> None:
         from ray.experimental.internal_kv import _internal_kv_put
 
-        _internal_kv_put(f"{self.box}{time.time_ns():020d}", pickle.dumps(message))
+        _internal_kv_put(f"{self.box}{time.time_ns():020d}", json.dumps(message))
 
 
 def _print(box: str, done: threading.Event) -> None:
@@ -110,6 +110,6 @@ def _print(box: str, done: threading.Event) -> None:
     while not ending:
         ending = done.wait(0.3)
         for key in sorted(_internal_kv_list(box)):
-            show(pickle.loads(_internal_kv_get(key)))
+            show(json.loads(_internal_kv_get(key)))
             _internal_kv_del(key)
     show.close()
