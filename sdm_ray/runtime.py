@@ -32,13 +32,13 @@ def connect() -> None:
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     # What workers print stays in Ray's logs: jobs say what a person needs through the driver.
     quiet: dict[str, Any] = {"logging_level": logging.WARNING, "log_to_driver": False}
-    wanted = {name: value for name, value in ONE_ARENA.items() if name not in os.environ}
     if os.environ.get("RAY_ADDRESS"):
+        wanted = {name: value for name, value in ONE_ARENA.items() if name not in os.environ}
         ray.init(runtime_env={"env_vars": wanted}, **quiet)
     else:
-        for name, value in RESTING.items():
+        # Workers inherit it, and begin sooner than with an environment of their own.
+        for name, value in (ONE_ARENA | RESTING).items():
             os.environ.setdefault(name, value)
-        os.environ.update(wanted)  # workers inherit it, and begin sooner than with an environment of their own
         ray.init(include_dashboard=False, object_store_memory=_LOCAL_OBJECT_STORE, **quiet)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
