@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from sdm_ray import chain
+from sdm_ray import jobs
 from sdm_ray.errors import find_input_error
 
 app = typer.Typer(
@@ -49,10 +49,10 @@ def one_line_errors(command: str) -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
-def _add_job(name: str, entry: chain.Entry) -> None:
+def _add_job(name: str, entry: jobs.Entry) -> None:
     def command(config: ConfigFile, overrides: Overrides = None) -> None:
         with one_line_errors(name):
-            chain.run_job(name, config, as_overrides(overrides or []))
+            jobs.run_job(name, config, as_overrides(overrides or []))
 
     settings = {"ignore_unknown_options": True}  # they are values of the configuration
     panel = "Jobs: CONFIG is one YAML file"
@@ -73,7 +73,7 @@ def as_overrides(words: Sequence[str]) -> list[str]:
     return found
 
 
-for _name, _entry in chain.JOBS.items():
+for _name, _entry in jobs.JOBS.items():
     _add_job(_name, _entry)
 
 
@@ -85,14 +85,14 @@ def run(
 ) -> None:
     """Run the jobs of a folder in order, keep what is finished and unchanged, end with report.html."""
     with one_line_errors("run"):
-        chain.run_folder(folder, out, overwrite=overwrite)
+        jobs.run_folder(folder, out, overwrite=overwrite)
 
 
 @app.command(rich_help_panel="Whole runs")
 def demo(out: OutFolder = None, overwrite: Overwrite = False) -> None:
     """The whole chain on a virtual landscape whose true species probabilities are known."""
     with one_line_errors("demo"):
-        chain.run_folder(chain.shipped_configs() / "demo", out, overwrite=overwrite)
+        jobs.run_folder(jobs.shipped_configs() / "demo", out, overwrite=overwrite)
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from upath import UPath
 
 from sdm_ray import tracking
 from sdm_ray.errors import InputError
-from sdm_ray.folders import LoadedModel, load_species_model
 from sdm_ray.geo.grid import to_xy
+from sdm_ray.model_io import LoadedModel, load_species_model
 from sdm_ray.models.batch import compact, inputs_of
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.series import Series

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sdm_ray.memory import ONE_ARENA
-from sdm_ray.runtime import RESTING
+from sdm_ray.buffers import ONE_ARENA
+from sdm_ray.ray_runtime import RESTING
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -56,7 +56,7 @@ def geoclip(tmp_path) -> Path:
     """Weights of GeoCLIP's location encoder that have learnt nothing, named as the published ones."""
     import torch
 
-    from sdm_ray.models.capsules import _NAMES, Capsules
+    from sdm_ray.models.geoclip import _NAMES, Capsules
 
     torch.manual_seed(0)
     named = {

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from sdm_ray.chain import JOBS, shipped_configs
 from sdm_ray.cli import app, as_overrides
+from sdm_ray.jobs import JOBS, shipped_configs
 
 JOBS_FOLDER = shipped_configs().parent / "jobs"
 

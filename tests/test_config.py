@@ -100,7 +100,8 @@ def test_a_submitted_job_must_not_write_into_rays_copy(tmp_path, monkeypatch):
 
 def test_configuration_loads_nothing_heavy():
     code = (
-        "import sys, sdm_ray.cli, sdm_ray.sources.config, sdm_ray.training.config, sdm_ray.mapping.config, "
+        "import sys, sdm_ray.cli, sdm_ray.sources.config, sdm_ray.training.pretrain.config, "
+        "sdm_ray.training.finetune.config, sdm_ray.mapping.config, sdm_ray.indicators.config, "
         "sdm_ray.evaluation.config; "
         "print([m for m in ('torch', 'ray', 'timm', 'mlflow', 'zarr') if m in sys.modules])"
     )

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 import yaml
 
-from sdm_ray import chain
+from sdm_ray import jobs
 
 SMALL = {
     "prepare": {
@@ -32,7 +32,7 @@ def configs(tmp_path_factory) -> Path:
     """The demo's files with the sizes above."""
     folder = tmp_path_factory.mktemp("configs") / "demo"
     folder.mkdir()
-    for file in sorted((chain.shipped_configs() / "demo").glob("*.yaml")):
+    for file in sorted((jobs.shipped_configs() / "demo").glob("*.yaml")):
         values = yaml.safe_load(file.read_text())
         for key, value in SMALL.get(file.stem, {}).items():
             values[key] = {**values[key], **value} if isinstance(value, dict) and key in values else value
@@ -45,7 +45,7 @@ def configs(tmp_path_factory) -> Path:
 def test_the_whole_chain_runs_and_a_second_time_keeps_everything(configs, tmp_path, monkeypatch, capsys, ray_cluster):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     out = tmp_path / "demo"
-    chain.run_folder(configs, str(out))
+    jobs.run_folder(configs, str(out))
     first = capsys.readouterr().out
     assert "rank correlation" in first.splitlines()[-1]
     artefacts = [
@@ -68,7 +68,7 @@ def test_the_whole_chain_runs_and_a_second_time_keeps_everything(configs, tmp_pa
     assert level.probability.isnull().values[:, sea].all()
     assert not level.probability.isnull().values[:, ~sea].any()
     written = {name: (out / name / "artefact.json").stat().st_mtime_ns for name in artefacts}
-    chain.run_folder(configs, str(out))
+    jobs.run_folder(configs, str(out))
     again = capsys.readouterr().out
     assert again.count("kept") >= 14
     assert written == {name: (out / name / "artefact.json").stat().st_mtime_ns for name in artefacts}

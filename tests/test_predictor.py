@@ -11,12 +11,12 @@ import sdm_ray
 from sdm_ray import tracking
 from sdm_ray.config import JobConfig, TrackingConfig
 from sdm_ray.errors import InputError
-from sdm_ray.folders import Imagery, SpeciesFolder, describe_species
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import whole
+from sdm_ray.model_io import Imagery, SpeciesFolder, describe_species
 from sdm_ray.models.config import SpeciesConfig
-from sdm_ray.models.species import SpeciesModel
+from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.stores.covariates import write_covariates
 from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.stores.weights import save_weights

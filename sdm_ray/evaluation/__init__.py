@@ -1,1 +1,1 @@
-"""Metrics, baselines, comparison and reports."""
+"""Scores on held-out surveys, and the reports of a run."""

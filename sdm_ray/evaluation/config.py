@@ -1,94 +1,14 @@
 """What `evaluate` is told. Light: no numerics are imported here."""
 
-from collections.abc import Iterable
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
+from sdm_ray.baselines.config import BoostingConfig, ForestConfig, RivalConfig, rivals_files
 from sdm_ray.config import Config, JobConfig
 from sdm_ray.geo.blocks import Blocks
+from sdm_ray.metrics.config import SetRule
 from sdm_ray.models.config import Scale
-
-Features = Literal["coordinates", "covariates", "both"]
-RIDGES = (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""Penalties of regressions to choose from: of few occurrences the strong ones are best, of many the weak."""
-PREVALENCE = (0.0, 0.001, 0.01, 0.1, 1.0)
-"""Bounds of the classes of species by the share of surveys that hold them."""
-
-
-class TreesConfig(Config):
-    """How the trees of a random forest are grown, all species in one."""
-
-    trees: int = Field(default=200, ge=1)
-    max_features: float = Field(default=0.3, gt=0, le=1)
-    """Share of the features tried at each split."""
-    min_samples_leaf: int = Field(default=10, ge=1)
-
-
-class ForestConfig(TreesConfig):
-    """A random forest as a rival."""
-
-    kind: Literal["forest"] = "forest"
-    features: Features = "both"
-    tune: bool = False
-    """Choose `max_features` and `min_samples_leaf` from a small grid on `select` rows of the first fold."""
-
-
-class BoostingConfig(Config):
-    """Gradient-boosted trees, one model a species; the number of rounds is chosen on the `select` rows."""
-
-    kind: Literal["boosting"] = "boosting"
-    features: Features = "both"
-    max_rounds: int = Field(default=600, ge=1)
-    patience: int = Field(default=30, ge=1)
-    """Rounds without a better loss on the `select` rows before it stops."""
-    learning_rate: float = Field(default=0.05, gt=0, le=1)
-    num_leaves: int = Field(default=15, ge=2)
-    min_child_samples: int = Field(default=50, ge=1)
-    tune: bool = False
-    """Choose `learning_rate`, `num_leaves` and `min_child_samples` likewise."""
-
-
-class LogisticConfig(Config):
-    """A logistic regression for each species on fixed features of a place."""
-
-    kind: Literal["logistic"] = "logistic"
-    features: Features = "both"
-    """Coordinates are a ladder of Fourier features."""
-    wavelengths_km: tuple[float, ...] = (3000, 1500, 750, 500, 250)
-    """Of the ladder."""
-    geoclip: str | None = None
-    """Published weights of GeoCLIP's location encoder (its wheel), whose features of the coordinates come beside."""
-    ridge: tuple[PositiveFloat, ...] = Field(RIDGES, min_length=1)
-    """Penalties to choose from for each species, by parts of the rows."""
-    tune: Literal[False] = False
-
-
-class MaxentConfig(Config):
-    """MaxEnt for each species, by elapid: presences against a background."""
-
-    kind: Literal["maxent"] = "maxent"
-    features: Features = "both"
-    feature_types: tuple[Literal["linear", "hinge", "product", "quadratic", "threshold"], ...] = (
-        "linear",
-        "hinge",
-        "product",
-    )
-    """Transformations of the features."""
-    beta_multiplier: float = Field(default=1.5, gt=0)
-    """Strength of the regularisation."""
-    background: int = Field(default=10_000, ge=1)
-    """Most background rows."""
-    tune: Literal[False] = False
-
-
-RivalConfig = Annotated[ForestConfig | BoostingConfig | LogisticConfig | MaxentConfig, Field(discriminator="kind")]
-
-
-def rivals_files(rivals: Iterable[RivalConfig]) -> list[str]:
-    """Published weights that rivals use."""
-    return [each.geoclip for each in rivals if isinstance(each, LogisticConfig) and each.geoclip is not None]
-
 
 Fault = Literal["swap", "sign_flip", "stale", "heavy_tail", "rounding"]
 
@@ -105,9 +25,6 @@ class CoordinatesConfig(Config):
     half-Cauchy distance, half of them more than 5 km; rounded to whole degrees."""
     images: int = Field(default=2000, ge=2)
     """Most images of a scale; where there are more, so many are drawn."""
-
-
-SetRule = Literal["expected_size", "max_expected_f1", "threshold", "top_k"]
 
 
 class SetsConfig(Config):

@@ -9,11 +9,11 @@ import torch
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation.bootstrap import Interval, compare
 from sdm_ray.evaluation.config import ExplainConfig
 from sdm_ray.evaluation.folds import Fold
 from sdm_ray.evaluation.scores import Held
-from sdm_ray.folders import LoadedModel, load_species_model, read_species_folder
+from sdm_ray.metrics.block_bootstrap import Interval, compare
+from sdm_ray.model_io import LoadedModel, load_species_model, read_species_folder
 from sdm_ray.models.batch import inputs_of
 from sdm_ray.progress import track
 from sdm_ray.stores.covariates import Covariates

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdm_ray.baselines.base import build_rival, tuned
+from sdm_ray.baselines.config import Features, RivalConfig
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation.baselines import build_rival, tuned
-from sdm_ray.evaluation.config import Features, RivalConfig
 from sdm_ray.geo.blocks import Role
 from sdm_ray.progress import track
 from sdm_ray.stores.holdout import HoldOut

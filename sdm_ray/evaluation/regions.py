@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from sdm_ray.evaluation.metrics import auc, average_precision
-from sdm_ray.evaluation.probability import brier, tss
 from sdm_ray.evaluation.scores import Held, number
 from sdm_ray.geo.blocks import Blocks
+from sdm_ray.metrics.calibration import brier, tss
+from sdm_ray.metrics.ranking import auc, average_precision
 
 BySurvey = Mapping[str, Mapping[str, np.ndarray]]
 """Score -> method -> its value for each survey, (N,)."""

@@ -11,11 +11,13 @@ import xarray
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation import charts, fewshot, pictures, present
-from sdm_ray.evaluation.metrics import spearman
-from sdm_ray.evaluation.page import Picture, Section, Table, render
+from sdm_ray.evaluation import few_shot, report_sections
 from sdm_ray.geo.grid import Extent
 from sdm_ray.geo.windows import Window
+from sdm_ray.metrics.ranking import spearman
+from sdm_ray.plots import charts
+from sdm_ray.plots import maps as map_plots
+from sdm_ray.plots.html import Picture, Section, Table, render
 from sdm_ray.stores import artefact, raster
 from sdm_ray.stores.maps import Map
 
@@ -62,10 +64,10 @@ def write_report(run_dir: UPath) -> Report:
     sections += [_curves_section(run_dir / name, kind) for kind in _TRAINED for name in named[kind]]
     for name in named["evaluation"]:
         figures = json.loads((run_dir / name / "metrics.json").read_text())
-        sections += present.sections(run_dir / name, figures)
-        summary.append(present.headline(figures))
+        sections += report_sections.sections(run_dir / name, figures)
+        summary.append(report_sections.headline(figures))
     for name in named["comparison"]:
-        sections.append(fewshot.section(run_dir / name, json.loads((run_dir / name / "metrics.json").read_text())))
+        sections.append(few_shot.section(run_dir / name, json.loads((run_dir / name / "metrics.json").read_text())))
     sections.append(_artefacts_section(found))
     line = "; ".join(summary) or f"{len(found)} finished artefacts"
     path = run_dir / "report.html"
@@ -113,7 +115,7 @@ def _map_section(path: UPath, others: list[UPath], truth: UPath | None) -> Secti
         for label, each in opened.items()
     }
     unit = f"probability ({Map(path).probability_kind})"
-    png = pictures.maps_beside(columns, names, unit, extent=_extent(data), captions=_captions(columns))
+    png = map_plots.maps_beside(columns, names, unit, extent=_extent(data), captions=_captions(columns))
     caption = "From the most frequent species to the rarest; one colour scale a species; sea is grey"
     return Section(path.name, pictures=[Picture(caption, png)])
 
@@ -155,7 +157,7 @@ def _layers_section(path: UPath, title: str) -> Section:
             text = str(layer.attrs.get("long_name", name)).replace("_", " ")
             values = layer.values.astype(float)
             if np.isfinite(values).any():
-                png = pictures.map_picture(values, str(name), _unit(layer.attrs), extent=_extent(data))
+                png = map_plots.map_picture(values, str(name), _unit(layer.attrs), extent=_extent(data))
                 made.append(Picture(text, png, half=True))
     return Section(title, pictures=made)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sdm_ray.evaluation.bootstrap import Comparison, Interval, compare
+from sdm_ray.metrics.block_bootstrap import Comparison, Interval, compare
 
 
 @dataclass(frozen=True)

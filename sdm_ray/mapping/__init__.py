@@ -1,1 +1,1 @@
-"""From a model to maps and indicators."""
+"""From a model to maps."""

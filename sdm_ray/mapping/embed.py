@@ -10,18 +10,18 @@ import numpy as np
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.folders import read_species_folder
 from sdm_ray.geo.windows import Window
 from sdm_ray.job import Job
 from sdm_ray.mapping import plan, setup
-from sdm_ray.mapping.area import Area
+from sdm_ray.mapping.cell_predictor import Predictor
 from sdm_ray.mapping.config import EmbedConfig
-from sdm_ray.mapping.predict import Predictor
+from sdm_ray.mapping.region_mask import Area
 from sdm_ray.mapping.tile import Work
-from sdm_ray.mapping.tiles import do_tiles
+from sdm_ray.mapping.tile_workers import do_tiles
+from sdm_ray.model_io import read_species_folder
 from sdm_ray.progress import say
-from sdm_ray.runtime import connect
-from sdm_ray.stores import raster, versions
+from sdm_ray.ray_runtime import connect
+from sdm_ray.stores import icechunk_repository, raster
 from sdm_ray.stores.embeddings import Embeddings, EmbeddingSpec, create_embeddings, steps_of
 from sdm_ray.stores.ledger import Ledger
 
@@ -48,7 +48,7 @@ def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
         attrs = {**setup.attributes(config, model), "tile": config.tile}
         root = {"title": config.title, "sources": setup.sources(config), "sdm_ray": attrs}
         spec = EmbeddingSpec(steps_of(_sample(work)), config.tile, work.layers, root)
-        with versions.changing(job.output, "nothing embedded yet"):
+        with icechunk_repository.changing(job.output, "nothing embedded yet"):
             create_embeddings(job.output, work.area.grid, spec)
     connect()
     do_tiles(Embedder, work, todo, config.compute)
@@ -57,7 +57,7 @@ def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
     totals = {name: sum(each[name] for each in figures) for name in ("cells", "clipped", "numbers")}
     share = totals["clipped"] / max(totals["numbers"], 1)
     say(f"embed: {totals['cells']} cells; {share:.2%} of the numbers were beyond what a byte holds")
-    return {"cells": totals["cells"], "clipped_share": share} | versions.publish(job.output)
+    return {"cells": totals["cells"], "clipped_share": share} | icechunk_repository.publish(job.output)
 
 
 class Embedder:

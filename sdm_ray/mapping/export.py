@@ -16,12 +16,12 @@ from shapely import box, segmentize
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation.pictures import map_picture
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window
 from sdm_ray.job import Job
 from sdm_ray.mapping.config import ExportConfig
-from sdm_ray.mapping.overview import overview
+from sdm_ray.mapping.thumbnails import overview
+from sdm_ray.plots.maps import map_picture
 from sdm_ray.progress import say, track
 from sdm_ray.stores.artefact import read_record
 from sdm_ray.stores.maps import SPECIES_CHUNK, Map, nodata

@@ -13,14 +13,14 @@ from sdm_ray.geo.windows import Window, whole
 from sdm_ray.job import Job
 from sdm_ray.mapping import plan, setup
 from sdm_ray.mapping.config import MapConfig
-from sdm_ray.mapping.cost import measure
-from sdm_ray.mapping.overview import overview, picture
+from sdm_ray.mapping.dry_run import measure
+from sdm_ray.mapping.thumbnails import overview, picture
 from sdm_ray.mapping.tile import Mapper
-from sdm_ray.mapping.tiles import do_tiles
+from sdm_ray.mapping.tile_workers import do_tiles
 from sdm_ray.progress import say, track
-from sdm_ray.runtime import connect
-from sdm_ray.spread import spread
-from sdm_ray.stores import maps, raster, versions
+from sdm_ray.ray_runtime import connect
+from sdm_ray.ray_tasks import spread
+from sdm_ray.stores import icechunk_repository, maps, raster
 from sdm_ray.stores.ledger import Ledger
 
 
@@ -41,7 +41,7 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
         raise InputError(f"extent: no cell is wanted (cells: {config.cells}) in {list(area.grid.bounds)}")
     setup.start_version(config, job)
     if not done:
-        with versions.changing(job.output, "an empty map"):
+        with icechunk_repository.changing(job.output, "an empty map"):
             maps.create_map(job.output, area.grid, ready.spec)
     connect()
     start = time.monotonic()
@@ -54,7 +54,7 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
     figures = _figures(ledger.done())
     rate = sum(piece.cells for piece in work.left) / max(seconds, 1e-9)
     say(f"map: {figures['cells']} cells, {len(work.left)} tiles done now at {rate:.0f} cells/s")
-    return figures | versions.publish(job.output)
+    return figures | icechunk_repository.publish(job.output)
 
 
 def dry_run(config: MapConfig) -> None:
@@ -83,23 +83,23 @@ def _build_levels(config: MapConfig, output: UPath) -> None:
     levels = maps.levels_of(base.grid) if config.levels is None else config.levels
     if not levels:
         return
-    with versions.changing(output, f"{levels} empty coarser levels"):
+    with icechunk_repository.changing(output, f"{levels} empty coarser levels"):
         maps.create_levels(output, levels)
     for level in range(1, levels + 1):
         grid = maps.level_grid(base.grid, level)
         pieces = plan.make(grid, config.tile, partial(_has_data, output, level)).pieces
-        ended = spread(_level, (str(output), level, versions.fork(output)), pieces, config.compute)
+        ended = spread(_level, (str(output), level, icechunk_repository.fork(output)), pieces, config.compute)
         sessions = []
         for piece, session, problem in track(ended, len(pieces), f"map: level {level}"):
             if problem is not None:
                 raise InputError(f"{output}: tile {piece.id} of level {level} failed: {problem}; run the job again")
             sessions += [session] if session is not None else []
-        versions.merge(output, sessions, f"level {level}")
+        icechunk_repository.merge(output, sessions, f"level {level}")
 
 
-def _level(shared: tuple[str, int, versions.Session], piece: plan.Piece) -> versions.Session:
+def _level(shared: tuple[str, int, icechunk_repository.Session], piece: plan.Piece) -> icechunk_repository.Session:
     output, level, session = shared
-    with versions.writing(UPath(output), session):
+    with icechunk_repository.writing(UPath(output), session):
         maps.fill_level(UPath(output), level, piece.window)
     return session
 

@@ -7,19 +7,19 @@ import numpy as np
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.folders import SpeciesFolder, read_species_folder
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.job import Job
-from sdm_ray.mapping.area import Area, check_covers, grid_within, surveyed_cells, surveyed_countries
-from sdm_ray.mapping.chosen import choose, few
+from sdm_ray.mapping.cell_predictor import Recipe
 from sdm_ray.mapping.config import CellsConfig, EmbedConfig, MapConfig
-from sdm_ray.mapping.embedded import fit_species
-from sdm_ray.mapping.layers import LAYERS, SCENES, SIMILARITY, SPREAD
-from sdm_ray.mapping.predict import Recipe
+from sdm_ray.mapping.from_embeddings import fit_species
+from sdm_ray.mapping.quality_layers import LAYERS, SCENES, SIMILARITY, SPREAD
+from sdm_ray.mapping.region_mask import Area, check_covers, grid_within, surveyed_cells, surveyed_countries
+from sdm_ray.mapping.species_selection import choose, few
 from sdm_ray.mapping.tile import Work
+from sdm_ray.model_io import SpeciesFolder, read_species_folder
 from sdm_ray.progress import say
-from sdm_ray.sources.area import outline
-from sdm_ray.stores import artefact, versions
+from sdm_ray.readers.polygons import outline
+from sdm_ray.stores import artefact, icechunk_repository
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.embeddings import Embeddings
@@ -115,7 +115,9 @@ def prepare_embedding(config: EmbedConfig, output: UPath, fingerprint: str) -> W
 def start_version(config: CellsConfig, job: Job) -> None:
     """Where a repository is named, have the output committed to a branch of its own there."""
     if config.repository is not None:
-        versions.start(job.output, config.path(config.repository), f"{job.output.stem}-{job.fingerprint[:12]}")
+        icechunk_repository.start(
+            job.output, config.path(config.repository), f"{job.output.stem}-{job.fingerprint[:12]}"
+        )
 
 
 def _check_embeddings(config: MapConfig, area: Area) -> Embeddings:

@@ -9,11 +9,11 @@ from upath import UPath
 
 from sdm_ray.geo.blocks import Blocks, fold, fold_of
 from sdm_ray.geo.windows import Window
-from sdm_ray.mapping.area import Area
-from sdm_ray.mapping.layers import COVARIATES, SATELLITE
+from sdm_ray.mapping.cell_predictor import Cells, Predictor, Recipe
+from sdm_ray.mapping.mess import Similarity
 from sdm_ray.mapping.plan import Piece
-from sdm_ray.mapping.predict import Cells, Predictor, Recipe
-from sdm_ray.mapping.similarity import Similarity
+from sdm_ray.mapping.quality_layers import COVARIATES, SATELLITE
+from sdm_ray.mapping.region_mask import Area
 from sdm_ray.stores.maps import Layer, Map, encode, nodata
 
 

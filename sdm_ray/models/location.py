@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from sdm_ray.models.annealing import Annealed
-from sdm_ray.models.capsules import Capsules
 from sdm_ray.models.config import LocationConfig
-from sdm_ray.models.harmonics import Harmonics, Siren
+from sdm_ray.models.geoclip import Capsules
 from sdm_ray.models.hashgrid import HashGrid
 from sdm_ray.models.layers import residual_mlp
 from sdm_ray.models.projection import to_xy
+from sdm_ray.models.satclip import Harmonics, Siren
 
 _EUROPE_KM = 3000.0  # scales easting and northing to about -1 .. 1
 _CENTRE = (4_321_000.0, 3_210_000.0)

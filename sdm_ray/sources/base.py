@@ -15,8 +15,8 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.checks import check_lonlat
 from sdm_ray.geo.grid import Grid
-from sdm_ray.sources.area import inside, outline
-from sdm_ray.sources.catalogue.base import PointSource
+from sdm_ray.readers.polygons import inside, outline
+from sdm_ray.sources.entry import PointSource
 from sdm_ray.stores.series import SeriesSpec
 from sdm_ray.stores.surveys import ProbabilityKind
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from sdm_ray.config import JobConfig
-from sdm_ray.sources.catalogue.base import Source
-from sdm_ray.sources.catalogue.challenges import ChallengePatches, ChallengeSeries, ChallengeSurveys
-from sdm_ray.sources.catalogue.images import EuroSat, Lucas, PlantNet
-from sdm_ray.sources.catalogue.layers import NaturalEarth, Rasters
-from sdm_ray.sources.catalogue.scenes import Sentinel2
-from sdm_ray.sources.catalogue.surveys import EuForest, Gbif, Tables
-from sdm_ray.sources.catalogue.virtual import Virtual, VirtualConfig, VirtualPhotos, VirtualSurveys
+from sdm_ray.sources.entry import Source
+from sdm_ray.sources.geolifeclef.config import ChallengePatches, ChallengeSeries, ChallengeSurveys
+from sdm_ray.sources.layers.config import NaturalEarth, Rasters
+from sdm_ray.sources.occurrences.config import EuForest, Gbif, Tables
+from sdm_ray.sources.photos.config import EuroSat, Lucas, PlantNet
+from sdm_ray.sources.sentinel2.config import Sentinel2
+from sdm_ray.sources.virtual.config import Virtual, VirtualConfig, VirtualPhotos, VirtualSurveys
 
 CUBE, SHARDS, COVARIATES, LAND = "cube.zarr", "shards", "covariates.zarr", "land.zarr"
 SURVEYS, OCCURRENCES, TRUTH, SERIES = "surveys.parquet", "occurrences.parquet", "truth.zarr", "series.zarr"

@@ -12,13 +12,14 @@ from upath import UPath
 from sdm_ray.job import Job, Plan
 from sdm_ray.progress import say
 from sdm_ray.sources import config as names
-from sdm_ray.sources import images, series
+from sdm_ray.sources import pack_series
 from sdm_ray.sources.base import Report, write_reports
-from sdm_ray.sources.catalogue.base import FileSource, Source
-from sdm_ray.sources.catalogue.virtual import Virtual
 from sdm_ray.sources.config import PrepareConfig
-from sdm_ray.sources.fetch import ensure
-from sdm_ray.sources.gather import Gathered
+from sdm_ray.sources.download import ensure
+from sdm_ray.sources.entry import FileSource, Source
+from sdm_ray.sources.occurrences.merge import Gathered
+from sdm_ray.sources.photos import pack
+from sdm_ray.sources.virtual.config import Virtual
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import write_covariates
 from sdm_ray.stores.land import write_land
@@ -94,7 +95,7 @@ def _plan(config: PrepareConfig, name: str, sources: list[Source]) -> Plan:
 
 
 def _module(source: Source) -> ModuleType:
-    return importlib.import_module(f"sdm_ray.sources.{source.reader()}")
+    return importlib.import_module(f"sdm_ray.sources.{source.module}")
 
 
 def _land(config: PrepareConfig, job: Job) -> dict[str, Any]:
@@ -132,16 +133,16 @@ def _shards(config: PrepareConfig, job: Job) -> dict[str, Any]:
         _check(each.report, source)  # by their coordinates, before anything is read
     if job.resumed:
         say(f"prepare: continuing {job.output}")
-    images.pack(job.output, lists, config.images_per_shard)
+    pack.pack(job.output, lists, config.images_per_shard)
     reports = [each.report for each in lists]
     write_reports(job.output / "report.json", reports)
     try:
         for source, report in zip(config.shards, reports, strict=True):
             _check(report, source)
     except Exception:
-        images.forget_faulty(job.output)
+        pack.forget_faulty(job.output)
         raise
-    index = images.finish(job.output)
+    index = pack.finish(job.output)
     figures = {f"images_{scale}": int(count) for scale, count in index["scale"].value_counts().items()}
     dropped = {"dropped": sum(report.lost for report in reports)}
     return {"images": len(index), **figures, **dropped, "sources": [report.figures() for report in reports]}
@@ -151,16 +152,16 @@ def _series(config: PrepareConfig, job: Job) -> dict[str, Any]:
     lists = [_module(source).series(source, config) for source in config.series]
     if job.resumed:
         say(f"prepare: continuing {job.output}")
-    counts = series.pack(job.output, lists)
+    counts = pack_series.pack(job.output, lists)
     reports = [each.report for each in lists]
     write_reports(job.output / "report.json", reports)
     try:
         for source, report in zip(config.series, reports, strict=True):
             _check(report, source)
     except Exception:
-        series.forget_faulty(job.output)
+        pack_series.forget_faulty(job.output)
         raise
-    series.finish(job.output)
+    pack_series.finish(job.output)
     dropped = {"dropped": sum(report.lost for report in reports)}
     return {**counts, **dropped, "sources": [report.figures() for report in reports]}
 

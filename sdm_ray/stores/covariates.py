@@ -11,8 +11,8 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.stores import raster
-from sdm_ray.stores.engine import Engine, engine_of, read_cells
 from sdm_ray.stores.raster import ArraySpec
+from sdm_ray.stores.zarr_io import Engine, engine_of, read_cells
 
 
 def write_covariates(

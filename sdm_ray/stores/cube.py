@@ -17,10 +17,10 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores import raster
-from sdm_ray.stores.chunks import Chunks, chunks_of
-from sdm_ray.stores.engine import Engine, engine_of, read, read_cells
-from sdm_ray.stores.patches import Ints, Patches, Wanted, cut
+from sdm_ray.stores.patch_reader import Ints, Patches, Wanted, cut
 from sdm_ray.stores.raster import ArraySpec
+from sdm_ray.stores.zarr_io import Engine, engine_of, read, read_cells
+from sdm_ray.stores.zarr_shards import Chunks, chunks_of
 
 _SQUARE = 16  # chunks along a side of what is cut from north to south; two rows of chunks are held, 17 MB
 

@@ -14,7 +14,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
-from sdm_ray.stores import engine, raster
+from sdm_ray.stores import raster, zarr_io
 from sdm_ray.stores.maps import Layer
 from sdm_ray.stores.raster import ArraySpec
 
@@ -96,7 +96,7 @@ class Embeddings:
         """
         raster.require_aligned(window, self._tile, self.grid)
         parts = {name: (window.slices, values) for name, values in layers.items()}
-        engine.write(self._group, {"embedding": ((slice(None), *window.slices), stored), **parts})
+        zarr_io.write(self._group, {"embedding": ((slice(None), *window.slices), stored), **parts})
 
     def read(self, window: Window) -> NDArray[np.int8]:
         """Embeddings of a window as stored, (E, height, width)."""
@@ -117,7 +117,7 @@ class Embeddings:
     def read_cells(self, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.float32]:
         """Embeddings of cells inside the store, (N, E), NaN where there is none; each chunk is decoded once."""
         array = self._group["embedding"]
-        stored = engine.read_cells(engine.engine_of(array), array, (rows, cols), (slice(None),))
+        stored = zarr_io.read_cells(zarr_io.engine_of(array), array, (rows, cols), (slice(None),))
         found = self.decode(stored)
         found[stored[0] == _NONE] = np.nan
         return found

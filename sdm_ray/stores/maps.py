@@ -17,7 +17,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
-from sdm_ray.stores import engine, raster
+from sdm_ray.stores import raster, zarr_io
 from sdm_ray.stores.raster import ArraySpec
 
 SPECIES_CHUNK = 16
@@ -220,7 +220,7 @@ class Map:
         if not self.grid.contains(rows, cols).all():
             raise ValueError(f"a cell lies outside the map of {self.grid.height} x {self.grid.width} cells")
         array = self._probability
-        return decode(engine.read_cells(engine.engine_of(array), array, (rows, cols), (slice(None),))).T
+        return decode(zarr_io.read_cells(zarr_io.engine_of(array), array, (rows, cols), (slice(None),))).T
 
     def layer(self, name: str, window: Window | None = None) -> NDArray[Any]:
         """A quality layer as stored, (height, width).
@@ -261,7 +261,7 @@ class Map:
         shape = (species.stop - species.start, window.height, window.width)
         if stored.shape != shape or stored.dtype != self._probability.dtype:
             raise ValueError(f"{stored.dtype} values of shape {stored.shape} for {species} of {window}")
-        engine.write(self._group, {"probability": ((species, *window.slices), stored)})
+        zarr_io.write(self._group, {"probability": ((species, *window.slices), stored)})
 
     def write_layers(self, window: Window, layers: dict[str, NDArray[Any]]) -> None:
         """Write layers of a tile, (height, width) each.
@@ -271,7 +271,7 @@ class Map:
         """
         raster.require_aligned(window, self.tile, self.grid)
         self._check_layers(window, layers)
-        engine.write(self._group, {name: (window.slices, values) for name, values in layers.items()})
+        zarr_io.write(self._group, {name: (window.slices, values) for name, values in layers.items()})
 
     def _check_layers(self, window: Window, layers: dict[str, NDArray[Any]]) -> None:
         for name, values in layers.items():

@@ -23,7 +23,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo import grid as geo_grid
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
-from sdm_ray.stores import versions
+from sdm_ray.stores import icechunk_repository
 
 if TYPE_CHECKING:
     import xarray
@@ -67,7 +67,7 @@ def store_of(path: UPath, *, read_only: bool = False) -> Store:
 
 def _located(path: UPath, *, read_only: bool = False) -> tuple[Store, str]:
     """The store that a group lies in, and its path in there."""
-    return versions.find(path, read_only=read_only) or (store_of(path, read_only=read_only), "")
+    return icechunk_repository.find(path, read_only=read_only) or (store_of(path, read_only=read_only), "")
 
 
 def open_root(path: UPath) -> Group:
@@ -182,7 +182,7 @@ def read_grid(group: Group) -> Grid:
 
 def consolidate(path: UPath) -> None:
     """Gather the metadata of a finished group in one object, once, by the driver; a repository has its own."""
-    if versions.is_versioned(path):
+    if icechunk_repository.is_versioned(path):
         return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")

@@ -11,9 +11,9 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.stores.shards import Shards
-from sdm_ray.streams import draws
-from sdm_ray.streams.photos import Augment, PhotoFetch, photos_of
-from sdm_ray.streams.pipeline import Batch
+from sdm_ray.streams import keyed_random
+from sdm_ray.streams.image_dataset import Augment, PhotoFetch, photos_of
+from sdm_ray.streams.loader import Batch
 
 _HIDDEN = {"satellite": 7, "landscape": 8, "plant": 9}
 _CHOSEN = {"satellite": 10, "landscape": 11, "plant": 12}
@@ -85,18 +85,18 @@ class SurveyImages:
     def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
         """`image_<scale>` (N, B, size, size), 0 where `has_<scale>` says that there is none, and what is drawn."""
         survey = self.rows[ids]
-        key = draws.keys(self.seed, passes, survey)
+        key = keyed_random.keys(self.seed, passes, survey)
         count = self.counts[survey]
         has = count > 0
         batch: Batch = {f"has_{self.scale}": has, f"image_{self.scale}": np.zeros((len(ids), *self.shape), self.dtype)}
-        taken = (draws.uniform(key, _CHOSEN[self.scale]) * count).astype(np.int64) if self.drawn else 0 * count
+        taken = (keyed_random.uniform(key, _CHOSEN[self.scale]) * count).astype(np.int64) if self.drawn else 0 * count
         if has.any():
             found = self.photos(self.which[(self.first[survey] + taken)[has]], passes[has])
             batch[f"image_{self.scale}"][has] = found["image"]
         if self.photos.augment != "none":
-            batch[f"draws_{self.scale}"] = draws.table(key)
+            batch[f"draws_{self.scale}"] = keyed_random.table(key)
         if self.hide:
-            batch[f"hide_{self.scale}"] = draws.uniform(key, _HIDDEN[self.scale]) < self.hide
+            batch[f"hide_{self.scale}"] = keyed_random.uniform(key, _HIDDEN[self.scale]) < self.hide
         return batch
 
 

@@ -11,7 +11,7 @@ from upath import UPath
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.geo.windows import centred
 from sdm_ray.stores.cube import Cube
-from sdm_ray.stores.patches import Wanted
+from sdm_ray.stores.patch_reader import Wanted
 
 Ints = NDArray[np.int64]
 

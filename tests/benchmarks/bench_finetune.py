@@ -32,20 +32,21 @@ from upath import UPath
 from sdm_ray.config import load
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.job import Job
-from sdm_ray.models.presence import bce
+from sdm_ray.models.species_losses import bce
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.labels import SparseLabels
-from sdm_ray.streams.surveys import SurveyFetch
-from sdm_ray.training import loop, species
-from sdm_ray.training.config import WorkersConfig
-from sdm_ray.training.finetune import Study
-from sdm_ray.training.inputs import CovariateTable
-from sdm_ray.training.keepers import NoKeeper
-from sdm_ray.training.launch import launch
-from sdm_ray.training.loop import Fit
-from sdm_ray.training.ranks import Ranks
-from sdm_ray.training.species_config import FinetuneConfig
-from sdm_ray.training.voice import Voice
+from sdm_ray.streams.survey_dataset import SurveyFetch
+from sdm_ray.training.engine import trainer
+from sdm_ray.training.engine.checkpointing import NoKeeper
+from sdm_ray.training.engine.config import WorkersConfig
+from sdm_ray.training.engine.distributed import Ranks
+from sdm_ray.training.engine.launch import launch
+from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.trainer import Fit
+from sdm_ray.training.finetune import data as finetune_data
+from sdm_ray.training.finetune.config import FinetuneConfig
+from sdm_ray.training.finetune.inputs import CovariateTable
+from sdm_ray.training.finetune.job import Study
 
 SHARE_GOAL, MEMORY_GOAL_GB = 0.95, 4.0
 THREADS = (1, 2)
@@ -116,12 +117,12 @@ def throughput(runs: str, steps: int, rounds: int) -> list[dict[str, object]]:
     """Print the table; return the figures."""
     import ray
 
-    from sdm_ray.runtime import connect
+    from sdm_ray.ray_runtime import connect
 
     folder = UPath(runs).absolute()
     network = [*prepared(folder), "encoder=null", "forest=null"]
     config = load(CONFIGS / "europe-trees" / "finetune.yaml", FinetuneConfig, network)
-    study = Study(config, species.read_table(config), "")
+    study = Study(config, finetune_data.read_table(config), "")
     found: dict[tuple[int, str], list[float]] = {}
     connect()
     print(f"network of europe-trees, batch {config.optim.batch}, {steps} steps, median of {rounds} rounds")
@@ -145,7 +146,7 @@ def one_round(study: Study, steps: int, place: UPath, threads: int) -> dict[str,
     torch.set_num_threads(threads)
     files = [f"{place}-{name}" for name in ("here", "train")]
     before = _median(bare(study, steps))
-    loop.run(Steps(study, steps, files[0]).fit(), Ranks(), NoKeeper(), Voice())
+    trainer.run(Steps(study, steps, files[0]).fit(), Ranks(), NoKeeper(), Voice())
     job = Job(place, place.name, {}, resumed=False, tracker=None)  # type: ignore[arg-type]
     launch(Steps(study, steps, files[1]), job, WorkersConfig(count=1, threads=threads, checkpoint_s=1e9))
     found = {"bare loop": (before + _median(bare(study, steps))) / 2}
@@ -180,8 +181,8 @@ def train_many(steps: int) -> None:
     names = pd.DataFrame({"species_id": range(SPECIES), "name": map(str, range(SPECIES)), "gbif_key": 0})
     none = np.zeros(0, np.float32)
     covariates = CovariateTable((), nothing, np.zeros(SURVEYS, bool), none, none)
-    table = species.Table(fetch, labels, x, y, names, "occurrence", covariates, HoldOut(config.blocks))
-    trained = loop.run(Study(config, table, "").fit(0), Ranks(), NoKeeper(), Voice())
+    table = finetune_data.Table(fetch, labels, x, y, names, "occurrence", covariates, HoldOut(config.blocks))
+    trained = trainer.run(Study(config, table, "").fit(0), Ranks(), NoKeeper(), Voice())
     assert "auc" in trained.history[-1]
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 

@@ -27,11 +27,11 @@ from stream_data import CHUNK, NORTH, WEST, cube
 from trees_data import CONFIGS, prepared
 from upath import UPath
 
-from sdm_ray import chain, runtime
+from sdm_ray import jobs, ray_runtime
 from sdm_ray.config import load
 from sdm_ray.mapping import plan, setup
 from sdm_ray.mapping.config import ComputeConfig, MapConfig
-from sdm_ray.spread import spread
+from sdm_ray.ray_tasks import spread
 from sdm_ray.stores.ledger import Ledger
 from sdm_ray.stores.maps import Map
 
@@ -48,19 +48,19 @@ def trees(runs: str, quick: bool) -> Figures:
     overrides = prepared(folder)
     if not (folder / "model" / "artefact.json").exists():
         short = ["optim.epochs=1", "crossfit=false", "encoder=null"]
-        chain.run_job("finetune", CONFIGS / "europe-trees" / "finetune.yaml", [*overrides, *short])
+        jobs.run_job("finetune", CONFIGS / "europe-trees" / "finetune.yaml", [*overrides, *short])
     small = ["extent=[4000000,2600000,4600000,3200000]"] if quick else []
     wanted = [*overrides, "output=map-bench.zarr", f"compute.workers={WORKERS}", *small]
     config = load(CONFIGS / "europe-trees" / "map.yaml", MapConfig, wanted)
     output = config.path(config.output)
     shutil.rmtree(str(output), ignore_errors=True)
     ray.shutdown()  # what worked before is no part of an idle cluster
-    runtime.connect()
+    ray_runtime.connect()
     with Memory() as idle:
         time.sleep(5)
     with Memory() as memory:
         start = time.monotonic()
-        chain.run_job("map", CONFIGS / "europe-trees" / "map.yaml", wanted)
+        jobs.run_job("map", CONFIGS / "europe-trees" / "map.yaml", wanted)
         wall = time.monotonic() - start
     rate = recorded_rate(output)
     part = ["extent=[2976000,1476000,5000000,3500000]", "levels=0", "output=part.zarr"]
@@ -154,7 +154,7 @@ def rounds(config: MapConfig, cells: int) -> Beside:
 
 def bare(config: MapConfig, cells: int) -> float:
     """Cells a second of the model alone, in as many processes as the job has."""
-    runtime.connect()
+    ray_runtime.connect()
     recipe = setup.prepare(config, config.path("nowhere"), "").work.recipe
     pieces = [map_runs.Part(str(number)) for number in range(WORKERS)]
     ended = spread(map_runs.forward, (recipe, cells), pieces, config.compute)

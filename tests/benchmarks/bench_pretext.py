@@ -23,11 +23,11 @@ from trees_data import CONFIGS, prepared
 from upath import UPath
 
 from sdm_ray.config import load
-from sdm_ray.models.capsules import Capsules
+from sdm_ray.models.geoclip import Capsules
 from sdm_ray.models.location import Ladder
-from sdm_ray.runtime import connect
-from sdm_ray.training.alignment import read_sources
-from sdm_ray.training.config import PretrainConfig
+from sdm_ray.ray_runtime import connect
+from sdm_ray.training.pretrain.config import PretrainConfig
+from sdm_ray.training.pretrain.data import read_sources
 
 FEW = (5, 10, 20, None)
 CONTROLS = (

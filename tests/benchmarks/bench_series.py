@@ -19,12 +19,12 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor, nn
 
-from sdm_ray.evaluation.metrics import auc
+from sdm_ray.metrics.ranking import auc
 from sdm_ray.models.config import SeriesConfig
 from sdm_ray.models.layers import residual_mlp
-from sdm_ray.models.series import SeriesEncoder
+from sdm_ray.models.series_encoder import SeriesEncoder
 from sdm_ray.sources.base import Report
-from sdm_ray.sources.challenge_series import SPECS, read_values
+from sdm_ray.sources.geolifeclef.time_series import SPECS, read_values
 
 HELD_OUT, STEPS, BATCH = 2000, 30, 128  # STEPS: passes over the series
 SHAPE = SPECS["landsat"].shape

@@ -21,18 +21,20 @@ from trees_data import CONFIGS, prepared
 from upath import UPath
 
 from sdm_ray.config import load
-from sdm_ray.evaluation.bootstrap import Comparison, compare
 from sdm_ray.geo.blocks import block_id
 from sdm_ray.job import execute
-from sdm_ray.runtime import connect
+from sdm_ray.metrics.block_bootstrap import Comparison, compare
+from sdm_ray.ray_runtime import connect
 from sdm_ray.stores import artefact
-from sdm_ray.training import loop, search, species
-from sdm_ray.training.finetune import Study
-from sdm_ray.training.keepers import NoKeeper
-from sdm_ray.training.ranks import Ranks
-from sdm_ray.training.search_config import TuneConfig
-from sdm_ray.training.species_config import FinetuneConfig
-from sdm_ray.training.voice import Voice
+from sdm_ray.training.engine import trainer
+from sdm_ray.training.engine.checkpointing import NoKeeper
+from sdm_ray.training.engine.distributed import Ranks
+from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.finetune import data as finetune_data
+from sdm_ray.training.finetune.config import FinetuneConfig
+from sdm_ray.training.finetune.job import Study
+from sdm_ray.training.tune import job as tune
+from sdm_ray.training.tune.config import TuneConfig
 
 COST_GOAL = 0.5
 SPACE = {
@@ -68,7 +70,7 @@ def sweep(runs: UPath, name: str, **values: object) -> Sweep:
     config = TuneConfig(run_dir=str(runs), output=name, tracking=tracking, space=SPACE, **values)
     shutil.rmtree(str(config.path(name)), ignore_errors=True)
     began = time.monotonic()
-    execute("tune", config, search.run, "sweep")
+    execute("tune", config, tune.run, "sweep")
     seconds = time.monotonic() - began
     epochs = artefact.read_record(config.path(name)).figures["epochs_run"]
     return Sweep(seconds, int(epochs), load(Path(str(config.path(name))) / "best.yaml", FinetuneConfig))
@@ -78,10 +80,10 @@ def compared(best: dict[str, FinetuneConfig], fold: int = 0) -> Comparison:
     """The best of each sweep, trained once more, on the `select` blocks."""
     predictions, table, rows = {}, None, None
     for name, config in best.items():
-        table = species.read_table(config)
+        table = finetune_data.read_table(config)
         rows = table.split(fold).select
-        trained = loop.run(Study(config, table, "").fit(fold), Ranks(), NoKeeper(), Voice())
-        predictions[name] = species.predict(trained.objective.model, table.fetch, rows, Ranks())
+        trained = trainer.run(Study(config, table, "").fit(fold), Ranks(), NoKeeper(), Voice())
+        predictions[name] = finetune_data.predict(trained.objective.model, table.fetch, rows, Ranks())
     blocks = block_id(table.x[rows], table.y[rows], table.holdout.blocks)
     return compare(table.labels.dense(rows), predictions, blocks, resamples=200, min_positives=1)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, logsigmoid, normalize
 
-from sdm_ray.models.losses import info_nce, sigmoid
+from sdm_ray.models.contrastive_losses import info_nce, sigmoid
 
 try:
     from open_clip.loss import ClipLoss, SigLipLoss

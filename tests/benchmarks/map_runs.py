@@ -10,17 +10,17 @@ import torch
 import xarray as xr
 from upath import UPath
 
-from sdm_ray.folders import Imagery, SpeciesFolder, describe_species, load_species_model
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.geo.grid import grid_of
 from sdm_ray.geo.windows import tiles, whole
 from sdm_ray.job import execute
 from sdm_ray.mapping import map as map_job
+from sdm_ray.mapping.cell_predictor import Recipe
 from sdm_ray.mapping.config import MapConfig
-from sdm_ray.mapping.predict import Recipe
+from sdm_ray.model_io import Imagery, SpeciesFolder, describe_species, load_species_model
 from sdm_ray.models.batch import inputs_of
 from sdm_ray.models.config import LocationConfig, SpeciesConfig, TowerConfig
-from sdm_ray.models.species import SpeciesModel
+from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.stores import artefact
 from sdm_ray.stores.land import write_land
 from sdm_ray.stores.maps import Map

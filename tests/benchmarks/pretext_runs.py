@@ -9,25 +9,25 @@ import torch
 from torch import nn
 from upath import UPath
 
-from sdm_ray.evaluation.config import RIDGES
-from sdm_ray.evaluation.logistic import heads
-from sdm_ray.evaluation.metrics import auc, average_precision
-from sdm_ray.evaluation.pairs import embed, matching
+from sdm_ray.baselines.config import RIDGES
+from sdm_ray.baselines.logistic_regression import heads
 from sdm_ray.geo.blocks import Role, role
 from sdm_ray.geo.grid import to_xy
+from sdm_ray.metrics.ranking import auc, average_precision
+from sdm_ray.metrics.retrieval import embed, matching
 from sdm_ray.models.config import LocationConfig
 from sdm_ray.models.location import LocationEncoder
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import labels_of, read_surveys
-from sdm_ray.training import loop
-from sdm_ray.training.alignment import Source
-from sdm_ray.training.config import PretrainConfig
-from sdm_ray.training.few import draw
-from sdm_ray.training.keepers import FolderKeeper
-from sdm_ray.training.pretrain import Study
-from sdm_ray.training.ranks import Ranks
-from sdm_ray.training.voice import Voice
+from sdm_ray.training.compare.few_shot import draw
+from sdm_ray.training.engine import trainer
+from sdm_ray.training.engine.checkpointing import FolderKeeper
+from sdm_ray.training.engine.distributed import Ranks
+from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.pretrain.config import PretrainConfig
+from sdm_ray.training.pretrain.data import Source
+from sdm_ray.training.pretrain.job import Study
 
 FOLD = 0
 CANDIDATES = 1000
@@ -70,7 +70,7 @@ def pretrained(config: PretrainConfig, sources: Mapping[str, Source], folder: UP
     """The model of a pretext that never saw the test blocks of the fold."""
     study = Study(config, dict(sources), str(folder))
     fit = study.fit(FOLD)
-    trained = loop.run(fit, Ranks(), FolderKeeper(folder / config.output, 1e9), Voice())
+    trained = trainer.run(fit, Ranks(), FolderKeeper(folder / config.output, 1e9), Voice())
     return trained.objective.model
 
 

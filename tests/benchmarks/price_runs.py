@@ -19,17 +19,17 @@ from trees_data import prepared
 from upath import UPath
 
 from sdm_ray.job import Job
-from sdm_ray.models.align import AlignmentModel
 from sdm_ray.models.config import AlignConfig, LocationConfig, TowerConfig
+from sdm_ray.models.contrastive_model import AlignmentModel
 from sdm_ray.stores.shards import Shards
-from sdm_ray.streams.order import Order
-from sdm_ray.streams.photos import PhotoFetch, photos_of
-from sdm_ray.streams.pipeline import Stream
-from sdm_ray.training.config import OptimConfig, WorkersConfig
-from sdm_ray.training.launch import launch
-from sdm_ray.training.loop import Fit
-from sdm_ray.training.objective import AlignmentLoss
-from sdm_ray.training.ranks import Ranks
+from sdm_ray.streams.image_dataset import PhotoFetch, photos_of
+from sdm_ray.streams.loader import Stream
+from sdm_ray.streams.sampler import Order
+from sdm_ray.training.engine.config import OptimConfig, WorkersConfig
+from sdm_ray.training.engine.distributed import Ranks
+from sdm_ray.training.engine.launch import launch
+from sdm_ray.training.engine.trainer import Fit
+from sdm_ray.training.pretrain.objective import AlignmentLoss
 
 BATCH, SIZE = 256, 64
 SHARE_GOAL = 0.95  # of the bare loop's steps a second
@@ -116,7 +116,7 @@ def price(runs: str, steps: int, rounds: int) -> list[dict[str, object]]:
     """Print the table; return the figures: medians of rounds, in each of which every loop runs in its turn."""
     import ray
 
-    from sdm_ray.runtime import connect
+    from sdm_ray.ray_runtime import connect
 
     folder = UPath(runs).absolute()
     prepared(folder)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import zarr
 
+from sdm_ray.buffers import keep_freed_memory
 from sdm_ray.geo.grid import to_lonlat
-from sdm_ray.memory import keep_freed_memory
-from sdm_ray.stores import engine as engines
-from sdm_ray.stores.chunks import chunks_of
-from sdm_ray.stores.patches import _RUN, _threads
+from sdm_ray.stores import zarr_io as engines
+from sdm_ray.stores.patch_reader import _RUN, _threads
 from sdm_ray.stores.shards import Shards
+from sdm_ray.stores.zarr_shards import chunks_of
 
 SIZE = 128
 BATCH = 256
@@ -43,8 +43,8 @@ def ours(cube: str, count: int, passes: int, readers: int) -> dict[str, float]:
     import torch
 
     from sdm_ray.streams.config import Mixing
-    from sdm_ray.streams.cubes import WindowFetch
-    from sdm_ray.streams.pipeline import batches, windowed
+    from sdm_ray.streams.loader import batches, windowed
+    from sdm_ray.streams.window_dataset import WindowFetch
     from sdm_ray.streams.windows import Windows, open_cube
 
     grid = open_cube(cube).grid
@@ -68,9 +68,9 @@ def ours(cube: str, count: int, passes: int, readers: int) -> dict[str, float]:
 
 def idle() -> dict[str, float]:
     """A Ray cluster that does nothing, to be taken off the others' memory."""
-    from sdm_ray import runtime
+    from sdm_ray import ray_runtime
 
-    runtime.connect()
+    ray_runtime.connect()
     time.sleep(6)
     return {"rate": 0.0}
 
@@ -165,11 +165,11 @@ def photo_stream(shards: str, size: int, passes: int, readers: int) -> dict[str,
     """Photos a second through the stream of training."""
     from upath import UPath
 
-    from sdm_ray.streams.order import Order
-    from sdm_ray.streams.photos import PhotoFetch
-    from sdm_ray.streams.pipeline import Stream, batches
-    from sdm_ray.training.loop import tensors
-    from sdm_ray.training.ranks import Ranks
+    from sdm_ray.streams.image_dataset import PhotoFetch
+    from sdm_ray.streams.loader import Stream, batches
+    from sdm_ray.streams.sampler import Order
+    from sdm_ray.training.engine.distributed import Ranks
+    from sdm_ray.training.engine.trainer import tensors
 
     index = Shards(UPath(shards)).index
     lonlat, place = index[["lon", "lat"]].to_numpy(), index["place_id"].to_numpy()
@@ -240,7 +240,7 @@ if __name__ == "__main__":
     run = {"ours": ours, "one_by_one": one_by_one, "torchgeo": torchgeo, "xbatcher": xbatcher, "decode": decode}
     run |= {"idle": idle, "photo_stream": photo_stream, "bare": bare}
     if json.loads(sys.argv[2]).get("readers"):
-        from sdm_ray import runtime
+        from sdm_ray import ray_runtime
 
-        runtime.connect()
+        ray_runtime.connect()
     print(json.dumps(run[sys.argv[1]](**json.loads(sys.argv[2]))))

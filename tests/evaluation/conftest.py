@@ -1,7 +1,7 @@
 """The planted landscape, once for all tests of the room."""
 
 import pytest
-from landscape import plant
+from helpers.landscape import plant
 from upath import UPath
 
 

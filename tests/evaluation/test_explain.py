@@ -6,17 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from landscape import BLOCKS, NAMES, config_of, evaluate
+from helpers.landscape import BLOCKS, NAMES, config_of, evaluate
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation import inputs
-from sdm_ray.folders import SpeciesFolder, describe_species
+from sdm_ray.evaluation import held_out_data
 from sdm_ray.geo.blocks import Role, role
+from sdm_ray.model_io import SpeciesFolder, describe_species
 from sdm_ray.models.batch import inputs_of
 from sdm_ray.models.config import SpeciesConfig
-from sdm_ray.models.presence import bce
-from sdm_ray.models.species import SpeciesModel
+from sdm_ray.models.species_losses import bce
+from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.weights import save_weights
@@ -32,7 +32,7 @@ def explained(run_dir, tmp_path_factory) -> UPath:
     folder = UPath(tmp_path_factory.mktemp("explained"))
     for path in run_dir.iterdir():
         (folder / path.name).symlink_to(path)
-    held, _ = inputs.read_held(run_dir / "surveys.parquet", NAMES, BLOCKS, None)
+    held, _ = held_out_data.read_held(run_dir / "surveys.parquet", NAMES, BLOCKS, None)
     values, known = Covariates(run_dir / "covariates.zarr").at(held.x, held.y)
     species = pd.DataFrame({"species_id": range(3), "name": NAMES, "gbif_key": range(3)})
     labels = torch.from_numpy(held.labels)

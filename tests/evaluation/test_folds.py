@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from upath import UPath
 
+from sdm_ray.baselines.config import BoostingConfig, ForestConfig
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation.config import BoostingConfig, ForestConfig
 from sdm_ray.evaluation.folds import Fold, cross_fit, folds_of
-from sdm_ray.evaluation.metrics import auc
 from sdm_ray.geo.blocks import Blocks, block_id, fold
 from sdm_ray.geo.grid import Grid
+from sdm_ray.metrics.ranking import auc
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.land import write_land
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from upath import UPath
 
-from sdm_ray.evaluation import present, regions
-from sdm_ray.evaluation.page import render
+from sdm_ray.evaluation import regions, report_sections
 from sdm_ray.evaluation.scores import Held, score
 from sdm_ray.geo.blocks import Blocks, block_id
 from sdm_ray.geo.grid import to_lonlat
+from sdm_ray.plots.html import render
 
 BLOCKS = Blocks(size_m=10_000)
 
@@ -41,15 +41,15 @@ def test_figures_survive_json(held):
     assert again["blocks"]["species_counted"] == 2 and again["blocks"]["species_left_out"] == 1
     pair = again["blocks"]["differences"]["auc"][0]
     assert (pair["first"], pair["second"]) == ("map", "random forest, both") and pair["low"] > 0
-    assert present.flat(again)["blocks/auc/random_forest_both"] < present.flat(again)["blocks/auc/map"]
-    line = present.headline(again)
+    assert report_sections.flat(again)["blocks/auc/random_forest_both"] < report_sections.flat(again)["blocks/auc/map"]
+    line = report_sections.headline(again)
     assert line.startswith("AUC on held-out blocks: map 0.") and "random forest, both 0." in line
 
 
 def test_tables_and_page(held, tmp_path):
     surveys, predictions = held
     comparison, countries, figures = figures_of(surveys, predictions)
-    species = present.species_table(surveys, comparison.species, {"map": np.array([0.5, 0.6, np.nan])})
+    species = report_sections.species_table(surveys, comparison.species, {"map": np.array([0.5, 0.6, np.nan])})
     assert species["surveys"].tolist() == surveys.labels.sum(axis=0).tolist()
     assert np.isnan(species["auc: map"][2]) and species["spearman with truth: map"][1] == 0.6
     assert countries["country"].tolist() == ["AT", "BE"] and countries["surveys"].sum() == 800
@@ -58,10 +58,10 @@ def test_tables_and_page(held, tmp_path):
     f1 = (surveys.labels.sum(axis=1) > 0).astype(float)
     errors = regions.survey_errors(surveys, predictions["map"]) | {"f1, top_k": f1}
     failures = regions.by_block(surveys, errors, BLOCKS)
-    drawn = present.write_pictures(folder, surveys, predictions, comparison, failures, BLOCKS.size_m)
+    drawn = report_sections.write_pictures(folder, surveys, predictions, comparison, failures, BLOCKS.size_m)
     names = [path.name for path in drawn]
     assert names == ["differences.png", "species.png", "reliability.png", "errors.png", "f1.png"]
-    page = render("Evaluation", present.headline(figures), present.sections(folder, figures))
+    page = render("Evaluation", report_sections.headline(figures), report_sections.sections(folder, figures))
     assert page.count("data:image/png") == 5 and "map minus random forest, both" in page
     assert "By country" in page and "<td>BE</td>" in page
 
@@ -70,5 +70,5 @@ def test_relative_probabilities_have_no_reliability(held, tmp_path):
     surveys, predictions = held
     relative = Held(**{**surveys.__dict__, "probability_kind": "relative"})
     comparison, _, _ = figures_of(relative, predictions)
-    made = present.write_pictures(UPath(tmp_path), relative, predictions, comparison, None, BLOCKS.size_m)
+    made = report_sections.write_pictures(UPath(tmp_path), relative, predictions, comparison, None, BLOCKS.size_m)
     assert [path.name for path in made] == ["differences.png", "species.png"]

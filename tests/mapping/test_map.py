@@ -10,14 +10,14 @@ import pytest
 import shapely
 import torch
 import xarray
+from helpers.small_models import BLOCKS, PLAIN, save_model
 from scipy.spatial import KDTree
-from small_models import BLOCKS, PLAIN, save_model
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import fold
 from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.geo.windows import centred, whole
-from sdm_ray.mapping import tiles
+from sdm_ray.mapping import tile_workers
 from sdm_ray.mapping.config import ComputeConfig, MapConfig
 from sdm_ray.mapping.map import dry_run
 from sdm_ray.stores import artefact, maps
@@ -25,7 +25,7 @@ from sdm_ray.stores.covariates import Covariates, write_covariates
 from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.maps import Map
-from sdm_ray.stores.patches import Wanted
+from sdm_ray.stores.patch_reader import Wanted
 from sdm_ray.stores.surveys import read_surveys, write_surveys
 
 STEP = 1.01 / 65534  # a matrix product of another width may round to the neighbouring step
@@ -101,11 +101,11 @@ def test_an_interrupted_map_is_continued(make, monkeypatch, tmp_path, world):
                 raise KeyboardInterrupt
             yield each
 
-    genuine = tiles.spread
-    monkeypatch.setattr(tiles, "spread", ends)
+    genuine = tile_workers.spread
+    monkeypatch.setattr(tile_workers, "spread", ends)
     with pytest.raises(KeyboardInterrupt):
         make("cut.zarr")
-    monkeypatch.setattr(tiles, "spread", genuine)
+    monkeypatch.setattr(tile_workers, "spread", genuine)
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "cut.zarr" / "ledger").glob("*.json")}
     assert 4 <= len(before) < len(list((whole_map / "ledger").glob("*.json")))
     again = make("cut.zarr")
@@ -127,11 +127,11 @@ def test_a_map_in_a_repository_is_the_plain_one(make, monkeypatch, tmp_path):
             if count == 4:
                 raise KeyboardInterrupt
 
-    genuine = tiles.spread
-    monkeypatch.setattr(tiles, "spread", ends)
+    genuine = tile_workers.spread
+    monkeypatch.setattr(tile_workers, "spread", ends)
     with pytest.raises(KeyboardInterrupt):
         make("kept.zarr", **settings)
-    monkeypatch.setattr(tiles, "spread", genuine)
+    monkeypatch.setattr(tile_workers, "spread", genuine)
     assert len(list((tmp_path / "kept.zarr" / "ledger").glob("*.json"))) == 5
     kept = make("kept.zarr", **settings)
     assert not (kept / "0").exists() and artefact.read_record(kept).figures["version"]
@@ -329,7 +329,7 @@ def test_species_in_many_blocks_are_those_in_one(make, monkeypatch):
     first = make("one-block.zarr", spread=True)
     monkeypatch.setattr(maps, "SPECIES_SHARD", 2)
     monkeypatch.setattr(maps, "SPECIES_CHUNK", 2)
-    monkeypatch.setattr(tiles, "spread", in_this_process)
+    monkeypatch.setattr(tile_workers, "spread", in_this_process)
     second = make("three-blocks.zarr", spread=True)
     assert Map(second).species_blocks() == [slice(0, 2), slice(2, 4), slice(4, 5)]
     values = [Map(path).read(whole(Map(path).grid)) for path in (first, second)]

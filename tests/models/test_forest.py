@@ -8,7 +8,7 @@ from torch import nn
 
 from sdm_ray.models.config import LocationConfig, SpeciesConfig
 from sdm_ray.models.forest import Forest, Tree
-from sdm_ray.models.species import SpeciesModel
+from sdm_ray.models.species_model import SpeciesModel
 
 CONFIG = SpeciesConfig(
     location=LocationConfig(hidden=16, depth=1, dim=8), covariates=("a", "b"), hidden=16, depth=1, embedding=8

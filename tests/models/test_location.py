@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from scipy.special import sph_harm_y
 
 from sdm_ray.errors import InputError
-from sdm_ray.models.capsules import Capsules, equal_earth
 from sdm_ray.models.config import HashConfig, LocationConfig
-from sdm_ray.models.harmonics import Harmonics
+from sdm_ray.models.geoclip import Capsules, equal_earth
 from sdm_ray.models.hashgrid import HashGrid
 from sdm_ray.models.location import LocationEncoder
+from sdm_ray.models.satclip import Harmonics
 
 LOCATION = LocationConfig(hidden=16, depth=1, dim=8)
 PLACES = torch.stack([torch.linspace(-5, 20, 6), torch.linspace(38, 60, 6)], 1).double()

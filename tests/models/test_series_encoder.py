@@ -6,8 +6,8 @@ import torch
 
 from sdm_ray.models.batch import inputs_of
 from sdm_ray.models.config import LocationConfig, SeriesConfig, SpeciesConfig
-from sdm_ray.models.series import SeriesEncoder
-from sdm_ray.models.species import SpeciesModel
+from sdm_ray.models.series_encoder import SeriesEncoder
+from sdm_ray.models.species_model import SpeciesModel
 
 AXES = {
     "light": {"band": ("red", "nir"), "quarter": (1, 2, 3, 4), "year": (2000, 2001, 2002)},

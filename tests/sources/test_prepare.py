@@ -15,8 +15,9 @@ from upath import UPath
 from sdm_ray import tracking
 from sdm_ray.config import TrackingConfig
 from sdm_ray.errors import InputError
-from sdm_ray.sources import images, prepare
+from sdm_ray.sources import prepare
 from sdm_ray.sources.config import PrepareConfig
+from sdm_ray.sources.photos import pack
 from sdm_ray.stores import artefact
 from sdm_ray.stores.shards import Shards
 from sdm_ray.stores.surveys import read_surveys
@@ -112,7 +113,7 @@ def test_an_interrupted_run_continues(run, patches, ray_cluster, monkeypatch, ca
     source = patches()
     whole = run("whole", shards=[source], images_per_shard=2)
     with monkeypatch.context() as patch:
-        patch.setattr(images, "finish", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(pack, "finish", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(shards=[source], images_per_shard=2)
     shards = Path(whole).parent / "run" / "shards"

@@ -12,9 +12,9 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, tiles, whole
-from sdm_ray.stores import patches, raster
+from sdm_ray.stores import patch_reader, raster
 from sdm_ray.stores.cube import Cube, bands_of_squares, create_cube
-from sdm_ray.stores.patches import Wanted
+from sdm_ray.stores.patch_reader import Wanted
 
 GRID = Grid(4_000_000.0, 3_000_000.0, 10.0, 150, 110)
 BANDS = ["red", "nir", "blue"]
@@ -81,7 +81,7 @@ def test_patches_are_grouped_by_square_and_row_of_chunks(corners, side):
     assert squares == sorted(squares)  # one square is finished before the next
 
 
-@pytest.mark.parametrize("held_bytes", [patches._HELD_BYTES, 0])
+@pytest.mark.parametrize("held_bytes", [patch_reader._HELD_BYTES, 0])
 def test_a_chunk_is_decoded_once_for_neighbouring_pieces_if_there_is_room(filled, monkeypatch, held_bytes):
     path, values = filled
     cube = Cube(path)
@@ -90,7 +90,7 @@ def test_a_chunk_is_decoded_once_for_neighbouring_pieces_if_there_is_room(filled
     monkeypatch.setattr(
         type(cube._chunks), "read", lambda self, time, chunks: (decoded.extend(chunks), read(self, time, chunks))[1]
     )
-    monkeypatch.setattr(patches, "_HELD_BYTES", held_bytes)
+    monkeypatch.setattr(patch_reader, "_HELD_BYTES", held_bytes)
     rows, cols = (axis.ravel() for axis in np.mgrid[0:80:7, 0:100:7])
     found = cube.patches(Wanted(rows, cols, 30))
     for patch, row, col in zip(found, rows, cols, strict=True):

@@ -15,10 +15,10 @@ from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.shards import Sample, write_index, write_shard
 from sdm_ray.streams.config import Mixing
-from sdm_ray.streams.order import Order
-from sdm_ray.streams.pipeline import Stream, batches, windowed
+from sdm_ray.streams.loader import Stream, batches, windowed
+from sdm_ray.streams.sampler import Order
+from sdm_ray.streams.survey_dataset import SurveyFetch
 from sdm_ray.streams.survey_images import Wanted, images_of
-from sdm_ray.streams.surveys import SurveyFetch
 from sdm_ray.streams.windows import Windows
 
 KEYS = ["glc24-7", "glc24-po-7", "glc24-9", "glc23-3008574", "glc25-rgbnir-11", "other-12"]

@@ -1,0 +1,1 @@
+"""What a species model is compared with: forests, boosting, regressions, maximum entropy."""

@@ -1,0 +1,91 @@
+"""The rivals: random forest and gradient boosting, fitted on the same rows as the model beside them."""
+
+from itertools import product
+from typing import Protocol
+
+import numpy as np
+
+from sdm_ray.baselines.config import Features, ForestConfig, LogisticConfig, MaxentConfig, RivalConfig
+from sdm_ray.baselines.gradient_boosting import Boosting
+from sdm_ray.baselines.logistic_regression import Logistic
+from sdm_ray.baselines.maxent import Maxent
+from sdm_ray.baselines.random_forest import Forest
+from sdm_ray.errors import InputError
+from sdm_ray.metrics.ranking import auc
+
+_GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
+    "forest": {"max_features": (0.15, 0.3, 0.6), "min_samples_leaf": (5, 10, 20)},
+    "boosting": {"learning_rate": (0.05, 0.1), "num_leaves": (7, 15, 31), "min_child_samples": (20, 100)},
+}
+
+
+class Rival(Protocol):
+    """What is fitted on some rows and predicts the probability of every species on others."""
+
+    @property
+    def name(self) -> str:
+        """Method and features, as tables show it."""
+        ...
+
+    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, select: np.ndarray) -> None:
+        """Learn from the rows `train`; choose how long to learn on the rows `select`.
+
+        Labels are 0 and 1, or `models.presence.UNKNOWN`.
+        """
+        ...
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Probabilities (n, S) float32."""
+        ...
+
+
+def feature_matrix(
+    kind: Features, lon: np.ndarray, lat: np.ndarray, covariates: np.ndarray | None = None
+) -> np.ndarray:
+    """Features (N, F) float32 of surveys: degrees, covariates (N, C), or both side by side.
+
+    Raises:
+        InputError: covariates are asked for and there are none.
+    """
+    place = np.column_stack([lon, lat]).astype(np.float32)
+    if kind == "coordinates":
+        return place
+    if covariates is None:
+        raise InputError(f"rivals: features '{kind}' need covariates, the configuration names none")
+    values = np.asarray(covariates, np.float32)
+    return values if kind == "covariates" else np.hstack([place, values])
+
+
+def build_rival(config: RivalConfig, seed: int, threads: int) -> Rival:
+    """An unfitted rival."""
+    if isinstance(config, ForestConfig):
+        return Forest(config, seed, threads)
+    if isinstance(config, LogisticConfig):
+        return Logistic(config)
+    if isinstance(config, MaxentConfig):
+        return Maxent(config, seed, threads)
+    return Boosting(config, seed, threads)
+
+
+def tuned(
+    config: RivalConfig,
+    x: np.ndarray,
+    labels: np.ndarray,
+    train: np.ndarray,
+    select: np.ndarray,
+    *,
+    seed: int,
+    threads: int,
+) -> RivalConfig:
+    """The configuration of the small fixed grid with the highest macro AUC on the rows `select`."""
+    grid = _GRIDS[config.kind]
+    best, best_score = config, -np.inf
+    for values in product(*grid.values()):
+        trial = config.model_copy(update=dict(zip(grid, values, strict=True)))
+        rival = build_rival(trial, seed, threads)
+        rival.fit(x, labels, train, select)
+        each = auc(labels[select], rival.predict(x[select]))
+        score = np.nanmean(each) if np.isfinite(each).any() else -np.inf
+        if score > best_score:
+            best, best_score = trial, score
+    return best

@@ -1,0 +1,73 @@
+"""Logistic regressions on fixed features of places as a rival."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from sdm_ray.baselines.config import RIDGES, LogisticConfig
+from sdm_ray.baselines.ridge import best
+from sdm_ray.models.config import LocationConfig
+from sdm_ray.models.location import Beside
+
+_ROWS_AT_ONCE = 8192
+
+
+class Logistic:
+    """One logistic regression for each species, all fitted at once, presences weighing as much as absences.
+
+    A missing covariate gets the mean of the training rows.
+    """
+
+    def __init__(self, config: LogisticConfig) -> None:
+        names = [config.features, *(["GeoCLIP"] if config.geoclip else [])]
+        self.name = f"logistic regression, {', '.join(names)}"
+        self._config = config
+        places = [LocationConfig(wavelengths_km=config.wavelengths_km)]
+        places += [LocationConfig(kind="capsules", weights=config.geoclip)] if config.geoclip else []
+        self._places = Beside(places).eval()
+        self._mean = self._std = self._matrix = self._bias = torch.zeros(0)
+
+    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, select: np.ndarray) -> None:
+        """Learn from `train`, parts of which choose the penalties."""
+        features = self._features(x[train])
+        self._mean = torch.nanmean(features, 0)
+        spread = torch.sqrt(torch.nanmean((features - self._mean) ** 2, 0))
+        self._std = torch.where(spread > 1e-6, spread, torch.ones_like(spread))
+        self._matrix, self._bias = best(self._standard(features), torch.from_numpy(labels[train]), self._config.ridge)
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Probabilities (n, S) float32."""
+        found = torch.sigmoid(self._standard(self._features(x)) @ self._matrix + self._bias)
+        return found.numpy().astype(np.float32)
+
+    def _standard(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.nan_to_num((features - self._mean) / self._std)
+
+    def _features(self, x: np.ndarray) -> torch.Tensor:
+        """Features of places; the matrix begins with degrees unless it is of covariates alone."""
+        given = torch.from_numpy(x)
+        if self._config.features == "covariates":
+            return given.float()
+        parts = []
+        with torch.inference_mode():
+            for rows in given.split(_ROWS_AT_ONCE):
+                parts.append(torch.cat([self._places(rows[:, :2].double()), rows[:, 2:].float()], 1))
+        return torch.cat(parts).clone()
+
+
+def heads(x: torch.Tensor, labels: torch.Tensor, ridge: Sequence[float] = RIDGES) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logistic regressions on features that are standardised first, presences weighing as much as absences.
+
+    Args:
+        x: features, float32 (N, F).
+        labels: 0, 1 or `models.presence.UNKNOWN`, (N, S).
+        ridge: penalties of the squared matrix, of which parts of the rows choose one for each species.
+
+    Returns:
+        A matrix (S, F) and a bias (S,) of logits of the features as they are given.
+    """
+    std, mean = torch.std_mean(x, 0)
+    std = torch.where(std > 1e-6, std, torch.ones_like(std))
+    matrix, bias = best((x - mean) / std, labels, ridge)
+    return matrix.T / std, bias - (mean / std) @ matrix

@@ -1,0 +1,132 @@
+"""Wrong coordinates of images: planted faults, and how well the match of image and place tells them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.evaluation.config import CoordinatesConfig, Fault
+from sdm_ray.geo.blocks import Role, role
+from sdm_ray.geo.grid import to_lonlat, to_xy
+from sdm_ray.metrics.ranking import auc
+from sdm_ray.metrics.retrieval import embed
+from sdm_ray.model_io import load_encoder
+from sdm_ray.models.contrastive_model import AlignmentModel
+from sdm_ray.stores.weights import is_whole
+from sdm_ray.streams.image_dataset import photos_of
+
+_TAIL_M = 5000.0  # half of the heavy-tailed errors are larger
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How well one kind of fault is told from correct coordinates.
+
+    Attributes:
+        auc: of faults against correct coordinates, by the cosine of image and place; 0.5 is chance.
+        pairs: correct pairs, and as many faulty ones.
+        shift_km: median distance by which the fault moved coordinates.
+    """
+
+    auc: float
+    pairs: int
+    shift_km: float
+
+
+@dataclass(frozen=True)
+class _Matched:
+    """Images that an encoder of other blocks has embedded."""
+
+    image: np.ndarray  # (n, D), unit length
+    own: np.ndarray  # (n, D), of their coordinates
+    lonlat: np.ndarray  # (n, 2)
+    model: AlignmentModel
+
+
+def detect(config: CoordinatesConfig, encoder: UPath, shards: UPath, scale: str, seed: int) -> dict[Fault, Detection]:
+    """ROC-AUC of planted faults on the images of one scale, in blocks that no encoder used for them has seen.
+
+    Raises:
+        InputError: the encoder has no fold models or no tower of the scale, or no image lies in its blocks.
+    """
+    matched = [each for each in _matched(config, encoder, shards, scale, seed) if len(each.image)]
+    found = {}
+    for number, fault in enumerate(config.faults):
+        rng = np.random.default_rng([seed, number])
+        correct, wrong, shifts = [], [], []
+        for each in matched:
+            lonlat = PLANT[fault](each.lonlat, rng)
+            correct.append((each.image * each.own).sum(axis=1))
+            wrong.append((each.image * _places(each.model, lonlat)).sum(axis=1))
+            moved = np.subtract(to_xy(*lonlat.T), to_xy(*each.lonlat.T))
+            shifts.append(np.hypot(*moved) / 1000)
+        scores = -np.concatenate(correct + wrong)
+        labels = np.repeat([0, 1], len(scores) // 2)
+        value = float(auc(labels[:, None].astype(np.uint8), scores[:, None])[0])
+        found[fault] = Detection(value, len(scores) // 2, float(np.median(np.concatenate(shifts))))
+    return found
+
+
+def _matched(config: CoordinatesConfig, path: UPath, shards: UPath, scale: str, seed: int) -> list[_Matched]:
+    """The images of each fold, embedded by the encoder that never saw their blocks."""
+    whole = load_encoder(path)
+    if scale not in whole.images or whole.images[scale].bands:
+        raise InputError(f"{path}: was not trained on shards of the scale {scale}; found {', '.join(whole.images)}")
+    if not is_whole(path / "folds" / "0"):
+        raise InputError(f"{path}: has no encoder of each fold, so it saw the images; expected `crossfit: true`")
+    fetch = photos_of(shards, scale, whole.images[scale].size)
+    x, y = to_xy(*fetch.lonlat.T)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(x))[: config.images])
+    found = []
+    for fold in range(whole.blocks.folds):
+        held_out = chosen[role(x[chosen], y[chosen], whole.blocks, fold) == Role.TEST]
+        model = load_encoder(path, fold).model()
+        part = fetch.only(held_out, plain=True)
+        image, own = embed(model, scale, part, slice(0, len(held_out)))
+        found.append(_Matched(image, own, part.lonlat, model))
+    if sum(len(each.image) for each in found) < 2:
+        raise InputError(f"{shards}: has fewer than two images of the scale {scale} in the blocks of {path}")
+    return found
+
+
+def _places(model: AlignmentModel, lonlat: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        return normalize(model.embed_location(torch.from_numpy(lonlat)), dim=-1).numpy()
+
+
+def _swapped(lonlat: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.stack([lonlat[:, 1], lonlat[:, 0].clip(-90, 90)], axis=1)
+
+
+def _sign_flipped(lonlat: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return lonlat * [-1, 1]
+
+
+def _stale(lonlat: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The last position of the receiver: that of the image before, in their order in the shards."""
+    return np.roll(lonlat, 1, axis=0)
+
+
+def _heavy_tail(lonlat: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    distance = _TAIL_M * np.abs(rng.standard_cauchy(len(lonlat))).clip(max=400)
+    angle = rng.uniform(0, 2 * np.pi, len(lonlat))
+    x, y = to_xy(*lonlat.T)
+    return np.stack(to_lonlat(x + distance * np.cos(angle), y + distance * np.sin(angle)), axis=1)
+
+
+def _rounded(lonlat: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.round(lonlat)
+
+
+PLANT: dict[Fault, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "swap": _swapped,
+    "sign_flip": _sign_flipped,
+    "stale": _stale,
+    "heavy_tail": _heavy_tail,
+    "rounding": _rounded,
+}
+"""Coordinates (n, 2), WGS84 degrees, to faulty ones."""

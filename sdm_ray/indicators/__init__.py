@@ -1,0 +1,1 @@
+"""From a map to what is asked of it: richness, ranges, countries."""

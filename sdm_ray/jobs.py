@@ -1,0 +1,190 @@
+"""Which jobs there are, and the order in which a folder of them runs."""
+
+import importlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upath import UPath
+
+from sdm_ray.config import JobConfig, load
+from sdm_ray.errors import InputError
+from sdm_ray.progress import say
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A job: where its configuration class and its function are, by name, so that neither is imported early."""
+
+    config: str
+    run: str
+    kind: str
+    help: str
+
+
+JOBS = {
+    "prepare": Entry(
+        "sdm_ray.sources.config:PrepareConfig",
+        "sdm_ray.sources.prepare:run",
+        "",
+        "Build tile cube, image shards, covariates and surveys from their sources.",
+    ),
+    "pretrain": Entry(
+        "sdm_ray.training.pretrain.config:PretrainConfig",
+        "sdm_ray.training.pretrain.job:run",
+        "encoder",
+        "Align coordinates with images of every scale in one space.",
+    ),
+    "tune": Entry(
+        "sdm_ray.training.tune.config:TuneConfig",
+        "sdm_ray.training.tune.job:run",
+        "sweep",
+        "Search the settings of finetune; writes best.yaml.",
+    ),
+    "finetune": Entry(
+        "sdm_ray.training.finetune.config:FinetuneConfig",
+        "sdm_ray.training.finetune.job:run",
+        "model",
+        "Train the species model on surveys.",
+    ),
+    "evaluate": Entry(
+        "sdm_ray.evaluation.config:EvaluateConfig",
+        "sdm_ray.evaluation.job:run",
+        "evaluation",
+        "Score held-out blocks beside rivals in the same folds.",
+    ),
+    "compare": Entry(
+        "sdm_ray.training.compare.config:CompareConfig",
+        "sdm_ray.training.compare.job:run",
+        "comparison",
+        "Compare ways to train and rivals, with all labels and with few.",
+    ),
+    "embed": Entry(
+        "sdm_ray.mapping.config:EmbedConfig",
+        "sdm_ray.mapping.embed:run",
+        "embeddings",
+        "Write the model's embedding of every cell, from which any species is mapped without imagery.",
+    ),
+    "map": Entry(
+        "sdm_ray.mapping.config:MapConfig",
+        "sdm_ray.mapping.map:run",
+        "map",
+        "Write species probability maps to Zarr, tile by tile.",
+    ),
+    "export": Entry(
+        "sdm_ray.mapping.config:ExportConfig",
+        "sdm_ray.mapping.export:run",
+        "export",
+        "Export a map as Cloud Optimized GeoTIFFs and pictures, with a STAC item.",
+    ),
+    "predict": Entry(
+        "sdm_ray.mapping.config:PredictConfig",
+        "sdm_ray.mapping.predict_job:run",
+        "predictions",
+        "Predict a table of places: probabilities, and sets of species as GeoLifeCLEF takes them.",
+    ),
+    "indicators": Entry(
+        "sdm_ray.indicators.config:IndicatorsConfig",
+        "sdm_ray.indicators.job:run",
+        "indicators",
+        "Derive richness and its uncertainty from a map.",
+    ),
+}
+
+
+def run_job(name: str, file: Path, overrides: list[str]) -> None:
+    """Run one job from its YAML file.
+
+    Raises:
+        InputError: the configuration or an input cannot be used.
+    """
+    config = load(file, _named(JOBS[name].config), overrides)
+    _execute(name, config)
+
+
+def run_folder(folder: Path, out: str | None = None, *, overwrite: bool = False) -> None:
+    """Run every job of a folder in the order in which they need each other, then write the report.
+
+    A file is named after its job, `map.yaml` or `map-crossfit.yaml`. Every configuration is read before the first
+    job starts. Maps that were made otherwise are made anew only with `overwrite`.
+
+    Raises:
+        InputError: the folder holds no job, a configuration is wrong, or two jobs need each other.
+    """
+    start = time.monotonic()
+    overrides = [f"run_dir={out}"] if out else []
+    found = _find(folder)
+    configs = {stem: load(file, _named(JOBS[job].config), overrides) for stem, (job, file) in found.items()}
+    if overwrite:
+        configs = {stem: _overwriting(config) for stem, config in configs.items()}
+    order = in_order(configs)
+    for number, stem in enumerate(order, 1):
+        say(f"[{number}/{len(order)}] {stem}")
+        _execute(found[stem][0], configs[stem])
+    from sdm_ray.evaluation.report import write_report
+
+    report = write_report(UPath(configs[order[0]].run_dir))
+    say(f"{report.summary}; {time.monotonic() - start:.0f} s; report {report.path}")
+
+
+def shipped_configs() -> Path:
+    """The folder `configs/`: inside an installed package, or at the root of a checkout."""
+    package = Path(__file__).parent
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def _find(folder: Path) -> dict[str, tuple[str, Path]]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of configurations")
+    found: dict[str, tuple[str, Path]] = {}
+    for job in JOBS:
+        for file in sorted(folder.glob("*.yaml")):
+            if file.stem.partition("-")[0] == job:
+                found[file.stem] = (job, file)
+    if not found:
+        raise InputError(f"{folder}: holds no job configuration ({', '.join(f'{job}.yaml' for job in JOBS)})")
+    return found
+
+
+def _overwriting(config: JobConfig) -> JobConfig:
+    return config.model_copy(update={"overwrite": True}) if hasattr(config, "overwrite") else config
+
+
+def in_order(configs: dict[str, JobConfig]) -> list[str]:
+    """Stems in the order of JOBS, each moved behind the jobs whose artefacts it reads."""
+    writer = {name: stem for stem, config in configs.items() for name in config.writes()}
+    order: list[str] = []
+
+    def place(stem: str, above: tuple[str, ...]) -> None:
+        if stem in above:
+            raise InputError(f"{stem}.yaml and {above[-1]}.yaml: each reads what the other writes")
+        if stem in order:
+            return
+        for name in configs[stem].reads():
+            if name in writer:
+                place(writer[name], (*above, stem))
+        order.append(stem)
+
+    for stem in configs:
+        place(stem, ())
+    return order
+
+
+def _execute(name: str, config: JobConfig) -> None:
+    from sdm_ray import job, tracking
+
+    entry = JOBS[name]
+    if name == "prepare":  # it seals each artefact of its list alone
+        with tracking.start(config, name) as tracker:
+            _named(entry.run)(config, tracker)
+    elif getattr(config, "dry_run", False):  # before anything is written, an older artefact's seal included
+        _named(entry.run.replace(":run", ":dry_run"))(config)
+    else:
+        job.execute(name, config, lambda config, task: _named(entry.run)(config, task), entry.kind)
+
+
+def _named(place: str) -> Any:  # noqa: ANN401 - a class or a function
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,1 @@
+"""Scores of predictions: plain arrays in, plain numbers out."""

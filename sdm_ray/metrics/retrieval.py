@@ -1,0 +1,77 @@
+"""How well images and coordinates are matched: embeddings of pairs, and figures on them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from sdm_ray.models.contrastive_model import AlignmentModel
+
+_EMBED_ROWS = 256
+_NEAR_KM = (1, 25, 200)
+
+
+def embed(model: AlignmentModel, name: str, fetch: Any, rows: slice) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401
+    """Unit embeddings of pairs of one modality and of their coordinates.
+
+    Args:
+        model: in evaluation mode, on any device.
+        name: the modality.
+        fetch: `fetch(ids, passes)` gives a batch of pairs.
+        rows: ids to embed.
+
+    Returns:
+        The others (n, D) and the locations (n, D), float32.
+    """
+    nothing = np.empty((0, model.config.dim), np.float32)
+    others, locations = [nothing], [nothing]
+    with torch.inference_mode():
+        for batch in _batches(fetch, rows, model.location_head.weight.device):
+            pairs = model.pairs(name, batch)
+            others.append(pairs.other.float().cpu().numpy())
+            locations.append(pairs.location.float().cpu().numpy())
+    return np.concatenate(others), np.concatenate(locations)
+
+
+def matching(other: np.ndarray, location: np.ndarray, xy: np.ndarray) -> dict[str, float]:
+    """How well pairs are matched among themselves.
+
+    Args:
+        other: unit embeddings of the images, (n, D).
+        location: unit embeddings of their coordinates, (n, D).
+        xy: EPSG:3035 metres, (n, 2).
+
+    Returns:
+        Share of the images whose own coordinates are first (`top1`) or among the first five (`top5`); of the distance
+        to the coordinates that match best the median (`error_km`) and the share within 1, 25 and 200 km; alignment,
+        the mean squared distance of a pair, and uniformity of images and of coordinates, the logarithm of the mean
+        Gaussian potential (Wang and Isola 2020, t = 2).
+    """
+    similarity = other @ location.T
+    own = np.diag(similarity)
+    better = (similarity > own[:, None]).sum(axis=1)
+    distance = np.hypot(*(xy[similarity.argmax(axis=1)] - xy).T) / 1000
+    return {
+        "top1": float((better < 1).mean()),
+        "top5": float((better < 5).mean()),
+        "error_km": float(np.median(distance)),
+        **{f"within_{near}km": float((distance <= near).mean()) for near in _NEAR_KM},
+        "alignment": float((2 - 2 * own).mean()),
+        "uniformity": uniformity(other),
+        "uniformity_location": uniformity(location),
+    }
+
+
+def uniformity(unit: np.ndarray) -> float:
+    """Logarithm of the mean Gaussian potential between different rows (n, D) of unit length; lower is more uniform."""
+    potential = np.exp(-4 * (1 - unit @ unit.T))
+    pairs = len(unit) * (len(unit) - 1)
+    return float(np.log((potential.sum() - np.trace(potential)) / pairs))
+
+
+def _batches(fetch: Any, rows: slice, device: torch.device) -> Iterator[dict[str, torch.Tensor]]:  # noqa: ANN401
+    for start in range(rows.start, rows.stop, _EMBED_ROWS):
+        ids = np.arange(start, min(start + _EMBED_ROWS, rows.stop))
+        found = fetch(ids, np.zeros_like(ids))
+        yield {name: torch.from_numpy(values).to(device) for name, values in found.items()}

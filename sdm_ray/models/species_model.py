@@ -1,0 +1,300 @@
+"""The species model: whatever is known of a place to the probability of every species there."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sdm_ray.errors import InputError
+from sdm_ray.models.calibration import Calibration, bend
+from sdm_ray.models.config import Scale, SpeciesConfig
+from sdm_ray.models.forest import Forest
+from sdm_ray.models.layers import PeriodicNumbers, residual_mlp
+from sdm_ray.models.location import Beside, LocationEncoder
+from sdm_ray.models.series_encoder import SeriesEncoder
+from sdm_ray.models.towers import ImageTower
+
+_SET_BY = {
+    "location.features.directions": "location.wavelengths_km",
+    "location.features.cells": "location.wavelengths_km",
+    **{f"{scale}.{name}": f"{scale}.{name}" for scale in get_args(Scale) for name in ("mean", "std")},
+}
+"""Buffers that training never changes, and the settings that they come from."""
+
+
+class SpeciesModel(nn.Module):
+    """Location, images, time series and covariates, fused to z, with a head that is linear in z.
+
+    Every input but the coordinates may be missing in a row: a learnt token stands in its place, and hiding inputs at
+    random in training teaches the model to do without. A forest may vote beside the network once that is trained: its
+    logits lengthen z, so that the answer stays linear in z.
+
+    Args:
+        config: what the model is built from.
+        n_species: number of species.
+    """
+
+    satellite: ImageTower
+    covariate_mean: Tensor
+    covariate_std: Tensor
+    calibration_scale: Tensor
+    calibration_shift: Tensor
+    calibration_curve: Tensor | None
+    forest: Forest | None
+    vote: Tensor | None
+
+    def __init__(self, config: SpeciesConfig, n_species: int) -> None:
+        super().__init__()
+        self.config = config
+        widths: dict[str, int] = {}
+        if config.location is not None:
+            self.location = LocationEncoder(config.location)
+            widths["location"] = config.location.dim
+        for scale, tower in config.towers.items():
+            self.add_module(scale, ImageTower(tower))
+            widths[scale] = tower.dim
+        if config.series is not None:
+            shapes = {name: tuple(map(len, axes.values())) for name, axes in config.series.axes.items()}
+            self.series = nn.ModuleDict({name: SeriesEncoder(each, config.series) for name, each in shapes.items()})
+            widths |= {f"series_{name}": config.series.dim for name in shapes}
+        if config.covariates:
+            widths["covariates"] = len(config.covariates)
+        count = len(config.covariates)
+        self.register_buffer("covariate_mean", torch.zeros(count))
+        self.register_buffer("covariate_std", torch.ones(count))
+        self.missing = nn.ParameterDict(
+            {name: nn.Parameter(torch.zeros(width)) for name, width in widths.items() if name != "location"}
+        )
+        if count and config.frequencies:
+            self.periodic = PeriodicNumbers(count, config.frequencies)
+            widths["covariates"] = self.periodic.dim
+        if config.beside:
+            self.beside = Beside(config.beside)
+            widths["beside"] = self.beside.dim
+        width, fused = sum(widths.values()), config.fusion == "network"
+        sizes = (width, config.hidden, config.depth, config.embedding, config.dropout)
+        self.fusion = residual_mlp(*sizes) if fused else nn.Sequential()
+        self.head = nn.Linear(config.embedding if fused else width, n_species)
+        self.register_buffer("calibration_scale", torch.ones(n_species))
+        self.register_buffer("calibration_shift", torch.zeros(n_species))
+        self.register_buffer("calibration_curve", None)  # of `isotonic` alone
+        self.register_module("forest", None)
+        self.register_buffer("vote", None)
+
+    @property
+    def width(self) -> int:
+        """Length of z."""
+        return self.head.in_features + (0 if self.forest is None else self.head.out_features)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Logits of a batch, (N, S), before calibration."""
+        z = self.embed(batch)
+        return self.head(z) if self.vote is None else self._logits(z, slice(None)).T
+
+    def embed(self, batch: dict[str, Tensor]) -> Tensor:
+        """The fused embedding z of a batch, followed by the logits of a forest that votes, (N, width).
+
+        Args:
+            batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N,), of each
+                scale `image_<scale>` with `has_<scale>` (N,), holding only the rows that have one, in order, or
+                `features_<scale>` (N, dim), what the tower made of them, and of each series `series_<name>`
+                (N, channels, time...), not finite where nothing was measured, with `has_series_<name>` (N,). An image
+                or series that is not there is missing in all rows. Where places share covariates, each may be given
+                once, (U, C) and (U,), with `covariates_of` (N,), the row of each place. In training `hide_<input>`
+                (N,) may say which rows' covariates, images or series to hide.
+        """
+        parts = []
+        if self.config.location is not None:
+            parts.append(self.location(batch["lonlat"]))
+        parts += [self.beside(batch["lonlat"])] if self.config.beside else []
+        parts += [self._image(scale, batch) for scale in self.config.towers]
+        if self.config.series is not None:
+            parts += [self._series(name, batch) for name in self.config.series.axes]
+        if self.config.covariates:
+            parts.append(self._covariates(batch))
+        z = self.fusion(torch.cat(parts, -1))
+        return z if self.forest is None else torch.cat([z, self._voted(self.forest, batch, z)], -1)
+
+    def probabilities(self, batch: dict[str, Tensor]) -> Tensor:
+        """Calibrated probabilities of a batch, (N, S)."""
+        return self.calibrate(self.forward(batch))
+
+    def probabilities_of(self, z: Tensor, species: slice) -> Tensor:
+        """Calibrated probabilities of K of the species from embeddings z (N, width): (K, N), as maps hold them."""
+        if self.config.output == "class":
+            return self.calibrate(self.head(z))[:, species].T  # the shares of all classes sum to 1
+        return torch.sigmoid(self._calibrated(self._logits(z, species), species))
+
+    def _logits(self, z: Tensor, species: slice) -> Tensor:
+        """Logits of K of the species from embeddings z (N, width), (K, N)."""
+        own = z[:, : self.head.in_features]
+        logits = torch.addmm(self.head.bias[species, None], self.head.weight[species], own.T)
+        if self.vote is None:
+            return logits
+        return torch.lerp(logits, z[:, self.head.in_features :].T[species], self.vote)
+
+    def calibrate(self, logits: Tensor) -> Tensor:
+        """Logits (N, S) to probabilities by each species' own calibration; those of classes sum to 1."""
+        calibrated = self._calibrated(logits.T, slice(None)).T
+        return torch.softmax(calibrated, -1) if self.config.output == "class" else torch.sigmoid(calibrated)
+
+    def _calibrated(self, logits: Tensor, species: slice) -> Tensor:
+        """Logits of K of the species, (K, N), as the calibration changes them."""
+        scaled = logits * self.calibration_scale[species, None] + self.calibration_shift[species, None]
+        return scaled if self.calibration_curve is None else bend(scaled, self.calibration_curve[species])
+
+    def set_calibration(self, calibration: Calibration) -> None:
+        """Calibrate anew."""
+        self.calibration_scale.copy_(calibration.scale)
+        self.calibration_shift.copy_(calibration.shift)
+        curve = calibration.curve
+        self.calibration_curve = None if curve is None else curve.to(self.calibration_scale)
+
+    def set_forest(self, forest: Forest, vote: float) -> None:
+        """Have a forest vote, with such a share in the logits.
+
+        Args:
+            forest: of the model's species, on what the model knows of coordinates and covariates, in this order.
+            vote: from 0 to 1.
+        """
+        device = self.head.weight.device
+        self.forest, self.vote = forest.to(device), torch.tensor(vote, device=device)
+
+    def columns_of(self, numbers: list[int]) -> list[int]:
+        """Columns of z that some species are predicted from."""
+        own = list(range(self.head.in_features))
+        return own if self.forest is None else own + [self.head.in_features + number for number in numbers]
+
+    @torch.no_grad()
+    def keep_species(self, numbers: list[int]) -> None:
+        """Forget all species but these, which are numbered anew in this order; the embedding stays what it was."""
+        head = nn.Linear(self.head.in_features, len(numbers)).to(self.head.weight)
+        head.weight.copy_(self.head.weight[numbers])
+        head.bias.copy_(self.head.bias[numbers])
+        self.head = head.train(self.training)
+        if self.forest is not None:
+            self.forest.keep_species(numbers)
+        self.calibration_scale = self.calibration_scale[numbers]
+        self.calibration_shift = self.calibration_shift[numbers]
+        if self.calibration_curve is not None:
+            self.calibration_curve = self.calibration_curve[numbers]
+
+    @torch.no_grad()
+    def set_prevalence(self, prevalence: Tensor) -> None:
+        """Start the head where every species has its share of the surveys, (S,)."""
+        share = prevalence.clamp(1e-5, 1 - 1e-5)
+        self.head.bias.copy_(torch.log(share) if self.config.output == "class" else torch.logit(share))
+        nn.init.normal_(self.head.weight, std=0.01)
+
+    @torch.no_grad()
+    def set_head(self, matrix: Tensor, bias: Tensor) -> None:
+        """Take a head that was fitted to the z of this model, (S, F) and (S,)."""
+        self.head.weight.copy_(matrix)
+        self.head.bias.copy_(bias)
+
+    @torch.no_grad()
+    def set_series_statistics(self, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        """How series are standardised: mean and standard deviation of the channels of each, by name."""
+        for name, each in statistics.items():
+            self.series[name].standard.set(*each)  # type: ignore[union-attr, operator]
+
+    @torch.no_grad()
+    def set_covariate_statistics(self, mean: Tensor, std: Tensor) -> None:
+        """How covariates are standardised, (C,) each; what does not vary is left as it is."""
+        self.covariate_mean.copy_(mean)
+        self.covariate_std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+
+    def load_encoder(self, weights: dict[str, Tensor]) -> None:
+        """Take over the location encoder and the image towers of an alignment model.
+
+        Raises:
+            InputError: a weight is missing there or has another shape, or something that the configuration sets
+                differs though its shape is the same.
+        """
+        own = self.state_dict()
+        wanted = {name: f"towers.{name}" for name in own if name.partition(".")[0] in self.config.towers}
+        wanted |= {name: name for name in own if name.startswith("location.")}
+        for name, theirs in wanted.items():
+            if theirs not in weights:
+                raise InputError(f"encoder: has no {theirs}; pretrain with the location and images of the model")
+            if weights[theirs].shape != own[name].shape:
+                found, expected = tuple(weights[theirs].shape), tuple(own[name].shape)
+                raise InputError(f"encoder: {theirs} has shape {found}, the species model expects {expected}")
+            if name in _SET_BY and not torch.allclose(weights[theirs].to(own[name]), own[name]):
+                raise InputError(f"encoder: {theirs} differs; expected the same {_SET_BY[name]} as in pretraining")
+        self.load_state_dict({**own, **{name: weights[theirs] for name, theirs in wanted.items()}})
+
+    @torch.no_grad()
+    def start_from(self, other: "SpeciesModel", shared: tuple[np.ndarray, np.ndarray]) -> None:
+        """Take over the weights of a model of other species; the head's and calibration of those that both know.
+
+        Args:
+            other: a model of the same inputs and sizes.
+            shared: numbers of the common species there, and here.
+
+        Raises:
+            InputError: it is built otherwise.
+        """
+        own, theirs = self.state_dict(), other.state_dict()
+        for name, value in own.items():
+            if name.startswith(("head.", "calibration_")):
+                value[shared[1]] = theirs[name][shared[0]]
+            elif name not in theirs or theirs[name].shape != value.shape:
+                found = tuple(theirs[name].shape) if name in theirs else "nothing"
+                raise InputError(f"start: {name} is {found} there, expected {tuple(value.shape)}, the same `model`")
+            else:
+                value.copy_(theirs[name])
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
+        curve = state_dict.get(f"{prefix}calibration_curve")  # not every model has one
+        self.calibration_curve = (
+            None if curve is None else torch.empty_like(curve, device=self.calibration_scale.device)
+        )
+        own = f"{prefix}forest."
+        held = {name.removeprefix(own): each for name, each in state_dict.items() if name.startswith(own)}
+        if held:
+            self.set_forest(Forest({name: torch.empty_like(each) for name, each in held.items()}), 0.0)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _voted(self, forest: Forest, batch: dict[str, Tensor], z: Tensor) -> Tensor:
+        """Logits of the forest, (N, S); the head's where it knows no covariates, so that it has no say there."""
+        parts = [batch["lonlat"].float()] if self.config.location is not None else []
+        if not self.config.covariates:
+            return forest.logits(parts[0])
+        values, known = batch["covariates"], batch["has_covariates"]
+        if "covariates_of" in batch:
+            values, known = values[batch["covariates_of"]], known[batch["covariates_of"]]
+        said = forest.logits(torch.cat([*parts, values], -1)[known])
+        return self.head(z).index_put((known,), said)
+
+    def _image(self, scale: str, batch: dict[str, Tensor]) -> Tensor:
+        if f"features_{scale}" in batch:
+            return self._or_missing(scale, batch[f"features_{scale}"], batch)
+        has, images = batch.get(f"has_{scale}"), batch.get(f"image_{scale}")
+        if has is None or images is None:
+            return self.missing[scale].expand(len(batch["lonlat"]), -1)
+        values = torch.zeros(len(has), self.missing[scale].shape[0], device=has.device)
+        if has.any() or self.training:  # the tower takes part on every worker
+            embedded = self.get_submodule(scale)(images)
+            values = values.to(embedded.dtype).index_copy(0, torch.nonzero(has).squeeze(1), embedded)
+        return self._or_missing(scale, values, batch)
+
+    def _covariates(self, batch: dict[str, Tensor]) -> Tensor:
+        values = (batch["covariates"] - self.covariate_mean) / self.covariate_std
+        values = self._or_missing("covariates", values, batch)
+        made = self.periodic(values) if self.config.frequencies else values
+        return made[batch["covariates_of"]] if "covariates_of" in batch else made
+
+    def _series(self, name: str, batch: dict[str, Tensor]) -> Tensor:
+        key = f"series_{name}"
+        if key not in batch:
+            return self.missing[key].expand(len(batch["lonlat"]), -1)
+        return self._or_missing(key, self.series[name](batch[key]), batch)
+
+    def _or_missing(self, name: str, values: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        shown = batch[f"has_{name}"]
+        if self.training and f"hide_{name}" in batch:
+            shown = shown & ~batch[f"hide_{name}"]
+        return torch.where(shown[:, None], values, self.missing[name].to(values.dtype))

@@ -1,0 +1,175 @@
+"""Curves, bars and intervals as PNG bytes."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from sdm_ray.plots.figures import COLOURS, new_figure, panels, png
+
+
+def curves(history: Sequence[Mapping[str, float]], title: str) -> bytes:
+    """Training curves: a panel for each figure; `train/loss` and `select/loss` share the panel `loss`.
+
+    Args:
+        history: one row of figures for each epoch; a row may lack some.
+        title: above all panels.
+    """
+    shown: dict[str, list[str]] = {}
+    for name in dict.fromkeys(key for row in history for key in row):
+        shown.setdefault(name.rpartition("/")[2], []).append(name)
+    figure, axes = panels(len(shown), width=3.6, height=2.6, columns=3)
+    for axis, (panel, names) in zip(axes, shown.items(), strict=True):
+        for number, name in enumerate(names):
+            points = [(epoch, row[name]) for epoch, row in enumerate(history, 1) if row.get(name) is not None]
+            few = len(points) <= 30
+            axis.plot(
+                *zip(*points, strict=True),
+                color=COLOURS[number % len(COLOURS)],
+                marker="o" if few else None,
+                markersize=3,
+                linewidth=1.5,
+                label=name.rpartition("/")[0],
+            )
+        axis.set(title=panel.replace("_", " "), xlabel="epoch")
+        axis.grid(alpha=0.3)
+        if len(names) > 1:
+            axis.legend(frameon=False)
+    figure.suptitle(title, fontweight="bold")
+    return png(figure)
+
+
+def bars(values: Mapping[str, np.ndarray], names: Sequence[str], title: str, unit: str) -> bytes:
+    """A score of each species for several methods: a dot a method, species in the order of the first method.
+
+    Args:
+        values: method -> (S,), NaN where not defined.
+        names: (S,) names of the species.
+        title: above it.
+        unit: name of the score, on its axis.
+    """
+    first = np.nan_to_num(next(iter(values.values())), nan=-np.inf)
+    order = np.argsort(first, kind="stable")
+    figure = new_figure(7.2, 1.2 + 0.17 * max(len(names), 6))
+    axis = figure.subplots()
+    places = np.arange(len(names))
+    every = np.array(list(values.values()))[:, order]
+    shown = np.isfinite(every).any(axis=0)
+    low, high = np.nanmin(every[:, shown], axis=0), np.nanmax(every[:, shown], axis=0)
+    axis.hlines(places[shown], low, high, color="#cccccc", linewidth=1.5, zorder=1)
+    for number, (method, each) in enumerate(values.items()):
+        size, above = (26, 3) if number == 0 else (14, 2)
+        colour = COLOURS[number % len(COLOURS)]
+        axis.scatter(each[order], places, s=size, zorder=above, color=colour, label=method)
+    axis.set_yticks(places, [names[i] for i in order], fontsize=7, fontstyle="italic")
+    axis.set(xlabel=unit, ylim=(-1, len(names)))
+    axis.set_title(title, fontweight="bold")
+    axis.grid(axis="x", alpha=0.3)
+    figure.legend(*axis.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3, fontsize=8)
+    return png(figure)
+
+
+def intervals(rows: Mapping[str, tuple[float, float, float]], title: str, unit: str) -> bytes:
+    """Values with their intervals, one line a method; a dotted line marks zero for differences.
+
+    Args:
+        rows: label -> (value, low, high).
+        title: above it.
+        unit: on the axis.
+    """
+    figure = new_figure(7.2, 1.1 + 0.32 * len(rows))
+    axis = figure.subplots()
+    for place, (value, low, high) in enumerate(rows.values()):
+        axis.hlines(-place, low, high, color=COLOURS[0], linewidth=2)
+        axis.plot(value, -place, "o", color=COLOURS[0])
+    if min(low for _, low, _ in rows.values()) < 0 or unit.startswith("difference"):
+        axis.axvline(0, color="black", linestyle=":", linewidth=1)
+    axis.set_yticks([-place for place in range(len(rows))], list(rows))
+    axis.set(xlabel=unit, ylim=(-len(rows) + 0.4, 0.6))
+    axis.set_title(title, fontweight="bold")
+    axis.grid(axis="x", alpha=0.3)
+    return png(figure)
+
+
+def reliability(probabilities: Mapping[str, np.ndarray], labels: np.ndarray, title: str, bins: int = 15) -> bytes:
+    """Reliability: what share was present where a probability was predicted, on logarithmic axes.
+
+    Most species are absent from most surveys, so linear axes would hide nearly all the data in one corner.
+    Bins hold equal numbers of predictions; a bin without any presence is not drawn.
+
+    Args:
+        probabilities: method -> (N, S).
+        labels: (N, S) of 0 and 1.
+        title: above it.
+        bins: how many bins.
+    """
+    figure = new_figure(5.2, 5.0)
+    axis = figure.subplots()
+    seen: list[float] = []
+    for number, (method, each) in enumerate(probabilities.items()):
+        predicted, observed = reliability_bins(each, labels, bins)
+        drawn = (predicted > 0) & (observed > 0)
+        seen += [*predicted[drawn], *observed[drawn]]
+        colour = COLOURS[number % len(COLOURS)]
+        axis.plot(predicted[drawn], observed[drawn], "o-", color=colour, label=method, markersize=4)
+    low = min([*seen, 0.1]) / 1.5
+    axis.plot([low, 1], [low, 1], color="black", linestyle=":", linewidth=1, label="perfect")
+    axis.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1), aspect="equal")
+    axis.set(xlabel="predicted probability", ylabel="share of surveys with the species")
+    axis.set_title(title, fontweight="bold")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    return png(figure)
+
+
+def reliability_bins(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean prediction and share of presences (bins,) in bins of equally many predictions."""
+    groups = np.array_split(np.argsort(probabilities, axis=None, kind="stable"), bins)
+    pairs = [(probabilities.ravel()[group].mean(), labels.ravel()[group].mean()) for group in groups if len(group)]
+    predicted, observed = np.array(pairs, np.float64).T
+    return predicted, observed
+
+
+def responses(curves: pd.DataFrame, covariates: Sequence[str], species: Sequence[str]) -> bytes:
+    """Response curves: a panel for each covariate, a line for each species with the range of the fold models.
+
+    Args:
+        curves: rows of `covariate, value, species, mean, low, high`.
+        covariates: which to show.
+        species: which to show.
+    """
+    figure, axes = panels(len(covariates), width=3.4, height=2.6, columns=3)
+    for axis, covariate in zip(axes, covariates, strict=True):
+        for number, name in enumerate(species):
+            rows = curves[(curves["covariate"] == covariate) & (curves["species"] == name)]
+            colour = COLOURS[number % len(COLOURS)]
+            axis.plot(rows["value"], rows["mean"], color=colour, linewidth=1.5, label=name)
+            axis.fill_between(rows["value"], rows["low"], rows["high"], color=colour, alpha=0.15, linewidth=0)
+        axis.set(title=covariate.replace("_", " "), ylim=(0, None))
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("mean probability")
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3, fontsize=8)
+    return png(figure)
+
+
+def few_shot(ways: Mapping[str, Mapping[str, tuple[float, float, float]]], unit: str) -> bytes:
+    """How a score rises with the number of occurrences: a line for each way, with its interval.
+
+    Args:
+        ways: way -> number of occurrences -> (value, low, high).
+        unit: on the axis.
+    """
+    figure = new_figure(7.2, 4.6)
+    axis = figure.subplots()
+    columns = list(next(iter(ways.values())))
+    for number, (way, each) in enumerate(ways.items()):
+        value, low, high = np.array([each[k] for k in columns]).T
+        place = np.arange(len(columns)) + 0.05 * (number - (len(ways) - 1) / 2)  # side by side, so that bars are seen
+        colour = COLOURS[number % len(COLOURS)]
+        axis.plot(place, value, "o-", color=colour, markersize=4, linewidth=1.5, label=way)
+        axis.vlines(place, low, high, color=colour, linewidth=1)
+    axis.set_xticks(range(len(columns)), columns)
+    axis.set(xlabel="occurrences of each species to learn from", ylabel=unit)
+    axis.grid(alpha=0.3)
+    figure.legend(*axis.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3, fontsize=8)
+    return png(figure)

@@ -1,0 +1,46 @@
+"""One self-contained HTML page of sections with texts, tables and pictures."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from jinja2 import Environment, PackageLoader
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; cells are shown as they are, numbers already rounded."""
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG picture; two of half the width stand side by side."""
+
+    caption: str
+    png: bytes
+    half: bool = False
+
+    @property
+    def source(self) -> str:
+        """The picture as a data URL, so that the page needs no other file."""
+        return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
+
+
+@dataclass(frozen=True)
+class Section:
+    """What stands under one heading, in this order: texts, tables, pictures."""
+
+    title: str
+    texts: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+
+
+def render(title: str, summary: str, sections: Sequence[Section]) -> str:
+    """The page as HTML; every text is escaped."""
+    environment = Environment(loader=PackageLoader("sdm_ray.plots"), autoescape=True, trim_blocks=True)
+    return environment.get_template("page.html.j2").render(title=title, summary=summary, sections=sections)

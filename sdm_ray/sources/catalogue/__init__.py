@@ -1,1 +1,0 @@
-"""The sources that `prepare` knows and what each needs to be told. Light: nothing heavy is imported here."""

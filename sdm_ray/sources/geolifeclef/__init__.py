@@ -1,0 +1,1 @@
+"""The GeoLifeCLEF challenges and GeoPlant."""

@@ -1,0 +1,1 @@
+"""Covariates, land and countries."""

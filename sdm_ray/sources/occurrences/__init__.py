@@ -1,0 +1,1 @@
+"""Species occurrences into surveys."""

@@ -1,0 +1,1 @@
+"""Photos and patches into image shards."""

@@ -1,0 +1,1 @@
+"""A virtual landscape whose true species probabilities are known."""

@@ -1,0 +1,64 @@
+"""The virtual landscape."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from sdm_ray.config import Config
+from sdm_ray.sources.entry import Source
+
+
+class Virtual(Source):
+    """The virtual landscape described under `virtual`."""
+
+    module = "virtual.landscape"
+    source: Literal["virtual"]
+
+    def cite(self) -> str:
+        """That it is made, not observed."""
+        return "virtual landscape of sdm-ray (made, not observed)"
+
+
+class VirtualSurveys(Virtual):
+    """Visits to the virtual landscape at random places, most where it is easily reached."""
+
+    surveys: int = Field(default=900, ge=1)
+
+
+class VirtualPhotos(Virtual):
+    """Drawn photos of the virtual landscape."""
+
+    scale: Literal["plant", "landscape"]
+    photos: int = Field(default=1500, ge=1)
+    size: int = Field(default=64, ge=16)
+    """Side, pixels."""
+
+
+class VirtualConfig(Config):
+    """A virtual landscape on a piece of the EU grid."""
+
+    west: float = 4_224_000
+    """Western edge, EPSG:3035 metres, a multiple of `resolution_m`."""
+    south: float = 2_880_000
+    cells: int = Field(default=96, ge=16)
+    """Side of the landscape, cells of the map."""
+    resolution_m: float = Field(default=1000, gt=0)
+    """Side of a cell of the map, metres."""
+    pixel_m: float = Field(default=50, gt=0)
+    """Side of a pixel of the cube, metres; a whole number of them makes a cell."""
+    covariate_cells: int = Field(default=5, ge=1)
+    """Side of a cell of the covariates, cells of the map."""
+    species: int = Field(default=12, ge=1)
+    landcover_share: float = Field(default=0.5, ge=0, le=1)
+    """Mean share of the variance of the species' logits that land cover carries; climate carries the rest."""
+
+    @model_validator(mode="after")
+    def _whole_cells(self) -> "VirtualConfig":
+        for key, value, unit in (
+            ("west", self.west, self.resolution_m),
+            ("south", self.south, self.resolution_m),
+            ("resolution_m", self.resolution_m, self.pixel_m),
+        ):
+            if value % unit:
+                raise ValueError(f"{key}: {value:g} is no multiple of {unit:g}")
+        return self

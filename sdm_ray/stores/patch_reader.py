@@ -1,0 +1,220 @@
+"""Cutting many patches out of chunks, each chunk decoded once for all patches that need it.
+
+Patches come in *pieces*, lists of patches that are wanted together. The chunks of the next pieces are asked for while
+one piece is waited for, and a chunk that one of them needs as well is kept: pieces side by side share what lies
+between.
+"""
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import chain, islice, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sdm_ray.stores.zarr_shards import Chunk, Chunks, Layout
+
+_UNDER_WAY = 64  # chunks of pieces that are asked for while one is waited for, about
+_AHEAD = 8  # pieces that are asked for at most: what they share with those that come later must be known
+_RUN = 8  # chunks that a thread decodes and cuts at a time
+_HELD_BYTES = 160 << 20  # of chunks that wait for further pieces; beyond it they are decoded again
+
+Ints = NDArray[np.int64]
+Patches = NDArray[np.uint16] | Sequence[NDArray[np.uint16]]
+"""Arrays (band, size, size), stacked or not."""
+Overlap = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Square patches of one size and one time.
+
+    Attributes:
+        rows: upper pixel row of each patch, (N,).
+        cols: left pixel column of each patch, (N,).
+        size: side, pixels.
+        time: number of the composite.
+        bands: numbers of the bands in the order wanted; None for all.
+    """
+
+    rows: Ints
+    cols: Ints
+    size: int
+    time: int = 0
+    bands: tuple[int, ...] | None = None
+
+
+@dataclass(eq=False)
+class _Piece:
+    """Patches, and what they and chunks have in common.
+
+    Attributes:
+        ids: positions in `wanted`.
+        overlaps: of each chunk: the number of the patch in the piece; rows from and to, columns from and to in the
+            patch; the same in the chunk.
+        out: what the patches are cut into, once that has begun.
+        jobs: that cut them.
+    """
+
+    ids: Ints
+    overlaps: dict[Chunk, list[Overlap]]
+    out: Patches | None = None
+    jobs: list[Future[None]] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class _Held:
+    """A chunk for the pieces that need it as well: its pixels, once the job that decodes it has come to them."""
+
+    job: Future[None] | None = None
+    pixels: NDArray[np.uint16] | None = None
+
+
+def cut(
+    chunks: Chunks, wanted: Wanted, pieces: Sequence[Ints], room: Callable[[Ints], Patches], keep: int = 2
+) -> Iterator[Patches]:
+    """Cut the patches of each piece; 0 where they lie outside the array.
+
+    Args:
+        chunks: of the array.
+        wanted: the patches.
+        pieces: positions in `wanted`; empty ones are allowed.
+        room: gives for a piece the arrays (band, size, size) that its patches are cut into.
+        keep: pieces, at least 2, for whose sake a chunk is kept that they need as well.
+
+    Yields:
+        What `room` gave for each piece, filled.
+
+    Raises:
+        OSError, RuntimeError, ValueError: a chunk cannot be read.
+    """
+    cutting = _Cutting(chunks, wanted, room)
+    for ids in chain(pieces, [None] * (keep + _AHEAD)):
+        if ids is not None:
+            cutting.add(ids)
+            if len(cutting.coming) <= keep + _AHEAD:
+                continue
+        if cutting.coming:
+            yield cutting.next(_AHEAD if ids is not None else len(cutting.coming))
+
+
+class _Cutting:
+    """Cuts pieces out of chunks in threads of this process."""
+
+    def __init__(self, chunks: Chunks, wanted: Wanted, room: Callable[[Ints], Patches]) -> None:
+        self.coming: deque[_Piece] = deque()
+        self._chunks = chunks
+        self._wanted = wanted
+        self._room = room
+        self._last: dict[Chunk, _Piece] = {}  # of the pieces that are coming, the last that needs it
+        self._held: dict[Chunk, _Held] = {}
+        self._most = _HELD_BYTES // (2 * chunks.layout.bands * math.prod(chunks.layout.chunk))
+        in_order = wanted.bands == tuple(range(chunks.layout.bands))
+        self._bands = None if wanted.bands is None or in_order else list(wanted.bands)
+
+    def add(self, ids: Ints) -> None:
+        """One more piece that is coming."""
+        piece = _piece(self._chunks.layout, self._wanted, ids)
+        self.coming.append(piece)
+        self._last.update(dict.fromkeys(piece.overlaps, piece))
+
+    def next(self, most: int) -> Patches:
+        """The piece that came first, cut, while at most so many are begun."""
+        under_way = 0
+        for piece in islice(self.coming, most):
+            if piece.out is None:
+                piece.out = self._begin(piece)
+            under_way += len(piece.overlaps)
+            if under_way >= _UNDER_WAY and piece is not self.coming[0]:
+                break
+        piece = self.coming.popleft()
+        for job in piece.jobs:
+            job.result()
+        for chunk in piece.overlaps:
+            if self._last[chunk] is piece:
+                del self._last[chunk]
+                self._held.pop(chunk, None)
+        assert piece.out is not None
+        return piece.out
+
+    def _begin(self, piece: _Piece) -> Patches:
+        out = self._room(piece.ids)
+        layout, size = self._chunks.layout, self._wanted.size
+        rows, cols = self._wanted.rows[piece.ids], self._wanted.cols[piece.ids]
+        beyond = (rows < 0) | (cols < 0) | (rows + size > layout.height) | (cols + size > layout.width)
+        for number in np.flatnonzero(beyond).tolist():
+            out[number][...] = 0
+        held = {chunk: self._held[chunk] for chunk in piece.overlaps if chunk in self._held}
+        for run in layout.runs((chunk for chunk in piece.overlaps if chunk not in held), _RUN):
+            again = {chunk: _Held() for chunk in run if self._last[chunk] is not piece}
+            job = _threads().submit(self._decode, run, again, piece.overlaps, out)
+            piece.jobs.append(job)
+            for each in again.values():
+                each.job = job
+            self._held |= again
+        while len(self._held) > self._most:
+            del self._held[next(iter(self._held))]
+        if held:  # after those that it waits for, so that threads never wait for each other
+            piece.jobs.append(_threads().submit(_cut_held, held, piece.overlaps, out))
+        return out
+
+    def _decode(
+        self, run: list[Chunk], again: dict[Chunk, _Held], overlaps: dict[Chunk, list[Overlap]], out: Patches
+    ) -> None:
+        """Cut patches out of chunks as they are decoded."""
+        for chunk, pixels in zip(run, self._chunks.read(self._wanted.time, run), strict=True):
+            chosen = pixels if self._bands is None else pixels[self._bands]
+            _paste(chosen, overlaps[chunk], out)
+            if chunk in again:
+                again[chunk].pixels = chosen
+
+
+def _cut_held(held: dict[Chunk, _Held], overlaps: dict[Chunk, list[Overlap]], out: Patches) -> None:
+    for chunk, each in held.items():
+        assert each.job is not None
+        each.job.result()
+        assert each.pixels is not None
+        _paste(each.pixels, overlaps[chunk], out)
+
+
+def _paste(pixels: NDArray[np.uint16], overlaps: list[Overlap], out: Patches) -> None:
+    for number, top, bottom, left, right, upper, lower, begin, end in overlaps:
+        out[number][:, top:bottom, left:right] = pixels[:, upper:lower, begin:end]
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cutting")
+
+
+def _piece(layout: Layout, wanted: Wanted, ids: Ints) -> _Piece:
+    rows, cols = wanted.rows[ids], wanted.cols[ids]
+    down, is_down = _along(rows, wanted.size, layout.chunk[0], layout.height)
+    right, is_right = _along(cols, wanted.size, layout.chunk[1], layout.width)
+    number, i, j = np.nonzero(is_down[:, :, None] & is_right[:, None, :])
+    down, right = down[number, i], right[number, j]
+    sequence = np.lexsort((right, down))
+    number, down, right = number[sequence], down[sequence], right[sequence]
+    rows, cols, upper, left = rows[number], cols[number], down * layout.chunk[0], right * layout.chunk[1]
+    bottom = np.minimum(np.minimum(rows + wanted.size, upper + layout.chunk[0]), layout.height)
+    end = np.minimum(np.minimum(cols + wanted.size, left + layout.chunk[1]), layout.width)
+    top, begin = np.maximum(rows, upper), np.maximum(cols, left)
+    in_patch = top - rows, bottom - rows, begin - cols, end - cols
+    in_chunk = top - upper, bottom - upper, begin - left, end - left
+    overlaps = list(zip(*np.stack([number, *in_patch, *in_chunk]).tolist(), strict=True))
+    first = (np.diff(down, prepend=-1) != 0) | (np.diff(right, prepend=-1) != 0)
+    bounds = [*np.flatnonzero(first).tolist(), len(number)]
+    chunks = zip(down[bounds[:-1]].tolist(), right[bounds[:-1]].tolist(), strict=True)
+    return _Piece(ids, {chunk: overlaps[a:b] for chunk, (a, b) in zip(chunks, pairwise(bounds), strict=True)})
+
+
+def _along(start: Ints, size: int, chunk: int, length: int) -> tuple[Ints, NDArray[np.bool_]]:
+    """Numbers of the chunks that patches touch along an axis, (N, most), and which of them are such."""
+    first, last = np.maximum(start, 0) // chunk, (np.minimum(start + size, length) - 1) // chunk
+    numbers = first[:, None] + np.arange((size - 1) // chunk + 2)
+    return numbers, (numbers <= last[:, None]) & (start < length)[:, None]

@@ -1,0 +1,112 @@
+"""Images of two scales that show one place, drawn together."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from sdm_ray.streams.loader import Batch
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BetweenFetch:
+    """Pairs of images, one of either scale.
+
+    Attributes:
+        fetches: of the two scales, by name.
+        ids: of the images in either fetch, int64 (n, 2).
+        place: number of each pair's place, int64 (n,).
+    """
+
+    fetches: dict[str, Any]
+    ids: Ints = field(repr=False)
+    place: Ints = field(repr=False)
+
+    @property
+    def lonlat(self) -> Floats:
+        """Of the first image of each pair, WGS84 degrees, float64 (n, 2)."""
+        lonlat: Floats = next(iter(self.fetches.values())).lonlat[self.ids[:, 0]]
+        return lonlat
+
+    def only(self, rows: Ints, *, plain: bool = False) -> "BetweenFetch":
+        """Some of these pairs; `plain` draws nothing."""
+        part = replace(self, ids=self.ids[rows], place=self.place[rows])
+        if not plain:
+            return part
+        every = {scale: np.arange(len(fetch.lonlat)) for scale, fetch in self.fetches.items()}
+        return replace(part, fetches={s: fetch.only(every[s], plain=True) for s, fetch in self.fetches.items()})
+
+    def __call__(self, ids: Ints, passes: Ints) -> Batch:
+        """`image_<scale>`, and `draws_<scale>` where drawn, of both; `lonlat` of the first; `place`."""
+        batch = {"lonlat": self.lonlat[ids], "place": self.place[ids]}
+        for (scale, fetch), own in zip(self.fetches.items(), self.ids[ids].T, strict=True):
+            found = fetch(own, passes)
+            batch |= {f"{name}_{scale}": found[name] for name in ("image", "draws") if name in found}
+        return batch
+
+
+def pairs_by_place(first: Ints, second: Ints) -> tuple[Ints, Ints]:
+    """Pair the images of two scales at each place that has both.
+
+    Every image there is in a pair: of three and one, the one is in three.
+
+    Args:
+        first: place id of each image of the first scale, (n,).
+        second: place id of each image of the second, (m,).
+
+    Returns:
+        Numbers of the images, (k, 2), and the place id of each pair, (k,).
+    """
+    both = np.intersect1d(first, second)
+    ids, meeting = _paired(first, second, np.stack([both, both], axis=1))
+    return ids, both[meeting]
+
+
+def pairs_within(first: Floats, second: Floats, radius_m: float) -> tuple[Ints, Ints]:
+    """Pair the images of two scales with the nearest of the other scale, where it is nearer than a radius.
+
+    Args:
+        first: EPSG:3035 metres of each image of the first scale, (n, 2).
+        second: EPSG:3035 metres of each image of the second, (m, 2).
+        radius_m: metres.
+
+    Returns:
+        Numbers of the images, (k, 2), and a number for the place of the first image of each pair, (k,).
+    """
+    spots, at = zip(*(np.unique(xy, axis=0, return_inverse=True) for xy in (first, second)), strict=True)
+    found = [_nearest(spots[0], spots[1], radius_m), _nearest(spots[1], spots[0], radius_m)[:, ::-1]]
+    meetings = np.unique(np.concatenate(found), axis=0)
+    ids, meeting = _paired(at[0].ravel(), at[1].ravel(), meetings)
+    return ids, meetings[meeting, 0]
+
+
+def _nearest(xy: Floats, others: Floats, radius_m: float) -> Ints:
+    """Numbers of points and of the nearest other, where there is one within the radius, (k, 2)."""
+    distance, nearest = KDTree(others).query(xy, distance_upper_bound=radius_m)
+    near = np.flatnonzero(np.isfinite(distance))
+    return np.stack([near, nearest[near]], axis=1)
+
+
+def _paired(first: Ints, second: Ints, meetings: Ints) -> tuple[Ints, Ints]:
+    """Numbers of images, (k, 2), whose labels meet, and which meeting each pair is of, (k,).
+
+    Args:
+        first: label of each image of the first scale, (n,).
+        second: label of each image of the second, (m,).
+        meetings: labels of either that meet, (j, 2), none without images.
+    """
+    sides = []
+    for labels, wanted in zip((first, second), meetings.T, strict=True):
+        order = np.argsort(labels, kind="stable")
+        start, stop = (np.searchsorted(labels[order], wanted, side) for side in ("left", "right"))
+        sides.append((order, start, stop - start))
+    count = np.maximum(sides[0][2], sides[1][2])
+    meeting = np.repeat(np.arange(len(meetings)), count)
+    number = np.arange(len(meeting)) - np.repeat(np.cumsum(count) - count, count)
+    ids = [order[start[meeting] + number % have[meeting]] for order, start, have in sides]
+    return np.stack(ids, axis=1), meeting

@@ -1,0 +1,224 @@
+"""Windows of the tile cube through Ray Data: read in the order of the chunks, given in the order of training."""
+
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from ray.data import Dataset, Datasource, ExecutionResources, read_datasource
+from ray.data.block import BlockMetadata
+from ray.data.datasource import ReadTask
+from ray.data.extensions import ArrowTensorArray
+
+from sdm_ray.buffers import empty
+from sdm_ray.errors import InputError
+from sdm_ray.ray_runtime import connect
+from sdm_ray.streams.prefetch import ahead
+from sdm_ray.streams.windows import Ints, Windows, open_cube
+
+_TASKS_BYTES = 1 << 30  # of windows that the tasks of a moment read: lanes that a task cuts off decode chunks anew
+_BLOCK_BYTES = 24 << 20  # of windows that a task gives at once: held and let go together, each at a price
+_STORE_BYTES = 384 << 20  # that may wait in Ray's store ahead of the training
+_MISTAKE = "mistake"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """In what order windows are read, and what is read together.
+
+    Attributes:
+        ids: of the windows, (m,).
+        pieces: bounds in `ids` of what is cut together, from 0 to m.
+        tasks: bounds in `pieces` of what one task reads.
+        keep: pieces that may come between two of one lane, which share chunks.
+    """
+
+    ids: Ints
+    pieces: Ints
+    tasks: Ints
+    keep: int
+
+
+def plan(ids: Ints, piece: Ints, row_bytes: int, lanes: int = 1, readers: int = 1) -> tuple[Reading, Ints]:
+    """Plan the reading of windows that are wanted in some order: each piece when its first window is wanted.
+
+    Args:
+        ids: in the order wanted, (m,); an id may come again.
+        piece: number of what each of them is read with, (m,).
+        row_bytes: of a window.
+        lanes: of the order.
+        readers: tasks that read at the same time, if any.
+
+    Returns:
+        The reading, and where in it each of `ids` comes, (m,).
+    """
+    first = np.full(int(piece.max()) + 1, len(ids))
+    np.minimum.at(first, piece, np.arange(len(ids)))
+    sequence = np.argsort(first[piece], kind="stable")
+    where = np.empty(len(ids), np.int64)
+    where[sequence] = np.arange(len(ids))
+    starts = np.flatnonzero(np.diff(piece[sequence], prepend=-1))
+    task = starts // max(1, _TASKS_BYTES // max(1, readers) // row_bytes)
+    tasks = np.flatnonzero(np.diff(task, prepend=-1))
+    return Reading(ids[sequence], np.append(starts, len(ids)), np.append(tasks, len(starts)), 2 * lanes + 8), where
+
+
+class WindowSource(Datasource):
+    """Windows of a tile cube as rows `image` (B, size, size) uint16, `nodata` (share of pixels) and `id`.
+
+    Rows come in the order of `reading`.
+    """
+
+    def __init__(self, windows: Windows, reading: Reading) -> None:
+        super().__init__()
+        self._windows = windows
+        self._reading = reading
+
+    def get_name(self) -> str:
+        """For Ray's progress lines."""
+        return "Windows"
+
+    def estimate_inmemory_data_size(self) -> int:
+        """Bytes of all windows."""
+        return len(self._reading.ids) * self._windows.row_bytes
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None  # noqa: ANN401
+    ) -> list[ReadTask]:  # fmt: skip
+        """One task for each part of the reading; neighbourhoods are not cut finer for more parallelism."""
+        return [self._task(*bounds) for bounds in zip(self._reading.tasks, self._reading.tasks[1:], strict=False)]
+
+    def _task(self, start: int, stop: int) -> ReadTask:
+        bounds = self._reading.pieces[start : stop + 1]
+        ids = self._reading.ids[bounds[0] : bounds[-1]]
+        size = len(ids) * self._windows.row_bytes
+        metadata = BlockMetadata(num_rows=len(ids), size_bytes=size, input_files=None, exec_stats=None)
+        return ReadTask(_Task(self._windows.only(ids), ids, bounds - bounds[0], self._reading.keep), metadata)
+
+
+@dataclass(frozen=True)
+class _Task:
+    windows: Windows
+    ids: Ints
+    bounds: Ints
+    keep: int
+
+    def __call__(self) -> Iterable[pa.Table]:
+        pieces = [np.arange(*each) for each in zip(self.bounds, self.bounds[1:], strict=False)]
+        try:
+            cube, shape = open_cube(self.windows.cube), self.windows.shape
+            room = lambda piece: np.empty((len(piece), *shape), np.uint16)  # noqa: E731
+            for piece, images in zip(pieces, cube.cut(self.windows.wanted, pieces, room, self.keep), strict=True):
+                yield _table(self.ids[piece], np.asarray(images))
+        except InputError as error:  # Ray Data would pass on its text alone, inside a traceback
+            yield pa.table({_MISTAKE: [str(error)]})
+
+
+def _table(ids: Ints, images: NDArray[np.uint16]) -> pa.Table:
+    known = np.array([np.count_nonzero(image[0]) for image in images])  # of all at once it takes four times as long
+    columns = {"id": pa.array(ids), "nodata": pa.array((1 - known / images[0, 0].size).astype(np.float32))}
+    return pa.table({**columns, "image": ArrowTensorArray.from_numpy(images)})
+
+
+def read_windows(windows: Windows, reading: Reading, tasks_at_once: int = 2) -> Dataset:
+    """A Ray dataset of windows, in the order of the reading.
+
+    Args:
+        windows: what is read.
+        reading: in which order.
+        tasks_at_once: how many tasks read at the same time.
+    """
+    connect()
+    source = WindowSource(windows, reading)
+    tasks = len(reading.tasks) - 1
+    data = read_datasource(source, override_num_blocks=tasks, concurrency=min(tasks_at_once, tasks), num_cpus=0.25)
+    data.context.execution_options.preserve_order = True
+    data.context.execution_options.resource_limits = ExecutionResources(object_store_memory=_STORE_BYTES)
+    data.context.target_max_block_size = _BLOCK_BYTES
+    # By default a task stops after two blocks until they are taken, so that tasks would read one after the other.
+    data.context._max_num_blocks_in_streaming_gen_buffer = 4
+    return data
+
+
+def fill(windows: Windows, reading: Reading, where: Ints, readers: int) -> Generator[NDArray[np.uint16]]:
+    """Batches of windows, each given once all its windows have been read.
+
+    Args:
+        windows: what is read.
+        reading: in which order.
+        where: place in the reading of each window of each batch, (batches, size).
+        readers: Ray tasks that read at the same time; 0 reads in this process, whose threads decode side by side.
+
+    Raises:
+        InputError: a chunk cannot be read.
+    """
+    steps, size = where.shape
+    target = np.empty(where.size, np.int64)
+    target[where.ravel()] = np.arange(where.size)
+    batches = _Batches(target, size, windows.shape)
+    arrivals = batches.cut_here(windows, reading) if readers == 0 else batches.copy(windows, reading, readers)
+    with closing(arrivals):
+        for step in range(steps):
+            while not batches.whole(step):
+                next(arrivals)
+            yield batches.pop(step)
+
+
+class _Batches:
+    """Batches that windows are put into as they come."""
+
+    def __init__(self, target: Ints, size: int, shape: tuple[int, ...]) -> None:
+        self._target = target
+        self._size = size
+        self._shape = shape
+        self._images: dict[int, NDArray[np.uint16]] = {}
+        self._missing = [size] * (len(target) // size)
+
+    def whole(self, step: int) -> bool:
+        """Whether all windows of a batch have come."""
+        return self._missing[step] == 0
+
+    def pop(self, step: int) -> NDArray[np.uint16]:
+        """A batch that is whole."""
+        return self._images.pop(step)
+
+    def cut_here(self, windows: Windows, reading: Reading) -> Generator[None]:
+        """Read in this process, a thread ahead of the training; yields after each piece."""
+        pieces = [np.arange(*bounds) for bounds in zip(reading.pieces, reading.pieces[1:], strict=False)]
+        cutting = open_cube(windows.cube).cut(windows.only(reading.ids).wanted, pieces, self._room, reading.keep)
+        many = 1 + 2 * self._size * len(pieces) // len(reading.ids)
+        with closing(ahead((partial(next, cutting) for _ in pieces), many)) as cuts:
+            for piece, _ in zip(pieces, cuts, strict=True):
+                self._count(piece)
+                yield
+
+    def copy(self, windows: Windows, reading: Reading, readers: int) -> Generator[None]:
+        """Have Ray's tasks read; yields after each of their blocks."""
+        start = 0
+        data = read_windows(windows, reading, readers)
+        blocks: Any = data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
+        for block in blocks:
+            if _MISTAKE in block.column_names:
+                raise InputError(str(block[_MISTAKE][0]))
+            piece = np.arange(start, start + len(block))
+            images = (image for chunk in block["image"].chunks for image in chunk.to_numpy())  # views of Ray's store
+            for room, image in zip(self._room(piece), images, strict=True):
+                room[...] = image
+            self._count(piece)
+            start += len(piece)
+            yield
+
+    def _room(self, piece: Ints) -> list[NDArray[np.uint16]]:
+        steps, slots = np.divmod(self._target[piece], self._size)
+        for step in np.unique(steps).tolist():
+            if step not in self._images:
+                self._images[step] = empty((self._size, *self._shape), np.uint16)
+        return [self._images[step][slot] for step, slot in zip(steps.tolist(), slots.tolist(), strict=True)]
+
+    def _count(self, piece: Ints) -> None:
+        for step in (self._target[piece] // self._size).tolist():
+            self._missing[step] -= 1

@@ -1,0 +1,1 @@
+"""Ways to train and baselines, compared with few and with all labels."""

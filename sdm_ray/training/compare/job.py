@@ -1,0 +1,261 @@
+"""The job `compare`: what pretraining is worth, with all labels and with few, beside rivals on the same surveys."""
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from upath import UPath
+
+from sdm_ray.baselines.base import build_rival, feature_matrix
+from sdm_ray.errors import InputError
+from sdm_ray.evaluation import few_shot
+from sdm_ray.geo.blocks import Role, block_id
+from sdm_ray.job import Job
+from sdm_ray.plots.html import render
+from sdm_ray.progress import say, track
+from sdm_ray.ray_runtime import connect
+from sdm_ray.ray_tasks import spread
+from sdm_ray.training.compare import transfer
+from sdm_ray.training.compare.config import CompareConfig
+from sdm_ray.training.compare.few_shot import FewLabels, commonest, draw
+from sdm_ray.training.engine import trainer
+from sdm_ray.training.engine.checkpointing import NoKeeper
+from sdm_ray.training.engine.distributed import Ranks
+from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.finetune import data as finetune_data
+from sdm_ray.training.finetune.job import Study
+
+_PARTS = "parts"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One way to learn, trained once.
+
+    Attributes:
+        way: method or rival.
+        shots: occurrences of each species; None for all surveys.
+        seed: of the draw, the weights and the order.
+        fold: whose blocks are held out.
+    """
+
+    way: str
+    shots: int | None
+    seed: int
+    fold: int
+
+    @property
+    def id(self) -> str:
+        """Names its file."""
+        safe = "".join(each if each.isalnum() else "-" for each in self.way)
+        return f"{safe}.{'all' if self.shots is None else self.shots}.{self.seed}.{self.fold}"
+
+
+def run(config: CompareConfig, job: Job) -> dict[str, Any]:
+    """Train every way on every number of occurrences; writes metrics.json, a table, curves and compare.html.
+
+    What an interrupted job has finished is kept.
+
+    Raises:
+        InputError: the data or an encoder cannot be used, no species counts, or a training failed.
+    """
+    base = finetune_data.read_table(config.candidate({}))
+    tables = {label: finetune_data.read_table(config.method(label)) for label in config.methods}
+    for label, table in tables.items():
+        Study(config.method(label), table, "").check_start()
+    counted = _counted(config, base)
+    pieces = [
+        Piece(way, shots, seed, fold)
+        for shots in config.shots
+        for way in (*config.methods, *config.rivals)
+        for seed in config.seeds
+        for fold in config.folds
+    ]
+    if len({piece.id for piece in pieces}) < len(pieces):
+        raise InputError("methods, rivals: two labels differ only in characters that a file's name cannot have")
+    parts = job.output / _PARTS
+    parts.mkdir(parents=True, exist_ok=True)
+    left = [piece for piece in pieces if not (parts / f"{piece.id}.npy").exists()]
+    if len(left) < len(pieces):
+        say(f"compare: {len(pieces) - len(left)} of {len(pieces)} trainings were finished before")
+    connect()
+    shared = [ray.put(Shared(config, base, tables, counted, str(parts)))]
+    for piece, _, problem in track(spread(_train, shared, left, config.compute), len(left), "trainings"):
+        if problem is not None:
+            raise InputError(f"{piece.id} failed: {problem}; what is finished is kept, run the job again")
+    figures = _figures(config, pieces, job)
+    figures |= {"species_counted": int(counted.any(axis=0).sum()), "probability_kind": base.probability_kind}
+    _write(job, figures)
+    for file in parts.iterdir():
+        file.unlink()
+    parts.rmdir()
+    return {
+        f"{metric}/{way.replace(', ', '_').replace(' ', '_')}/{k}": each["value"]
+        for metric, ways in figures["values"].items()
+        for way, values in ways.items()
+        for k, each in values.items()
+    }
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What every training needs.
+
+    Attributes:
+        config: of the job.
+        base: surveys with the covariates of `config.finetune`, which rivals learn from.
+        tables: method -> surveys with the covariates of the method.
+        counted: species that count in each of `config.folds`, (folds, S).
+        parts: folder of what the trainings leave.
+    """
+
+    config: CompareConfig
+    base: finetune_data.Table
+    tables: dict[str, finetune_data.Table]
+    counted: np.ndarray
+    parts: str
+
+
+def _train(shared: Sequence[Any], piece: Piece) -> None:
+    """One training on the cluster; leaves its scores in a file."""
+    own: Shared = ray.get(shared[0])
+    torch.set_num_threads(max(1, int(own.config.compute.cpus)))
+    table = own.tables.get(piece.way, own.base)
+    test = _tested(table, piece.fold)
+    predictions = _method(own, piece, test) if piece.way in own.tables else _rival(own.config, table, piece, test)
+    task = few_shot.Test(
+        table.labels.dense(test),
+        block_id(table.x[test], table.y[test], table.holdout.blocks),
+        own.counted[own.config.folds.index(piece.fold)],
+    )
+    scores = few_shot.macro_scores(task, predictions, own.config.resamples, own.config.seed)
+    _save(UPath(own.parts) / f"{piece.id}.npy", scores)
+
+
+def _save(place: UPath, values: np.ndarray) -> None:
+    """Write a whole file or none."""
+    draft = place.parent / f"{place.name}.{uuid.uuid4().hex}.tmp"
+    with draft.open("wb") as file:
+        np.save(file, values)
+    draft.rename(place)
+
+
+def _method(own: Shared, piece: Piece, test: np.ndarray) -> np.ndarray:
+    """Logits (n, S) of the test surveys by a species model."""
+    config, table = own.config, own.tables[piece.way]
+    settings = config.method(piece.way).model_copy(update={"seed": piece.seed})
+    if piece.shots is not None:
+        settings = settings.model_copy(update={"forest": None})  # trees of few occurrences have nothing to say
+    table = replace(table, fetch=replace(table.fetch, seed=piece.seed))
+    ranks = Ranks(device="cuda" if config.compute.gpus and torch.cuda.is_available() else "cpu")
+    if piece.shots is None:
+        fit = Study(settings, table, "").fit(piece.fold)
+    elif piece.way in config.transfer:
+        z = _embedding(own, piece, Study(settings, table, ""), ranks)
+        return transfer.predict(z, _few(config, table, piece), test)
+    else:
+        labels, rows = _few(config, table, piece)
+        presence = settings.presence.model_copy(update={"balance": "equal", "loss": "bce", "background": None})
+        settings = settings.model_copy(update={"optim": config.few.optim, "presence": presence})
+        known = replace(table, fetch=replace(table.fetch, labels=labels), background=None)
+        fit = Study(settings, known, "").fit_rows(piece.fold, rows)
+    trained = trainer.run(fit, ranks, NoKeeper(), Voice())
+    return finetune_data.predict(trained.objective.model, table.fetch, test, ranks)
+
+
+def _embedding(own: Shared, piece: Piece, study: Study, ranks: Ranks) -> np.ndarray:
+    """The embedding that common species teach; the same for every number of occurrences."""
+    place = UPath(own.parts) / f"{replace(piece, shots=None).id}.embedding"
+    if place.exists():
+        with place.open("rb") as file:
+            return np.load(file)
+    z = transfer.embedding(study, piece.fold, commonest(study.table.labels, own.config.few.rich), ranks)
+    _save(place, z)
+    return z
+
+
+def _rival(config: CompareConfig, table: finetune_data.Table, piece: Piece, test: np.ndarray) -> np.ndarray:
+    """Probabilities (n, S) of the test surveys by a rival."""
+    chosen = config.rivals[piece.way]
+    lonlat = table.fetch.lonlat
+    x = feature_matrix(chosen.features, lonlat[:, 0], lonlat[:, 1], table.fetch.covariates_or_nan)
+    split = table.split(piece.fold)
+    rows, select = split.train, split.select
+    if piece.shots is not None:
+        known, rows = _few(config, table, piece)
+        labels, select = known.dense(rows), rows[:0]
+    else:
+        rows = np.concatenate([rows, select])
+        labels = table.labels.dense(rows)
+    rival = build_rival(chosen, piece.seed, max(1, int(config.compute.cpus)))
+    own = np.arange(len(rows))
+    rival.fit(x[rows], labels, own[: len(rows) - len(select)], own[len(rows) - len(select) :])
+    return rival.predict(x[test])
+
+
+def _few(config: CompareConfig, table: finetune_data.Table, piece: Piece) -> tuple[FewLabels, np.ndarray]:
+    """What is known of the training surveys of a fold; the same for every way."""
+    assert piece.shots is not None
+    rows = table.split(piece.fold).train
+    return draw(table.labels, rows, piece.shots, config.few.background, piece.seed)
+
+
+def _tested(table: finetune_data.Table, fold: int) -> np.ndarray:
+    return np.flatnonzero(table.holdout.role(table.x, table.y, fold) == Role.TEST)
+
+
+def _counted(config: CompareConfig, table: finetune_data.Table) -> np.ndarray:
+    """Species that count in each fold, (folds, S): enough to test on, and to learn the most occurrences from."""
+    most = max((k for k in config.shots if k is not None), default=1)
+    labels, found = table.labels, []
+    rare = ~commonest(labels, config.few.rich)
+    for fold in config.folds:
+        tested, taught = (labels.counts(rows)[0] for rows in (_tested(table, fold), table.split(fold).train))
+        counted = rare & (tested >= config.min_positives) & (taught >= most)
+        if not counted.any():
+            beside = f" beside the {config.few.rich} commonest" if config.few.rich else ""
+            raise InputError(
+                f"{config.path(config.candidate({}).surveys)}: no species{beside} has {most} training and"
+                f" {config.min_positives} test surveys in fold {fold}; expected fewer shots or min_positives"
+            )
+        found.append(counted)
+    return np.stack(found)
+
+
+def _figures(config: CompareConfig, pieces: Sequence[Piece], job: Job) -> dict[str, Any]:
+    """Means, intervals and differences of what the trainings left."""
+    scores = {}
+    for piece in pieces:
+        with (job.output / _PARTS / f"{piece.id}.npy").open("rb") as file:
+            scores[piece] = np.load(file)
+    found = {
+        way: {
+            name: np.stack([[scores[Piece(way, k, seed, fold)] for fold in config.folds] for seed in config.seeds])
+            for k, name in zip(config.shots, few_shot.names_of(config.shots), strict=True)
+        }
+        for way in (*config.methods, *config.rivals)
+    }
+    return {
+        "seeds": len(config.seeds),
+        "resamples": config.resamples,
+        "background": config.few.background,
+        "rich": config.few.rich,
+        "transfer": list(config.transfer),
+        **few_shot.figures_of(found, config.seed),
+    }
+
+
+def _write(job: Job, figures: dict[str, Any]) -> None:
+    (job.output / "metrics.json").write_text(json.dumps(figures, indent=1))
+    (job.output / "few.csv").write_text(few_shot.table(figures).to_csv(index=False))
+    for picture in few_shot.write_pictures(job.output, figures):
+        job.tracker.picture(picture)
+    line = few_shot.headline(figures)
+    page = render("Comparison", line, [few_shot.section(job.output, figures)])
+    (job.output / "compare.html").write_text(page)
+    say(f"compare: {line}")

@@ -1,0 +1,57 @@
+"""What all training is configured by. Light: imports neither torch nor Ray."""
+
+from typing import Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from sdm_ray.config import Config
+
+
+class OptimConfig(Config):
+    """AdamW with a linear warm-up and a cosine to zero."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the forward pass; weights and the pair losses stay in float32."""
+    ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of a moving average of the weights, which is then what is measured and kept."""
+
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    epochs: PositiveInt = 10
+    batch: PositiveInt = 256
+    """Rows of a step over all ranks together."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of the steps with a rising learning rate."""
+    clip: float | None = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    steps_per_epoch: PositiveInt | None = None
+    """By default one pass over the rows (of the largest scale)."""
+
+
+class WorkersConfig(Config):
+    """How training is spread out; what comes out does not depend on it (up to rounding)."""
+
+    count: int = Field(1, ge=0)
+    """Ranks of Ray Train; 0 trains in the driver's own process, which starts some 15 seconds sooner."""
+    cpus: float = Field(1.0, gt=0)
+    gpus: float = Field(0.0, ge=0)
+    threads: int = Field(0, ge=0)
+    """Torch threads of a rank; 0: as many as its CPUs. More than those where the streams leave cores idle."""
+    checkpoint_s: float = Field(60.0, ge=0)
+    """Seconds between checkpoints, which are what an interrupted run continues from."""
+    retries: int = Field(2, ge=0)
+    """How often a run continues by itself after a lost worker."""
+    least: PositiveInt | None = None
+    """Ranks that are enough to go on while the cluster has fewer than `count` (elastic training)."""
+    compile: bool = False
+    """Whether torch.compile makes the model faster, for a start that takes longer."""
+    readers: int = Field(0, ge=0)
+    """Ray Data tasks of a rank that read windows and photos side by side, anywhere in the cluster; 0: threads of the
+    rank itself read them, which is faster where its machine has cores to spare. One task decodes on every core of its
+    machine."""
+
+    @model_validator(mode="after")
+    def _range(self) -> Self:
+        if self.least is not None and self.least >= self.count:
+            raise ValueError(f"least: {self.least}, expected less than count, {self.count}")
+        return self

@@ -1,0 +1,166 @@
+"""Calibration on held-out blocks: how logits become probabilities that mean what they say (`models.calibration`)."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit, logsumexp
+from torch import Tensor
+
+from sdm_ray.metrics.config import PREVALENCE
+from sdm_ray.models.calibration import KNOTS, Calibration
+from sdm_ray.models.config import CalibrationKind
+
+_STEPS = 25
+_COLUMNS = 256  # species that are held in double precision at once
+# Strength of the pull to the scale and shift of all species, in units of the log-likelihood. Neighbouring surveys
+# repeat each other: with a weak pull the species of a fold follow the few blocks that it is calibrated on (trees of
+# Europe, folds pooled: AUC .9223 with 20, .9233 with 500, and the better Brier score).
+_PRIOR = 500.0
+_CURVE_PRIOR = 50.0  # the same, of a curve to its argument, at each knot
+
+Array = NDArray[np.float64]
+
+
+def fit(kind: CalibrationKind, logits: NDArray[np.float32], labels: NDArray[np.uint8], *, classes: bool) -> Calibration:
+    """The calibration of one kind; without rows one that changes nothing.
+
+    Args:
+        kind: `platt` and `isotonic` are of species, `temperature` of both.
+        logits: of held-out rows, (N, S).
+        labels: 0 or 1, (N, S).
+        classes: whether each row holds exactly one.
+    """
+    count = logits.shape[1]
+    scale, shift, curve = np.ones(count), np.zeros(count), None
+    if len(logits) and kind == "temperature":
+        scale *= class_temperature(logits, labels) if classes else _newton(logits, labels, _ONE, _SCALE_ALONE)[0]
+    elif len(logits) and kind in ("platt", "isotonic"):
+        scale, shift = fit_platt(logits, labels)
+    if kind == "isotonic":
+        curve = _float(fit_curves(logits, labels, scale, shift))
+    return Calibration(_float(scale), _float(shift), curve)
+
+
+def fit_platt(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[Array, Array]:
+    """A scale and a shift for each species, drawn to those of all species together.
+
+    Platt scaling (Platt 1999) by maximum likelihood with a Gaussian prior around the joint fit, so that a species
+    with few presences is calibrated like the others and one with many by itself.
+
+    Args:
+        logits: of held-out rows, (N, S).
+        labels: 0 or 1, (N, S).
+
+    Returns:
+        Scale and shift, (S,) each: the probability is sigmoid(scale * logit + shift).
+    """
+    joint = _newton(logits, labels, _ONE, np.full((2, 1), 1e-3))
+    scale, shift = _newton(logits, labels, np.repeat(joint, logits.shape[1], axis=1), np.full((2, 1), _PRIOR))
+    return scale, shift
+
+
+def fit_curves(logits: NDArray[np.float32], labels: NDArray[np.uint8], scale: Array, shift: Array) -> Array:
+    """What is left to mend after `fit_platt`, by one rising curve for all species of a class of prevalence.
+
+    Centred isotonic regression (Oron and Flournoy 2017): the steps of an isotonic regression (Zadrozny and Elkan 2002)
+    joined by straight lines through their centres. So the curve rises strictly, and no two places become equal: AUC
+    and average precision of a species stay what they were.
+
+    Args:
+        logits: of held-out rows, (N, S).
+        labels: 0 or 1, (N, S).
+        scale: of each species, (S,).
+        shift: of each species, (S,).
+
+    Returns:
+        Calibrated logits at `KNOTS` of the scaled and shifted ones, (S, K).
+    """
+    curves = np.tile(KNOTS, (logits.shape[1], 1))
+    if len(logits) == 0:
+        return curves
+    group = np.digitize(labels.mean(axis=0), PREVALENCE[1:-1], right=True)
+    for each in np.unique(group):
+        own = np.flatnonzero(group == each)
+        curves[own] = _rising(np.sum([_counted(logits[:, s] * scale[s] + shift[s], labels[:, s]) for s in own], axis=0))
+    return curves
+
+
+def class_temperature(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
+    """One scale for the logits of classes that exclude each other, by maximum likelihood (Guo et al. 2017).
+
+    Args:
+        logits: of held-out rows, (N, S).
+        labels: 0 or 1, one 1 in each row, (N, S).
+
+    Returns:
+        The scale: probabilities are softmax(scale * logit).
+    """
+    x, right = logits.astype(np.float64), labels.argmax(axis=1)[:, None]
+
+    def loss(log_scale: float) -> float:
+        scaled = np.exp(log_scale) * x
+        return float((logsumexp(scaled, axis=1, keepdims=True) - np.take_along_axis(scaled, right, 1)).mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-4, 4), method="bounded").x))
+
+
+_ONE = np.array([[1.0], [0.0]])
+_SCALE_ALONE = np.array([[1e-3], [1e12]])  # holds the shift at 0
+
+
+def _newton(logits: NDArray[np.float32], labels: NDArray[np.uint8], start: Array, prior: Array) -> Array:
+    """Scale and shift (2, S) of each species by Newton's method; from a `start` of (2, 1) those of all together."""
+    value = start.copy()
+    for _ in range(_STEPS):
+        sums = _sums(logits, labels, np.broadcast_to(value, (2, logits.shape[1])))
+        if start.shape[1] == 1:
+            sums = sums.sum(axis=1, keepdims=True)
+        slope = sums[:2] + prior * (value - start)
+        a, b, c = sums[2] + prior[0], sums[3], sums[4] + prior[1]
+        step = np.stack([c * slope[0] - b * slope[1], a * slope[1] - b * slope[0]]) / (a * c - b * b)
+        value -= np.clip(step, -1, 1)  # far from the optimum a full step may overshoot
+        if np.abs(step).max() < 1e-6:
+            break
+    value[0] = np.maximum(value[0], 1e-3)  # a calibration never turns the order of places round
+    return value
+
+
+def _sums(logits: NDArray[np.float32], labels: NDArray[np.uint8], value: Array) -> Array:
+    """Sums over the rows of each species that make the first and second derivatives, (5, S)."""
+    found = []
+    for first in range(0, logits.shape[1], _COLUMNS):
+        part = slice(first, first + _COLUMNS)
+        x, y = logits[:, part].astype(np.float64), labels[:, part]
+        p = expit(np.clip(value[0, part] * x + value[1, part], -40, 40))
+        rest, weight = p - y, p * (1 - p)
+        found.append([(rest * x).sum(0), rest.sum(0), (weight * x * x).sum(0), (weight * x).sum(0), weight.sum(0)])
+    return np.concatenate(found, axis=1)
+
+
+def _counted(x: Array, labels: NDArray[np.uint8]) -> Array:
+    """Rows, presences and sum of the logits of one species around each knot, (3, K)."""
+    x = x.clip(KNOTS[0], KNOTS[-1])
+    nearest = np.rint((x - KNOTS[0]) / (KNOTS[1] - KNOTS[0])).astype(np.int64)
+    return np.stack([np.bincount(nearest, each, len(KNOTS)) for each in (None, labels, x)])
+
+
+def _rising(counted: Array) -> Array:
+    """The curve at `KNOTS` of what `_counted` found."""
+    from sklearn.isotonic import isotonic_regression  # seconds of every worker that calibrates otherwise
+
+    rows, present, total = counted[:, counted[0] > 0]
+    x = total / rows
+    p = expit(x)
+    pull = _CURVE_PRIOR / (p * (1 - p))  # so many more rows that agree with p hold the logit as fast as the prior
+    level = isotonic_regression((present + pull * p) / (rows + pull), sample_weight=rows + pull)
+    level, step = np.unique(level, return_inverse=True)
+    centre = np.bincount(step, (rows + pull) * x) / np.bincount(step, rows + pull)
+    beyond = KNOTS - KNOTS.clip(centre[0], centre[-1])
+    return np.interp(KNOTS, centre, logit(level)) + beyond
+
+
+def _float(values: Any) -> Tensor:  # noqa: ANN401 - an array
+    return torch.from_numpy(values).float()

@@ -1,0 +1,166 @@
+"""What is known of places as training data: pairs of coordinates and images, covariates or sets of species."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import to_lonlat, to_xy
+from sdm_ray.model_io import Imagery
+from sdm_ray.models.contrastive_model import COVARIATES, DENSE, SPECIES
+from sdm_ray.models.geoclip import Capsules
+from sdm_ray.progress import say
+from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.cube import Cube
+from sdm_ray.stores.surveys import labels_of, read_surveys
+from sdm_ray.streams.cross_scale_pairs import BetweenFetch, pairs_by_place, pairs_within
+from sdm_ray.streams.image_dataset import photos_of
+from sdm_ray.streams.tabular_datasets import CellFetch, SetFetch
+from sdm_ray.streams.window_dataset import WindowFetch, places
+from sdm_ray.streams.windows import Windows, open_cube
+from sdm_ray.training.engine.tower_checks import check_tower
+from sdm_ray.training.pretrain.config import BetweenConfig, PretrainConfig, ScaleConfig
+
+_TEACH_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Numbers of places: their names where they have any, and mean and standard deviation over all places, (C,)."""
+
+    names: tuple[str, ...]
+    mean: np.ndarray
+    std: np.ndarray
+
+    @property
+    def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation as tensors."""
+        return torch.from_numpy(self.mean), torch.from_numpy(self.std)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pairs of one modality.
+
+    Attributes:
+        fetch: batches of pairs; has `only(rows, plain=...)`.
+        x: EPSG:3035 metres, (n,).
+        y: EPSG:3035 metres, (n,).
+        other_xy: of the second image where there are two, EPSG:3035 metres, (n, 2).
+        images: what the images are, of a scale.
+        columns: what the numbers are, of covariates.
+        species: how many there are, of sets of species.
+    """
+
+    fetch: Any
+    x: np.ndarray
+    y: np.ndarray
+    other_xy: np.ndarray | None = None
+    images: Imagery | None = None
+    columns: Columns | None = None
+    species: int = 0
+
+
+def read_sources(config: PretrainConfig) -> dict[str, Source]:
+    """Open and check all that pretraining needs, before anything is started.
+
+    Raises:
+        InputError: shards, a cube, covariates or surveys cannot be used.
+    """
+    sources: dict[str, Source] = {scale: _images(config, scale, each) for scale, each in config.scales.items()}
+    if config.covariates is not None:
+        sources |= _cells(config, config.covariates)
+    if config.surveys is not None:
+        sources[SPECIES] = _sets(config, config.surveys)
+    for pair in config.between:
+        sources[pair.name] = _between(pair, {scale: sources[scale] for scale in pair.scales})
+    for name, source in sources.items():
+        say(f"  {name}: {len(source.x)} pairs")
+    return sources
+
+
+def _cells(config: PretrainConfig, path: str) -> dict[str, Source]:
+    """Covariates of all cells, matched or regressed, and what a teacher says there."""
+    store = Covariates(config.path(path))
+    xx, yy = np.meshgrid(store.grid.x, store.grid.y)
+    values, known = store.at(xx.ravel(), yy.ravel())
+    x, y, values = xx.ravel()[known], yy.ravel()[known], values[known]
+    lonlat = np.stack(to_lonlat(x, y), axis=1)
+    place = np.flatnonzero(known)
+    columns = Columns(tuple(store.names), store.mean, store.std)
+    found = {}
+    if config.covariates_as == "contrast":
+        found[COVARIATES] = Source(CellFetch(COVARIATES, lonlat, values, place), x, y, columns=columns)
+    regressed = [(values, columns)] if config.covariates_as == "regression" else []
+    if config.teacher is not None:
+        regressed.append(_taught(config.teacher, lonlat))
+    if regressed:
+        every = np.concatenate([each for each, _ in regressed], axis=1)
+        joined = (np.concatenate([getattr(each, part) for _, each in regressed]) for part in ("mean", "std"))
+        found[DENSE] = Source(CellFetch(DENSE, lonlat, every, place), x, y, columns=Columns((), *joined))
+    return found
+
+
+def _taught(weights: str, lonlat: np.ndarray) -> tuple[np.ndarray, Columns]:
+    """What a published location encoder says of places, (n, 512), and how it varies over them."""
+    teacher = Capsules(weights).eval()
+    with torch.inference_mode():
+        parts = [teacher(part).numpy() for part in torch.from_numpy(lonlat).split(_TEACH_ROWS)]
+    values = np.concatenate(parts)
+    return values, Columns((), values.mean(axis=0), values.std(axis=0))
+
+
+def _sets(config: PretrainConfig, path: str) -> Source:
+    surveys, species = read_surveys(config.path(path))
+    lonlat = surveys[["lon", "lat"]].to_numpy(np.float64)
+    fetch = SetFetch(np.arange(len(surveys)), lonlat, labels_of(surveys, species))
+    return Source(fetch, *to_xy(lonlat[:, 0], lonlat[:, 1]), species=len(species))
+
+
+def _between(pair: BetweenConfig, sources: dict[str, Source]) -> Source:
+    """The images of two scales that show one place."""
+    fetches = {scale: source.fetch for scale, source in sources.items()}
+    first, second = (np.stack([source.x, source.y], axis=1) for source in sources.values())
+    if pair.radius_m > 0:
+        ids, place = pairs_within(first, second, pair.radius_m)
+        found = f"images less than {pair.radius_m:g} m apart"
+    else:
+        ids, place = pairs_by_place(*(fetch.place for fetch in fetches.values()))
+        found = "images with one place_id"
+    if len(ids) == 0:
+        raise InputError(f"between: {pair.scales[0]} and {pair.scales[1]} have no {found}")
+    x, y = first[ids[:, 0]].T
+    return Source(BetweenFetch(fetches, ids, place), x, y, second[ids[:, 1]])
+
+
+def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
+    if each.shards is not None:
+        shards = config.path(each.shards)
+        fetch: Any = photos_of(shards, scale, each.size, each.augment, config.seed, times=config.location.time)
+        path, lonlat = str(shards), fetch.lonlat
+        bands: tuple[str, ...] = ()
+    else:
+        assert each.cube is not None
+        path = str(config.path(each.cube))
+        cube = open_cube(path)
+        bands = each.bands or tuple(cube.bands)
+        lonlat = _with_data(cube, places(cube.grid, each.stride_m), each.season)
+        windows = Windows(path, bands, lonlat, each.size, each.season)
+        fetch = WindowFetch(windows, np.arange(len(lonlat)), each.augment != "none", config.seed)
+    if len(lonlat) == 0:
+        known = f"{path} holds no place with data among those {each.stride_m:g} m apart"
+        raise InputError(f"scales.{scale}.stride_m: {known}; expected less")
+    found = fetch(np.array([0]), np.array([0]))["image"].shape[1]
+    check_tower(each.tower, found, each.size, f"scales.{scale}.tower", path)
+    return Source(fetch, *to_xy(lonlat[:, 0], lonlat[:, 1]), images=Imagery(bands, each.size, each.season))
+
+
+def _with_data(cube: Cube, lonlat: np.ndarray, season: str | None) -> np.ndarray:
+    """The places whose own pixel some scene shows: sea and clouds teach nothing of a place."""
+    rows, cols = cube.grid.cell(*to_xy(lonlat[:, 0], lonlat[:, 1]))
+    seen = cube.valid_at(rows, cols, cube.time(season)) > 0
+    if not seen.all():
+        say(f"  {cube.path}: {int((~seen).sum())} of {len(seen)} places have no data and are left out")
+    return lonlat[seen]

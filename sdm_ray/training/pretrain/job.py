@@ -1,0 +1,224 @@
+"""The job `pretrain`: an encoder for each fold where cross-fitted, and one of everything."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.blocks import Role, role
+from sdm_ray.geo.grid import Extent
+from sdm_ray.job import Job
+from sdm_ray.metrics.retrieval import embed, matching
+from sdm_ray.model_io import LoadedEncoder, describe_encoder, load_encoder
+from sdm_ray.models.augment import Augmentation
+from sdm_ray.models.config import AlignConfig
+from sdm_ray.models.contrastive_model import COVARIATES, DENSE, SPECIES, AlignmentModel
+from sdm_ray.plots.embedding import embedding_picture
+from sdm_ray.progress import say
+from sdm_ray.stores.weights import is_whole, load_weights, save_weights
+from sdm_ray.streams.cross_scale_pairs import BetweenFetch
+from sdm_ray.streams.image_dataset import PhotoFetch
+from sdm_ray.streams.loader import Stream, windowed
+from sdm_ray.streams.sampler import Order
+from sdm_ray.streams.window_dataset import WindowFetch
+from sdm_ray.training.engine.distributed import Ranks
+from sdm_ray.training.engine.launch import launch
+from sdm_ray.training.engine.trainer import Fit, Trained, tensors
+from sdm_ray.training.pretrain.config import PretrainConfig
+from sdm_ray.training.pretrain.data import Source, read_sources
+from sdm_ray.training.pretrain.objective import AlignmentLoss
+
+
+def run(config: PretrainConfig, job: Job) -> dict[str, Any]:
+    """Pretrain and return the figures.
+
+    Raises:
+        InputError: images or covariates cannot be used.
+    """
+    study = Study(config, read_sources(config), str(job.output))
+    study.model()
+    launch(study, job, config.workers)
+    return study.figures(job)
+
+
+@dataclass(frozen=True)
+class Study:
+    """All fits of a job; picklable.
+
+    Attributes:
+        config: the job's configuration.
+        sources: pairs by modality.
+        output: the encoder folder.
+    """
+
+    config: PretrainConfig
+    sources: dict[str, Source]
+    output: str
+
+    def __call__(self) -> Iterator[Fit]:
+        """The fits that are not finished."""
+        folds = [*(range(self.config.blocks.folds) if self.config.crossfit else []), None]
+        for fold in folds:
+            if not is_whole(self.folder(fold)):
+                yield self.fit(fold)
+
+    def folder(self, fold: int | None) -> UPath:
+        """Where a fit's encoder is kept."""
+        return UPath(self.output) if fold is None else UPath(self.output) / "folds" / str(fold)
+
+    def fit(self, fold: int | None) -> Fit:
+        """Train with one fold held out, or on everything."""
+        streams, held_out = {}, {}
+        for number, (name, source) in enumerate(self.sources.items()):
+            train, select = self._rows(name, source, fold)
+            streams[name] = self._stream(name, source.fetch.only(train), self.config.seed * 64 + number)
+            held_out[name] = self._candidates(select)
+        optim = self.config.optim
+        ones = [stream for stream in streams.values() if not isinstance(stream.fetch, BetweenFetch)]
+        longest = max(round(stream.order.n / stream.batch) for stream in ones)
+        return Fit(
+            name="all" if fold is None else f"fold-{fold}",
+            seed=self.config.seed,
+            optim=optim,
+            steps_per_epoch=optim.steps_per_epoch or max(1, longest),
+            streams=streams,
+            objective=self._objective,
+            validate=lambda objective, ranks: self._validate(objective, held_out, ranks),
+            save=lambda trained: self._save(trained, fold),
+            spoken=("loss", "top5", "error_km"),
+            prepare=lambda objective, share: objective.model.location.at(share),
+        )
+
+    def model(self) -> AlignmentModel:
+        """A new model.
+
+        Raises:
+            InputError: a tower cannot be built.
+        """
+        covariates, dense, species = (self.sources.get(name) for name in (COVARIATES, DENSE, SPECIES))
+        objective = self.config.objective
+        model = AlignmentModel(
+            AlignConfig(
+                location=self.config.location,
+                towers={scale: each.tower for scale, each in self.config.scales.items()},
+                covariates=covariates.columns.names if covariates and covariates.columns else (),
+                species=species.species if species else 0,
+                dense=len(dense.columns.mean) if dense and dense.columns else 0,
+                between=tuple(each.scales for each in self.config.between),
+                dim=self.config.dim,
+                temperature=objective.start_temperature,
+                bias=objective.bias if objective.loss == "sigmoid" else None,
+            )
+        )
+        if covariates and covariates.columns:
+            model.covariates.standard.set(*covariates.columns.statistics)
+        if dense and dense.columns:
+            model.dense.standard.set(*dense.columns.statistics)
+        return model
+
+    def _objective(self) -> AlignmentLoss:
+        objective = self.config.objective
+        augment = {
+            str(name): Augmentation(scale.augment == "dihedral", scale.jitter, scale.band_dropout)
+            for name, scale in self.config.scales.items()
+        }
+        radii = dict.fromkeys(self.sources, objective.radius_m)
+        # Places that are twice a radius apart have no image of the other scale in common.
+        radii |= {each.name: max(objective.radius_m, 2 * each.radius_m) for each in self.config.between}
+        return AlignmentLoss(self.model(), self._weights(), objective.loss, radii, augment)
+
+    def _stream(self, name: str, fetch: Any, seed: int) -> Stream:  # noqa: ANN401
+        batch, readers = self._batch(name), self.config.workers.readers
+        if isinstance(fetch, WindowFetch):
+            return windowed(fetch, seed, batch, self.config.mixing, readers)
+        in_memory = not isinstance(fetch, PhotoFetch | BetweenFetch)
+        return Stream(fetch, Order(len(fetch.lonlat), seed), batch, readers, in_memory)
+
+    def _batch(self, name: str) -> int:
+        own = {scale: each.batch for scale, each in self.config.scales.items()}
+        own |= {each.name: each.batch for each in self.config.between}  # type: ignore[misc]
+        return own.get(name) or self.config.optim.batch  # type: ignore[call-overload]
+
+    def _weights(self) -> dict[str, float]:
+        weights: dict[str, float] = {name: each.weight for name, each in self.config.scales.items()}
+        weights |= {each.name: each.weight for each in self.config.between}
+        weights |= {name: self.config.objective.weights.get(name, 1.0) for name in (COVARIATES, DENSE, SPECIES)}  # type: ignore[call-overload]
+        return {name: weights[name] for name in self.sources}
+
+    def _rows(self, name: str, source: Source, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to train on, and rows to measure on; both images of two scales lie there."""
+        trained, measured = self._used(source.x, source.y, fold)
+        if source.other_xy is not None:
+            too_trained, too_measured = self._used(source.other_xy[:, 0], source.other_xy[:, 1], fold)
+            trained, measured = trained & too_trained, measured & too_measured
+        train, select = np.flatnonzero(trained), np.flatnonzero(measured)
+        if len(train) < 2:
+            raise InputError(
+                f"blocks.size_m: {name} has {len(train)} pairs left to train on; expected smaller blocks or more pairs"
+            )
+        return train, select
+
+    def _used(self, x: np.ndarray, y: np.ndarray, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Which places are trained on, and which are measured on, (n,) bool each."""
+        roles = role(x, y, self.config.blocks, 0 if fold is None else fold)
+        select = roles == Role.SELECT
+        if fold is not None:
+            return roles == Role.TRAIN, select
+        if self.config.crossfit:
+            return np.ones_like(select), np.zeros_like(select)
+        return ~select, select
+
+    def _candidates(self, select: np.ndarray) -> np.ndarray:
+        """A fixed draw of pairs to match among."""
+        rng = np.random.default_rng([self.config.seed, 1])
+        return np.sort(rng.permutation(select)[: self.config.candidates])
+
+    def _validate(self, objective: AlignmentLoss, held_out: dict[str, np.ndarray], ranks: Ranks) -> dict[str, float]:
+        figures: dict[str, float] = {}
+        for name, rows in held_out.items():
+            if name == DENSE and len(rows) > 0:
+                fetch = self.sources[name].fetch.only(rows, plain=True)
+                batch = tensors(fetch(np.arange(len(rows)), np.zeros(len(rows), np.int64)), ranks)
+                figures["dense_error"] = float(objective.model({DENSE: batch})[1])
+            elif len(rows) > 1:
+                source = self.sources[name]
+                own = embed(objective.model, name, source.fetch.only(rows, plain=True), ranks.share(len(rows)))
+                other, location = (ranks.rows(each) for each in own)
+                found = matching(other, location, np.stack([source.x[rows], source.y[rows]], axis=1))
+                figures |= {f"{name}_{key}": value for key, value in found.items()}
+                figures[f"{name}_candidates"] = len(rows)
+        return figures
+
+    def _extent(self) -> Extent:
+        """Of the places of all modalities, EPSG:3035 metres."""
+        x, y = (np.concatenate([getattr(each, axis) for each in self.sources.values()]) for axis in ("x", "y"))
+        return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+    def _save(self, trained: Trained, fold: int | None) -> None:
+        model = trained.objective.model
+        images = {name: source.images for name, source in self.sources.items() if source.images is not None}
+        encoder = LoadedEncoder(model.state_dict(), model.config, images, self.config.blocks, fold)
+        last = {name: value for name, value in trained.history[-1].items() if name != "loss"}
+        metrics = {**last, "history": trained.history}
+        save_weights(self.folder(fold), encoder.state, describe_encoder(encoder), None, metrics)
+
+    def figures(self, job: Job) -> dict[str, Any]:
+        """Figures on held-out blocks: means over the folds, or of the one encoder; logs the encoder folder."""
+        folds = range(self.config.blocks.folds) if self.config.crossfit else [None]
+        found = [load_weights(self.folder(fold)).metrics for fold in folds]
+        job.tracker.folder(self.folder(None), "encoder")
+        picture = job.output / "embedding.png"
+        picture.write_bytes(embedding_picture(load_encoder(self.folder(None)).model(), self._extent()))
+        job.tracker.picture(picture)
+        names = [name for name in found[0] if name != "history" and all(name in each for each in found)]
+        figures = {name: float(np.mean([each[name] for each in found])) for name in names}
+        for name in self.sources:
+            if f"{name}_top5" in figures:
+                say(
+                    f"  {name}: top-1 {figures[f'{name}_top1']:.2f}, top-5 {figures[f'{name}_top5']:.2f} among "
+                    f"{figures[f'{name}_candidates']:.0f}, median error {figures[f'{name}_error_km']:.0f} km"
+                )
+        return figures

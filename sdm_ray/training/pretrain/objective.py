@@ -1,0 +1,74 @@
+"""What pretraining minimises: the weighted mean of the modalities' losses over the pairs of all ranks."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sdm_ray.models.augment import Augmentation
+from sdm_ray.models.contrastive_losses import info_nce, sigmoid
+from sdm_ray.models.contrastive_model import DENSE, AlignmentModel, Pairs
+from sdm_ray.models.distributed import Workers
+from sdm_ray.models.projection import to_xy
+from sdm_ray.training.engine.distributed import Ranks
+from sdm_ray.training.engine.trainer import Batches
+
+
+class AlignmentLoss(nn.Module):
+    """The loss of a batch (see `loop.Fit`).
+
+    Args:
+        model: what is trained.
+        weights: of the modalities.
+        loss: which pair loss.
+        radii: of the modalities; places nearer than this, in metres, are no negatives of each other.
+        augment: what is done to the images of each scale.
+    """
+
+    def __init__(
+        self,
+        model: AlignmentModel,
+        weights: dict[str, float],
+        loss: Literal["info_nce", "sigmoid"] = "info_nce",
+        radii: Mapping[str, float] | None = None,
+        augment: Mapping[str, Augmentation] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.weights = weights
+        self.augment = augment or {}
+        self.loss = loss
+        self.radii = radii or {}
+
+    def forward(self, batches: Batches, ranks: Ranks) -> Tensor:
+        """The loss; its gradients are scaled for the mean over ranks."""
+        pairs, regressed = self.model({name: self._augmented(name, batch) for name, batch in batches.items()})
+        workers = Workers(ranks.rank, ranks.world)
+        total = torch.zeros((), device=ranks.device)
+        if DENSE in batches:
+            rows = len(batches[DENSE]["lonlat"])
+            total = total + self.weights[DENSE] * _mean_over_ranks(regressed, rows, workers)
+        for name, each in pairs.items():
+            total = total + self.weights[name] * self._pair_loss(each, self.radii.get(name, 0.0), workers)
+        return total / sum(self.weights.values())
+
+    def _augmented(self, name: str, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        if "draws" in batch:
+            return batch | {"image": self.augment[name](batch["image"], batch["draws"])}
+        drawn = [scale for scale in self.augment if f"draws_{scale}" in batch]  # of two scales at one place
+        return batch | {f"image_{s}": self.augment[s](batch[f"image_{s}"], batch[f"draws_{s}"]) for s in drawn}
+
+    def _pair_loss(self, pairs: Pairs, radius_m: float, workers: Workers) -> Tensor:
+        xy = to_xy(pairs.lonlat) if radius_m > 0 else None
+        sides = (pairs.other, pairs.location, pairs.logit_scale)
+        if self.loss == "sigmoid":
+            assert pairs.logit_bias is not None
+            return sigmoid(*sides, pairs.logit_bias, pairs.place, xy=xy, radius_m=radius_m, workers=workers)
+        return info_nce(*sides, pairs.place, xy=xy, radius_m=radius_m, workers=workers)
+
+
+def _mean_over_ranks(mean: Tensor, rows: int, workers: Workers) -> Tensor:
+    """A mean over this rank's rows, weighted so that the mean over ranks is that of all rows."""
+    own = torch.tensor(float(rows), device=mean.device)
+    return torch.nan_to_num(mean) * own * workers.world_size / workers.total(own)

@@ -1,0 +1,1 @@
+"""Search of the settings of `finetune`."""

@@ -1,0 +1,152 @@
+"""The job on small real stores: a planted landscape, a good cross-fitted map, and everything that may be wrong."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers.landscape import config_of, evaluate, write_map
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.evaluation.report import write_report
+from sdm_ray.geo.blocks import Blocks
+from sdm_ray.stores import artefact
+from sdm_ray.stores.surveys import read_surveys, write_surveys
+
+
+def evaluate_figures(config, folder):
+    """Run into a new folder and read what was written."""
+    folder.mkdir()
+    evaluate(config, folder)
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_scores_beside_rivals_and_truth(run_dir):
+    config = config_of(
+        run_dir,
+        land="land.zarr",
+        countries_out=True,
+        truth="truth.zarr",
+        truth_maps={"map": "refit.zarr", "itself": "truth.zarr"},
+    )
+    assert set(config.reads()) == {
+        "surveys.parquet", "crossfit.zarr", "refit.zarr", "truth.zarr", "covariates.zarr", "land.zarr",
+    }  # fmt: skip
+    folder = run_dir / "evaluation"
+    folder.mkdir()
+    flat = evaluate(config, folder)
+    figures = json.loads((folder / "metrics.json").read_text())
+    scores = figures["blocks"]["values"]["auc"]
+    assert list(scores) == ["map", "random forest, both", "gradient boosting, coordinates"]
+    assert 0.7 < scores["map"]["value"] < 0.95 and flat["blocks/auc/map"] == scores["map"]["value"]
+    assert scores["random forest, both"]["value"] > scores["gradient boosting, coordinates"]["value"] > 0.5
+    by_fold = figures["folds"]["values"]["auc"]["map"]
+    assert abs(by_fold["value"] - scores["map"]["value"]) < 0.05 and by_fold["low"] < by_fold["value"] < by_fold["high"]
+    assert flat["folds/auc/map"] == by_fold["value"]
+    assert figures["species_not_mapped"] == 1 and figures["surveys_outside_the_map"] == 0
+    assert list(figures["countries"]["values"]["auc"]) == ["random forest, both", "gradient boosting, coordinates"]
+    assert figures["truth"]["itself"]["spearman"] == pytest.approx(1) and figures["truth"]["map"]["cells"] == 2940
+    assert 0.6 < figures["truth"]["map"]["spearman"] < 0.95
+    countries = pd.read_csv(str(folder / "countries.csv"))
+    assert countries["country"].tolist() == ["AT", "BE"] and countries["surveys"].sum() == 900
+    scores_of_map = [name for name in countries if name.endswith(": map")]
+    assert {"auc: map", "average_precision: map", "tss: map", "brier: map"} < set(scores_of_map)
+    assert countries[scores_of_map].notna().all(axis=None) and "f1, max_expected_f1: map" in scores_of_map
+    blocks = pd.read_csv(str(folder / "blocks.csv"))
+    assert blocks["surveys"].sum() == 900 and blocks["f1, max_expected_f1"].between(0, 1).all()
+    species = pd.read_csv(str(folder / "species.csv"))
+    assert len(species) == 3 and (species["boyce: map"] > 0.5).all() and (species["tss: map"] > 0.2).all()
+    cuts = pd.read_csv(str(folder / "thresholds.csv"))
+    assert (cuts["surveys above minimum_presence"] > cuts["surveys above tenth_percentile"]).all()
+    assert figures["species_means"]["tss"]["map"] == pytest.approx(species["tss: map"].mean())
+    assert 0.05 < figures["species_means"]["brier"]["map"] < 0.25
+    best = figures["surveys"]["f1, max_expected_f1"]["map"]
+    assert best["low"] < best["value"] < best["high"]
+    assert best["value"] > figures["surveys"]["f1, max_expected_f1"]["gradient boosting, coordinates"]["value"]
+    assert sum(each["species"] for each in figures["prevalence"]) == 3
+    assert "calibration_error" in (folder / "evaluation.html").read_text()
+    assert "Whole countries left out" in (folder / "evaluation.html").read_text()
+    assert all((folder / f"{name}.png").exists() for name in ("differences", "species", "reliability", "errors", "f1"))
+    artefact.seal(folder, artefact.Record(kind="evaluation", fingerprint="f" * 32))
+    report = write_report(run_dir)
+    assert "AUC on held-out blocks: map 0." in report.summary
+    assert "Whole countries left out" in report.path.read_text()
+
+
+def test_presence_only_gets_ranks_and_boyce_alone(run_dir, tmp_path):
+    relative = UPath(tmp_path)
+    for name in ("crossfit.zarr", "covariates.zarr", "land.zarr"):
+        (relative / name).symlink_to(run_dir / name)
+    surveys, species = read_surveys(run_dir / "surveys.parquet")
+    write_surveys(relative / "surveys.parquet", surveys, species, "relative")
+    figures = evaluate_figures(config_of(relative), relative / "evaluation")
+    assert figures["probability_kind"] == "relative" and list(figures["species_means"]) == ["boyce"]
+    assert "surveys" not in figures and figures["species_means"]["boyce"]["map"] > 0.5
+    assert "brier: map" not in pd.read_csv(str(relative / "evaluation" / "species.csv"))
+    cuts = pd.read_csv(str(relative / "evaluation" / "thresholds.csv"))
+    assert "tenth_percentile" in cuts and "max_tss" not in cuts
+
+
+def with_surveys(run_dir, folder, change, species_change=lambda table: table) -> UPath:
+    """The run folder with other surveys."""
+    for name in ("crossfit.zarr", "covariates.zarr", "land.zarr"):
+        (folder / name).symlink_to(run_dir / name)
+    surveys, species = read_surveys(run_dir / "surveys.parquet")
+    surveys["species"] = [change(each) for each in surveys["species"]]
+    write_surveys(UPath(folder) / "surveys.parquet", surveys, species_change(species), "occurrence")
+    return UPath(folder)
+
+
+def test_surveys_that_do_not_know_a_species_of_the_map_are_refused(run_dir, tmp_path):
+    other = with_surveys(run_dir, tmp_path, list, lambda table: table.replace("Quercus robur", "Quercus petraea"))
+    with pytest.raises(InputError, match=r"surveys\.parquet: knows no species 'Quercus robur' \(1 of the map's 3\)$"):
+        evaluate(config_of(other), tmp_path)
+
+
+def test_surveys_of_a_single_class_are_refused(run_dir, tmp_path):
+    other = with_surveys(run_dir, tmp_path, lambda each: [0, 1, 2])
+    with pytest.raises(InputError, match=r"fold 0: its \d+ train surveys hold a single class \([^\n]*$"):
+        evaluate(config_of(other), tmp_path)
+
+
+def test_a_species_without_positives_has_blanks_and_counts_in_no_mean(run_dir, tmp_path):
+    other = with_surveys(run_dir, tmp_path, lambda each: [s for s in each if s != 1])
+    figures = evaluate_figures(config_of(other, rivals=[]), other / "evaluation")
+    assert figures["blocks"]["species_left_out"] == 1 and figures["blocks"]["values"]["auc"]["map"]["value"] > 0.7
+    row = pd.read_csv(str(other / "evaluation" / "species.csv")).set_index("species").loc["Fagus sylvatica"]
+    assert row["surveys"] == 0 and np.isnan(row["auc: map"]) and np.isnan(row["tss: map"])
+    assert pd.read_csv(str(other / "evaluation" / "thresholds.csv"))["max_tss"].isna().tolist() == [False, True, False]
+
+
+def test_a_map_that_saw_its_surveys_is_refused(run_dir, tmp_path):
+    with pytest.raises(InputError, match=r"refit\.zarr: is not cross-fitted"):
+        evaluate(config_of(run_dir, maps={"map": "refit.zarr"}), tmp_path)
+
+
+def test_other_blocks_are_refused(run_dir, tmp_path):
+    write_map(run_dir / "other.zarr", np.full((3, 64, 64), 0.5), crossfitted=True, blocks={"size_m": 9_000.0})
+    with pytest.raises(InputError, match=r"other\.zarr: was cross-fitted with blocks.size_m = 9000.0, expected 8000"):
+        evaluate(config_of(run_dir, maps={"map": "other.zarr"}), tmp_path)
+
+
+def test_a_map_without_values_is_refused(run_dir, tmp_path):
+    nothing = np.full((3, 64, 64), np.nan)
+    nothing[:, :, :40] = 0.5
+    write_map(run_dir / "part.zarr", nothing, crossfitted=True)
+    with pytest.raises(InputError, match=r"part\.zarr: has no value at \d+ of 900 surveys"):
+        evaluate(config_of(run_dir, maps={"map": "part.zarr"}, rivals=[]), tmp_path)
+
+
+def test_folds_without_surveys_are_refused(run_dir, tmp_path):
+    with pytest.raises(InputError, match="fold 0: no t"):
+        evaluate(config_of(run_dir, blocks=Blocks(size_m=1e6, folds=3)), tmp_path)
+
+
+def test_configuration_that_cannot_work(run_dir):
+    with pytest.raises(ValueError, match="names no store"):
+        config_of(run_dir, covariates=None)
+    with pytest.raises(ValueError, match="truth_maps: needs"):
+        config_of(run_dir, truth_maps={"a": "b"})
+    with pytest.raises(ValueError, match="maps: is empty"):
+        config_of(run_dir, maps={})

@@ -1,0 +1,163 @@
+"""The STAC client: pages, links, patience, signatures."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers.satellite import item, serving, static, tile
+from helpers.scene_settings import settings
+
+from sdm_ray.errors import InputError
+from sdm_ray.sources.sentinel2 import stac_client, stac_items
+from sdm_ray.sources.sentinel2.stac_client import Client, Query, Signer, items, join
+
+CLIENT = Client(retries=2, backoff_s=0.01, timeout_s=5)
+PERIODS = [("2019-06-01", "2019-08-31"), ("2020-06-01", "2020-08-31")]
+QUERY = Query(["sentinel-2-l2a"], (-2.0, 50.0, -1.0, 51.0), PERIODS, 40, 2)
+ASSETS = {"B02": "b.tif", "B03": "g.tif", "B04": "r.tif", "B08": "n.tif", "SCL": "s.tif"}
+
+
+@pytest.fixture
+def profile(data):
+    return tile(data)[1]
+
+
+@pytest.fixture
+def served(tmp_path, profile):
+    with serving(tmp_path) as server:
+        days = ["2019-06-02", "2019-06-12", "2019-07-01", "2019-09-01", "2020-07-01"]
+        server.items = [item(f"S2_{day}", day, ASSETS, profile) for day in days]
+        yield server
+
+
+def test_an_api_is_asked_for_place_dates_and_cloud_page_by_page(served):
+    found = [each["id"] for each in items(CLIENT, served.url, QUERY)]
+    assert found == ["S2_2019-06-02", "S2_2019-06-12", "S2_2019-07-01", "S2_2020-07-01"]
+    first, second, third = served.asked
+    assert first["bbox"] == [-2.0, 50.0, -1.0, 51.0] and first["collections"] == ["sentinel-2-l2a"]
+    assert first["datetime"] == "2019-06-01T00:00:00Z/2019-08-31T23:59:59Z"
+    assert first["query"] == {"eo:cloud_cover": {"lte": 40}}
+    assert second == {**first, "start": 2}
+    assert third["datetime"].startswith("2020")
+
+
+def test_the_condition_on_clouds_is_in_a_language_that_the_api_knows(served):
+    served.conforms = ["https://api.stacspec.org/v1.0.0/item-search#filter"]
+    list(items(CLIENT, served.url, QUERY))
+    condition = {"op": "<=", "args": [{"property": "eo:cloud_cover"}, 40]}
+    assert served.asked[0]["filter"] == condition and served.asked[0]["filter-lang"] == "cql2-json"
+    served.conforms, served.asked = [], []
+    list(items(CLIENT, served.url, QUERY))
+    assert not {"filter", "query"} & set(served.asked[0])
+
+
+def test_a_busy_server_is_asked_again_and_a_dead_one_is_named(served):
+    served.failing["/"] = 2
+    assert len(list(items(CLIENT, served.url + "/", QUERY))) == 4
+    served.failing["/"] = 3
+    with pytest.raises(InputError, match=r"http://127\.0\.0\.1:\d+/: answers 503"):
+        list(items(CLIENT, served.url + "/", QUERY))
+    with pytest.raises(InputError, match="answers 404"):
+        list(items(CLIENT, served.url + "/nowhere/catalog.json", QUERY))
+    with pytest.raises(InputError, match="does not answer"):
+        list(items(CLIENT, "http://127.0.0.1:9/", QUERY))
+
+
+def test_pages_that_run_in_a_circle_are_noticed(served):
+    page = {"features": [], "links": [{"rel": "next", "href": f"{served.url}/search", "method": "POST", "body": {}}]}
+    served.search = lambda body: page
+    with pytest.raises(InputError, match="one that was there before"):
+        list(items(CLIENT, served.url, QUERY))
+
+
+def test_a_static_catalogue_is_walked_on_disk_and_on_a_server(served, tmp_path):
+    catalogue = static(tmp_path, served.items)
+    (tmp_path / "stac" / "other.json").write_text(json.dumps({"type": "Collection", "id": "landsat", "links": []}))
+    known = {each["id"]: each for each in items(CLIENT, str(catalogue), QUERY)}
+    assert sorted(known) == sorted(each["id"] for each in served.items)
+    place = tmp_path / "stac" / "sentinel-2-l2a"
+    assert known["S2_2019-06-02"]["assets"]["B04"]["href"] == str(place / "r.tif")
+    remote = {each["id"]: each for each in items(CLIENT, f"{served.url}/stac/catalog.json", QUERY)}
+    assert remote["S2_2019-06-02"]["assets"]["B04"]["href"] == f"{served.url}/stac/sentinel-2-l2a/r.tif"
+
+
+def test_what_is_no_catalogue_is_named(tmp_path):
+    (tmp_path / "a.json").write_text("[1]")
+    (tmp_path / "b.json").write_text("{}")
+    (tmp_path / "c.json").write_text("<html>")
+    for name, said in (("a", "expected a JSON object"), ("b", "no stac_version"), ("c", "is no JSON")):
+        with pytest.raises(InputError, match=rf"{name}\.json: .*{said}"):
+            list(items(CLIENT, str(tmp_path / f"{name}.json"), QUERY))
+    with pytest.raises(InputError, match=r"d\.json: no such file"):
+        list(items(CLIENT, str(tmp_path / "d.json"), QUERY))
+
+
+@pytest.mark.parametrize(
+    ("base", "href", "expected"),
+    [
+        ("/a/b/c.json", "./d/e.json", "/a/b/d/e.json"),
+        ("/a/b/c.json", "/x.tif", "/x.tif"),
+        ("http://h/a/c.json", "../e.json", "http://h/e.json"),
+        ("http://h/a/c.json", "s3://b/e.tif", "s3://b/e.tif"),
+        ("s3://b/a/c.json", "../d/e.json", "s3://b/d/e.json"),
+    ],
+)
+def test_relative_addresses(base, href, expected):
+    assert join(base, href).replace("/a/b/./", "/a/b/") == expected
+
+
+def test_addresses_are_signed_and_tokens_renewed_before_they_end(served, monkeypatch):
+    served.token = "sig=abc"
+    signer = Signer(CLIENT, f"{served.url}/token")
+    assert signer("https://h/a.tif") == "https://h/a.tif?sig=abc"
+    assert signer("https://h/a.tif?x=1") == "https://h/a.tif?x=1&sig=abc"
+    assert signer("/data/a.tif") == "/data/a.tif"
+    served.token = "sig=new"
+    assert signer("https://h/a.tif").endswith("abc")
+    late = stac_client.datetime.fromisoformat("2100-01-01T00:00:00+00:00").timestamp() - 100
+    monkeypatch.setattr(stac_client.time, "time", lambda: late)
+    assert signer("https://h/a.tif").endswith("new")
+    with pytest.raises(InputError, match="answers without a token"):
+        Signer(CLIENT, f"{served.url}/")("https://h/a.tif")
+
+
+def found_in(tmp_path, listed, **changed):
+    source = settings(scenes={"kind": "stac", "url": str(static(tmp_path, listed))}, years=[2019], **changed)
+    return stac_items.find(source, source.scenes, (3_400_000, 3_100_000, 3_500_000, 3_200_000))
+
+
+def test_items_become_scenes(tmp_path, profile):
+    earth_search = {"red": "r.tif", "green": "g.tif", "blue": "b.tif", "nir": "n.tif", "scl": "s.tif"}
+    named = [
+        item(
+            "S2A_30UWC_20190602_0_L2A", "2019-06-02", earth_search, profile, **{"earthsearch:boa_offset_applied": True}
+        ),
+        item("S2B_MSIL2A_20190612T_T30UWC", "2019-06-12", ASSETS, profile, **{"s2:mgrs_tile": "30UWC"}),
+    ]
+    scenes, report = found_in(tmp_path, named)
+    assert [each.offset for each in scenes] == [0, None]
+    assert {each.tile for each in scenes} == {"30UWC"}
+    assert scenes[0].rasters["red"].href.endswith("/r.tif") and scenes[1].rasters["scl"].href.endswith("/s.tif")
+    assert (scenes[0].cloud, scenes[0].baseline, scenes[0].observation) == (10.0, "02.12", "2019-06-02 sentinel-2a")
+    np.testing.assert_allclose(scenes[0].bounds, (3_477_226, 3_125_513, 3_480_191, 3_128_492), atol=600)
+    assert (report.rows, report.lost) == (2, 0)
+
+
+def test_items_without_a_band_are_reported_and_all_of_them_refused(tmp_path, profile):
+    short = item("short", "2019-06-02", {"B04": "r.tif"}, profile)
+    whole = item("whole", "2019-06-12", ASSETS, profile)
+    scenes, report = found_in(tmp_path, [short, whole])
+    assert [each.name for each in scenes] == ["whole"]
+    assert report.dropped == {"without_band": ["short (blue)"]}
+    with pytest.raises(InputError, match=r"short: has no asset for blue; .*found B04"):
+        found_in(tmp_path / "alone", [short])
+
+
+def test_bands_inside_one_asset_are_found_by_their_names(tmp_path, profile):
+    one = item("one", "2019-06-02", {"data": "all.tif"}, profile)
+    names = [{"name": "B1", "common_name": name} for name in ("blue", "green", "red", "nir")]
+    one["assets"]["data"]["eo:bands"] = names
+    scenes, _ = found_in(tmp_path, [one], mask=None)
+    assert {name: raster.band for name, raster in scenes[0].rasters.items()} == {
+        "blue": 1, "green": 2, "red": 3, "nir": 4,
+    }  # fmt: skip

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+from sdm_ray.streams.chunk_shuffle_sampler import NearbyOrder, strips
+
+CHUNK, SIZE = 256, 65536
+
+
+@pytest.fixture(scope="module")
+def places():
+    rng = np.random.default_rng(0)
+    return rng.integers(-60, SIZE, (2, 5000))
+
+
+def order(places, **changes) -> NearbyOrder:
+    return NearbyOrder(*places, **{"chunk": CHUNK, "seed": 1, "batch": 40, "reach": 200, "lanes": 8} | changes)
+
+
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_a_pass_holds_every_place_once(places, lanes):
+    found = order(places, lanes=lanes)
+    ids, passes = found.at(np.arange(3 * 5000))
+    for number in range(3):
+        assert sorted(ids[passes == number].tolist()) == list(range(5000))
+    assert not np.array_equal(ids[passes == 0], ids[passes == 1])
+
+
+def test_places_that_lanes_cannot_share_out_are_others_each_time(places):
+    found = order(places[:, :4999], batch=8)
+    ids, passes = found.at(np.arange(4 * (4999 // 8 * 8)))
+    left = [set(range(4999)) - set(ids[passes == number].tolist()) for number in range(4)]
+    assert all(len(each) == 4999 % 8 for each in left)
+    assert len(set().union(*left)) > 4999 % 8
+
+
+def test_the_order_depends_on_the_seed_and_not_on_how_it_is_asked_for(places):
+    positions = np.arange(700, 1500)
+    ids = order(places).at(positions)[0]
+    assert np.array_equal(order(places).at(positions[::-1])[0], ids[::-1])
+    assert np.array_equal(order(places).at(positions.reshape(8, 100))[0].ravel(), ids)
+    assert not np.array_equal(order(places, seed=2).at(positions)[0], ids)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+def test_ranks_share_a_batch_by_lanes(places, world):
+    found = order(places)
+    slots = [found.slots(rank, world) for rank in range(world)]
+    assert sorted(np.concatenate(slots).tolist()) == list(range(40))
+    lanes = [set((each % 8).tolist()) for each in slots]
+    assert sum(map(len, lanes)) == 8
+
+
+def test_lanes_share_few_chunks(places):
+    found = order(places, batch=8)
+    ids = found.at(np.arange(5000))[0].reshape(-1, 8)
+    owners = [set(zip(*(places[:, ids[:, lane]] // CHUNK).tolist(), strict=True)) for lane in range(8)]
+    assert sum(map(len, owners)) < 1.02 * len(set().union(*owners))
+
+
+def test_a_place_is_moved_by_its_reach_at_most(places):
+    """Lanes walk from north to south: in the order of a lane, no place comes long after one further south."""
+    found = order(places, lanes=1, reach=300)
+    ids = found.at(np.arange(5000))[0]
+    at = np.empty(5000, int)
+    at[ids] = np.arange(5000)
+    for strip in range(int(found.strip.max()) + 1):
+        inside = np.flatnonzero(found.strip == strip)
+        walked = at[inside[np.lexsort((places[1][inside], places[0][inside] // CHUNK))]]
+        assert np.abs(np.argsort(np.argsort(walked)) - np.arange(len(walked))).max() <= 300
+
+
+def test_places_are_mixed(places):
+    """Neighbours in a batch, and any two places of it, lie about as far apart as at random."""
+    x, y = places[1].astype(float), places[0].astype(float)
+    near = order(places, reach=800).at(np.arange(5000))[0]
+    read = np.lexsort((x, y // CHUNK))
+    for axis in (x, y):
+        assert abs(np.corrcoef(axis[near[:-1]], axis[near[1:]])[0, 1]) < 0.25
+        of_batches = axis[near].reshape(-1, 40).mean(axis=1)
+        assert of_batches.std() < 0.35 * axis.std()  # at random it would be 1 / sqrt(40) = 0.16 of it
+    assert np.corrcoef(y[read[:-1]], y[read[1:]])[0, 1] > 0.9
+
+
+def test_strips_are_narrow_where_places_are_dense():
+    down, right = (axis.ravel() for axis in np.mgrid[0:64, 0:32])
+    dense = np.repeat(np.arange(len(down)), np.where(right < 16, 1, 10))
+    numbers = strips(down[dense], right[dense], 32)
+    wide, narrow = numbers[right[dense] < 16], numbers[right[dense] >= 16]
+    assert len(set(wide)) == 1
+    assert len(set(narrow)) == 8  # two chunks of ten places make 20, four would make 40
+    assert not set(wide) & set(narrow)
+    assert set(numbers) == set(range(9))
+
+
+def test_many_places_in_one_chunk_stay_together():
+    assert strips(np.zeros(50, int), np.zeros(50, int), 3).tolist() == [0] * 50
+
+
+def test_pieces_are_rows_of_chunks_of_one_visit(places):
+    found = order(places)
+    positions = np.arange(10000)
+    ids, passes = found.at(positions)
+    pieces = found.pieces(ids, passes, positions % 40, 10)
+    assert np.median(np.bincount(pieces)) >= 5  # a visit of a lane may end before that
+    for number in range(0, int(pieces.max()) + 1, 7):
+        inside = np.flatnonzero(pieces == number)
+        assert len(set(passes[inside])) == len(set(positions[inside] % 8)) == len(set(found.strip[ids[inside]])) == 1
+
+
+def test_batches_that_lanes_do_not_divide_are_refused(places):
+    with pytest.raises(ValueError, match="3 lanes for batches of 40"):
+        order(places, lanes=3)

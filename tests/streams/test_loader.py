@@ -1,0 +1,77 @@
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from ray import cloudpickle
+
+from sdm_ray.errors import InputError
+from sdm_ray.streams import keyed_random, loader
+from sdm_ray.streams.loader import Stream, batches
+from sdm_ray.streams.sampler import Order
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import a test
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Rows that tell which row and pass they are."""
+
+    broken: int = -1
+
+    def __call__(self, ids, passes):
+        if (ids == self.broken).any():
+            raise InputError(f"row {self.broken} cannot be read")
+        noise = keyed_random.uniform(keyed_random.keys(9, passes, ids), 0).astype(np.float32)
+        image = np.repeat(ids[:, None, None], 12, axis=1).reshape(-1, 3, 4).astype(np.float64)
+        return {"place": ids, "pass": passes, "noise": noise, "image": image, "even": ids % 2 == 0}
+
+
+@pytest.fixture(scope="module")
+def stream():
+    return Stream(Numbers(), Order(n=53, seed=2), batch=10)
+
+
+@pytest.mark.parametrize("readers", [0, 2])
+def test_the_stream_gives_what_the_order_says(stream, readers, ray_cluster):
+    steps = list(batches(replace(stream, readers=readers), 0, 1, 0, 13))
+    assert len(steps) == 13
+    for step, batch in enumerate(steps):
+        expected = stream.take(step)
+        assert {name: values.dtype for name, values in batch.items()} == {
+            name: values.dtype for name, values in expected.items()
+        }
+        assert all(np.array_equal(batch[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("readers", [0, 2])
+def test_ranks_and_restarts_change_nothing(stream, readers, ray_cluster):
+    stream = replace(stream, readers=readers)
+    ranks = [list(batches(stream, rank, 3, 4, 9)) for rank in range(3)]
+    for step, parts in enumerate(zip(*ranks, strict=True), start=4):
+        expected = stream.take(step)
+        for name in expected:
+            assert np.array_equal(np.concatenate([part[name] for part in parts]), expected[name])
+
+
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_without_readers_nobody_asks_ray(stream, in_memory, monkeypatch):
+    monkeypatch.setattr(loader, "_blocks", None)  # what would ask
+    assert len(list(batches(replace(stream, in_memory=in_memory), 0, 1, 0, 5))) == 5
+
+
+def test_a_stream_can_be_left_early(stream):
+    made = batches(stream, 0, 1, 0, 1000)
+    next(made)
+    made.close()
+    assert list(made) == []
+
+
+def test_nothing_left_to_do(stream):
+    assert list(batches(stream, 0, 1, 5, 5)) == []
+
+
+@pytest.mark.parametrize("readers", [0, 2])
+def test_a_row_that_cannot_be_read_is_named(readers, ray_cluster):
+    with pytest.raises(InputError, match="row 17 cannot be read"):
+        list(batches(Stream(Numbers(broken=17), Order(n=53, seed=2), 10, readers), 0, 1, 0, 6))

@@ -1,0 +1,159 @@
+"""A forest beside the network: it teaches of surveys that its trees did not see, and it votes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from helpers.small import settings
+from pydantic import ValidationError
+from sklearn.ensemble import RandomForestRegressor
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.blocks import Role
+from sdm_ray.metrics.ranking import auc
+from sdm_ray.model_io import load_species_model
+from sdm_ray.stores.labels import SparseLabels
+from sdm_ray.streams.survey_dataset import SurveyFetch
+from sdm_ray.training.engine import trainer
+from sdm_ray.training.engine.checkpointing import NoKeeper
+from sdm_ray.training.engine.distributed import Ranks
+from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.finetune import data as finetune_data
+from sdm_ray.training.finetune import distillation
+from sdm_ray.training.finetune import job as finetune
+from sdm_ray.training.finetune.config import CompanionConfig, FinetuneConfig
+
+CONFIG = CompanionConfig(trees=50, min_samples_leaf=5)
+N = 400
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Features, labels drawn from a smooth probability, and that probability."""
+    rng = np.random.default_rng(0)
+    x = rng.random((N, 4)).astype(np.float32)
+    p = np.stack([0.1 + 0.8 * x[:, 0], 0.9 * (x[:, 1] > 0.5)], axis=1)
+    return x, (rng.random(p.shape) < p).astype(np.float32), p
+
+
+def test_a_label_says_nothing_to_its_own_survey(noisy):
+    x, labels, _ = noisy
+    turned = labels.copy()
+    turned[7] = 1 - turned[7]
+    found, other = (distillation.grown(x, each, CONFIG, 0, 1)[0] for each in (labels, turned))
+    assert np.array_equal(found[7], other[7]) and not np.array_equal(found, other)
+
+
+def test_it_knows_more_of_the_probability_than_the_labels_do(noisy):
+    x, labels, p = noisy
+    found, own = distillation.grown(x, labels, CompanionConfig(trees=200, min_samples_leaf=5), 0, 1)
+    assert ((found - p) ** 2).mean() < 0.2 * ((labels - p) ** 2).mean()
+    theirs = RandomForestRegressor(200, max_features=0.3, min_samples_leaf=5, oob_score=True, random_state=0)
+    assert np.corrcoef(found.ravel(), theirs.fit(x, labels).oob_prediction_.ravel())[0, 1] > 0.97
+    assert np.abs(own(torch.from_numpy(x)).numpy() - theirs.predict(x)).mean() < 0.02
+
+
+def test_threads_and_single_species_change_nothing(noisy):
+    x, labels, _ = noisy
+    assert np.array_equal(*(distillation.grown(x, labels, CONFIG, 3, threads)[0] for threads in (1, 3)))
+    soft, own = distillation.grown(x, labels[:, :1], CONFIG, 3, 1)
+    assert soft.shape == own(torch.from_numpy(x)).shape == (N, 1)
+
+
+def test_a_process_grows_a_forest_once_for_what_it_depends_on(noisy):
+    x, labels, _ = noisy
+    forests = distillation.Forests(2)
+    first = forests.grown(x, labels, CONFIG, 0)
+    assert forests.grown(x, labels, CONFIG.model_copy(update={"teach": 0.1}), 0) is first
+    assert np.array_equal(first[0], distillation.grown(x, labels, CONFIG, 0, 1)[0])
+    changed = [(x + 1, labels, CONFIG, 0), (x, 1 - labels, CONFIG, 0), (x, labels, CONFIG, 1)]
+    changed.append((x, labels, CONFIG.model_copy(update={"min_samples_leaf": 9}), 0))
+    assert all(forests.grown(*each) is not first for each in changed)
+    assert forests.grown(*changed[-1]) is forests.grown(*changed[-1])
+    assert forests.grown(x, labels, CONFIG, 0) is not first  # two are kept
+
+
+def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch):
+    x, labels, _ = noisy
+    known = np.arange(N) != 4
+    lists = [np.flatnonzero(each) for each in labels]
+    full = SparseLabels.from_lists(lists, 2)
+    fetch = SurveyFetch(np.arange(N), x[:, :2].astype(float), x[:, 2:] * known[:, None], known, full)
+    rows = np.arange(0, N, 2)
+    made, own = distillation.taught(fetch, rows, CompanionConfig(trees=50, teach=0.25, vote=0), distillation.grown)
+    soft = made.labels.dense(rows[3:9])
+    assert own is None
+    assert np.all(np.abs(soft - labels[rows[3:9]]) <= 0.25) and not np.array_equal(soft, labels[rows[3:9]])
+    assert np.array_equal(made.labels.counts(rows), full.counts(rows))
+    batch = made.only(rows)(np.arange(3), np.zeros(3, np.int64))
+    assert batch["labels"].dtype == np.float32 and batch["labels"].shape == (3, 2)
+    for name, least, line in (
+        ("_MOST_VOTED", 1, "forest.vote: is of at most 1 species, found 2; expected `vote: 0`"),
+        ("_MOST_LABELS", 399, "forest: 200 surveys of 2 species are 400 labels; it takes at most 399"),
+    ):
+        monkeypatch.setattr(distillation, name, least)
+        with pytest.raises(InputError, match=line):
+            distillation.taught(fetch, rows, CompanionConfig(), distillation.grown)
+
+
+def study(world, output="", **changes) -> finetune.Study:
+    config = FinetuneConfig(run_dir=str(world), **settings(forest={"trees": 50}, **changes))
+    return finetune.Study(config, finetune_data.read_table(config), str(output))
+
+
+def test_a_fold_is_taught_by_its_own_surveys_alone(world):
+    made = study(world)
+    held_out = np.setdiff1d(np.arange(300), made.table.split(0).train)
+    labels = [np.setdiff1d([0, 1, 2], each) for each in labels_of(made, held_out)]
+    lists = labels_of(made, np.arange(300))
+    for row, other in zip(held_out, labels, strict=True):
+        lists[row] = other
+    turned = replace(made.table.fetch, labels=SparseLabels.from_lists(lists, 3))
+    other = replace(made, table=replace(made.table, fetch=turned))
+    first, second = (each.fit(0).streams["surveys"].take(0)["labels"] for each in (made, other))
+    assert np.array_equal(first, second) and ((first > 0) & (first < 1)).any()
+
+
+def labels_of(made, rows):
+    return [np.flatnonzero(each) for each in made.table.labels.dense(rows)]
+
+
+def test_a_model_learns_from_it(world):
+    made = study(world)
+    trained = trainer.run(made.fit(0), Ranks(), NoKeeper(), Voice())
+    test = np.flatnonzero(made.table.holdout.role(made.table.x, made.table.y, 0) == Role.TEST)
+    logits = finetune_data.predict(trained.objective.model, made.table.fetch, test, Ranks())
+    assert auc(made.table.labels.dense(test)[:, :2], logits[:, :2]).min() > 0.75
+
+
+def test_a_model_keeps_the_forest_that_votes_in_it(world, tmp_path):
+    made = study(world, tmp_path / "model")
+    fit = made.fit(0)
+    assert "forest.root" not in fit.objective().state_dict()  # nor in checkpoints: it is grown, not trained
+    fit.save(trainer.run(fit, Ranks(), NoKeeper(), Voice()))
+    loaded = load_species_model(UPath(tmp_path / "model"), 0)
+    split, fetch = made.table.split(0), made.table.fetch
+    model = loaded.model
+    logits = finetune_data.predict(model, fetch, split.select, Ranks())
+    labels = made.table.labels.dense(split.select)
+    assert loaded.metrics["bce"] == pytest.approx(finetune_data.scores(logits, labels)["bce"], rel=1e-5)
+    x = distillation.features_of(fetch, split.select, located=True)
+    said = model.forest.logits(torch.from_numpy(x)).numpy()
+    with torch.no_grad():
+        z = torch.from_numpy(finetune_data.embed(model, fetch, split.select, Ranks())[:, : model.config.embedding])
+        network = model.head(z).numpy()
+    known = fetch.known[split.select]
+    assert known.any() and np.allclose(logits[known], (network + said)[known] / 2, atol=1e-4)
+
+
+def test_it_is_of_species_and_their_absences(world):
+    for changes in ({"presence": {"loss": "asymmetric"}}, {"model": {"output": "class"}}):
+        with pytest.raises(ValidationError, match="forest: is of species and the loss bce"):
+            study(world, **changes)
+    nothing_known = {"model": {"location": None, "series": {}}, "covariates": None, "series": "series.zarr"}
+    with pytest.raises(ValidationError, match="forest: goes by coordinates and covariates, and the model has neither"):
+        study(world, **nothing_known)
+    with pytest.raises(ValidationError, match="teach, vote: both are 0"):
+        CompanionConfig(teach=0, vote=0)
