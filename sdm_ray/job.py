@@ -13,6 +13,7 @@ from sdm_ray.config import JobConfig
 from sdm_ray.errors import InputError
 from sdm_ray.progress import say
 from sdm_ray.stores import artefact
+from sdm_ray.stores.formats import format_of
 
 _NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 _NOT_SHAPING = {"run_dir", "output", "tracking"}  # where things lie does not change what they are
@@ -89,9 +90,9 @@ class Plan:
         return artefact.fingerprint(self.kind, self.config, self.inputs)
 
     def finished(self) -> bool:
-        """Whether it is there already, from the same configuration and inputs."""
-        record = artefact.find_record(self.output)
-        return record is not None and record.fingerprint == self.fingerprint
+        """Whether it is there already, from the same configuration and inputs, in a version that is read."""
+        record = artefact.find_record(self.output, outdated=True)
+        return record is not None and record.fingerprint == self.fingerprint and not record.outdated
 
     def make_ready(self, *, overwrite: bool = True) -> None:
         """Say what will be replaced and why.
@@ -100,13 +101,16 @@ class Plan:
             InputError: the place holds something that is no artefact of ours, which is never removed, or one that was
                 made from something else, finished or not, and is not to be overwritten.
         """
-        record = artefact.find_record(self.output)
+        record = artefact.find_record(self.output, outdated=True)
         before = record or artefact.find_beginning(self.output)
+        version = format_of(self.kind).version
+        outdated = record.outdated if record else before is not None and before.format_version != version
         if before is None:
             if _holds_files(self.output):
                 raise InputError(f"{self.output}: holds files that are no artefact of sdm-ray; name another output")
-        elif before.fingerprint != self.fingerprint:
-            changed = artefact.changed_keys(before.config, self.config)
+        elif before.fingerprint != self.fingerprint or outdated:
+            changed = ["format version"] if outdated else []
+            changed += artefact.changed_keys(before.config, self.config)
             changed += [f"input {name}" for name in artefact.changed_keys(before.inputs, self.inputs)]
             named = ", ".join(changed) or "kind"
             if not overwrite and (record is not None or artefact.has_begun(self.output)):
@@ -123,7 +127,12 @@ class Plan:
         Raises:
             InputError: the disk is full, or nothing may be written there.
         """
-        beginning = artefact.Beginning(fingerprint=self.fingerprint, config=self.config, inputs=self.inputs)
+        beginning = artefact.Beginning(
+            fingerprint=self.fingerprint,
+            format_version=format_of(self.kind).version,
+            config=self.config,
+            inputs=self.inputs,
+        )
         with _writable(self.output):
             resumed = artefact.begin(self.output, beginning)
             figures = run(Job(self.output, self.fingerprint, self.inputs, resumed, tracker))

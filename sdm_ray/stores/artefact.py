@@ -15,20 +15,31 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.stores.formats import check_version, format_of
 
-FORMAT_VERSION = 1
 _MARKER = "unfinished.json"
 _HASH_WHOLE_BELOW = 1 << 28  # larger source files are known by size and time, not by content
 
 
-class Record(BaseModel):
+class _Version(BaseModel):
+    """What every version of a record says."""
+
+    kind: str
+    format_version: int = 1
+    """Of its kind; `seal` writes the one of today."""
+
+    @property
+    def outdated(self) -> bool:
+        """Whether it is of a version that is not read any more, so that the artefact must be made anew."""
+        return self.format_version < format_of(self.kind).oldest
+
+
+class Record(_Version):
     """The record of a finished artefact."""
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: str
     fingerprint: str
-    format_version: int = FORMAT_VERSION
     config: dict[str, Any] = {}
     """The part of the configuration that shaped the artefact."""
     inputs: dict[str, str] = {}
@@ -100,11 +111,15 @@ def record_path(path: UPath) -> UPath:
     return path / "artefact.json"
 
 
-def find_record(path: UPath) -> Record | None:
+def find_record(path: UPath, *, outdated: bool = False) -> Record | None:
     """The record of an artefact, or None where it is missing or unfinished.
 
+    Args:
+        path: of the artefact.
+        outdated: whether a version that is not read any more is found as well, by who makes the artefact anew.
+
     Raises:
-        InputError: there is a record that cannot be read, or one of a newer format.
+        InputError: there is a record that cannot be read, or one of a version that is not read.
     """
     place = record_path(path)
     try:
@@ -112,14 +127,12 @@ def find_record(path: UPath) -> Record | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        record = Record.model_validate_json(text)
+        version = _Version.model_validate_json(text)  # first: a record of another version may have other keys
+        if not (outdated and version.outdated):
+            check_version(place, version.kind, version.format_version, format_of(version.kind))
+        return Record.model_validate_json(text)
     except ValidationError:
         raise InputError(f"{place}: is no artefact record; remove it and run the job again") from None
-    if record.format_version != FORMAT_VERSION:
-        raise InputError(
-            f"{place}: format version {record.format_version}, this release reads {FORMAT_VERSION}; rebuild it"
-        )
-    return record
 
 
 def read_record(path: UPath) -> Record:
@@ -139,6 +152,8 @@ class Beginning(BaseModel):
     """What an unfinished artefact is made from."""
 
     fingerprint: str
+    format_version: int = 1
+    """Of its kind; what another version began is not continued."""
     config: dict[str, Any] = {}
     inputs: dict[str, str] = {}
 
@@ -153,6 +168,10 @@ def find_beginning(path: UPath) -> Beginning | None:
         raise InputError(f"{path / _MARKER}: cannot be read; remove {path} and run the job again") from None
 
 
+def _mark(beginning: Beginning) -> tuple[str, int]:
+    return beginning.fingerprint, beginning.format_version
+
+
 def has_begun(path: UPath) -> bool:
     """Whether an interrupted attempt got as far as to write something."""
     return any(each.name != _MARKER for each in path.iterdir())
@@ -162,7 +181,7 @@ def begin(path: UPath, beginning: Beginning) -> bool:
     """Make a place ready for an artefact.
 
     The seal of an older artefact is taken off first. What an earlier, interrupted attempt for the same
-    fingerprint left is kept; anything else there is removed.
+    fingerprint and format version left is kept; anything else there is removed.
 
     Returns:
         Whether there is something to continue.
@@ -171,7 +190,7 @@ def begin(path: UPath, beginning: Beginning) -> bool:
     if path.suffix == ".parquet":
         return False
     before = find_beginning(path)
-    if before is not None and before.fingerprint == beginning.fingerprint:
+    if before is not None and _mark(before) == _mark(beginning):
         return True
     if path.exists():
         path.fs.rm(path.path, recursive=True)
@@ -181,7 +200,8 @@ def begin(path: UPath, beginning: Beginning) -> bool:
 
 
 def seal(path: UPath, record: Record) -> None:
-    """Write the record: from here on the artefact is whole."""
+    """Write the record, of today's version of its kind: from here on the artefact is whole."""
+    record = record.model_copy(update={"format_version": format_of(record.kind).version})
     place = record_path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
     draft = place.parent / f"{place.name}.tmp"

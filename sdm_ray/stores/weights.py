@@ -12,12 +12,15 @@ import yaml
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.stores.formats import Format, check_version
 
 if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-VERSION = 1
+_FORMAT = Format(("pretrain", "finetune"))
+"""Of a folder of weights, since a fold and MLflow's copy have no record. Where it is raised, the kinds `encoder` and
+`model` are raised too, or their jobs would keep the folder as it is."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def save_weights(
     (folder / "metrics.json").unlink(missing_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
     (folder / "model.safetensors").write_bytes(save(tensors))
-    text = yaml.safe_dump({"format_version": VERSION, **config}, sort_keys=False)
+    text = yaml.safe_dump({"format_version": _FORMAT.version, **config}, sort_keys=False)
     (folder / "config.yaml").write_text(text)
     if species is not None:
         with (folder / "species.parquet").open("wb") as file:
@@ -74,8 +77,9 @@ def load_weights(folder: UPath) -> Weights:
         raise InputError(f"{folder}: no such folder of weights")
     config = yaml.safe_load(_bytes(folder / "config.yaml"))
     version = config.pop("format_version", None) if isinstance(config, dict) else None
-    if version != VERSION:
-        raise InputError(f"{folder / 'config.yaml'}: format version {version}, this release reads {VERSION}")
+    if not isinstance(version, int):
+        raise InputError(f"{folder / 'config.yaml'}: says no format_version; expected a folder of weights")
+    check_version(folder / "config.yaml", "weights", version, _FORMAT)
     return Weights(
         state=_tensors(folder / "model.safetensors"),
         config=config,

@@ -1,0 +1,79 @@
+"""The versions of what is on disk, each kind of artefact with its own.
+
+A version is raised when what the readers of a kind expect changes; `oldest` follows once nobody has older artefacts
+any more. Each version that is still read has an artefact in `tests/golden/`, which `make_golden.py` there makes.
+"""
+
+from dataclasses import dataclass
+
+from upath import UPath
+
+from sdm_ray.errors import InputError
+
+
+@dataclass(frozen=True)
+class Format:
+    """The versions of one kind.
+
+    Attributes:
+        jobs: which make it.
+        version: that is written today.
+        oldest: that is still read.
+    """
+
+    jobs: tuple[str, ...] = ()
+    version: int = 1
+    oldest: int = 1
+
+    @property
+    def read(self) -> str:
+        """The versions that are read, in words."""
+        return str(self.version) if self.oldest == self.version else f"{self.oldest} to {self.version}"
+
+
+_PREPARED = Format(("prepare",))
+FORMATS: dict[str, Format] = {
+    "surveys": _PREPARED,
+    "land": _PREPARED,
+    "covariates": _PREPARED,
+    "cube": _PREPARED,
+    "shards": _PREPARED,
+    "series": _PREPARED,
+    "encoder": Format(("pretrain",)),
+    "sweep": Format(("tune",)),
+    "model": Format(("finetune",)),
+    "evaluation": Format(("evaluate",)),
+    "comparison": Format(("compare",)),
+    "embeddings": Format(("embed",)),
+    "map": Format(("map", "prepare")),  # the truth of a virtual landscape is a map that `prepare` makes
+    "export": Format(("export",)),
+    "predictions": Format(("predict",)),
+    "indicators": Format(("indicators",)),
+}
+"""Kind of artefact -> its versions."""
+
+
+def format_of(kind: str) -> Format:
+    """The versions of a kind; of one that has no entry there is the first alone."""
+    return FORMATS.get(kind, Format())
+
+
+def check_version(place: UPath, what: str, found: int, expected: Format) -> None:
+    """Refuse a version that is not read.
+
+    Args:
+        place: the file that says the version.
+        what: it is of, for the message.
+        found: the version that it says.
+        expected: the versions that are read.
+
+    Raises:
+        InputError: the version is newer or older than what is read; the line says what to do.
+    """
+    if expected.oldest <= found <= expected.version:
+        return
+    if found > expected.version:
+        remedy = "install a newer sdm-ray"
+    else:
+        remedy = "make it anew with " + (" or ".join(f"`sdm-ray {job}`" for job in expected.jobs) or "its job")
+    raise InputError(f"{place}: {what} of format version {found}, this release reads {expected.read}; {remedy}")
