@@ -31,7 +31,7 @@ from PIL import Image
 from safetensors.torch import load, save
 from upath import UPath
 
-from sdm_ray import chain
+from sdm_ray import jobs
 from sdm_ray.stores import artefact, raster
 from sdm_ray.stores.series import SeriesSpec, create_series, write_rows
 
@@ -148,7 +148,7 @@ def run(stem: str, values: dict, inputs: Path, run_dir: Path) -> None:
     """One job, as the command line runs it."""
     text = yaml.safe_dump({**values, "run_dir": str(run_dir)}).replace("{inputs}", str(inputs))
     (inputs / f"{stem}.yaml").write_text(text)
-    chain.run_job(stem.partition("-")[0], inputs / f"{stem}.yaml", [])
+    jobs.run_job(stem.partition("-")[0], inputs / f"{stem}.yaml", [])
 
 
 def write_inputs(folder: Path) -> None:

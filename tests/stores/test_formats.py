@@ -9,7 +9,7 @@ from upath import UPath
 
 from sdm_ray import job
 from sdm_ray.errors import InputError
-from sdm_ray.folders import load_species_model
+from sdm_ray.model_io import load_species_model
 from sdm_ray.stores import artefact, formats
 from sdm_ray.stores.formats import Format
 

@@ -18,13 +18,13 @@ import torch
 from PIL import Image
 from upath import UPath
 
-from sdm_ray import chain
+from sdm_ray import jobs
 from sdm_ray.config import load
-from sdm_ray.evaluation import fewshot, present
+from sdm_ray.evaluation import few_shot, report_sections
 from sdm_ray.evaluation.report import write_report
-from sdm_ray.folders import load_encoder, load_species_model, read_species_folder
 from sdm_ray.geo.windows import Window, whole
-from sdm_ray.mapping.ranges import read_cuts
+from sdm_ray.indicators.ranges import read_cuts
+from sdm_ray.model_io import load_encoder, load_species_model, read_species_folder
 from sdm_ray.predictor import load_model
 from sdm_ray.sources import prepare
 from sdm_ray.stores import artefact
@@ -39,7 +39,7 @@ from sdm_ray.stores.raster import open_dataset
 from sdm_ray.stores.series import Series
 from sdm_ray.stores.shards import Shards
 from sdm_ray.stores.surveys import labels_of, read_kind, read_surveys
-from sdm_ray.training.species_config import FinetuneConfig
+from sdm_ray.training.finetune.config import FinetuneConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FOUND = sorted(
@@ -179,8 +179,8 @@ def sweep(folder):
 @of_version(1)
 def comparison(folder):
     figures = json.loads((folder / "comparison" / "metrics.json").read_text())
-    assert fewshot.headline(figures).endswith("narrow 0.600, 0.744; network 0.638, 0.657; forest 0.651, 0.696")
-    section = fewshot.section(folder / "comparison", figures)
+    assert few_shot.headline(figures).endswith("narrow 0.600, 0.744; network 0.638, 0.657; forest 0.651, 0.696")
+    section = few_shot.section(folder / "comparison", figures)
     assert [len(table.rows) for table in section.tables] == [3, 2, 3, 2] and len(section.pictures) == 2
 
 
@@ -215,8 +215,8 @@ def map(folder):
 def evaluation(folder):
     place = folder / "evaluation"
     figures = json.loads((place / "metrics.json").read_text())
-    assert present.headline(figures).startswith("AUC on held-out blocks: map 0.521, random forest, both 0.595;")
-    titles = [section.title for section in present.sections(place, figures)]
+    assert report_sections.headline(figures).startswith("AUC on held-out blocks: map 0.521, random forest, both 0.595;")
+    titles = [section.title for section in report_sections.sections(place, figures)]
     assert titles[:2] == ["Held-out blocks", "Held-out blocks, fold by fold"] and len(titles) == 5
     cuts = read_cuts(place, SPECIES)
     close(cuts.values[0], [0.1548, 0.2031, 0.6875, 0.1489])
@@ -270,9 +270,9 @@ def test_every_version_that_is_read_has_a_golden_artefact():
 
 
 def test_every_kind_that_jobs_write_has_a_version():
-    written = {entry.kind for entry in chain.JOBS.values() if entry.kind} | set(prepare._KINDS.values())
+    written = {entry.kind for entry in jobs.JOBS.values() if entry.kind} | set(prepare._KINDS.values())
     assert set(FORMATS) == written
-    assert {name for each in FORMATS.values() for name in each.jobs} == set(chain.JOBS)
+    assert {name for each in FORMATS.values() for name in each.jobs} == set(jobs.JOBS)
 
 
 def test_no_golden_artefact_runs_code_when_it_is_read():

@@ -100,8 +100,8 @@ def test_the_cube_shows_the_land_cover(config, world, tmp_path):
     assert figures["nodata_share"] == pytest.approx(1 - clear.mean(), abs=1e-6)
     greenness = (values[3] - values[2]) / np.maximum(values[3] + values[2], 1)
     means = [greenness[clear & (world.cover == each)].mean() for each in range(5)]
-    assert means[world.FOREST] > means[world.GRASS] > means[world.BARE]
-    assert means[world.WATER] < 0
+    assert means[virtual_world.FOREST] > means[virtual_world.GRASS] > means[virtual_world.BARE]
+    assert means[virtual_world.WATER] < 0
 
 
 def test_the_truth_is_a_map_in_steps_finer_than_a_percent(config, world, tmp_path):
@@ -135,7 +135,7 @@ def test_photos_show_their_place(config, scale):
     if scale == "landscape":
         # The more forest around, the darker the ground.
         ground = photos[:, 24:].mean(axis=(1, 2, 3))
-        assert np.corrcoef(ground, listed.opener.shares[:, world.FOREST])[0, 1] < -0.5
+        assert np.corrcoef(ground, listed.opener.shares[:, virtual_world.FOREST])[0, 1] < -0.5
     else:
         same = listed.opener.subject[:, 0]
         centre = photos[:, 16:32, 16:32].mean(axis=(1, 2))
