@@ -6,23 +6,63 @@ the file and the key. This module imports nothing heavy, so that a mistake is fo
 
 import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from upath import UPath
 
 from sdm_ray.errors import InputError
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_OLD_KEYS: ContextVar[dict[str, str] | None] = ContextVar("old keys of the file being read", default=None)
+
+
+def renamed(values: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - any YAML value
+    """Values under their names of today, for keys that a former release called otherwise.
+
+    Args:
+        values: a mapping; anything else is returned as it is.
+        names: old key -> key of today.
+
+    Raises:
+        ValueError: a value is given under both names.
+    """
+    if not isinstance(values, dict) or not names.keys() & values.keys():
+        return values
+    found = dict(values)
+    for old, new in names.items():
+        if old in found:
+            if new in found:
+                raise ValueError(f"{old}: is the old name of {new}, which is given as well; expected {new} alone")
+            found[new] = found.pop(old)
+            note_old_key(old, new)
+    return found
+
+
+def note_old_key(old: str, new: str) -> None:
+    """Have the file that is being read say, once, that a key has another name today."""
+    noted = _OLD_KEYS.get()
+    if noted is not None:
+        noted[old] = new
 
 
 class Config(BaseModel):
     """Base of every configuration class: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    old_keys: ClassVar[Mapping[str, str]] = {}
+    """Key of a former release -> its name today; read for one release."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_old_keys(cls, values: Any) -> Any:  # noqa: ANN401 - any YAML value
+        return renamed(values, cls.old_keys)
 
 
 class TrackingConfig(Config):
@@ -120,10 +160,16 @@ def load(path: str | Path, kind: type[AnyConfig], overrides: Sequence[str] = ())
     for override in overrides:
         _apply(values, override)
     values = _expand(values, path, key="")
+    old: dict[str, str] = {}
+    token = _OLD_KEYS.set(old)
     try:
         config = kind.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{path}: {_first_problem(error)}") from None
+    finally:
+        _OLD_KEYS.reset(token)
+    for name, now in old.items():
+        print(f"{path}: `{name}` is now called `{now}`; the old name is read for one release", file=sys.stderr)
     require_kept(config.run_dir, "SDM_RAY_RUNS")
     return config.model_copy(update={"run_dir": str(local_absolute(UPath(config.run_dir)))})
 

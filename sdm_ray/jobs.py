@@ -52,13 +52,13 @@ JOBS = {
         "sdm_ray.evaluation.config:EvaluateConfig",
         "sdm_ray.evaluation.job:run",
         "evaluation",
-        "Score held-out blocks beside rivals in the same folds.",
+        "Score held-out blocks beside baselines in the same folds.",
     ),
     "compare": Entry(
         "sdm_ray.training.compare.config:CompareConfig",
         "sdm_ray.training.compare.job:run",
         "comparison",
-        "Compare ways to train and rivals, with all labels and with few.",
+        "Compare ways to train and baselines, with all labels and with few.",
     ),
     "embed": Entry(
         "sdm_ray.mapping.config:EmbedConfig",

@@ -13,6 +13,7 @@ from sdm_ray.geo.blocks import Blocks
 from sdm_ray.models.config import AlignConfig, SpeciesConfig
 from sdm_ray.models.contrastive_model import AlignmentModel
 from sdm_ray.models.species_model import SpeciesModel
+from sdm_ray.stores.holdout_config import HeldOutBlocks
 from sdm_ray.stores.weights import Weights, load_weights
 
 Pretraining = Literal["none", "inductive", "transductive"]
@@ -167,7 +168,11 @@ def _without_origins(config: AlignConfig | SpeciesConfig) -> dict[str, Any]:
     """What a model is built from, without the files that its parts started from: its own weights hold all."""
     found = config.model_dump(mode="json")
     towers = found["towers"] if isinstance(config, AlignConfig) else found
-    for part in [found["location"], *found.get("beside", ()), *(towers[scale] for scale in config.towers)]:
+    for part in [
+        found["location"],
+        *found.get("frozen_location_features", ()),
+        *(towers[scale] for scale in config.towers),
+    ]:
         if part is not None:
             part["weights"] = None
     return found
@@ -209,7 +214,7 @@ def load_encoder(path: UPath, fold: int | None = None) -> LoadedEncoder:
         weights.state,
         _parse(place, AlignConfig, config["model"]),
         {scale: _parse(place, Imagery, each) for scale, each in config["images"].items()},
-        _parse(place, Blocks, config["blocks"]),
+        _parse(place, HeldOutBlocks, config["blocks"]),
         config["fold"],
     )
 
@@ -222,7 +227,7 @@ def _species_folder(place: UPath, weights: Weights) -> SpeciesFolder:
         config=_parse(place, SpeciesConfig, config["model"]),
         species=weights.species,
         probability_kind=config["probability_kind"],
-        blocks=_parse(place, Blocks, config["blocks"]),
+        blocks=_parse(place, HeldOutBlocks, config["blocks"]),
         fold=config["fold"],
         folds=config["folds"],
         countries=config["countries"],

@@ -19,7 +19,7 @@ SMALL = {
     "finetune": {"optim": {"epochs": 2, "batch": 64}, "workers": {"count": 0}},
     "finetune-coordinates": {"optim": {"epochs": 2, "batch": 64}, "workers": {"count": 0}},
     "evaluate": {
-        "rivals": [{"kind": "forest", "features": "both", "trees": 5}],
+        "baselines": [{"kind": "forest", "features": "both", "trees": 5}],
         "resamples": 5,
         "min_positives": 1,
     },

@@ -1,11 +1,11 @@
-"""The rivals: random forest and gradient boosting, fitted on the same rows as the model beside them."""
+"""The baselines: random forest and gradient boosting, fitted on the same rows as the model beside them."""
 
 from itertools import product
 from typing import Protocol
 
 import numpy as np
 
-from sdm_ray.baselines.config import Features, ForestConfig, LogisticConfig, MaxentConfig, RivalConfig
+from sdm_ray.baselines.config import BaselineConfig, Features, ForestConfig, LogisticConfig, MaxentConfig
 from sdm_ray.baselines.gradient_boosting import Boosting
 from sdm_ray.baselines.logistic_regression import Logistic
 from sdm_ray.baselines.maxent import Maxent
@@ -19,7 +19,7 @@ _GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
 }
 
 
-class Rival(Protocol):
+class Baseline(Protocol):
     """What is fitted on some rows and predicts the probability of every species on others."""
 
     @property
@@ -27,8 +27,8 @@ class Rival(Protocol):
         """Method and features, as tables show it."""
         ...
 
-    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, select: np.ndarray) -> None:
-        """Learn from the rows `train`; choose how long to learn on the rows `select`.
+    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> None:
+        """Learn from the rows `train`; choose how long to learn on the rows `validation`.
 
         Labels are 0 and 1, or `models.presence.UNKNOWN`.
         """
@@ -51,13 +51,13 @@ def feature_matrix(
     if kind == "coordinates":
         return place
     if covariates is None:
-        raise InputError(f"rivals: features '{kind}' need covariates, the configuration names none")
+        raise InputError(f"baselines: features '{kind}' need covariates, the configuration names none")
     values = np.asarray(covariates, np.float32)
     return values if kind == "covariates" else np.hstack([place, values])
 
 
-def build_rival(config: RivalConfig, seed: int, threads: int) -> Rival:
-    """An unfitted rival."""
+def build_baseline(config: BaselineConfig, seed: int, threads: int) -> Baseline:
+    """An unfitted baseline."""
     if isinstance(config, ForestConfig):
         return Forest(config, seed, threads)
     if isinstance(config, LogisticConfig):
@@ -68,23 +68,23 @@ def build_rival(config: RivalConfig, seed: int, threads: int) -> Rival:
 
 
 def tuned(
-    config: RivalConfig,
+    config: BaselineConfig,
     x: np.ndarray,
     labels: np.ndarray,
     train: np.ndarray,
-    select: np.ndarray,
+    validation: np.ndarray,
     *,
     seed: int,
     threads: int,
-) -> RivalConfig:
-    """The configuration of the small fixed grid with the highest macro AUC on the rows `select`."""
+) -> BaselineConfig:
+    """The configuration of the small fixed grid with the highest macro AUC on the rows `validation`."""
     grid = _GRIDS[config.kind]
     best, best_score = config, -np.inf
     for values in product(*grid.values()):
         trial = config.model_copy(update=dict(zip(grid, values, strict=True)))
-        rival = build_rival(trial, seed, threads)
-        rival.fit(x, labels, train, select)
-        each = auc(labels[select], rival.predict(x[select]))
+        baseline = build_baseline(trial, seed, threads)
+        baseline.fit(x, labels, train, validation)
+        each = auc(labels[validation], baseline.predict(x[validation]))
         score = np.nanmean(each) if np.isfinite(each).any() else -np.inf
         if score > best_score:
             best, best_score = trial, score

@@ -22,22 +22,22 @@ class TreesConfig(Config):
 
 
 class ForestConfig(TreesConfig):
-    """A random forest as a rival."""
+    """A random forest as a baseline."""
 
     kind: Literal["forest"] = "forest"
     features: Features = "both"
     tune: bool = False
-    """Choose `max_features` and `min_samples_leaf` from a small grid on `select` rows of the first fold."""
+    """Choose `max_features` and `min_samples_leaf` from a small grid on `validation` rows of the first fold."""
 
 
 class BoostingConfig(Config):
-    """Gradient-boosted trees, one model a species; the number of rounds is chosen on the `select` rows."""
+    """Gradient-boosted trees, one model a species; the number of rounds is chosen on the `validation` rows."""
 
     kind: Literal["boosting"] = "boosting"
     features: Features = "both"
     max_rounds: int = Field(default=600, ge=1)
     patience: int = Field(default=30, ge=1)
-    """Rounds without a better loss on the `select` rows before it stops."""
+    """Rounds without a better loss on the `validation` rows before it stops."""
     learning_rate: float = Field(default=0.05, gt=0, le=1)
     num_leaves: int = Field(default=15, ge=2)
     min_child_samples: int = Field(default=50, ge=1)
@@ -78,9 +78,9 @@ class MaxentConfig(Config):
     tune: Literal[False] = False
 
 
-RivalConfig = Annotated[ForestConfig | BoostingConfig | LogisticConfig | MaxentConfig, Field(discriminator="kind")]
+BaselineConfig = Annotated[ForestConfig | BoostingConfig | LogisticConfig | MaxentConfig, Field(discriminator="kind")]
 
 
-def rivals_files(rivals: Iterable[RivalConfig]) -> list[str]:
-    """Published weights that rivals use."""
-    return [each.geoclip for each in rivals if isinstance(each, LogisticConfig) and each.geoclip is not None]
+def baseline_files(baselines: Iterable[BaselineConfig]) -> list[str]:
+    """Published weights that baselines use."""
+    return [each.geoclip for each in baselines if isinstance(each, LogisticConfig) and each.geoclip is not None]

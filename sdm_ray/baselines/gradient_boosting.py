@@ -1,4 +1,4 @@
-"""Gradient-boosted trees as a rival."""
+"""Gradient-boosted trees as a baseline."""
 
 from typing import Any
 
@@ -31,10 +31,10 @@ class Boosting:
         }
         self._models: list[Any] = []
 
-    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, select: np.ndarray) -> None:
-        """Learn each species from `train` and stop on `select`.
+    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> None:
+        """Learn each species from `train` and stop on `validation`.
 
-        A species with one class in `train` gets its constant share. One with no positives in `select` learns
+        A species with one class in `train` gets its constant share. One with no positives in `validation` learns
         for as many rounds as the median of the others. Where labels are unknown, each species learns on the rows
         that are known of it, its presences weighing as much as its absences, for a fixed number of rounds.
         """
@@ -44,9 +44,11 @@ class Boosting:
             self._models = [self._few(x, label, train) for label in labels.T]
             return
         data = lightgbm.Dataset(x[train], labels[train, 0], params=self._params, free_raw_data=False).construct()
-        check = lightgbm.Dataset(x[select], labels[select, 0], reference=data, params=self._params, free_raw_data=False)
+        check = lightgbm.Dataset(
+            x[validation], labels[validation, 0], reference=data, params=self._params, free_raw_data=False
+        )
         share = labels[train].mean(axis=0)
-        positives = np.count_nonzero(labels[select], axis=0)
+        positives = np.count_nonzero(labels[validation], axis=0)
         self._models = [float(each) for each in share]
         rounds: list[int] = []
         fits = np.flatnonzero((share > 0) & (share < 1))
@@ -55,7 +57,7 @@ class Boosting:
             data.set_label(labels[train, species])
             stop = positives[species] > 0
             if stop:
-                check.set_label(labels[select, species])
+                check.set_label(labels[validation, species])
             limit = self._config.max_rounds
             model = lightgbm.train(
                 self._params,

@@ -1,4 +1,4 @@
-"""Logistic regressions on fixed features of places as a rival."""
+"""Logistic regressions on fixed features of places as a baseline."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ import torch
 from sdm_ray.baselines.config import RIDGES, LogisticConfig
 from sdm_ray.baselines.ridge import best
 from sdm_ray.models.config import LocationConfig
-from sdm_ray.models.location import Beside
+from sdm_ray.models.location import FrozenLocationFeatures
 
 _ROWS_AT_ONCE = 8192
 
@@ -25,10 +25,10 @@ class Logistic:
         self._config = config
         places = [LocationConfig(wavelengths_km=config.wavelengths_km)]
         places += [LocationConfig(kind="capsules", weights=config.geoclip)] if config.geoclip else []
-        self._places = Beside(places).eval()
+        self._places = FrozenLocationFeatures(places).eval()
         self._mean = self._std = self._matrix = self._bias = torch.zeros(0)
 
-    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, select: np.ndarray) -> None:
+    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> None:
         """Learn from `train`, parts of which choose the penalties."""
         features = self._features(x[train])
         self._mean = torch.nanmean(features, 0)

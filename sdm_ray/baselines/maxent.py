@@ -1,4 +1,4 @@
-"""Maximum entropy by elapid as a rival, for presence-only records."""
+"""Maximum entropy by elapid as a baseline, for presence-only records."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ class Maxent:
         try:
             from elapid import MaxentModel
         except ImportError:
-            raise InputError("rivals: maxent needs elapid; `uv sync --extra rivals` adds it") from None
+            raise InputError("baselines: maxent needs elapid; `uv sync --extra baselines` adds it") from None
         self.name = f"MaxEnt, {config.features}"
         self._config, self._seed = config, seed
         self._make = lambda: MaxentModel(
@@ -36,7 +36,7 @@ class Maxent:
         )
         self._models: list[Any] = []
 
-    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, select: np.ndarray) -> None:
+    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> None:
         """Learn from `train`; the regularisation is elapid's own choice."""
         self._medians = Medians(x[train])
         drawn = np.random.default_rng(self._seed).permutation(train)[: self._config.background]

@@ -1,4 +1,4 @@
-"""What stands for a missing covariate in a rival that needs them all."""
+"""What stands for a missing covariate in a baseline that needs them all."""
 
 import numpy as np
 

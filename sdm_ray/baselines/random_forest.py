@@ -1,4 +1,4 @@
-"""A random forest as a rival."""
+"""A random forest as a baseline."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ class Forest:
         }
         self._models: list[Any] = []
 
-    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, select: np.ndarray) -> None:
+    def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> None:
         """Learn from `train`; a forest needs no rows to stop on."""
         from sklearn.ensemble import RandomForestRegressor
 

@@ -1,14 +1,15 @@
 """What `evaluate` is told. Light: no numerics are imported here."""
 
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from sdm_ray.baselines.config import BoostingConfig, ForestConfig, RivalConfig, rivals_files
+from sdm_ray.baselines.config import BaselineConfig, BoostingConfig, ForestConfig, baseline_files
 from sdm_ray.config import Config, JobConfig
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.metrics.config import SetRule
 from sdm_ray.models.config import Scale
+from sdm_ray.stores.holdout_config import HeldOutBlocks
 
 Fault = Literal["swap", "sign_flip", "stale", "heavy_tail", "rounding"]
 
@@ -52,12 +53,14 @@ class ExplainConfig(Config):
     """Points of a response curve."""
 
 
-def _rivals() -> list[RivalConfig]:
+def _baselines() -> list[BaselineConfig]:
     return [ForestConfig(), BoostingConfig()]
 
 
 class EvaluateConfig(JobConfig):
-    """`evaluate`: score cross-fitted maps at the surveys, beside rivals fitted in the same folds."""
+    """`evaluate`: score cross-fitted maps at the surveys, beside baselines fitted in the same folds."""
+
+    old_keys: ClassVar = {"rivals": "baselines"}
 
     output: str = "evaluation"
     surveys: str = "surveys.parquet"
@@ -65,11 +68,11 @@ class EvaluateConfig(JobConfig):
     """Label -> cross-fitted map; the first one is set against everything else. May be empty with `coordinates`."""
     coordinates: CoordinatesConfig | None = None
     """An encoder to be tried on wrong coordinates of images."""
-    blocks: Blocks = Blocks()
+    blocks: HeldOutBlocks = Blocks()
     """How places are held out; the same as those of the maps' models."""
     covariates: str | None = None
-    """Covariate store for the rivals."""
-    rivals: list[RivalConfig] = Field(default_factory=_rivals)
+    """Covariate store for the baselines."""
+    baselines: list[BaselineConfig] = Field(default_factory=_baselines)
     land: str | None = None
     """Land store, whose countries are those of tables and of `countries_out`."""
     countries_out: bool = False
@@ -93,7 +96,7 @@ class EvaluateConfig(JobConfig):
     max_outside: float = Field(default=0.05, ge=0, le=1)
     """Largest share of surveys that may lie where a map has no value; they are counted and left out."""
     threads: int = Field(default=2, ge=1, exclude=True)
-    """Threads of each rival."""
+    """Threads of each baseline."""
 
     @model_validator(mode="after")
     def _fits(self) -> "EvaluateConfig":
@@ -101,13 +104,13 @@ class EvaluateConfig(JobConfig):
             if self.coordinates is None:
                 raise ValueError("maps: is empty, and there are no `coordinates` to try an encoder on")
             return self
-        wanting = [rival.kind for rival in self.rivals if rival.features != "coordinates"]
+        wanting = [baseline.kind for baseline in self.baselines if baseline.features != "coordinates"]
         if wanting and self.covariates is None:
-            raise ValueError(f"rivals: {wanting[0]} asks for covariates, and `covariates` names no store")
+            raise ValueError(f"baselines: {wanting[0]} asks for covariates, and `covariates` names no store")
         if self.explain is not None and self.covariates is None:
             raise ValueError("explain: needs `covariates`, a store")
-        if self.countries_out and not (self.rivals or self.countries_out_map):
-            raise ValueError("countries_out: there is neither a rival nor a countries_out_map to score")
+        if self.countries_out and not (self.baselines or self.countries_out_map):
+            raise ValueError("countries_out: there is neither a baseline nor a countries_out_map to score")
         if self.countries_out and self.land is None:
             raise ValueError("countries_out: needs `land`, which knows the countries")
         if self.truth_maps and self.truth is None:
@@ -130,5 +133,5 @@ class EvaluateConfig(JobConfig):
         return list(dict.fromkeys(name for name in names if name))
 
     def reads_files(self) -> list[str]:
-        """Published weights of rivals."""
-        return rivals_files(self.rivals)
+        """Published weights of baselines."""
+        return baseline_files(self.baselines)

@@ -78,14 +78,14 @@ def _matched(config: CoordinatesConfig, path: UPath, shards: UPath, scale: str, 
         raise InputError(f"{path}: was not trained on shards of the scale {scale}; found {', '.join(whole.images)}")
     if not is_whole(path / "folds" / "0"):
         raise InputError(f"{path}: has no encoder of each fold, so it saw the images; expected `crossfit: true`")
-    fetch = photos_of(shards, scale, whole.images[scale].size)
-    x, y = to_xy(*fetch.lonlat.T)
+    dataset = photos_of(shards, scale, whole.images[scale].size)
+    x, y = to_xy(*dataset.lonlat.T)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(x))[: config.images])
     found = []
     for fold in range(whole.blocks.folds):
         held_out = chosen[role(x[chosen], y[chosen], whole.blocks, fold) == Role.TEST]
         model = load_encoder(path, fold).model()
-        part = fetch.only(held_out, plain=True)
+        part = dataset.only(held_out, plain=True)
         image, own = embed(model, scale, part, slice(0, len(held_out)))
         found.append(_Matched(image, own, part.lonlat, model))
     if sum(len(each.image) for each in found) < 2:

@@ -110,9 +110,10 @@ def section(folder: UPath, figures: Mapping[str, Any]) -> Section:
         f" {figures['background']} surveys, and nothing else."
     ]
     if figures["transfer"]:
+        common = figures.get("n_common_species", figures.get("rich"))  # as version 1 calls it
         texts.append(
             f"{', '.join(figures['transfer'])}: with few occurrences on an embedding that knows what all training"
-            f" surveys say of the {figures['rich']} commonest species, which count in no score, and nothing else."
+            f" surveys say of the {common} commonest species, which count in no score, and nothing else."
         )
     tables = []
     for metric, ways in figures["values"].items():

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdm_ray.baselines.base import build_rival, tuned
-from sdm_ray.baselines.config import Features, RivalConfig
+from sdm_ray.baselines.base import build_baseline, tuned
+from sdm_ray.baselines.config import BaselineConfig, Features
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Role
 from sdm_ray.progress import track
@@ -19,7 +19,7 @@ class Fold:
 
     name: str
     train: np.ndarray
-    select: np.ndarray
+    validation: np.ndarray
     test: np.ndarray
 
     def check(self, labels: np.ndarray) -> None:
@@ -56,11 +56,11 @@ def folds_of(x: np.ndarray, y: np.ndarray, holdout: HoldOut) -> list[Fold]:
 
 
 def _fold(name: str, roles: np.ndarray) -> Fold:
-    return Fold(name, *(np.flatnonzero(roles == each) for each in (Role.TRAIN, Role.SELECT, Role.TEST)))
+    return Fold(name, *(np.flatnonzero(roles == each) for each in (Role.TRAIN, Role.VALIDATION, Role.TEST)))
 
 
 def cross_fit(
-    rivals: Sequence[RivalConfig],
+    baselines: Sequence[BaselineConfig],
     features: Mapping[Features, np.ndarray],
     labels: np.ndarray,
     folds: Sequence[Fold],
@@ -68,14 +68,14 @@ def cross_fit(
     seed: int,
     threads: int,
 ) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
-    """Fit each rival fold by fold and predict the rows that the fold holds out.
+    """Fit each baseline fold by fold and predict the rows that the fold holds out.
 
     Args:
-        rivals: their settings.
+        baselines: their settings.
         features: kind of features -> (N, F).
         labels: (N, S) of 0 and 1.
         folds: the folds; together they test every row that is to be predicted.
-        seed: of the rivals.
+        seed: of the baselines.
         threads: for each fit.
 
     Returns:
@@ -88,16 +88,16 @@ def cross_fit(
         fold.check(labels)
     predictions: dict[str, np.ndarray] = {}
     settings: dict[str, dict] = {}
-    for config in rivals:
+    for config in baselines:
         x = features[config.features]
         if config.tune:
             first = folds[0]
-            config = tuned(config, x, labels, first.train, first.select, seed=seed, threads=threads)
+            config = tuned(config, x, labels, first.train, first.validation, seed=seed, threads=threads)
         found = np.full(labels.shape, np.nan, np.float32)
-        name = build_rival(config, seed, threads).name
+        name = build_baseline(config, seed, threads).name
         for fold in track(folds, len(folds), f"{name}, fold"):
-            rival = build_rival(config, seed, threads)
-            rival.fit(x, labels, fold.train, fold.select)
-            found[fold.test] = rival.predict(x[fold.test])
+            baseline = build_baseline(config, seed, threads)
+            baseline.fit(x, labels, fold.train, fold.validation)
+            found[fold.test] = baseline.predict(x[fold.test])
         predictions[name], settings[name] = found, config.model_dump()
     return predictions, settings

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import numpy as np
 from upath import UPath
 
+from sdm_ray.config import renamed
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.scores import Held
 from sdm_ray.geo.blocks import Blocks, block_id
@@ -75,7 +76,7 @@ def require_crossfitted(path: UPath, blocks: Blocks | None = None) -> None:
             f"{path}: is not cross-fitted, so its model saw the surveys it would be scored on; expected a map"
             " made with `crossfit: true`"
         )
-    theirs = known.get("blocks")
+    theirs = renamed(known.get("blocks"), {"select": "validation"})  # as maps of version 1 have it
     if blocks is None or theirs is None:
         return
     ours = json.loads(json.dumps(asdict(blocks)))  # lists for tuples, as in the map's attributes

@@ -1,4 +1,4 @@
-"""The job `evaluate`: cross-fitted maps at the surveys beside rivals of the same folds; encoders on wrong places."""
+"""The job `evaluate`: cross-fitted maps at the surveys beside baselines of the same folds; encoders on wrong places."""
 
 import json
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ Predictions = dict[str, np.ndarray]
 
 
 def run(config: EvaluateConfig, job: Job) -> dict[str, Any]:
-    """Score the maps and the rivals, and try the encoder; writes metrics.json, tables, pictures and evaluation.html.
+    """Score the maps and the baselines, and try the encoder; writes metrics.json, tables, pictures and evaluation.html.
 
     Raises:
         InputError: a map or encoder is not cross-fitted, a map lacks a species or too many surveys; a fold is empty
@@ -42,15 +42,15 @@ def run(config: EvaluateConfig, job: Job) -> dict[str, Any]:
 
 
 def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
-    """Figures of maps and rivals; writes two tables and the pictures."""
+    """Figures of maps and baselines; writes two tables and the pictures."""
     species = held_out_data.map_species(config.path(next(iter(config.maps.values()))))
     land = config.path(config.land) if config.land else None
     held, unmapped = held_out_data.read_held(config.path(config.surveys), species, config.blocks, land)
     say(f"evaluate: {len(held.labels)} surveys, {len(species)} species ({unmapped} more are not in the map)")
     maps = _maps(config, held, config.maps, by_blocks=True)
     folds = folds_of(held.x, held.y, HoldOut(config.blocks))
-    rivals, settings = _rivals(config, held, folds)
-    scored, predictions, outside = _scored(config, held, {**maps, **rivals})
+    baselines, settings = _baselines(config, held, folds)
+    scored, predictions, outside = _scored(config, held, {**maps, **baselines})
     how: dict[str, Any] = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     comparison, by_blocks = score(scored, predictions, scored.block, **how)
     numbers = HoldOut(config.blocks).fold(scored.x, scored.y)
@@ -63,7 +63,7 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
         "blocks": by_blocks,
         "folds": score(scored, predictions, scored.block, folds=numbers, **how)[1],
         "within": {},
-        "rivals": settings,
+        "baselines": settings,
     }
     tested = folds_of(scored.x, scored.y, HoldOut(config.blocks))
     cuts = occurrence_scores.cuts_by_fold(scored, predictions, tested)
@@ -162,13 +162,14 @@ def _maps(config: EvaluateConfig, held: Held, maps: dict[str, str], *, by_blocks
     }
 
 
-def _rivals(config: EvaluateConfig, held: Held, folds: list[Fold]) -> tuple[Predictions, dict[str, dict]]:
-    """The rivals' predictions on what each fold holds out, and their settings."""
+def _baselines(config: EvaluateConfig, held: Held, folds: list[Fold]) -> tuple[Predictions, dict[str, dict]]:
+    """The baselines' predictions on what each fold holds out, and their settings."""
     covariates = held_out_data.covariates_at(config.path(config.covariates), held) if config.covariates else None
     features = {
-        rival.features: feature_matrix(rival.features, held.lon, held.lat, covariates) for rival in config.rivals
+        baseline.features: feature_matrix(baseline.features, held.lon, held.lat, covariates)
+        for baseline in config.baselines
     }
-    return cross_fit(config.rivals, features, held.labels, folds, seed=config.seed, threads=config.threads)
+    return cross_fit(config.baselines, features, held.labels, folds, seed=config.seed, threads=config.threads)
 
 
 def _scored(config: EvaluateConfig, held: Held, predictions: Predictions) -> tuple[Held, Predictions, int]:
@@ -186,14 +187,14 @@ def _scored(config: EvaluateConfig, held: Held, predictions: Predictions) -> tup
 
 
 def _countries_out(config: EvaluateConfig, held: Held) -> tuple[dict[str, Any], dict[str, float | None]]:
-    """The second figure: rivals, and a map where there is one, that never saw a scored survey's country."""
+    """The second figure: baselines, and a map where there is one, that never saw a scored survey's country."""
     assert config.land is not None
     holdout = HoldOut(config.blocks, str(config.path(config.land)))
     folds = folds_of(held.x, held.y, holdout)
     named = {next(iter(config.maps)): config.countries_out_map} if config.countries_out_map else {}
     maps = _maps(config, held, named, by_blocks=False)
-    rivals, _ = _rivals(config, held, folds)
-    scored, predictions, _ = _scored(config, held, {**maps, **rivals})
+    baselines, _ = _baselines(config, held, folds)
+    scored, predictions, _ = _scored(config, held, {**maps, **baselines})
     groups = Land(config.path(config.land)).country_at(scored.x, scored.y)
     how: dict[str, Any] = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     _, figures = score(scored, predictions, groups, **how)

@@ -17,7 +17,7 @@ class Role(IntEnum):
     """What a row is used for in one fold."""
 
     TRAIN = 0
-    SELECT = 1
+    VALIDATION = 1
     """Early stopping and sweeps."""
     CALIBRATE = 2
     """Calibration, thresholds."""
@@ -36,7 +36,7 @@ class Blocks:
         seed: another seed is another assignment of blocks to folds.
         origin: x and y of a corner of a block, metres.
         buffer_m: rows nearer than this to a held-out block are not used.
-        select: share of the other blocks for early stopping and sweeps.
+        validation: share of the other blocks for early stopping and sweeps.
         calibrate: share of the other blocks for calibration.
 
     Raises:
@@ -50,7 +50,7 @@ class Blocks:
     seed: int = 0
     origin: tuple[float, float] = (0.0, 0.0)
     buffer_m: float = 0.0
-    select: float = 0.1
+    validation: float = 0.1
     calibrate: float = 0.1
 
     def __post_init__(self) -> None:
@@ -58,8 +58,8 @@ class Blocks:
             raise ValueError(f"blocks need size_m > 0 and folds >= 2, found {self.size_m} and {self.folds}")
         if not 0 <= self.buffer_m <= self.size_m:
             raise ValueError(f"buffer_m must lie between 0 and size_m, found {self.buffer_m}")
-        if min(self.select, self.calibrate) < 0 or self.select + self.calibrate >= 1:
-            raise ValueError("select and calibrate must leave blocks for training")
+        if min(self.validation, self.calibrate) < 0 or self.validation + self.calibrate >= 1:
+            raise ValueError("validation and calibrate must leave blocks for training")
 
 
 def block_id(x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks) -> NDArray[np.int64]:
@@ -101,8 +101,8 @@ def role_of(group: NDArray[np.int64], blocks: Blocks, held_out: int | None) -> N
     if held_out is None:
         return roles
     u = _uniform(group, blocks.seed, 1)
-    roles[u < blocks.select + blocks.calibrate] = Role.CALIBRATE
-    roles[u < blocks.select] = Role.SELECT
+    roles[u < blocks.validation + blocks.calibrate] = Role.CALIBRATE
+    roles[u < blocks.validation] = Role.VALIDATION
     roles[fold_of(group, blocks) == held_out] = Role.TEST
     return roles
 

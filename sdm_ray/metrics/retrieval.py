@@ -12,13 +12,13 @@ _EMBED_ROWS = 256
 _NEAR_KM = (1, 25, 200)
 
 
-def embed(model: AlignmentModel, name: str, fetch: Any, rows: slice) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401
+def embed(model: AlignmentModel, name: str, dataset: Any, rows: slice) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401
     """Unit embeddings of pairs of one modality and of their coordinates.
 
     Args:
         model: in evaluation mode, on any device.
         name: the modality.
-        fetch: `fetch(ids, passes)` gives a batch of pairs.
+        dataset: `fetch(ids, passes)` gives a batch of pairs.
         rows: ids to embed.
 
     Returns:
@@ -27,7 +27,7 @@ def embed(model: AlignmentModel, name: str, fetch: Any, rows: slice) -> tuple[np
     nothing = np.empty((0, model.config.dim), np.float32)
     others, locations = [nothing], [nothing]
     with torch.inference_mode():
-        for batch in _batches(fetch, rows, model.location_head.weight.device):
+        for batch in _batches(dataset, rows, model.location_head.weight.device):
             pairs = model.pairs(name, batch)
             others.append(pairs.other.float().cpu().numpy())
             locations.append(pairs.location.float().cpu().numpy())
@@ -70,8 +70,8 @@ def uniformity(unit: np.ndarray) -> float:
     return float(np.log((potential.sum() - np.trace(potential)) / pairs))
 
 
-def _batches(fetch: Any, rows: slice, device: torch.device) -> Iterator[dict[str, torch.Tensor]]:  # noqa: ANN401
+def _batches(dataset: Any, rows: slice, device: torch.device) -> Iterator[dict[str, torch.Tensor]]:  # noqa: ANN401
     for start in range(rows.start, rows.stop, _EMBED_ROWS):
         ids = np.arange(start, min(start + _EMBED_ROWS, rows.stop))
-        found = fetch(ids, np.zeros_like(ids))
+        found = dataset(ids, np.zeros_like(ids))
         yield {name: torch.from_numpy(values).to(device) for name, values in found.items()}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -128,6 +128,8 @@ def weights_files(parts: Iterable[LocationConfig | TowerConfig | None]) -> list[
 class AlignConfig(Config):
     """Coordinates and images of several scales in one space."""
 
+    old_keys: ClassVar = {"between": "cross_scale_pairs"}
+
     location: LocationConfig = LocationConfig()
     """The location encoder."""
     towers: dict[Scale, TowerConfig]
@@ -138,7 +140,7 @@ class AlignConfig(Config):
     """Number of species, where sets of species are one more modality."""
     dense: int = Field(0, ge=0)
     """Length of what is known everywhere and regressed from the coordinates."""
-    between: tuple[ScalePair, ...] = ()
+    cross_scale_pairs: tuple[ScalePair, ...] = ()
     """Scales whose images of one place are matched with each other too."""
     dim: int = Field(128, ge=1)
     """Length of the shared embedding."""
@@ -178,6 +180,8 @@ class SeriesConfig(Config):
 class SpeciesConfig(Config):
     """A species model: what is known of a place to the probability of every species."""
 
+    old_keys: ClassVar = {"beside": "frozen_location_features"}
+
     location: LocationConfig | None = LocationConfig()
     """The location encoder; None for a model that does not know where it is."""
     satellite: TowerConfig | None = None
@@ -194,7 +198,7 @@ class SpeciesConfig(Config):
     """`species`: any number of them at a place; `class`: one of them, such as a habitat."""
     frequencies: int = Field(0, ge=0)
     """Learnt frequencies of each covariate, beside the covariate itself; 0 for none."""
-    beside: tuple[LocationConfig, ...] = ()
+    frozen_location_features: tuple[LocationConfig, ...] = ()
     """Further features of the coordinates, that nothing trains: waves of named lengths, or what GeoCLIP's published
     encoder gives. The networks of these encoders do not count."""
     fusion: Literal["network", "none"] = "network"
@@ -214,10 +218,14 @@ class SpeciesConfig(Config):
     def _some_input(self) -> Self:
         if not (self.location or self.towers or self.covariates or self.series):
             raise ValueError("needs location, images of some scale, covariates or series")
-        if self.beside and self.location is None:
-            raise ValueError("beside: tells where a place is, and `location: null` that the model does not know")
-        if any(each.kind == "hashgrid" or each.anneal or each.time for each in self.beside):
-            raise ValueError("beside: nothing trains it; expected neither a hash grid nor `anneal` nor `time`")
+        if self.frozen_location_features and self.location is None:
+            raise ValueError(
+                "frozen_location_features: tells where a place is, and `location: null` that the model does not know"
+            )
+        if any(each.kind == "hashgrid" or each.anneal or each.time for each in self.frozen_location_features):
+            raise ValueError(
+                "frozen_location_features: nothing trains it; expected neither a hash grid nor `anneal` nor `time`"
+            )
         return self
 
     @property

@@ -51,7 +51,7 @@ class AlignmentModel(nn.Module):
         self.location_head = nn.Linear(config.location.dim, config.dim)
         self.towers = nn.ModuleDict({scale: ImageTower(tower) for scale, tower in config.towers.items()})
         self.heads = nn.ModuleDict({scale: nn.Linear(t.dim, config.dim) for scale, t in config.towers.items()})
-        self._between = {pair_name(scales): scales for scales in config.between}
+        self._between = {pair_name(scales): scales for scales in config.cross_scale_pairs}
         modalities: list[str] = [*config.towers, *self._between]
         if config.covariates:
             self.covariates = CovariateTower(len(config.covariates), config.dim)

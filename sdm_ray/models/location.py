@@ -119,7 +119,7 @@ class LocationEncoder(nn.Module):
             self.features.anneal(share / _ANNEALED_BY)  # type: ignore[operator]
 
 
-class Beside(nn.Module):
+class FrozenLocationFeatures(nn.Module):
     """Features of a place that nothing trains, of several kinds side by side.
 
     Raises:

@@ -12,7 +12,7 @@ from sdm_ray.models.calibration import Calibration, bend
 from sdm_ray.models.config import Scale, SpeciesConfig
 from sdm_ray.models.forest import Forest
 from sdm_ray.models.layers import PeriodicNumbers, residual_mlp
-from sdm_ray.models.location import Beside, LocationEncoder
+from sdm_ray.models.location import FrozenLocationFeatures, LocationEncoder
 from sdm_ray.models.series_encoder import SeriesEncoder
 from sdm_ray.models.towers import ImageTower
 
@@ -43,7 +43,7 @@ class SpeciesModel(nn.Module):
     calibration_shift: Tensor
     calibration_curve: Tensor | None
     forest: Forest | None
-    vote: Tensor | None
+    ensemble_weight: Tensor | None
 
     def __init__(self, config: SpeciesConfig, n_species: int) -> None:
         super().__init__()
@@ -70,9 +70,9 @@ class SpeciesModel(nn.Module):
         if count and config.frequencies:
             self.periodic = PeriodicNumbers(count, config.frequencies)
             widths["covariates"] = self.periodic.dim
-        if config.beside:
-            self.beside = Beside(config.beside)
-            widths["beside"] = self.beside.dim
+        if config.frozen_location_features:
+            self.frozen_location_features = FrozenLocationFeatures(config.frozen_location_features)
+            widths["frozen_location_features"] = self.frozen_location_features.dim
         width, fused = sum(widths.values()), config.fusion == "network"
         sizes = (width, config.hidden, config.depth, config.embedding, config.dropout)
         self.fusion = residual_mlp(*sizes) if fused else nn.Sequential()
@@ -81,7 +81,7 @@ class SpeciesModel(nn.Module):
         self.register_buffer("calibration_shift", torch.zeros(n_species))
         self.register_buffer("calibration_curve", None)  # of `isotonic` alone
         self.register_module("forest", None)
-        self.register_buffer("vote", None)
+        self.register_buffer("ensemble_weight", None)
 
     @property
     def width(self) -> int:
@@ -91,7 +91,7 @@ class SpeciesModel(nn.Module):
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits of a batch, (N, S), before calibration."""
         z = self.embed(batch)
-        return self.head(z) if self.vote is None else self._logits(z, slice(None)).T
+        return self.head(z) if self.ensemble_weight is None else self._logits(z, slice(None)).T
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
         """The fused embedding z of a batch, followed by the logits of a forest that votes, (N, width).
@@ -108,7 +108,7 @@ class SpeciesModel(nn.Module):
         parts = []
         if self.config.location is not None:
             parts.append(self.location(batch["lonlat"]))
-        parts += [self.beside(batch["lonlat"])] if self.config.beside else []
+        parts += [self.frozen_location_features(batch["lonlat"])] if self.config.frozen_location_features else []
         parts += [self._image(scale, batch) for scale in self.config.towers]
         if self.config.series is not None:
             parts += [self._series(name, batch) for name in self.config.series.axes]
@@ -131,9 +131,9 @@ class SpeciesModel(nn.Module):
         """Logits of K of the species from embeddings z (N, width), (K, N)."""
         own = z[:, : self.head.in_features]
         logits = torch.addmm(self.head.bias[species, None], self.head.weight[species], own.T)
-        if self.vote is None:
+        if self.ensemble_weight is None:
             return logits
-        return torch.lerp(logits, z[:, self.head.in_features :].T[species], self.vote)
+        return torch.lerp(logits, z[:, self.head.in_features :].T[species], self.ensemble_weight)
 
     def calibrate(self, logits: Tensor) -> Tensor:
         """Logits (N, S) to probabilities by each species' own calibration; those of classes sum to 1."""
@@ -152,15 +152,15 @@ class SpeciesModel(nn.Module):
         curve = calibration.curve
         self.calibration_curve = None if curve is None else curve.to(self.calibration_scale)
 
-    def set_forest(self, forest: Forest, vote: float) -> None:
+    def set_forest(self, forest: Forest, ensemble_weight: float) -> None:
         """Have a forest vote, with such a share in the logits.
 
         Args:
             forest: of the model's species, on what the model knows of coordinates and covariates, in this order.
-            vote: from 0 to 1.
+            ensemble_weight: from 0 to 1.
         """
         device = self.head.weight.device
-        self.forest, self.vote = forest.to(device), torch.tensor(vote, device=device)
+        self.forest, self.ensemble_weight = forest.to(device), torch.tensor(ensemble_weight, device=device)
 
     def columns_of(self, numbers: list[int]) -> list[int]:
         """Columns of z that some species are predicted from."""

@@ -9,7 +9,7 @@ from sdm_ray.plots.figures import COLOURS, new_figure, panels, png
 
 
 def curves(history: Sequence[Mapping[str, float]], title: str) -> bytes:
-    """Training curves: a panel for each figure; `train/loss` and `select/loss` share the panel `loss`.
+    """Training curves: a panel for each figure; `train/loss` and `validation/loss` share the panel `loss`.
 
     Args:
         history: one row of figures for each epoch; a row may lack some.

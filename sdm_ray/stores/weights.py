@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-_FORMAT = Format(("pretrain", "finetune"))
+_FORMAT = Format(("pretrain", "finetune"), version=2)
 """Of a folder of weights, since a fold and MLflow's copy have no record. Where it is raised, the kinds `encoder` and
 `model` are raised too, or their jobs would keep the folder as it is."""
 
@@ -80,12 +80,22 @@ def load_weights(folder: UPath) -> Weights:
     if not isinstance(version, int):
         raise InputError(f"{folder / 'config.yaml'}: says no format_version; expected a folder of weights")
     check_version(folder / "config.yaml", "weights", version, _FORMAT)
+    state = _tensors(folder / "model.safetensors")
     return Weights(
-        state=_tensors(folder / "model.safetensors"),
+        state=_state_of_version_1(state) if version == 1 else state,
         config=config,
         species=_species(folder / "species.parquet"),
         metrics=json.loads(_bytes(folder / "metrics.json")),
     )
+
+
+def _state_of_version_1(state: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+    """Tensors under their names of today; the keys of `config.yaml` are renamed by the classes that read them."""
+    names = {"beside.": "frozen_location_features.", "vote": "ensemble_weight"}
+    return {
+        next((new + name[len(old) :] for old, new in names.items() if name.startswith(old)), name): tensor
+        for name, tensor in state.items()
+    }
 
 
 def _bytes(file: UPath) -> bytes:

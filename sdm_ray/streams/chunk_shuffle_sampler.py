@@ -20,17 +20,17 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class NearbyOrder:
-    """Concatenated shuffles of `n` places; a function of its attributes alone (compare `order.Order`).
+class ChunkShuffleSampler:
+    """Concatenated shuffles of `n` places; a function of its attributes alone (compare `sampler.Order`).
 
     Attributes:
         rows: upper pixel row of each place's patch, (n,).
         cols: left pixel column, (n,).
         chunk: side of a chunk, pixels.
         seed: any number >= 0.
-        batch: rows of a global batch, a multiple of `lanes`; row j belongs to lane j modulo `lanes`.
-        reach: rows by which a place is moved back at most, counted over all lanes.
-        lanes: a pass leaves out n modulo `lanes` places, other ones each time.
+        batch: rows of a global batch, a multiple of `interleave`; row j belongs to lane j modulo `interleave`.
+        shuffle_window: rows by which a place is moved back at most, counted over all lanes.
+        interleave: a pass leaves out n modulo `interleave` places, other ones each time.
     """
 
     rows: Ints = field(repr=False)
@@ -38,12 +38,12 @@ class NearbyOrder:
     chunk: int
     seed: int
     batch: int
-    reach: int
-    lanes: int
+    shuffle_window: int
+    interleave: int
 
     def __post_init__(self) -> None:
-        if self.batch % self.lanes or self.n < self.lanes:
-            raise ValueError(f"{self.lanes} lanes for batches of {self.batch} among {self.n} places")
+        if self.batch % self.interleave or self.n < self.interleave:
+            raise ValueError(f"{self.interleave} lanes for batches of {self.batch} among {self.n} places")
 
     @property
     def n(self) -> int:
@@ -53,38 +53,38 @@ class NearbyOrder:
     def at(self, positions: Ints) -> tuple[Ints, Ints]:
         """Ids and passes at positions, both int64, shaped as `positions`."""
         step, slot = np.divmod(np.asarray(positions, np.int64), self.batch)
-        within, lane = np.divmod(slot, self.lanes)
-        passes, index = np.divmod(step * (self.batch // self.lanes) + within, self.n // self.lanes)
-        ids = np.empty_like(passes)
-        for number in np.unique(passes):
-            chosen = passes == number
+        within, lane = np.divmod(slot, self.interleave)
+        epochs, index = np.divmod(step * (self.batch // self.interleave) + within, self.n // self.interleave)
+        ids = np.empty_like(epochs)
+        for number in np.unique(epochs):
+            chosen = epochs == number
             ids[chosen] = _shuffled(self, int(number))[lane[chosen], index[chosen]]
-        return ids, passes
+        return ids, epochs
 
     def slots(self, rank: int, world: int) -> Ints:
         """A rank's rows of a global batch: those of its lanes."""
         slots = np.arange(self.batch)
-        return slots[slots % self.lanes * world // self.lanes == rank]
+        return slots[slots % self.interleave * world // self.interleave == rank]
 
-    def pieces(self, ids: Ints, passes: Ints, slots: Ints, least: int) -> Ints:
+    def pieces(self, ids: Ints, epochs: Ints, slots: Ints, least: int) -> Ints:
         """A number for what is read together: neighbouring rows of chunks of a strip, in one visit of one lane.
 
         Args:
             ids: of the places, (N,).
-            passes: of the places, (N,).
+            epochs: of the places, (N,).
             slots: of the places in their global batch, (N,).
             least: places that a piece should hold.
         """
         strip = self.strip[ids]
         down = self.rows[ids] // self.chunk + _FAR
         chunk_rows = np.maximum(1, np.ceil(least * _heights(self.strip, self.rows // self.chunk))).astype(np.int64)
-        visit = np.unique((passes * self.lanes + slots % self.lanes) << 32 | strip, return_inverse=True)[1]
+        visit = np.unique((epochs * self.interleave + slots % self.interleave) << 32 | strip, return_inverse=True)[1]
         return np.unique(visit << 32 | down // chunk_rows[strip], return_inverse=True)[1]
 
     @cached_property
     def strip(self) -> Ints:
         """Number of the strip of each place, (n,)."""
-        most = max(1, self.reach // self.lanes)
+        most = max(1, self.shuffle_window // self.interleave)
         return strips(self.rows // self.chunk, self.cols // self.chunk, most)
 
 
@@ -116,14 +116,14 @@ def _heights(strip: Ints, down: Ints) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=4)
-def _shuffled(order: NearbyOrder, number: int) -> Ints:
+def _shuffled(sampler: ChunkShuffleSampler, number: int) -> Ints:
     """Ids of a pass, (lanes, length)."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([order.seed, number])))
-    place = rng.permutation(int(order.strip.max()) + 1)
-    visited = np.lexsort((order.cols, order.rows // order.chunk, place[order.strip]))
-    length = order.n // order.lanes
-    start = np.arange(length * order.lanes)
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([sampler.seed, number])))
+    place = rng.permutation(int(sampler.strip.max()) + 1)
+    visited = np.lexsort((sampler.cols, sampler.rows // sampler.chunk, place[sampler.strip]))
+    length = sampler.n // sampler.interleave
+    start = np.arange(length * sampler.interleave)
     visited = visited[: len(start)]
-    time = start + order.reach / order.lanes * rng.random(len(start))
-    parts = visited[np.lexsort((time, start // length))].reshape(order.lanes, length)
-    return parts[rng.permutation(order.lanes)]
+    time = start + sampler.shuffle_window / sampler.interleave * rng.random(len(start))
+    parts = visited[np.lexsort((time, start // length))].reshape(sampler.interleave, length)
+    return parts[rng.permutation(sampler.interleave)]

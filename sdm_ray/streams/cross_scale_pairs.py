@@ -14,38 +14,38 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class BetweenFetch:
+class PairDataset:
     """Pairs of images, one of either scale.
 
     Attributes:
-        fetches: of the two scales, by name.
+        datasets: of the two scales, by name.
         ids: of the images in either fetch, int64 (n, 2).
         place: number of each pair's place, int64 (n,).
     """
 
-    fetches: dict[str, Any]
+    datasets: dict[str, Any]
     ids: Ints = field(repr=False)
     place: Ints = field(repr=False)
 
     @property
     def lonlat(self) -> Floats:
         """Of the first image of each pair, WGS84 degrees, float64 (n, 2)."""
-        lonlat: Floats = next(iter(self.fetches.values())).lonlat[self.ids[:, 0]]
+        lonlat: Floats = next(iter(self.datasets.values())).lonlat[self.ids[:, 0]]
         return lonlat
 
-    def only(self, rows: Ints, *, plain: bool = False) -> "BetweenFetch":
+    def only(self, rows: Ints, *, plain: bool = False) -> "PairDataset":
         """Some of these pairs; `plain` draws nothing."""
         part = replace(self, ids=self.ids[rows], place=self.place[rows])
         if not plain:
             return part
-        every = {scale: np.arange(len(fetch.lonlat)) for scale, fetch in self.fetches.items()}
-        return replace(part, fetches={s: fetch.only(every[s], plain=True) for s, fetch in self.fetches.items()})
+        every = {scale: np.arange(len(dataset.lonlat)) for scale, dataset in self.datasets.items()}
+        return replace(part, datasets={s: dataset.only(every[s], plain=True) for s, dataset in self.datasets.items()})
 
-    def __call__(self, ids: Ints, passes: Ints) -> Batch:
+    def __call__(self, ids: Ints, epochs: Ints) -> Batch:
         """`image_<scale>`, and `draws_<scale>` where drawn, of both; `lonlat` of the first; `place`."""
         batch = {"lonlat": self.lonlat[ids], "place": self.place[ids]}
-        for (scale, fetch), own in zip(self.fetches.items(), self.ids[ids].T, strict=True):
-            found = fetch(own, passes)
+        for (scale, dataset), own in zip(self.datasets.items(), self.ids[ids].T, strict=True):
+            found = dataset(own, epochs)
             batch |= {f"{name}_{scale}": found[name] for name in ("image", "draws") if name in found}
         return batch
 

@@ -28,7 +28,7 @@ _SMALLEST = 0.4  # share of a photo's area that a random crop keeps at least
 
 
 @dataclass(frozen=True)
-class PhotoFetch:
+class ImageDataset:
     """Images of one scale.
 
     Attributes:
@@ -52,15 +52,15 @@ class PhotoFetch:
     seed: int = 0
     time: np.ndarray | None = field(default=None, repr=False)
 
-    def only(self, rows: np.ndarray, *, plain: bool = False) -> "PhotoFetch":
+    def only(self, rows: np.ndarray, *, plain: bool = False) -> "ImageDataset":
         """Some of these images; `plain` draws nothing."""
         time = None if self.time is None else self.time[rows]
         part = replace(self, rows=self.rows[rows], lonlat=self.lonlat[rows], place=self.place[rows], time=time)
         return replace(part, augment="none") if plain else part
 
-    def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
+    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
         """`image` uint8 (N, 3, size, size), or as stored where it is an array; `lonlat`; `place`."""
-        key = keyed_random.keys(self.seed, passes, ids)
+        key = keyed_random.keys(self.seed, epochs, ids)
         images = self._images(self.rows[ids], crops(key) if self.augment == "photo" else None)
         batch = {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
         if self.time is not None:
@@ -110,7 +110,7 @@ class PhotoFetch:
 
 def photos_of(
     shards: UPath, scale: str, size: int, augment: Augment = "none", seed: int = 0, *, times: bool = False
-) -> PhotoFetch:
+) -> ImageDataset:
     """All images of one scale in shards, with the times that are known of them where asked for.
 
     Raises:
@@ -121,7 +121,7 @@ def photos_of(
     index = source.index.iloc[rows]
     lonlat, place = index[["lon", "lat"]].to_numpy(np.float64), index["place_id"].to_numpy(np.int64)
     time = days_and_years(index["date"].tolist()) if times else None
-    return PhotoFetch(str(shards), rows, lonlat, place, size, augment, seed, time)
+    return ImageDataset(str(shards), rows, lonlat, place, size, augment, seed, time)
 
 
 def days_and_years(dates: Sequence[str]) -> np.ndarray:

@@ -6,11 +6,11 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _TABLE, _COUNT = 1000, 8  # the draws before them have their uses
 
 
-def keys(seed: int, passes: np.ndarray, ids: np.ndarray) -> np.ndarray:
+def keys(seed: int, epochs: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """One uint64 key for each row (N,)."""
     with np.errstate(over="ignore"):
         key = _mix(np.full(len(ids), seed, np.uint64))
-        key = _mix(key ^ np.asarray(passes).astype(np.uint64))
+        key = _mix(key ^ np.asarray(epochs).astype(np.uint64))
         return _mix(key ^ np.asarray(ids).astype(np.uint64))
 
 

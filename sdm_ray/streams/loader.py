@@ -18,10 +18,10 @@ import numpy as np
 
 from sdm_ray.errors import InputError
 from sdm_ray.ray_runtime import connect
-from sdm_ray.streams.chunk_shuffle_sampler import NearbyOrder
+from sdm_ray.streams.chunk_shuffle_sampler import ChunkShuffleSampler
 from sdm_ray.streams.config import Mixing
 from sdm_ray.streams.prefetch import ahead
-from sdm_ray.streams.sampler import Order, share
+from sdm_ray.streams.sampler import Sampler, share
 from sdm_ray.streams.windows import Windows, open_cube
 
 Batch = dict[str, np.ndarray]
@@ -30,7 +30,7 @@ Fetch = Callable[[np.ndarray, np.ndarray], Batch]
 
 
 @runtime_checkable
-class PartedFetch(Protocol):
+class CompositeDataset(Protocol):
     """A fetch whose batches are put together from those of several, so that each is fetched in its own way."""
 
     def parts(self) -> list[Fetch]:
@@ -38,7 +38,7 @@ class PartedFetch(Protocol):
         ...
 
 
-class WindowedFetch(Protocol):
+class WindowedDataset(Protocol):
     """A fetch whose images are windows of a tile cube, which may have been read before."""
 
     @property
@@ -46,11 +46,11 @@ class WindowedFetch(Protocol):
         """Of each id; None where it has no images."""
         ...
 
-    def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
+    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
         """A batch of windows read here and now."""
         ...
 
-    def with_images(self, ids: np.ndarray, passes: np.ndarray, images: np.ndarray) -> Batch:
+    def with_images(self, ids: np.ndarray, epochs: np.ndarray, images: np.ndarray) -> Batch:
         """A batch of the windows given, uint16 (N, B, size, size)."""
         ...
 
@@ -71,40 +71,40 @@ class Stream:
     """What is fetched, in which order, in which global batches.
 
     Attributes:
-        fetch: makes batches of ids.
-        order: of the ids.
+        dataset: makes batches of ids.
+        sampler: gives the ids of every position.
         batch: rows of a global batch.
         readers: Ray tasks of a rank that fetch at the same time; 0: threads of the rank itself do.
         in_memory: whether a fetch only picks rows of arrays, which the training does by itself, between two steps.
     """
 
-    fetch: Fetch
-    order: Order | NearbyOrder
+    dataset: Fetch
+    sampler: Sampler | ChunkShuffleSampler
     batch: int
     readers: int = 0
     in_memory: bool = False
 
     def rows(self, steps: np.ndarray, rank: int = 0, world: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Ids and passes of a rank's rows at `steps`, each (len(steps), local batch) int64."""
-        return self.order.at(np.asarray(steps, np.int64)[:, None] * self.batch + self.slots(rank, world))
+        return self.sampler.at(np.asarray(steps, np.int64)[:, None] * self.batch + self.slots(rank, world))
 
     def slots(self, rank: int, world: int) -> np.ndarray:
         """A rank's rows of a global batch, int64; those of all ranks are the whole batch."""
-        if isinstance(self.order, NearbyOrder):
-            return self.order.slots(rank, world)
+        if isinstance(self.sampler, ChunkShuffleSampler):
+            return self.sampler.slots(rank, world)
         return np.arange(self.batch)[share(self.batch, rank, world)]
 
     def take(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """The batch of one step, fetched here and now."""
-        ids, passes = self.rows(np.array([step]), rank, world)
-        return self.fetch(ids[0], passes[0])
+        ids, epochs = self.rows(np.array([step]), rank, world)
+        return self.dataset(ids[0], epochs[0])
 
 
-def windowed(fetch: "WindowedFetch", seed: int, batch: int, mixing: Mixing, readers: int) -> Stream:
+def windowed(dataset: "WindowedDataset", seed: int, batch: int, mixing: Mixing, readers: int) -> Stream:
     """A stream of windows in an order that can be read fast.
 
     Args:
-        fetch: its `windows` are read.
+        dataset: its `windows` are read.
         seed: of the order.
         batch: rows of a global batch.
         mixing: how the windows are shuffled.
@@ -113,13 +113,13 @@ def windowed(fetch: "WindowedFetch", seed: int, batch: int, mixing: Mixing, read
     Raises:
         InputError: the cube lacks a band or the season.
     """
-    windows = fetch.windows
+    windows = dataset.windows
     assert windows is not None
     wanted = windows.wanted
-    lanes = math.gcd(batch, mixing.lanes) if len(wanted.rows) >= _LANE_ROWS * mixing.lanes else 1
+    interleave = math.gcd(batch, mixing.interleave) if len(wanted.rows) >= _LANE_ROWS * mixing.interleave else 1
     chunk = open_cube(windows.cube).chunk
-    order = NearbyOrder(wanted.rows, wanted.cols, chunk, seed, batch, mixing.reach, lanes)
-    return Stream(fetch, order, batch, readers)
+    sampler = ChunkShuffleSampler(wanted.rows, wanted.cols, chunk, seed, batch, mixing.shuffle_window, interleave)
+    return Stream(dataset, sampler, batch, readers)
 
 
 def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Generator[Batch]:
@@ -132,10 +132,10 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
     """
     if start >= stop:
         return
-    if isinstance(stream.fetch, PartedFetch) and len(parts := stream.fetch.parts()) > 1:
+    if isinstance(stream.dataset, CompositeDataset) and len(parts := stream.dataset.parts()) > 1:
         yield from _together(stream, parts, (rank, world), range(start, stop))
         return
-    if isinstance(stream.order, NearbyOrder) and getattr(stream.fetch, "windows", None) is not None:
+    if isinstance(stream.sampler, ChunkShuffleSampler) and getattr(stream.dataset, "windows", None) is not None:
         yield from _windowed(stream, (rank, world), range(start, stop))
         return
     if stream.in_memory:
@@ -147,14 +147,17 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
     slots = stream.slots(rank, world)
     if len(slots) == 0:
         nothing = np.empty(0, np.int64)
-        yield from (stream.fetch(nothing, nothing) for _ in range(start, stop))
+        yield from (stream.dataset(nothing, nothing) for _ in range(start, stop))
         return
     yield from _steps(_blocks(stream, slots, range(start, stop)), len(slots))
 
 
 def _together(stream: Stream, parts: list[Fetch], part: tuple[int, int], steps: range) -> Generator[Batch]:
     """Batches put together from streams of the same order."""
-    streams = [replace(stream, fetch=parts[0]), *(replace(stream, fetch=each, in_memory=False) for each in parts[1:])]
+    streams = [
+        replace(stream, dataset=parts[0]),
+        *(replace(stream, dataset=each, in_memory=False) for each in parts[1:]),
+    ]
     with ExitStack() as stack:
         sources = [stack.enter_context(closing(batches(each, *part, steps.start, steps.stop))) for each in streams]
         for found in zip(*sources, strict=True):
@@ -206,21 +209,21 @@ def _windowed(stream: Stream, part: tuple[int, int], steps: range) -> Generator[
     """Leg by leg, so that the plan of a long training stays small."""
     from sdm_ray.streams.window_datasource import fill, plan
 
-    order, fetch = stream.order, cast(WindowedFetch, stream.fetch)
-    windows = fetch.windows
-    assert windows is not None and isinstance(order, NearbyOrder)
+    sampler, dataset = stream.sampler, cast(WindowedDataset, stream.dataset)
+    windows = dataset.windows
+    assert windows is not None and isinstance(sampler, ChunkShuffleSampler)
     slots = stream.slots(*part)
     leg = max(1, _LEG_ROWS // max(len(slots), 1))
     for first in range(steps.start, steps.stop, leg):
-        ids, passes = stream.rows(np.arange(first, min(first + leg, steps.stop)), *part)
+        ids, epochs = stream.rows(np.arange(first, min(first + leg, steps.stop)), *part)
         if ids.size == 0:
-            yield from (fetch(each, number) for each, number in zip(ids, passes, strict=True))
+            yield from (dataset(each, number) for each, number in zip(ids, epochs, strict=True))
             continue
-        pieces = order.pieces(ids.ravel(), passes.ravel(), np.tile(slots, len(ids)), _WINDOWS)
-        reading, where = plan(ids.ravel(), pieces, windows.row_bytes, order.lanes, stream.readers)
+        pieces = sampler.pieces(ids.ravel(), epochs.ravel(), np.tile(slots, len(ids)), _WINDOWS)
+        reading, where = plan(ids.ravel(), pieces, windows.row_bytes, sampler.interleave, stream.readers)
         with closing(fill(windows, reading, where.reshape(ids.shape), stream.readers)) as images:
-            for step_ids, step_passes in zip(ids, passes, strict=True):
-                yield fetch.with_images(step_ids, step_passes, next(images))
+            for step_ids, step_passes in zip(ids, epochs, strict=True):
+                yield dataset.with_images(step_ids, step_passes, next(images))
 
 
 @dataclass(frozen=True)
@@ -238,9 +241,9 @@ class _Rows:
         for first in range(start, min(start + _PIECES * self.size, self.total), self.size):
             rows = np.arange(first, min(first + self.size, self.total))
             step, slot = np.divmod(rows, len(self.slots))
-            ids, passes = self.stream.order.at((self.first + step) * self.stream.batch + self.slots[slot])
+            ids, epochs = self.stream.sampler.at((self.first + step) * self.stream.batch + self.slots[slot])
             try:
-                yield self.stream.fetch(ids, passes)
+                yield self.stream.dataset(ids, epochs)
             except InputError as error:  # Ray Data would pass on its text alone, inside a traceback
                 yield {_MISTAKE: np.array([str(error)])}
                 return
@@ -248,7 +251,7 @@ class _Rows:
 
 def _rows_of_a_piece(stream: Stream, width: int) -> int:
     """Enough rows to fill a piece, judged by one; whole steps where it takes more than one."""
-    row = stream.fetch(*(part[:1] for part in stream.order.at(np.arange(1))))
+    row = stream.dataset(*(part[:1] for part in stream.sampler.at(np.arange(1))))
     size = sum(values.nbytes for values in row.values())
     rows = max(1, min(_PIECE_BYTES // max(size, 1), _MOST_ROWS))
     return rows - rows % width if rows > width else rows

@@ -17,7 +17,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Order:
+class Sampler:
     """Concatenated permutations of `n` rows.
 
     Attributes:
@@ -33,14 +33,14 @@ class Order:
     def at(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Ids and passes at positions, both int64, shaped as `positions`."""
         positions = np.asarray(positions, np.int64)
-        passes, within = np.divmod(positions, self.n)
+        epochs, within = np.divmod(positions, self.n)
         if not self.shuffled:
-            return within, passes
+            return within, epochs
         ids = np.empty_like(positions)
-        for number in np.unique(passes):
-            chosen = passes == number
+        for number in np.unique(epochs):
+            chosen = epochs == number
             ids[chosen] = _permutation(self.n, self.seed, int(number))[within[chosen]]
-        return ids, passes
+        return ids, epochs
 
     def ids(self, start: int, stop: int) -> np.ndarray:
         """Ids at the positions from `start` to before `stop`, int64."""

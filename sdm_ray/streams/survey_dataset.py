@@ -33,7 +33,7 @@ class Labels(Protocol):
 
 
 @dataclass(frozen=True)
-class SurveyFetch:
+class SurveyDataset:
     """Surveys by their number; ids index `rows`.
 
     Attributes:
@@ -66,7 +66,7 @@ class SurveyFetch:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def only(self, rows: np.ndarray, *, plain: bool = False) -> "SurveyFetch":
+    def only(self, rows: np.ndarray, *, plain: bool = False) -> "SurveyDataset":
         """The same table, with ids that number some of its rows; `plain` draws nothing."""
         part = replace(self, rows=rows)
         return replace(part, augment=False, hide=0.0) if plain else part
@@ -92,17 +92,17 @@ class SurveyFetch:
         drawn = [each.drawing(self.seed, self.hide) if self.augment else each for each in self.shards]
         return [replace(self, shards=()), *(replace(each, rows=self.rows) for each in drawn)]
 
-    def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
+    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
         """A batch of DESIGN.md with `labels` dense, (N, S), and `place` the number of the survey."""
-        batch = self.with_images(ids, passes, None if self.images is None else self.images.read(self.rows[ids]))
+        batch = self.with_images(ids, epochs, None if self.images is None else self.images.read(self.rows[ids]))
         for each in self.parts()[1:]:
-            batch |= each(ids, passes)
+            batch |= each(ids, epochs)
         return batch
 
-    def with_images(self, ids: np.ndarray, passes: np.ndarray, images: np.ndarray | None) -> Batch:
+    def with_images(self, ids: np.ndarray, epochs: np.ndarray, images: np.ndarray | None) -> Batch:
         """The same with windows that have been read, uint16 (N, B, size, size), and without images out of shards."""
         survey = self.rows[ids]
-        key = keyed_random.keys(self.seed, passes, survey)
+        key = keyed_random.keys(self.seed, epochs, survey)
         batch: Batch = {"lonlat": self.lonlat[survey], "place": survey, "labels": self.labels.dense(survey)}
         if self.covariates.shape[1]:
             batch["covariates"] = self.covariates[survey]

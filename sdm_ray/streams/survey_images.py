@@ -12,7 +12,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.stores.shards import Shards
 from sdm_ray.streams import keyed_random
-from sdm_ray.streams.image_dataset import Augment, PhotoFetch, photos_of
+from sdm_ray.streams.image_dataset import Augment, ImageDataset, photos_of
 from sdm_ray.streams.loader import Batch
 
 _HIDDEN = {"satellite": 7, "landscape": 8, "plant": 9}
@@ -57,7 +57,7 @@ class SurveyImages:
     """
 
     scale: str
-    photos: PhotoFetch
+    photos: ImageDataset
     first: np.ndarray = field(repr=False)
     which: np.ndarray = field(repr=False)
     shape: tuple[int, ...]
@@ -82,16 +82,16 @@ class SurveyImages:
         photos = replace(self.photos, augment=_AUGMENT.get(self.scale, "photo"), seed=seed)
         return replace(self, photos=photos, drawn=True, hide=hide, seed=seed)
 
-    def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
+    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
         """`image_<scale>` (N, B, size, size), 0 where `has_<scale>` says that there is none, and what is drawn."""
         survey = self.rows[ids]
-        key = keyed_random.keys(self.seed, passes, survey)
+        key = keyed_random.keys(self.seed, epochs, survey)
         count = self.counts[survey]
         has = count > 0
         batch: Batch = {f"has_{self.scale}": has, f"image_{self.scale}": np.zeros((len(ids), *self.shape), self.dtype)}
         taken = (keyed_random.uniform(key, _CHOSEN[self.scale]) * count).astype(np.int64) if self.drawn else 0 * count
         if has.any():
-            found = self.photos(self.which[(self.first[survey] + taken)[has]], passes[has])
+            found = self.photos(self.which[(self.first[survey] + taken)[has]], epochs[has])
             batch[f"image_{self.scale}"][has] = found["image"]
         if self.photos.augment != "none":
             batch[f"draws_{self.scale}"] = keyed_random.table(key)
@@ -133,7 +133,7 @@ def _own(keys: pd.Series, ids: pd.Series, *, presence_only: bool) -> tuple[np.nd
     return pairs["survey"].to_numpy(np.int64), pairs["image"].to_numpy(np.int64)
 
 
-def _nearest(photos: PhotoFetch, lonlat: np.ndarray, within_m: float) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(photos: ImageDataset, lonlat: np.ndarray, within_m: float) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of a survey and each image of the nearest place, where that is near enough; numbers of both."""
     places, first = np.unique(photos.place, return_index=True)
     xy = np.column_stack(to_xy(*photos.lonlat[first].T))

@@ -9,7 +9,7 @@ from sdm_ray.streams.loader import Batch
 
 
 @dataclass(frozen=True)
-class CellFetch:
+class CellDataset:
     """Values of cells.
 
     Attributes:
@@ -24,17 +24,17 @@ class CellFetch:
     values: np.ndarray = field(repr=False)
     place: np.ndarray = field(repr=False)
 
-    def only(self, rows: np.ndarray, *, plain: bool = False) -> "CellFetch":
+    def only(self, rows: np.ndarray, *, plain: bool = False) -> "CellDataset":
         """Some of these cells."""
         return replace(self, lonlat=self.lonlat[rows], values=self.values[rows], place=self.place[rows])
 
-    def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
+    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
         """The values (N, C) under their name, `lonlat`, `place`."""
         return {"lonlat": self.lonlat[ids], self.name: self.values[ids], "place": self.place[ids]}
 
 
 @dataclass(frozen=True)
-class SetFetch:
+class SpeciesSetDataset:
     """Sets of species of surveys.
 
     Attributes:
@@ -52,11 +52,11 @@ class SetFetch:
         """WGS84 degrees, float64 (n, 2)."""
         return self.all_lonlat[self.survey]
 
-    def only(self, rows: np.ndarray, *, plain: bool = False) -> "SetFetch":
+    def only(self, rows: np.ndarray, *, plain: bool = False) -> "SpeciesSetDataset":
         """Some of these surveys."""
         return replace(self, survey=self.survey[rows])
 
-    def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
+    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
         """`species` uint8 (N, S), 0 or 1; `lonlat`; `place`, the number of the survey."""
         survey = self.survey[ids]
         return {"lonlat": self.all_lonlat[survey], "species": self.labels.dense(survey), "place": survey}

@@ -11,7 +11,7 @@ from sdm_ray.streams.windows import Windows
 
 
 @dataclass(frozen=True)
-class WindowFetch:
+class WindowDataset:
     """Square windows centred on places.
 
     Attributes:
@@ -31,20 +31,20 @@ class WindowFetch:
         """WGS84 degrees, float64 (n, 2)."""
         return self.windows.lonlat
 
-    def only(self, rows: np.ndarray, *, plain: bool = False) -> "WindowFetch":
+    def only(self, rows: np.ndarray, *, plain: bool = False) -> "WindowDataset":
         """Windows of some of these places; `plain` draws nothing."""
         part = replace(self, windows=self.windows.only(rows), place=self.place[rows])
         return replace(part, augment=False) if plain else part
 
-    def __call__(self, ids: np.ndarray, passes: np.ndarray) -> Batch:
+    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
         """`image` uint16 reflectance x 10,000, 0 = nodata, (N, B, size, size); `lonlat`; `place`."""
-        return self.with_images(ids, passes, self.windows.read(ids))
+        return self.with_images(ids, epochs, self.windows.read(ids))
 
-    def with_images(self, ids: np.ndarray, passes: np.ndarray, images: np.ndarray) -> Batch:
+    def with_images(self, ids: np.ndarray, epochs: np.ndarray, images: np.ndarray) -> Batch:
         """The same with windows that have been read."""
         batch = {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
         if self.augment:
-            batch["draws"] = keyed_random.table(keyed_random.keys(self.seed, passes, ids))
+            batch["draws"] = keyed_random.table(keyed_random.keys(self.seed, epochs, ids))
         return batch
 
 

@@ -43,14 +43,14 @@ class Reading:
     keep: int
 
 
-def plan(ids: Ints, piece: Ints, row_bytes: int, lanes: int = 1, readers: int = 1) -> tuple[Reading, Ints]:
+def plan(ids: Ints, piece: Ints, row_bytes: int, interleave: int = 1, readers: int = 1) -> tuple[Reading, Ints]:
     """Plan the reading of windows that are wanted in some order: each piece when its first window is wanted.
 
     Args:
         ids: in the order wanted, (m,); an id may come again.
         piece: number of what each of them is read with, (m,).
         row_bytes: of a window.
-        lanes: of the order.
+        interleave: of the order.
         readers: tasks that read at the same time, if any.
 
     Returns:
@@ -64,7 +64,7 @@ def plan(ids: Ints, piece: Ints, row_bytes: int, lanes: int = 1, readers: int = 
     starts = np.flatnonzero(np.diff(piece[sequence], prepend=-1))
     task = starts // max(1, _TASKS_BYTES // max(1, readers) // row_bytes)
     tasks = np.flatnonzero(np.diff(task, prepend=-1))
-    return Reading(ids[sequence], np.append(starts, len(ids)), np.append(tasks, len(starts)), 2 * lanes + 8), where
+    return Reading(ids[sequence], np.append(starts, len(ids)), np.append(tasks, len(starts)), 2 * interleave + 8), where
 
 
 class WindowSource(Datasource):

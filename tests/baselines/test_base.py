@@ -1,10 +1,10 @@
-"""The rivals learn what is planted, survive what is missing, and give the same twice."""
+"""The baselines learn what is planted, survive what is missing, and give the same twice."""
 
 import numpy as np
 import pytest
 import torch
 
-from sdm_ray.baselines.base import build_rival, feature_matrix, tuned
+from sdm_ray.baselines.base import build_baseline, feature_matrix, tuned
 from sdm_ray.baselines.config import BoostingConfig, ForestConfig, LogisticConfig, MaxentConfig
 from sdm_ray.baselines.logistic_regression import heads
 from sdm_ray.errors import InputError
@@ -12,7 +12,7 @@ from sdm_ray.metrics.ranking import auc
 from sdm_ray.models.geoclip import Capsules
 from sdm_ray.models.species_losses import UNKNOWN
 
-RIVALS = [
+BASELINES = [
     ForestConfig(trees=30, min_samples_leaf=3),
     BoostingConfig(max_rounds=60, learning_rate=0.1, min_child_samples=10),
 ]
@@ -32,29 +32,29 @@ def planted():
     return x, labels, rows[:900], rows[900:1100], rows[1100:]
 
 
-@pytest.mark.parametrize("config", RIVALS, ids=lambda config: config.kind)
+@pytest.mark.parametrize("config", BASELINES, ids=lambda config: config.kind)
 def test_learns_the_planted_signal(config, planted):
-    x, labels, train, select, test = planted
-    rival = build_rival(config, seed=1, threads=2)
-    rival.fit(x, labels, train, select)
-    found = rival.predict(x[test])
+    x, labels, train, validation, test = planted
+    baseline = build_baseline(config, seed=1, threads=2)
+    baseline.fit(x, labels, train, validation)
+    found = baseline.predict(x[test])
     assert found.dtype == np.float32 and found.shape == (400, 4)
     assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
     assert (auc(labels[test], found)[:2] > 0.7).all()
     np.testing.assert_allclose(found[:, 2:], [[0, 1]] * 400)
-    again = build_rival(config, seed=1, threads=2)
-    again.fit(x, labels, train, select)
+    again = build_baseline(config, seed=1, threads=2)
+    again.fit(x, labels, train, validation)
     np.testing.assert_array_equal(again.predict(x[test]), found)
 
 
 def test_logistic_regression_learns_what_is_linear(planted):
-    x, labels, train, select, test = planted
-    alone = build_rival(LogisticConfig(features="covariates"), 0, 1)
-    alone.fit(x[:, 2:], labels, train, select)
+    x, labels, train, validation, test = planted
+    alone = build_baseline(LogisticConfig(features="covariates"), 0, 1)
+    alone.fit(x[:, 2:], labels, train, validation)
     area = auc(labels[test], alone.predict(x[test, 2:]))
     assert area[0] > 0.85 and abs(area[1] - 0.5) < 0.1  # the second species follows a product
-    both = build_rival(LogisticConfig(ridge=(1e-3,)), 0, 1)
-    both.fit(x, labels, train, select)
+    both = build_baseline(LogisticConfig(ridge=(1e-3,)), 0, 1)
+    both.fit(x, labels, train, validation)
     found = both.predict(x[test])
     assert auc(labels[test], found)[0] > 0.8 and (found[:, 2] < 0.1).all() and (found[:, 3] > 0.9).all()
 
@@ -66,57 +66,57 @@ def test_logistic_regression_has_published_features_beside_the_ladder(planted, g
     areas = []
     for weights in (None, str(geoclip)):
         config = LogisticConfig(features="coordinates", geoclip=weights, ridge=(1e-3,))
-        rival = build_rival(config, 0, 1)
-        rival.fit(x, labels, *planted[2:4])
-        areas.append(auc(labels[planted[4]], rival.predict(x[planted[4]]))[0])
+        baseline = build_baseline(config, 0, 1)
+        baseline.fit(x, labels, *planted[2:4])
+        areas.append(auc(labels[planted[4]], baseline.predict(x[planted[4]]))[0])
     assert areas[0] < 0.85 and areas[1] > 0.93
-    assert build_rival(config, 0, 1).name == "logistic regression, coordinates, GeoCLIP"
+    assert build_baseline(config, 0, 1).name == "logistic regression, coordinates, GeoCLIP"
 
 
-@pytest.mark.parametrize("config", [*RIVALS, LogisticConfig(), MaxentConfig()], ids=lambda config: config.kind)
+@pytest.mark.parametrize("config", [*BASELINES, LogisticConfig(), MaxentConfig()], ids=lambda config: config.kind)
 def test_learns_from_a_few_known_labels(config, planted):
-    x, labels, train, select, test = planted
+    x, labels, train, validation, test = planted
     known = np.full_like(labels, UNKNOWN)
     known[train[:300]] = np.where(labels[train[:300]] == 0, 0, UNKNOWN)  # absences of some surveys
     for species in range(4):
         present = train[labels[train, species] == 1][:40]
         known[present, species] = 1
-    rival = build_rival(config, seed=1, threads=1)
-    rival.fit(x, known, train, select[:0])
-    found = rival.predict(x[test])
+    baseline = build_baseline(config, seed=1, threads=1)
+    baseline.fit(x, known, train, validation[:0])
+    found = baseline.predict(x[test])
     assert found.shape == (400, 4) and auc(labels[test], found)[0] > 0.75
     assert np.isfinite(found).all()
 
 
 def test_maxent_learns_presences_against_a_background(planted):
-    x, labels, train, select, test = planted
-    rival = build_rival(MaxentConfig(features="covariates", background=300), seed=1, threads=1)
-    rival.fit(x[:, 2:], labels, train, select)
-    found = rival.predict(x[test, 2:])
+    x, labels, train, validation, test = planted
+    baseline = build_baseline(MaxentConfig(features="covariates", background=300), seed=1, threads=1)
+    baseline.fit(x[:, 2:], labels, train, validation)
+    found = baseline.predict(x[test, 2:])
     assert (auc(labels[test], found)[:2] > 0.75).all() and (found[:, 2] == 0).all()
 
 
 def test_boosting_stops_on_the_select_rows(planted):
-    x, labels, train, select, test = planted
+    x, labels, train, validation, test = planted
     noise = np.random.default_rng(5).integers(0, 2, labels.shape).astype(np.uint8)
     config = BoostingConfig(max_rounds=300, learning_rate=0.3, patience=5, min_child_samples=5)
-    stopped, never = build_rival(config, 0, 1), build_rival(config, 0, 1)
-    stopped.fit(x, noise, train, select)
-    never.fit(x, noise, train, select[:0])
+    stopped, never = build_baseline(config, 0, 1), build_baseline(config, 0, 1)
+    stopped.fit(x, noise, train, validation)
+    never.fit(x, noise, train, validation[:0])
     # nothing can be learned: what stops stays near one half, what does not stop learns the noise by heart
     assert stopped.predict(x[test]).std() < 0.1 < 0.3 < never.predict(x[test]).std()
 
 
 def test_tuning_takes_the_best_of_the_grid(planted):
-    x, labels, train, select, _ = planted
+    x, labels, train, validation, _ = planted
 
     def score(config):
-        rival = build_rival(config, 0, 2)
-        rival.fit(x, labels, train, select)
-        return np.nanmean(auc(labels[select], rival.predict(x[select])))
+        baseline = build_baseline(config, 0, 2)
+        baseline.fit(x, labels, train, validation)
+        return np.nanmean(auc(labels[validation], baseline.predict(x[validation])))
 
     start = ForestConfig(trees=5, min_samples_leaf=400)
-    best = tuned(start, x, labels, train, select, seed=0, threads=2)
+    best = tuned(start, x, labels, train, validation, seed=0, threads=2)
     assert best.trees == 5 and best.min_samples_leaf < 400
     assert score(best) > score(start)
 

@@ -35,7 +35,7 @@ from sdm_ray.job import Job
 from sdm_ray.models.species_losses import bce
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.labels import SparseLabels
-from sdm_ray.streams.survey_dataset import SurveyFetch
+from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoKeeper
 from sdm_ray.training.engine.config import WorkersConfig
@@ -72,7 +72,7 @@ class Steps:
             steps_per_epoch=self.steps,
             objective=lambda: Timed(whole.objective(), self.file),
             validate=lambda module, ranks: {},
-            select_by=None,
+            best_by=None,
             save=lambda trained: None,
         )
 
@@ -95,8 +95,8 @@ def bare(study: Study, steps: int) -> list[float]:
     decay = torch.optim.swa_utils.get_ema_multi_avg_fn(config.optim.ema)
     average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=decay)
     rows = torch.from_numpy(table.split(0).train)
-    lonlat, values = torch.from_numpy(table.fetch.lonlat), torch.from_numpy(table.fetch.covariates)
-    known, labels = torch.from_numpy(table.fetch.known), torch.from_numpy(table.labels.dense(np.arange(len(values))))
+    lonlat, values = torch.from_numpy(table.dataset.lonlat), torch.from_numpy(table.dataset.covariates)
+    known, labels = torch.from_numpy(table.dataset.known), torch.from_numpy(table.labels.dense(np.arange(len(values))))
     found = []
     for ids in torch.randint(len(rows), (steps, config.optim.batch)):
         found.append(time.time())
@@ -177,11 +177,11 @@ def train_many(steps: int) -> None:
     optim = {"epochs": 1, "batch": 512, "steps_per_epoch": steps}
     config = FinetuneConfig(run_dir="unused", optim=optim, blocks={"size_m": 100_000})
     nothing = np.zeros((SURVEYS, 0), np.float32)
-    fetch = SurveyFetch(np.arange(SURVEYS), lonlat, nothing, np.zeros(SURVEYS, bool), labels)
+    dataset = SurveyDataset(np.arange(SURVEYS), lonlat, nothing, np.zeros(SURVEYS, bool), labels)
     names = pd.DataFrame({"species_id": range(SPECIES), "name": map(str, range(SPECIES)), "gbif_key": 0})
     none = np.zeros(0, np.float32)
     covariates = CovariateTable((), nothing, np.zeros(SURVEYS, bool), none, none)
-    table = finetune_data.Table(fetch, labels, x, y, names, "occurrence", covariates, HoldOut(config.blocks))
+    table = finetune_data.Table(dataset, labels, x, y, names, "occurrence", covariates, HoldOut(config.blocks))
     trained = trainer.run(Study(config, table, "").fit(0), Ranks(), NoKeeper(), Voice())
     assert "auc" in trained.history[-1]
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)

@@ -64,17 +64,17 @@ def trees(runs: str, quick: bool) -> Figures:
         wall = time.monotonic() - start
     rate = recorded_rate(output)
     part = ["extent=[2976000,1476000,5000000,3500000]", "levels=0", "output=part.zarr"]
-    beside = rounds(load(CONFIGS / "europe-trees" / "map.yaml", MapConfig, [*wanted, *part]), cells=4096)
+    after = rounds(load(CONFIGS / "europe-trees" / "map.yaml", MapConfig, [*wanted, *part]), cells=4096)
     compression = map_runs.compression(str(output)) * WORKERS
     files = [file.stat().st_size for file in output.rglob("*") if file.is_file()]
     cells = sum(each["cells"] for each in ledger(output).values())
     print(f"location and covariates, {cells} cells, {WORKERS} workers of one core")
     print(f"  whole job {wall:.0f} s with coarser levels, {sum(files) / 1e6:.0f} MB in {len(files)} files")
     print(f"  {rate:.0f} cells/s, bare compression {compression:.0f}")
-    print(f"  a part of it {beside.rate:.0f} cells/s, bare forward {beside.forward:.0f}; shares {beside.shares}")
+    print(f"  a part of it {after.rate:.0f} cells/s, bare forward {after.forward:.0f}; shares {after.shares}")
     peak = (memory.most - idle.most) / 1e9
     print(f"  memory of all workers {peak:.2f} GB above an idle cluster")
-    share = beside.rate / min(beside.forward, compression)
+    share = after.rate / min(after.forward, compression)
     done = Map(output)
     pieces = plan.make(done.grid, done.tile, setup.prepare(config, output, "").work.area.wanted).pieces
     stored = sum(file.stat().st_size for file in (output / "0").rglob("*") if file.is_file()) / cells
@@ -113,18 +113,18 @@ def imagery(quick: bool) -> Figures:
             run_dir=str(folder), cube=str(pixels), extent=extent, tile=16, levels=0, bits=16,
             compute=ComputeConfig(workers=WORKERS), tracking={"uri": f"sqlite:///{folder}/mlflow.db"},
         )  # fmt: skip
-        beside = rounds(config, cells=256)
+        after = rounds(config, cells=256)
         plain = map_runs.plain_loop(config, rows=2 if quick else 8)
     shown = "not installed" if plain is None else f"{plain:.0f}"
     print(f"ResNet-18 at 128 pixels, {side * side} cells, {WORKERS} workers of one core")
-    print(f"  {beside.rate:.1f} cells/s; bare forward {beside.forward:.1f}; shares {beside.shares}")
+    print(f"  {after.rate:.1f} cells/s; bare forward {after.forward:.1f}; shares {after.shares}")
     print(f"  a loop over xbatcher that writes with xarray {shown}")
-    share = beside.rate / beside.forward
+    share = after.rate / after.forward
     return [figure("map with ResNet-18 beside the bare model", share, "ratio", SHARE_GOAL, share >= SHARE_GOAL)]
 
 
 @dataclass(frozen=True)
-class Beside:
+class FrozenLocationFeatures:
     """Cells a second of a map and of the bare model around it, of the middle one of some rounds.
 
     Attributes:
@@ -138,7 +138,7 @@ class Beside:
     shares: list[float]
 
 
-def rounds(config: MapConfig, cells: int) -> Beside:
+def rounds(config: MapConfig, cells: int) -> FrozenLocationFeatures:
     """Make a map several times, and run the model alone before and after each: machines have moods."""
     found = []
     for _ in range(ROUNDS):
@@ -149,7 +149,7 @@ def rounds(config: MapConfig, cells: int) -> Beside:
         rate = recorded_rate(config.path(config.output))
         found.append((rate / forward, rate, forward))
     _, rate, forward = sorted(found)[ROUNDS // 2]
-    return Beside(rate, forward, [round(share, 3) for share, _, _ in found])
+    return FrozenLocationFeatures(rate, forward, [round(share, 3) for share, _, _ in found])
 
 
 def bare(config: MapConfig, cells: int) -> float:

@@ -196,9 +196,9 @@ def main() -> int:
 
     first = next(iter(encoders(given.wheel)))
     figures = [
-        figure(f"top-5 of {first} above {rival}", mean(pairs, first, "top5") - mean(pairs, rival, "top5"), 0)
-        for rival in (GEOCLIP, "SatCLIP (40 degrees)")
-        if {first, rival} <= set(pairs)
+        figure(f"top-5 of {first} above {baseline}", mean(pairs, first, "top5") - mean(pairs, baseline, "top5"), 0)
+        for baseline in (GEOCLIP, "SatCLIP (40 degrees)")
+        if {first, baseline} <= set(pairs)
     ]
     taught = [name for name in probes if name in pretexts(given.wheel)]
     best = max(taught, key=lambda name: mean(probes, name, "AUC k = 10"))

@@ -1,10 +1,10 @@
-"""What the encoder of time series learns, beside rivals that see the flattened values.
+"""What the encoder of time series learns, beside baselines that see the flattened values.
 
     python tests/benchmarks/bench_series.py [--quick]
 
 Landsat series of GeoLifeCLEF 2023 ($SDM_RAY_DATA) are drawn again and again with noise and gaps, and four signals are
-planted: a trend over the years, a season, an event in any year, and an interaction of the first two. Each rival learns
-to tell them on some series and is scored on 2,000 others; all see which values are missing.
+planted: a trend over the years, a season, an event in any year, and an interaction of the first two. Each baseline
+learns to tell them on some series and is scored on 2,000 others; all see which values are missing.
 """
 
 import argparse
@@ -116,7 +116,7 @@ def main() -> int:
                 print(f"{rows:>5} series, {name:<10} AUC {np.round(each, 3)}, {taken:.0f} s", flush=True)
         best = max(statistics.median(values) for name, values in found.items() if name != "ours")
         gain = statistics.median(found["ours"]) - best
-        name = f"AUC from {rows} series above the best rival"
+        name = f"AUC from {rows} series above the best baseline"
         figures.append({"figure": name, "value": round(gain, 3), "unit": "AUC", "goal": 0, "holds": gain > 0})
     for line in figures:
         print(json.dumps(line))

@@ -6,7 +6,7 @@ Windows: patches of 128 pixels and 4 bands as torch batches out of a sharded cub
 2048, zstd, real pixels), at three densities of wanted places. The limit is the bytes of the distinct chunks that hold
 a wanted pixel, over the decode rate of the fastest engine that others make, and over that of our own threads where
 they do nothing else. The sparse cube is eight times as wide and high and made of hard links to the shards of the other.
-Rivals read patch by patch, so that their rate does not depend on the density; it is measured once on some hundred
+Baselines read patch by patch, so that their rate does not depend on the density; it is measured once on some hundred
 patches. Every measurement is a process of its own, after start-up (what is imported, opened, started; a first pass of
 our windows), with files in the page cache; memory is the largest sum of the PSS of all processes, less that of an idle
 Ray cluster. What is not installed is said to be so (`zarrs`, `torchgeo`, `xbatcher`).
@@ -92,28 +92,30 @@ def windows(folder: Path, quick: bool) -> list[Figure]:
     ours = engines.pop(OUR_THREADS)
     others = max(engines, key=lambda name: engines[name])
     limits = {others: engines[others], OUR_THREADS: ours}
-    rivals = {"zarr-python": median(repeats, "one_by_one", cube=str(dense), count=count)}
+    baselines = {"zarr-python": median(repeats, "one_by_one", cube=str(dense), count=count)}
     if find_spec("torchgeo"):
         tif = str(stream_data.geotiff(folder, dense))
-        rivals["torchgeo"] = median(repeats, "torchgeo", tif=tif, count=count)
+        baselines["torchgeo"] = median(repeats, "torchgeo", tif=tif, count=count)
     if find_spec("xbatcher"):
-        rivals["xbatcher"] = median(repeats, "xbatcher", cube=str(dense), count=count)
-    rates = {name: each["rate"] for name, each in rivals.items()}
-    print(f"rivals, patches/s: {', '.join(f'{name} {rate:.0f}' for name, rate in rates.items())}")
+        baselines["xbatcher"] = median(repeats, "xbatcher", cube=str(dense), count=count)
+    rates = {name: each["rate"] for name, each in baselines.items()}
+    print(f"baselines, patches/s: {', '.join(f'{name} {rate:.0f}' for name, rate in rates.items())}")
     for name in ("zarrs", "torchgeo", "xbatcher"):
         if not find_spec(name):
             print(f"{name}: not installed")
     chunks = (side // stream_data.CHUNK) ** 2
     plans = {"5": (dense, 5 * chunks, 10), "0.5": (dense, chunks // 2, 12), "0.01": (sparse, chunks * 64 // 100, 3)}
     head = f"{'wanted a chunk':<16}{'read by':<12}{'patches/s':>10}{'GB':>6}{'mixing':>8}"
-    print(head + "".join(f"{'of ' + name:>15}" for name in limits) + "".join(f"{'x ' + name:>14}" for name in rivals))
+    print(
+        head + "".join(f"{'of ' + name:>15}" for name in limits) + "".join(f"{'x ' + name:>14}" for name in baselines)
+    )
     idle = gigabytes("idle")
     figures: list[Figure] = []
-    for density, (cube, wanted, passes) in plans.items():
+    for density, (cube, wanted, epochs) in plans.items():
         width = side if cube == dense else side * 8
         needed = chunks_needed(places(width, wanted), stream_data.CHUNK) * CHUNK_BYTES
         for readers, reader in ((0, "the rank"), (1, "Ray Data")):  # one task decodes on every core
-            given = {"cube": str(cube), "count": wanted, "passes": passes, "readers": readers}
+            given = {"cube": str(cube), "count": wanted, "epochs": epochs, "readers": readers}
             found = median(repeats, "ours", **given)
             peak = gigabytes("ours", **given) - (idle if readers else 0)
             shares = {name: found["rate"] / (wanted * rate / needed) for name, rate in limits.items()}
@@ -137,7 +139,7 @@ def photos(folder: Path, quick: bool) -> list[Figure]:
     repeats = 1 if quick else 3
     large = str(stream_data.photos(folder, 512 if quick else 2048, (640, 512)))
     small = str(stream_data.patches(folder, 4096 if quick else 20480))
-    bare = {"shards": large, "passes": 1 if quick else 3}
+    bare = {"shards": large, "epochs": 1 if quick else 3}
     pools = {pool: median(repeats, "bare", **bare, pool=pool)["rate"] for pool in ("processes", "threads")}
     pillow = max(pools.values())
     simplejpeg = median(repeats, "bare", **bare, pool="threads", decoder="simplejpeg")["rate"]
@@ -146,18 +148,18 @@ def photos(folder: Path, quick: bool) -> list[Figure]:
     figures = []
     for size in (224, 512):
         shrunk = median(repeats, "bare", **bare, pool="threads", size=size)["rate"]
-        beside = {"bare decoding by Pillow": pillow, "the same and shrinking": shrunk}
+        limits = {"bare decoding by Pillow": pillow, "the same and shrinking": shrunk}
         if size == 512:  # of which nothing is shrunk
-            beside["bare decoding by simplejpeg"] = simplejpeg
+            limits["bare decoding by simplejpeg"] = simplejpeg
         for readers, reader in ((0, "the rank"), (2, "Ray Data")):
-            given = {"shards": large, "size": size, "passes": 4 if quick else 8, "readers": readers}
+            given = {"shards": large, "size": size, "epochs": 4 if quick else 8, "readers": readers}
             ours = median(repeats, "photo_stream", **given)["rate"]
-            shares = {name: ours / rate for name, rate in beside.items()}
+            shares = {name: ours / rate for name, rate in limits.items()}
             shown = ", ".join(f"{share:.2f} of {name}" for name, share in shares.items())
             print(f"to {size} pixels, read by {reader}: {ours:.0f}/s, {shown}")
             label = f"photos of 512 px, to {size}, read by {reader}"
             figures += [figure(f"{label}: of {name}", share, "ratio", 0.9) for name, share in shares.items()]
-    given = {"shards": small, "size": 64, "passes": 4 if quick else 8, "readers": 0}
+    given = {"shards": small, "size": 64, "epochs": 4 if quick else 8, "readers": 0}
     row = 1000 / median(repeats, "photo_stream", **given)["rate"]
     print(f"patches of 64 pixels: {row:.3f} ms a row")
     return [*figures, figure("patches of 64 px: a row", row, "ms", 0.3, most=True)]

@@ -5,7 +5,8 @@
 The job `tune` twice, with the same seed and space, on the trees of Europe ($SDM_RAY_DATA): as it is, and with every
 trial trained to its end (patience aside, which neither has). Cost: epochs trained, and wall time, of which both take
 the same to grow a forest and to start processes. About 11 minutes on 2 cores; with epochs of fewer steps less.
-Quality: the best of each is trained once more; macro AUC on the `select` blocks, its interval from resampled blocks.
+Quality: the best of each is trained once more; macro AUC on the `validation` blocks, its interval from resampled
+blocks.
 """
 
 import argparse
@@ -77,13 +78,13 @@ def sweep(runs: UPath, name: str, **values: object) -> Sweep:
 
 
 def compared(best: dict[str, FinetuneConfig], fold: int = 0) -> Comparison:
-    """The best of each sweep, trained once more, on the `select` blocks."""
+    """The best of each sweep, trained once more, on the `validation` blocks."""
     predictions, table, rows = {}, None, None
     for name, config in best.items():
         table = finetune_data.read_table(config)
-        rows = table.split(fold).select
+        rows = table.split(fold).validation
         trained = trainer.run(Study(config, table, "").fit(fold), Ranks(), NoKeeper(), Voice())
-        predictions[name] = finetune_data.predict(trained.objective.model, table.fetch, rows, Ranks())
+        predictions[name] = finetune_data.predict(trained.objective.model, table.dataset, rows, Ranks())
     blocks = block_id(table.x[rows], table.y[rows], table.holdout.blocks)
     return compare(table.labels.dense(rows), predictions, blocks, resamples=200, min_positives=1)
 

@@ -22,9 +22,9 @@ from sdm_ray.job import Job
 from sdm_ray.models.config import AlignConfig, LocationConfig, TowerConfig
 from sdm_ray.models.contrastive_model import AlignmentModel
 from sdm_ray.stores.shards import Shards
-from sdm_ray.streams.image_dataset import PhotoFetch, photos_of
+from sdm_ray.streams.image_dataset import ImageDataset, photos_of
 from sdm_ray.streams.loader import Stream
-from sdm_ray.streams.sampler import Order
+from sdm_ray.streams.sampler import Sampler
 from sdm_ray.training.engine.config import OptimConfig, WorkersConfig
 from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.launch import launch
@@ -64,7 +64,7 @@ class Timed(nn.Module):
 class OneFit:
     """The fit for Ray Train; picklable."""
 
-    fetch: PhotoFetch
+    dataset: ImageDataset
     steps: int
     file: str
 
@@ -75,7 +75,7 @@ class OneFit:
             seed=0,
             optim=OptimConfig(epochs=1, batch=BATCH),
             steps_per_epoch=self.steps,
-            streams={"satellite": Stream(self.fetch, Order(len(self.fetch.lonlat), 0), BATCH)},
+            streams={"satellite": Stream(self.dataset, Sampler(len(self.dataset.lonlat), 0), BATCH)},
             objective=lambda: Timed(objective(), self.file),
             validate=lambda module, ranks: {},
             save=lambda trained: None,
@@ -85,16 +85,16 @@ class OneFit:
 class Patches(Dataset):
     """The same shards for a DataLoader."""
 
-    def __init__(self, fetch: PhotoFetch) -> None:
-        self.fetch, self.shards = fetch, Shards(UPath(fetch.shards))
+    def __init__(self, dataset: ImageDataset) -> None:
+        self.dataset, self.shards = dataset, Shards(UPath(dataset.shards))
 
     def __len__(self) -> int:
-        return len(self.fetch.lonlat)
+        return len(self.dataset.lonlat)
 
     def __getitem__(self, number: int) -> dict[str, np.ndarray]:
-        (content,) = self.shards.read(self.fetch.rows[number : number + 1])
+        (content,) = self.shards.read(self.dataset.rows[number : number + 1])
         image = np.array(Image.open(io.BytesIO(content)).convert("RGB")).transpose(2, 0, 1)
-        return {"image": image, "lonlat": self.fetch.lonlat[number], "place": self.fetch.place[number]}
+        return {"image": image, "lonlat": self.dataset.lonlat[number], "place": self.dataset.place[number]}
 
 
 def bare(batches: Iterable[dict[str, Tensor]], steps: int) -> list[float]:
@@ -120,10 +120,10 @@ def price(runs: str, steps: int, rounds: int) -> list[dict[str, object]]:
 
     folder = UPath(runs).absolute()
     prepared(folder)
-    fetch = photos_of(folder / "shards", "satellite", SIZE)
+    dataset = photos_of(folder / "shards", "satellite", SIZE)
     torch.set_num_threads(2)
-    loader = DataLoader(Patches(fetch), BATCH, shuffle=True, num_workers=1, drop_last=True)
-    first = {name: torch.from_numpy(values.copy()) for name, values in fetch(*[np.arange(BATCH)] * 2).items()}
+    loader = DataLoader(Patches(dataset), BATCH, shuffle=True, num_workers=1, drop_last=True)
+    first = {name: torch.from_numpy(values.copy()) for name, values in dataset(*[np.arange(BATCH)] * 2).items()}
     print(f"ResNet-18 at {SIZE} px, batch {BATCH}, {rounds} rounds of {steps} steps, 2 threads")
     shares, overs = [], []
     for _ in range(rounds):
@@ -132,7 +132,7 @@ def price(runs: str, steps: int, rounds: int) -> list[dict[str, object]]:
             "bare loop, in memory": _step(bare(itertools.repeat(first), steps)),
         }
         connect()
-        seconds["Ray Train, our streams"] = _step(_under_ray(fetch, steps))
+        seconds["Ray Train, our streams"] = _step(_under_ray(dataset, steps))
         ray.shutdown()
         for name, each in seconds.items():
             print(f"{name:<24}{1 / each:>8.3f} steps/s {each / BATCH * 1e6:>8.0f} us a sample")
@@ -147,11 +147,11 @@ def price(runs: str, steps: int, rounds: int) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def _under_ray(fetch: PhotoFetch, steps: int) -> list[float]:
+def _under_ray(dataset: ImageDataset, steps: int) -> list[float]:
     """When each step of the training under Ray Train begins."""
     with tempfile.TemporaryDirectory() as place:
         job = Job(UPath(place) / "out", "price", {}, resumed=False, tracker=None)  # type: ignore[arg-type]
-        launch(OneFit(fetch, steps, f"{place}/begins"), job, WorkersConfig(count=1, threads=2, checkpoint_s=1e9))
+        launch(OneFit(dataset, steps, f"{place}/begins"), job, WorkersConfig(count=1, threads=2, checkpoint_s=1e9))
         return [float(line) for line in (Path(place) / "begins").read_text().splitlines()]
 
 

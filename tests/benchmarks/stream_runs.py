@@ -34,7 +34,7 @@ def chunks_needed(corners: np.ndarray, chunk: int) -> int:
     return len(np.unique(np.concatenate(ends), axis=0))
 
 
-def ours(cube: str, count: int, passes: int, readers: int) -> dict[str, float]:
+def ours(cube: str, count: int, epochs: int, readers: int) -> dict[str, float]:
     """Batches of torch tensors through the stream of training, as steadily as decoding is timed at its best.
 
     The first pass is start-up: what is imported and opened, Ray's workers, memory that is new to the process. What was
@@ -44,7 +44,7 @@ def ours(cube: str, count: int, passes: int, readers: int) -> dict[str, float]:
 
     from sdm_ray.streams.config import Mixing
     from sdm_ray.streams.loader import batches, windowed
-    from sdm_ray.streams.window_dataset import WindowFetch
+    from sdm_ray.streams.window_dataset import WindowDataset
     from sdm_ray.streams.windows import Windows, open_cube
 
     grid = open_cube(cube).grid
@@ -52,9 +52,9 @@ def ours(cube: str, count: int, passes: int, readers: int) -> dict[str, float]:
     centres = (corners + SIZE / 2) * grid.resolution
     x, y = grid.x0 + centres[:, 1], grid.y1 - centres[:, 0]
     windows = Windows(cube, tuple(open_cube(cube).bands), np.stack(to_lonlat(x, y), axis=1), SIZE)
-    stream = windowed(WindowFetch(windows, np.arange(count)), 0, BATCH, Mixing(), readers)
-    first, last = count // BATCH, (passes + 1) * count // BATCH  # one pass before, and one to go on with after
-    steps = (passes + 2) * count // BATCH
+    stream = windowed(WindowDataset(windows, np.arange(count)), 0, BATCH, Mixing(), readers)
+    first, last = count // BATCH, (epochs + 1) * count // BATCH  # one pass before, and one to go on with after
+    steps = (epochs + 2) * count // BATCH
     start, rows = 0.0, 0
     for step, batch in enumerate(batches(stream, 0, 1, 0, steps)):
         rows += len(torch.from_numpy(batch["image"]))
@@ -161,29 +161,29 @@ def _our_threads(array: Any) -> int:
     return sum(_threads().map(lambda run: sum(pixels.nbytes for pixels in chunks.read(0, run)), runs))
 
 
-def photo_stream(shards: str, size: int, passes: int, readers: int) -> dict[str, float]:
+def photo_stream(shards: str, size: int, epochs: int, readers: int) -> dict[str, float]:
     """Photos a second through the stream of training."""
     from upath import UPath
 
-    from sdm_ray.streams.image_dataset import PhotoFetch
+    from sdm_ray.streams.image_dataset import ImageDataset
     from sdm_ray.streams.loader import Stream, batches
-    from sdm_ray.streams.sampler import Order
+    from sdm_ray.streams.sampler import Sampler
     from sdm_ray.training.engine.distributed import Ranks
     from sdm_ray.training.engine.trainer import tensors
 
     index = Shards(UPath(shards)).index
     lonlat, place = index[["lon", "lat"]].to_numpy(), index["place_id"].to_numpy()
-    fetch = PhotoFetch(shards, np.arange(len(index)), lonlat, place, size)
-    stream = Stream(fetch, Order(len(index), 0), BATCH, readers)
+    dataset = ImageDataset(shards, np.arange(len(index)), lonlat, place, size)
+    stream = Stream(dataset, Sampler(len(index), 0), BATCH, readers)
     for _ in batches(stream, 0, 1, 0, 8):  # start-up: Ray's workers and what they import
         pass
     start, rows = time.perf_counter(), 0
-    for batch in batches(stream, 0, 1, 0, passes * len(index) // BATCH):
+    for batch in batches(stream, 0, 1, 0, epochs * len(index) // BATCH):
         rows += len(tensors(batch, Ranks())["image"])
     return {"rate": rows / (time.perf_counter() - start)}
 
 
-def bare(shards: str, passes: int, pool: str, decoder: str = "Pillow", size: int | None = None) -> dict[str, float]:
+def bare(shards: str, epochs: int, pool: str, decoder: str = "Pillow", size: int | None = None) -> dict[str, float]:
     """Photos a second that two processes or threads decode at full size, and shrink to `size`, doing nothing else.
 
     Threads keep the memory that they free, as the streams do. Pillow is what data loaders use; it alone shrinks.
@@ -194,7 +194,7 @@ def bare(shards: str, passes: int, pool: str, decoder: str = "Pillow", size: int
     from upath import UPath
 
     store = Shards(UPath(shards))
-    files = store.read(np.arange(len(store.index))) * passes
+    files = store.read(np.arange(len(store.index))) * epochs
     decoded = _by_simplejpeg if decoder == "simplejpeg" else partial(_by_pillow, size=size)
     if pool == "threads":
         keep_freed_memory()

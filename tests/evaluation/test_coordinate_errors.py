@@ -28,7 +28,7 @@ def settings(world, **changes):
         "scales": {"plant": {"shards": "shards", "size": 32, "tower": {"dim": 16}}},
         "location": {**LOCATION, "hidden": 64, "dim": 16},
         "dim": 16,
-        "blocks": {**BLOCKS, "size_m": 3000, "select": 0.1, "calibrate": 0},
+        "blocks": {**BLOCKS, "size_m": 3000, "validation": 0.1, "calibrate": 0},
         "optim": {"epochs": 1, "batch": 96, "steps_per_epoch": 60, "lr": 0.005},
         "workers": {"count": 0},
         **changes,

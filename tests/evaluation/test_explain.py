@@ -54,7 +54,7 @@ def explained(run_dir, tmp_path_factory) -> UPath:
 
 
 def test_what_a_model_goes_by_is_what_was_planted(explained, tmp_path):
-    config = config_of(explained, rivals=[], explain={"surveys": 600, "steps": 5})
+    config = config_of(explained, baselines=[], explain={"surveys": 600, "steps": 5})
     assert "model" in config.reads()
     flat = evaluate(config, tmp_path)
     found = json.loads((tmp_path / "metrics.json").read_text())["importance"]
@@ -75,7 +75,7 @@ def test_what_a_model_goes_by_is_what_was_planted(explained, tmp_path):
 
 
 def test_a_group_is_exchanged_together(explained, tmp_path):
-    config = config_of(explained, rivals=[], explain={"groups": {"climate": ["a", "b"]}, "surveys": 600})
+    config = config_of(explained, baselines=[], explain={"groups": {"climate": ["a", "b"]}, "surveys": 600})
     evaluate(config, tmp_path)
     found = json.loads((tmp_path / "metrics.json").read_text())["importance"]
     assert set(found) == {"climate", "location"} and found["climate"]["value"] > 0.2
@@ -83,9 +83,9 @@ def test_a_group_is_exchanged_together(explained, tmp_path):
 
 def test_a_model_that_does_not_fit_is_refused(explained, run_dir, tmp_path):
     with pytest.raises(InputError, match=r"explain\.groups\.soil: the model uses no ph; found a, b"):
-        evaluate(config_of(explained, rivals=[], explain={"groups": {"soil": ["ph"]}}), tmp_path)
-    wrong = config_of(explained, rivals=[], explain={"model": "model/folds/0"})
+        evaluate(config_of(explained, baselines=[], explain={"groups": {"soil": ["ph"]}}), tmp_path)
+    wrong = config_of(explained, baselines=[], explain={"model": "model/folds/0"})
     with pytest.raises(InputError, match="has 0 fold models, expected 3"):
         evaluate(wrong, tmp_path)
     with pytest.raises(ValueError, match="needs `covariates`"):
-        config_of(run_dir, rivals=[], covariates=None, explain={})
+        config_of(run_dir, baselines=[], covariates=None, explain={})

@@ -37,7 +37,7 @@ def test_a_better_way_is_better_with_an_interval(test, tmp_path):
     found = {"good": {"5": scores(0.2), "all": scores(0.05)}, "bad": {"5": scores(1.0), "all": scores(0.5)}}
     figures = few_shot.figures_of(found, seed=0) | {
         "seeds": 3, "resamples": 50, "background": 100, "species_counted": 2, "probability_kind": "occurrence",
-        "rich": 1, "transfer": ["good"],
+        "n_common_species": 1, "transfer": ["good"],
     }  # fmt: skip
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     good, bad = (figures["values"]["auc"][way]["5"] for way in ("good", "bad"))

@@ -1,4 +1,4 @@
-"""Folds by country, and rivals that predict only what they have not seen."""
+"""Folds by country, and baselines that predict only what they have not seen."""
 
 import numpy as np
 import pytest
@@ -22,9 +22,9 @@ def test_block_folds_are_those_of_geo():
     assert sorted(np.concatenate([each.test for each in folds]).tolist()) == list(range(4000))
     for number, each in enumerate(folds):
         assert (fold(x[each.test], y[each.test], blocks) == number).all()
-        used = [set(block_id(x[rows], y[rows], blocks)) for rows in (each.train, each.select, each.test)]
+        used = [set(block_id(x[rows], y[rows], blocks)) for rows in (each.train, each.validation, each.test)]
         assert not (used[0] & used[1] or used[0] & used[2] or used[1] & used[2])
-        assert len(each.train) and len(each.select)
+        assert len(each.train) and len(each.validation)
 
 
 def test_country_folds_leave_out_folds_without_a_country(tmp_path):
@@ -48,13 +48,13 @@ def test_cross_fit_never_saw_what_it_predicts():
         Fold(f"fold {k}", np.flatnonzero(block % 3 != k), np.zeros(0, int), np.flatnonzero(block % 3 == k))
         for k in range(3)
     ]
-    rivals = [ForestConfig(trees=10, min_samples_leaf=1), BoostingConfig(max_rounds=30, min_child_samples=5)]
-    found, settings = cross_fit(rivals, {"both": place}, labels, folds, seed=0, threads=1)
+    baselines = [ForestConfig(trees=10, min_samples_leaf=1), BoostingConfig(max_rounds=30, min_child_samples=5)]
+    found, settings = cross_fit(baselines, {"both": place}, labels, folds, seed=0, threads=1)
     assert list(found) == list(settings) == ["random forest, both", "gradient boosting, both"]
     for each in found.values():
         assert np.isfinite(each).all() and auc(labels, each).mean() < 0.75
     leaking = [Fold("leak", np.arange(600), np.zeros(0, int), np.arange(600))]
-    known, _ = cross_fit(rivals, {"both": place}, labels, leaking, seed=0, threads=1)
+    known, _ = cross_fit(baselines, {"both": place}, labels, leaking, seed=0, threads=1)
     assert all(auc(labels, each).mean() > 0.95 for each in known.values())
 
 

@@ -112,7 +112,7 @@ def test_surveys_of_a_single_class_are_refused(run_dir, tmp_path):
 
 def test_a_species_without_positives_has_blanks_and_counts_in_no_mean(run_dir, tmp_path):
     other = with_surveys(run_dir, tmp_path, lambda each: [s for s in each if s != 1])
-    figures = evaluate_figures(config_of(other, rivals=[]), other / "evaluation")
+    figures = evaluate_figures(config_of(other, baselines=[]), other / "evaluation")
     assert figures["blocks"]["species_left_out"] == 1 and figures["blocks"]["values"]["auc"]["map"]["value"] > 0.7
     row = pd.read_csv(str(other / "evaluation" / "species.csv")).set_index("species").loc["Fagus sylvatica"]
     assert row["surveys"] == 0 and np.isnan(row["auc: map"]) and np.isnan(row["tss: map"])
@@ -135,7 +135,7 @@ def test_a_map_without_values_is_refused(run_dir, tmp_path):
     nothing[:, :, :40] = 0.5
     write_map(run_dir / "part.zarr", nothing, crossfitted=True)
     with pytest.raises(InputError, match=r"part\.zarr: has no value at \d+ of 900 surveys"):
-        evaluate(config_of(run_dir, maps={"map": "part.zarr"}, rivals=[]), tmp_path)
+        evaluate(config_of(run_dir, maps={"map": "part.zarr"}, baselines=[]), tmp_path)
 
 
 def test_folds_without_surveys_are_refused(run_dir, tmp_path):

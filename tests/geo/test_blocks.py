@@ -63,11 +63,11 @@ def test_blocks_begin_at_their_origin():
 
 
 def test_roles_hold_out_one_fold_and_keep_whole_blocks_together(places):
-    blocks = Blocks(select=0.1, calibrate=0.15)
+    blocks = Blocks(validation=0.1, calibrate=0.15)
     roles = role(*places, blocks, held_out=2)
     assert np.array_equal(roles == Role.TEST, fold(*places, blocks) == 2)
     shares = np.bincount(roles, minlength=5) / len(roles)
-    assert np.allclose(shares[[Role.SELECT, Role.CALIBRATE]], [0.08, 0.12], atol=0.03)
+    assert np.allclose(shares[[Role.VALIDATION, Role.CALIBRATE]], [0.08, 0.12], atol=0.03)
     ids = block_id(*places, blocks)
     assert len(np.unique(np.stack([ids, roles]), axis=1)[0]) == len(np.unique(ids))
 
@@ -77,7 +77,7 @@ def test_nothing_held_out_means_everything_is_for_training(places):
 
 
 def test_the_buffer_is_a_distance_to_held_out_blocks():
-    blocks = Blocks(size_m=100.0, buffer_m=10.0, select=0.0, calibrate=0.0, folds=4)
+    blocks = Blocks(size_m=100.0, buffer_m=10.0, validation=0.0, calibrate=0.0, folds=4)
     x, y = (axis.ravel() for axis in np.meshgrid(np.arange(0.5, 1000), np.arange(0.5, 1000)))
     roles = role(x, y, blocks, held_out=0).reshape(1000, 1000)
     from scipy.ndimage import distance_transform_edt
@@ -90,11 +90,13 @@ def test_the_buffer_is_a_distance_to_held_out_blocks():
 
 def test_countries_are_groups_like_blocks():
     countries = np.arange(1, 40)
-    roles = role_of(countries, Blocks(select=0.0, calibrate=0.0), held_out=1)
+    roles = role_of(countries, Blocks(validation=0.0, calibrate=0.0), held_out=1)
     assert np.array_equal(roles == Role.TEST, fold_of(countries, Blocks()) == 1)
 
 
-@pytest.mark.parametrize("values", [{"folds": 1}, {"size_m": 0}, {"buffer_m": 2e5}, {"select": 0.6, "calibrate": 0.5}])
+@pytest.mark.parametrize(
+    "values", [{"folds": 1}, {"size_m": 0}, {"buffer_m": 2e5}, {"validation": 0.6, "calibrate": 0.5}]
+)
 def test_settings_that_make_no_folds_are_refused(values):
     with pytest.raises(ValueError, match=r"folds|buffer_m|select"):
         Blocks(**values)

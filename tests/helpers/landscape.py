@@ -21,7 +21,7 @@ from sdm_ray.tracking import Tracker
 GRID = Grid(4_000_000, 3_064_000, 1000, 64, 64)
 NAMES = ["Abies alba", "Fagus sylvatica", "Quercus robur"]
 BLOCKS = Blocks(size_m=8_000, folds=3)
-RIVALS = [ForestConfig(trees=10, min_samples_leaf=5), BoostingConfig(max_rounds=20, features="coordinates")]
+BASELINES = [ForestConfig(trees=10, min_samples_leaf=5), BoostingConfig(max_rounds=20, features="coordinates")]
 
 
 def write_map(path, probability, **attrs):
@@ -65,7 +65,7 @@ def config_of(run_dir, **values):
         "maps": {"map": "crossfit.zarr"},
         "covariates": "covariates.zarr",
         "blocks": BLOCKS,
-        "rivals": RIVALS,
+        "baselines": BASELINES,
         "resamples": 30,
     } | values
     return EvaluateConfig(run_dir=str(run_dir), **values)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sdm_ray.streams.loader import Stream
-from sdm_ray.streams.sampler import Order
+from sdm_ray.streams.sampler import Sampler
 from sdm_ray.training.engine.config import OptimConfig
 from sdm_ray.training.engine.trainer import Fit, Trained
 
@@ -24,7 +24,7 @@ class Points:
 
     bad: int = -1
 
-    def __call__(self, ids: np.ndarray, passes: np.ndarray) -> dict[str, np.ndarray]:
+    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> dict[str, np.ndarray]:
         x = (ids[:, None] / N).astype(np.float32)
         y = np.sin(3 * x)
         y[ids == self.bad] = np.nan
@@ -62,7 +62,7 @@ class Toy:
                 seed=3,
                 optim=OptimConfig(lr=0.01, epochs=self.epochs, batch=BATCH, ema=self.ema, precision=self.precision),
                 steps_per_epoch=self.steps_per_epoch,
-                streams={"points": Stream(Points(self.bad), Order(N, seed=5), BATCH)},
+                streams={"points": Stream(Points(self.bad), Sampler(N, seed=5), BATCH)},
                 objective=self.objective,
                 validate=lambda objective, ranks: {"first": float(next(objective.parameters()).flatten()[0])},
                 save=self.save,

@@ -17,7 +17,9 @@ from sdm_ray.stores.weights import save_weights
 
 SERIES = SeriesConfig(names=("light",), axes={"light": {"band": ("red",), "month": tuple(range(12))}}, hidden=8, dim=4)
 ALL = PLAIN.model_copy(update={"satellite": TOWER, "plant": TOWER, "series": SERIES})
-PROBED = ALL.model_copy(update={"fusion": "none", "beside": (LocationConfig(wavelengths_km=(300.0, 100.0)),)})
+PROBED = ALL.model_copy(
+    update={"fusion": "none", "frozen_location_features": (LocationConfig(wavelengths_km=(300.0, 100.0)),)}
+)
 
 
 @pytest.mark.parametrize("config", [ALL, PROBED], ids=["fused", "probed"])

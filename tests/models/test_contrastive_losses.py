@@ -119,7 +119,7 @@ def _through_a_model(rank: int) -> float:
 
     tower = TowerConfig(name="test_resnet", dim=4)
     location, towers = LocationConfig(hidden=8, depth=1, dim=4), {"plant": tower, "satellite": tower}
-    config = AlignConfig(location=location, towers=towers, between=(("plant", "satellite"),))
+    config = AlignConfig(location=location, towers=towers, cross_scale_pairs=(("plant", "satellite"),))
     has = {"plant": torch.tensor([1, 1, 0, 1, 1, 0]).bool(), "satellite": torch.tensor([1, 1, 1, 0, 0, 0]).bool()}
     torch.manual_seed(0)
     model, lonlat = AlignmentModel(config), torch.rand(6, 2, dtype=torch.float64) * 20 + 35

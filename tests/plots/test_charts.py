@@ -21,9 +21,9 @@ def test_each_method_has_its_colour():
 
 
 def test_curves_join_train_and_select():
-    history = [{"train/loss": 1 / (i + 1)} | ({"select/loss": 1.0} if i % 2 else {}) for i in range(9)]
+    history = [{"train/loss": 1 / (i + 1)} | ({"validation/loss": 1.0} if i % 2 else {}) for i in range(9)]
     one = charts.curves(history, "T")
-    two = charts.curves([row | {"select/auc": 0.5} for row in history], "T")
+    two = charts.curves([row | {"validation/auc": 0.5} for row in history], "T")
     widths = [Image.open(io.BytesIO(png)).width for png in (one, two)]
     assert widths[1] > 1.8 * widths[0]
 

@@ -42,7 +42,7 @@ def test_a_country_is_held_out_whole(places, land):
     for held_out in np.unique(folds):
         roles = holdout.role(*places, int(held_out))
         assert np.array_equal(roles == Role.TEST, folds == held_out)
-        assert {Role.TRAIN, Role.SELECT, Role.CALIBRATE} <= set(roles)
+        assert {Role.TRAIN, Role.VALIDATION, Role.CALIBRATE} <= set(roles)
 
 
 def test_land_store_round_trip(land):

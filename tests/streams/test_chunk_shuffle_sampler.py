@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sdm_ray.streams.chunk_shuffle_sampler import NearbyOrder, strips
+from sdm_ray.streams.chunk_shuffle_sampler import ChunkShuffleSampler, strips
 
 CHUNK, SIZE = 256, 65536
 
@@ -12,23 +12,25 @@ def places():
     return rng.integers(-60, SIZE, (2, 5000))
 
 
-def order(places, **changes) -> NearbyOrder:
-    return NearbyOrder(*places, **{"chunk": CHUNK, "seed": 1, "batch": 40, "reach": 200, "lanes": 8} | changes)
+def order(places, **changes) -> ChunkShuffleSampler:
+    return ChunkShuffleSampler(
+        *places, **{"chunk": CHUNK, "seed": 1, "batch": 40, "shuffle_window": 200, "interleave": 8} | changes
+    )
 
 
-@pytest.mark.parametrize("lanes", [1, 8])
-def test_a_pass_holds_every_place_once(places, lanes):
-    found = order(places, lanes=lanes)
-    ids, passes = found.at(np.arange(3 * 5000))
+@pytest.mark.parametrize("interleave", [1, 8])
+def test_a_pass_holds_every_place_once(places, interleave):
+    found = order(places, interleave=interleave)
+    ids, epochs = found.at(np.arange(3 * 5000))
     for number in range(3):
-        assert sorted(ids[passes == number].tolist()) == list(range(5000))
-    assert not np.array_equal(ids[passes == 0], ids[passes == 1])
+        assert sorted(ids[epochs == number].tolist()) == list(range(5000))
+    assert not np.array_equal(ids[epochs == 0], ids[epochs == 1])
 
 
 def test_places_that_lanes_cannot_share_out_are_others_each_time(places):
     found = order(places[:, :4999], batch=8)
-    ids, passes = found.at(np.arange(4 * (4999 // 8 * 8)))
-    left = [set(range(4999)) - set(ids[passes == number].tolist()) for number in range(4)]
+    ids, epochs = found.at(np.arange(4 * (4999 // 8 * 8)))
+    left = [set(range(4999)) - set(ids[epochs == number].tolist()) for number in range(4)]
     assert all(len(each) == 4999 % 8 for each in left)
     assert len(set().union(*left)) > 4999 % 8
 
@@ -46,8 +48,8 @@ def test_ranks_share_a_batch_by_lanes(places, world):
     found = order(places)
     slots = [found.slots(rank, world) for rank in range(world)]
     assert sorted(np.concatenate(slots).tolist()) == list(range(40))
-    lanes = [set((each % 8).tolist()) for each in slots]
-    assert sum(map(len, lanes)) == 8
+    interleave = [set((each % 8).tolist()) for each in slots]
+    assert sum(map(len, interleave)) == 8
 
 
 def test_lanes_share_few_chunks(places):
@@ -59,7 +61,7 @@ def test_lanes_share_few_chunks(places):
 
 def test_a_place_is_moved_by_its_reach_at_most(places):
     """Lanes walk from north to south: in the order of a lane, no place comes long after one further south."""
-    found = order(places, lanes=1, reach=300)
+    found = order(places, interleave=1, shuffle_window=300)
     ids = found.at(np.arange(5000))[0]
     at = np.empty(5000, int)
     at[ids] = np.arange(5000)
@@ -72,7 +74,7 @@ def test_a_place_is_moved_by_its_reach_at_most(places):
 def test_places_are_mixed(places):
     """Neighbours in a batch, and any two places of it, lie about as far apart as at random."""
     x, y = places[1].astype(float), places[0].astype(float)
-    near = order(places, reach=800).at(np.arange(5000))[0]
+    near = order(places, shuffle_window=800).at(np.arange(5000))[0]
     read = np.lexsort((x, y // CHUNK))
     for axis in (x, y):
         assert abs(np.corrcoef(axis[near[:-1]], axis[near[1:]])[0, 1]) < 0.25
@@ -99,14 +101,14 @@ def test_many_places_in_one_chunk_stay_together():
 def test_pieces_are_rows_of_chunks_of_one_visit(places):
     found = order(places)
     positions = np.arange(10000)
-    ids, passes = found.at(positions)
-    pieces = found.pieces(ids, passes, positions % 40, 10)
+    ids, epochs = found.at(positions)
+    pieces = found.pieces(ids, epochs, positions % 40, 10)
     assert np.median(np.bincount(pieces)) >= 5  # a visit of a lane may end before that
     for number in range(0, int(pieces.max()) + 1, 7):
         inside = np.flatnonzero(pieces == number)
-        assert len(set(passes[inside])) == len(set(positions[inside] % 8)) == len(set(found.strip[ids[inside]])) == 1
+        assert len(set(epochs[inside])) == len(set(positions[inside] % 8)) == len(set(found.strip[ids[inside]])) == 1
 
 
 def test_batches_that_lanes_do_not_divide_are_refused(places):
     with pytest.raises(ValueError, match="3 lanes for batches of 40"):
-        order(places, lanes=3)
+        order(places, interleave=3)

@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdm_ray.streams.cross_scale_pairs import BetweenFetch, pairs_by_place, pairs_within
+from sdm_ray.streams.cross_scale_pairs import PairDataset, pairs_by_place, pairs_within
 
 
 def test_every_image_at_a_place_of_both_scales_is_in_a_pair():
@@ -45,17 +45,17 @@ class Tens:
     def only(self, rows, *, plain=False):
         return Tens(self.lonlat[rows], drawn=self.drawn and not plain)
 
-    def __call__(self, ids, passes):
+    def __call__(self, ids, epochs):
         batch = {"image": self.lonlat[ids, 0] * 10, "place": ids}
-        return batch | {"draws": passes} if self.drawn else batch
+        return batch | {"draws": epochs} if self.drawn else batch
 
 
 def test_both_images_of_a_pair_come_together():
-    fetches = {"plant": Tens(np.arange(8.0).reshape(4, 2)), "satellite": Tens(np.arange(40.0, 46).reshape(3, 2))}
-    fetch = BetweenFetch(fetches, np.array([[3, 0], [1, 2], [0, 1]]), np.array([5, 6, 7]))
-    batch = fetch.only(np.array([1, 2]))(np.array([1, 0]), np.array([0, 4]))
+    datasets = {"plant": Tens(np.arange(8.0).reshape(4, 2)), "satellite": Tens(np.arange(40.0, 46).reshape(3, 2))}
+    dataset = PairDataset(datasets, np.array([[3, 0], [1, 2], [0, 1]]), np.array([5, 6, 7]))
+    batch = dataset.only(np.array([1, 2]))(np.array([1, 0]), np.array([0, 4]))
     assert batch["image_plant"].tolist() == [0, 20] and batch["image_satellite"].tolist() == [420, 440]
     assert batch["lonlat"].tolist() == [[0, 1], [2, 3]] and batch["place"].tolist() == [7, 6]
     assert batch["draws_plant"].tolist() == batch["draws_satellite"].tolist() == [0, 4]
-    plain = fetch.only(np.array([0]), plain=True)(np.array([0]), np.array([0]))
+    plain = dataset.only(np.array([0]), plain=True)(np.array([0]), np.array([0]))
     assert set(plain) == {"image_plant", "image_satellite", "lonlat", "place"}

@@ -4,9 +4,9 @@ from sdm_ray.streams import keyed_random
 
 
 def test_a_row_draws_the_same_in_any_company():
-    ids, passes = np.arange(100), np.repeat([0, 1], 50)
-    together = keyed_random.uniform(keyed_random.keys(7, passes, ids), 2)
-    alone = [keyed_random.uniform(keyed_random.keys(7, passes[i : i + 1], ids[i : i + 1]), 2)[0] for i in range(100)]
+    ids, epochs = np.arange(100), np.repeat([0, 1], 50)
+    together = keyed_random.uniform(keyed_random.keys(7, epochs, ids), 2)
+    alone = [keyed_random.uniform(keyed_random.keys(7, epochs[i : i + 1], ids[i : i + 1]), 2)[0] for i in range(100)]
     assert np.array_equal(together, alone)
 
 

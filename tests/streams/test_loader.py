@@ -8,7 +8,7 @@ from ray import cloudpickle
 from sdm_ray.errors import InputError
 from sdm_ray.streams import keyed_random, loader
 from sdm_ray.streams.loader import Stream, batches
-from sdm_ray.streams.sampler import Order
+from sdm_ray.streams.sampler import Sampler
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import a test
 
@@ -19,17 +19,17 @@ class Numbers:
 
     broken: int = -1
 
-    def __call__(self, ids, passes):
+    def __call__(self, ids, epochs):
         if (ids == self.broken).any():
             raise InputError(f"row {self.broken} cannot be read")
-        noise = keyed_random.uniform(keyed_random.keys(9, passes, ids), 0).astype(np.float32)
+        noise = keyed_random.uniform(keyed_random.keys(9, epochs, ids), 0).astype(np.float32)
         image = np.repeat(ids[:, None, None], 12, axis=1).reshape(-1, 3, 4).astype(np.float64)
-        return {"place": ids, "pass": passes, "noise": noise, "image": image, "even": ids % 2 == 0}
+        return {"place": ids, "pass": epochs, "noise": noise, "image": image, "even": ids % 2 == 0}
 
 
 @pytest.fixture(scope="module")
 def stream():
-    return Stream(Numbers(), Order(n=53, seed=2), batch=10)
+    return Stream(Numbers(), Sampler(n=53, seed=2), batch=10)
 
 
 @pytest.mark.parametrize("readers", [0, 2])
@@ -74,4 +74,4 @@ def test_nothing_left_to_do(stream):
 @pytest.mark.parametrize("readers", [0, 2])
 def test_a_row_that_cannot_be_read_is_named(readers, ray_cluster):
     with pytest.raises(InputError, match="row 17 cannot be read"):
-        list(batches(Stream(Numbers(broken=17), Order(n=53, seed=2), 10, readers), 0, 1, 0, 6))
+        list(batches(Stream(Numbers(broken=17), Sampler(n=53, seed=2), 10, readers), 0, 1, 0, 6))

@@ -7,8 +7,8 @@ from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.stores.labels import SparseLabels
-from sdm_ray.streams.survey_dataset import SurveyFetch
-from sdm_ray.streams.window_dataset import WindowFetch, places
+from sdm_ray.streams.survey_dataset import SurveyDataset
+from sdm_ray.streams.window_dataset import WindowDataset, places
 from sdm_ray.streams.windows import Windows
 
 GRID = Grid(x0=4_000_000, y1=3_001_000, resolution=10, width=100, height=100)
@@ -30,7 +30,7 @@ def lonlat_of(row: list[int], col: list[int]) -> np.ndarray:
 
 def test_windows_are_what_the_cube_holds(cube):
     windows = Windows(str(cube), ("nir", "red"), lonlat_of([50, 30, 70], [40, 90, 8]), size=16)
-    source = WindowFetch(windows, np.arange(3))
+    source = WindowDataset(windows, np.arange(3))
     batch = source(np.array([2, 0]), np.array([0, 0]))
     expected = Cube(cube).read(Window(row=42, col=32, height=16, width=16))[[2, 0]]
     assert batch["image"].dtype == np.uint16
@@ -39,7 +39,7 @@ def test_windows_are_what_the_cube_holds(cube):
 
 
 def test_a_band_that_is_not_there_is_named(cube):
-    source = WindowFetch(Windows(str(cube), ("swir",), lonlat_of([50], [40]), size=16), np.arange(1))
+    source = WindowDataset(Windows(str(cube), ("swir",), lonlat_of([50], [40]), size=16), np.arange(1))
     with pytest.raises(InputError, match="no band swir"):
         source(np.array([0]), np.array([0]))
 
@@ -54,7 +54,7 @@ def test_a_batch_of_surveys(cube):
     labels = SparseLabels.from_lists([[0, 2], [], [1]], n_species=3)
     outside = np.array([[20.0, 40.0]])
     lonlat = np.concatenate([lonlat_of([50, 60], [40, 40]), outside])
-    fetch = SurveyFetch(
+    dataset = SurveyDataset(
         rows=np.array([2, 0]),
         lonlat=lonlat,
         covariates=np.array([[1, 2], [3, 4], [0, 0]], np.float32),
@@ -63,14 +63,14 @@ def test_a_batch_of_surveys(cube):
         images=Windows(str(cube), ("red",), lonlat, 8),
         augment=True,
     )
-    batch = fetch(np.array([0, 1]), np.array([0, 0]))
+    batch = dataset(np.array([0, 1]), np.array([0, 0]))
     assert batch["place"].tolist() == [2, 0]
     assert batch["labels"].tolist() == [[0, 1, 0], [1, 0, 1]]
     assert batch["has_covariates"].tolist() == [False, True]
     assert batch["has_satellite"].tolist() == [False, True]
     assert batch["covariates"].tolist() == [[0, 0], [1, 2]]
     assert batch["image_satellite"].shape == (2, 1, 8, 8)
-    again = fetch.only(np.array([0]))(np.array([0]), np.array([0]))
+    again = dataset.only(np.array([0]))(np.array([0]), np.array([0]))
     assert np.array_equal(again["image_satellite"][0], batch["image_satellite"][1])
 
 
@@ -79,7 +79,7 @@ def test_series_come_as_they_are_and_each_is_hidden_by_a_draw_of_its_own():
     light = np.arange(2 * 3 * n, dtype=np.float32).reshape(n, 2, 3)
     light[5] = np.nan
     light[6, 0] = np.nan
-    fetch = SurveyFetch(
+    dataset = SurveyDataset(
         rows=np.arange(n)[::-1],
         lonlat=np.zeros((n, 2)),
         covariates=np.zeros((n, 0), np.float32),
@@ -89,19 +89,19 @@ def test_series_come_as_they_are_and_each_is_hidden_by_a_draw_of_its_own():
         hide=0.25,
     )
     ids, zeros = np.arange(n), np.zeros(n, np.int64)
-    batch = fetch(ids, zeros)
+    batch = dataset(ids, zeros)
     assert np.array_equal(batch["series_light"], light[::-1], equal_nan=True)
     assert np.flatnonzero(~batch["has_series_light"]).tolist() == [n - 1 - 5]  # gaps are no want of a series
     first, second = batch["hide_series_light"], batch["hide_series_rain"]
     assert 0.2 < first.mean() < 0.3 and 0.2 < second.mean() < 0.3 and (first & second).mean() < 0.1
-    assert np.array_equal(fetch(ids[100:], zeros[100:])["hide_series_light"], first[100:])
-    assert "hide_series_light" not in fetch.only(ids, plain=True)(ids, zeros)
-    assert fetch(ids[:0], zeros[:0])["has_series_light"].shape == (0,)  # of a rank without rows
+    assert np.array_equal(dataset(ids[100:], zeros[100:])["hide_series_light"], first[100:])
+    assert "hide_series_light" not in dataset.only(ids, plain=True)(ids, zeros)
+    assert dataset(ids[:0], zeros[:0])["has_series_light"].shape == (0,)  # of a rank without rows
 
 
 def test_inputs_are_hidden_at_the_asked_rate_by_key():
     n = 4000
-    fetch = SurveyFetch(
+    dataset = SurveyDataset(
         rows=np.arange(n),
         lonlat=np.zeros((n, 2)),
         covariates=np.zeros((n, 1), np.float32),
@@ -110,7 +110,7 @@ def test_inputs_are_hidden_at_the_asked_rate_by_key():
         hide=0.25,
     )
     ids, zeros = np.arange(n), np.zeros(n, np.int64)
-    hidden = fetch(ids, zeros)["hide_covariates"]
+    hidden = dataset(ids, zeros)["hide_covariates"]
     assert 0.22 < hidden.mean() < 0.28
-    assert np.array_equal(fetch(ids[100:], zeros[100:])["hide_covariates"], hidden[100:])
-    assert "hide_covariates" not in fetch.only(ids, plain=True)(ids, zeros)
+    assert np.array_equal(dataset(ids[100:], zeros[100:])["hide_covariates"], hidden[100:])
+    assert "hide_covariates" not in dataset.only(ids, plain=True)(ids, zeros)

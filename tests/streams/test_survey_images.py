@@ -16,8 +16,8 @@ from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.shards import Sample, write_index, write_shard
 from sdm_ray.streams.config import Mixing
 from sdm_ray.streams.loader import Stream, batches, windowed
-from sdm_ray.streams.sampler import Order
-from sdm_ray.streams.survey_dataset import SurveyFetch
+from sdm_ray.streams.sampler import Sampler
+from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.streams.survey_images import Wanted, images_of
 from sdm_ray.streams.windows import Windows
 
@@ -70,7 +70,7 @@ def test_the_nearest_place_counts_within_the_distance(patches):
 
 
 @pytest.fixture(scope="module")
-def fetch(tmp_path_factory) -> SurveyFetch:
+def dataset(tmp_path_factory) -> SurveyDataset:
     """Sixty surveys in a cube; two in three have photos of plants, five each."""
     folder = tmp_path_factory.mktemp("photos")
     grid = Grid(x0=4_000_000, y1=3_001_000, resolution=10, width=100, height=100)
@@ -86,7 +86,7 @@ def fetch(tmp_path_factory) -> SurveyFetch:
         for number in range(5)
     ]
     found = images_of(shards(folder, some), "plant", 12, Wanted(None, lonlat, within_m=0.01))
-    return SurveyFetch(
+    return SurveyDataset(
         rows=np.arange(5, 60),
         lonlat=lonlat,
         covariates=np.zeros((60, 0), np.float32),
@@ -100,9 +100,9 @@ def fetch(tmp_path_factory) -> SurveyFetch:
     )
 
 
-def test_training_draws_one_of_several_images_and_prediction_takes_the_first(fetch):
+def test_training_draws_one_of_several_images_and_prediction_takes_the_first(dataset):
     ids = np.arange(55)
-    drawn = [fetch(ids, np.full(55, number)) for number in range(40)]
+    drawn = [dataset(ids, np.full(55, number)) for number in range(40)]
     seen = np.stack([each["image_plant"][:, 0, 0, 0] for each in drawn])
     survey = np.arange(5, 60)
     assert (seen[:, survey % 3 == 0] == 0).all() and not drawn[0]["has_plant"][survey % 3 == 0].any()
@@ -111,26 +111,26 @@ def test_training_draws_one_of_several_images_and_prediction_takes_the_first(fet
     hidden = np.stack([each["hide_plant"] for each in drawn])
     assert 0.2 < hidden.mean() < 0.3
     assert not np.array_equal(hidden, np.stack([each["hide_satellite"] for each in drawn]))
-    again = fetch.only(np.arange(30, 60))(np.arange(30), np.full(30, 7))
+    again = dataset.only(np.arange(30, 60))(np.arange(30), np.full(30, 7))
     assert np.array_equal(again["image_plant"], drawn[7]["image_plant"][25:])
-    plain = fetch.only(np.arange(60), plain=True)(np.arange(60), np.zeros(60, np.int64))
+    plain = dataset.only(np.arange(60), plain=True)(np.arange(60), np.zeros(60, np.int64))
     first = np.where(np.arange(60) % 3 > 0, 4 * np.arange(60), 0)
     assert plain["image_plant"][:, 0, 0, 0].tolist() == first.tolist()
     assert "hide_plant" not in plain and "draws_plant" not in plain
-    nothing = fetch(ids[:0], ids[:0])  # of a rank without rows
+    nothing = dataset(ids[:0], ids[:0])  # of a rank without rows
     assert nothing["image_plant"].shape == (0, 3, 12, 12) and nothing["draws_plant"].shape == (0, 8)
 
 
-def stream_of(fetch: SurveyFetch, *, with_cube: bool) -> Stream:
+def stream_of(dataset: SurveyDataset, *, with_cube: bool) -> Stream:
     if with_cube:
-        return windowed(fetch, 3, 16, Mixing(), 0)
-    alone = SurveyFetch(**{**vars(fetch), "images": None})
-    return Stream(alone, Order(len(alone), 3), 16, in_memory=True)
+        return windowed(dataset, 3, 16, Mixing(), 0)
+    alone = SurveyDataset(**{**vars(dataset), "images": None})
+    return Stream(alone, Sampler(len(alone), 3), 16, in_memory=True)
 
 
 @pytest.mark.parametrize("with_cube", [True, False])
-def test_what_ray_decodes_beside_the_rest_is_what_a_fetch_gives(fetch, ray_cluster, with_cube):
-    stream = stream_of(fetch, with_cube=with_cube)
+def test_what_ray_decodes_beside_the_rest_is_what_a_fetch_gives(dataset, ray_cluster, with_cube):
+    stream = stream_of(dataset, with_cube=with_cube)
     for rank, world in ((0, 1), (0, 2), (1, 2)):
         found = list(batches(stream, rank, world, 2, 6))
         assert len(found) == 4

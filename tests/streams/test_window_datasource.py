@@ -8,7 +8,7 @@ from sdm_ray.geo.windows import tiles
 from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.streams.config import Mixing
 from sdm_ray.streams.loader import batches, windowed
-from sdm_ray.streams.window_dataset import WindowFetch
+from sdm_ray.streams.window_dataset import WindowDataset
 from sdm_ray.streams.window_datasource import plan, read_windows
 from sdm_ray.streams.windows import Windows
 
@@ -37,8 +37,8 @@ def windows(tmp_path_factory) -> Windows:
 
 
 def stream(windows: Windows, readers: int = 0, **mixing):
-    fetch = WindowFetch(windows, np.arange(300), augment=True, seed=5)
-    return windowed(fetch, 7, 24, Mixing(**{"reach": 96, "lanes": 3} | mixing), readers)
+    dataset = WindowDataset(windows, np.arange(300), augment=True, seed=5)
+    return windowed(dataset, 7, 24, Mixing(**{"shuffle_window": 96, "interleave": 3} | mixing), readers)
 
 
 def same(found: dict, expected: dict) -> bool:
@@ -54,9 +54,9 @@ def test_batches_are_what_the_order_says(windows, readers, ray_cluster):
     assert found[0]["image"].dtype == np.uint16
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_ranks_and_restarts_change_nothing(windows, lanes):
-    made = stream(windows, lanes=lanes)
+@pytest.mark.parametrize("interleave", [1, 3])
+def test_ranks_and_restarts_change_nothing(windows, interleave):
+    made = stream(windows, interleave=interleave)
     ranks = [list(batches(made, rank, 3, 4, 15)) for rank in range(3)]
     slots = np.argsort(np.concatenate([made.slots(rank, 3) for rank in range(3)]))
     for step, parts in enumerate(zip(*ranks, strict=True), start=4):
@@ -116,6 +116,6 @@ def test_a_broken_chunk_is_named(tmp_path, windows, readers, ray_cluster):
 
 
 def test_lanes_are_as_many_as_batch_and_places_allow(windows):
-    assert stream(windows, lanes=16).order.lanes == 1  # 300 places are too few for 16
-    assert stream(windows, lanes=4).order.lanes == 4
-    assert stream(windows, lanes=5).order.lanes == 1  # of batches of 24
+    assert stream(windows, interleave=16).sampler.interleave == 1  # 300 places are too few for 16
+    assert stream(windows, interleave=4).sampler.interleave == 4
+    assert stream(windows, interleave=5).sampler.interleave == 1  # of batches of 24

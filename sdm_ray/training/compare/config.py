@@ -1,10 +1,10 @@
 """What `compare` is configured by. Light: imports neither torch nor Ray."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from sdm_ray.baselines.config import RivalConfig, rivals_files
+from sdm_ray.baselines.config import BaselineConfig, baseline_files
 from sdm_ray.config import Config, TaskConfig
 from sdm_ray.training.engine.config import OptimConfig
 from sdm_ray.training.finetune.config import FinetuneConfig, OverFinetune
@@ -13,27 +13,31 @@ from sdm_ray.training.finetune.config import FinetuneConfig, OverFinetune
 class FewConfig(Config):
     """Training on few occurrences of each species, where nothing is left to choose by."""
 
+    old_keys: ClassVar = {"rich": "n_common_species"}
+
     background: PositiveInt = 2000
     """Surveys whose absences all species learn from."""
     optim: OptimConfig = OptimConfig(lr=1e-3, epochs=40, batch=256, ema=0.99)
-    rich: int = Field(0, ge=0)
+    n_common_species: int = Field(0, ge=0)
     """So many of the commonest species are no rare ones: they count in no score."""
 
 
 class CompareConfig(OverFinetune):
-    """`compare`: ways to train a species model, and rivals, on all and on few occurrences of the same folds."""
+    """`compare`: ways to train a species model, and baselines, on all and on few occurrences of the same folds."""
+
+    old_keys: ClassVar = {"rivals": "baselines"}
 
     output: str = "comparison"
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
     """Label -> dotted keys of `finetune` that it changes; the first is set against all others."""
-    rivals: dict[str, RivalConfig] = Field(default_factory=dict)
-    """Label -> rival."""
+    baselines: dict[str, BaselineConfig] = Field(default_factory=dict)
+    """Label -> baseline."""
     shots: tuple[PositiveInt | None, ...] = (1, 5, 10, 20, 50, None)
     """Occurrences of each species to learn from; null for all surveys."""
     few: FewConfig = FewConfig()
     transfer: tuple[str, ...] = ()
-    """Methods that, with few occurrences, learn an embedding from the `few.rich` commonest species of all training
-    surveys, as `finetune` says, and from it each species: what rare ones may borrow from common ones."""
+    """Methods that, with few occurrences, learn an embedding from the `few.n_common_species` commonest species of all
+    training surveys, and fit each rare species on it."""
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
     """Of the draws, the weights and the order."""
     folds: tuple[int, ...] = Field((0,), min_length=1)
@@ -53,16 +57,16 @@ class CompareConfig(OverFinetune):
             self.method(label)
         if self.candidate({}).model.output == "class" and set(self.shots) != {None}:
             raise ValueError("shots: few occurrences are of species; with classes expected [null]")
-        if both := set(self.methods) & set(self.rivals):
-            raise ValueError(f"rivals: {both.pop()} is a method as well; expected labels of their own")
+        if both := set(self.methods) & set(self.baselines):
+            raise ValueError(f"baselines: {both.pop()} is a method as well; expected labels of their own")
         if unknown := set(self.transfer) - set(self.methods):
             raise ValueError(f"transfer: {unknown.pop()} is none of the methods")
-        if self.transfer and not self.few.rich:
-            raise ValueError("transfer: needs few.rich, how many species there are to borrow from")
-        if self.rivals and not self.candidate({}).covariates:
-            needing = [label for label, each in self.rivals.items() if each.features != "coordinates"]
+        if self.transfer and not self.few.n_common_species:
+            raise ValueError("transfer: needs few.n_common_species, how many species there are to borrow from")
+        if self.baselines and not self.candidate({}).covariates:
+            needing = [label for label, each in self.baselines.items() if each.features != "coordinates"]
             if needing:
-                raise ValueError(f"rivals.{needing[0]}: asks for covariates, and `finetune` names no store")
+                raise ValueError(f"baselines.{needing[0]}: asks for covariates, and `finetune` names no store")
         return self
 
     def method(self, label: str) -> FinetuneConfig:
@@ -74,6 +78,6 @@ class CompareConfig(OverFinetune):
         return list(dict.fromkeys(name for label in self.methods for name in self.method(label).reads()))
 
     def reads_files(self) -> list[str]:
-        """Published weights of methods and rivals."""
+        """Published weights of methods and baselines."""
         named = [name for label in self.methods for name in self.method(label).reads_files()]
-        return list(dict.fromkeys([*named, *rivals_files(self.rivals.values())]))
+        return list(dict.fromkeys([*named, *baseline_files(self.baselines.values())]))

@@ -20,13 +20,13 @@ class FewLabels:
         full: what the surveys truly hold.
         drawn: the occurrences that are known.
         background: whether a survey's absences are known, (N,).
-        rich: species of which everything is known, (S,); None for none.
+        common: species of which everything is known, (S,); None for none.
     """
 
     full: SparseLabels = field(repr=False)
     drawn: SparseLabels = field(repr=False)
     background: NDArray[np.bool_] = field(repr=False)
-    rich: NDArray[np.bool_] | None = field(default=None, repr=False)
+    common: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     @property
     def n_species(self) -> int:
@@ -39,15 +39,15 @@ class FewLabels:
         absent = self.background[ids, None] & (full == 0)
         found = np.where(absent, np.uint8(0), np.uint8(UNKNOWN))
         found[self.drawn.rows(ids)] = 1
-        return found if self.rich is None else np.where(self.rich, full, found)
+        return found if self.common is None else np.where(self.common, full, found)
 
     def counts(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """In how many of some surveys each species is known to be present, and in how many absent, (n_species,)."""
         present, absent = self.drawn.counts(ids)[0], self.full.counts(ids[self.background[ids]])[1]
-        if self.rich is None:
+        if self.common is None:
             return present, absent
         every = self.full.counts(ids)
-        return np.where(self.rich, every[0], present), np.where(self.rich, every[1], absent)
+        return np.where(self.common, every[0], present), np.where(self.common, every[1], absent)
 
 
 def commonest(labels: SparseLabels, count: int) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""The job `compare`: what pretraining is worth, with all labels and with few, beside rivals on the same surveys."""
+"""The job `compare`: what pretraining is worth, with all labels and with few, beside baselines on the same surveys."""
 
 import json
 import uuid
@@ -11,7 +11,7 @@ import ray
 import torch
 from upath import UPath
 
-from sdm_ray.baselines.base import build_rival, feature_matrix
+from sdm_ray.baselines.base import build_baseline, feature_matrix
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation import few_shot
 from sdm_ray.geo.blocks import Role, block_id
@@ -38,7 +38,7 @@ class Piece:
     """One way to learn, trained once.
 
     Attributes:
-        way: method or rival.
+        way: method or baseline.
         shots: occurrences of each species; None for all surveys.
         seed: of the draw, the weights and the order.
         fold: whose blocks are held out.
@@ -72,12 +72,12 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     pieces = [
         Piece(way, shots, seed, fold)
         for shots in config.shots
-        for way in (*config.methods, *config.rivals)
+        for way in (*config.methods, *config.baselines)
         for seed in config.seeds
         for fold in config.folds
     ]
     if len({piece.id for piece in pieces}) < len(pieces):
-        raise InputError("methods, rivals: two labels differ only in characters that a file's name cannot have")
+        raise InputError("methods, baselines: two labels differ only in characters that a file's name cannot have")
     parts = job.output / _PARTS
     parts.mkdir(parents=True, exist_ok=True)
     left = [piece for piece in pieces if not (parts / f"{piece.id}.npy").exists()]
@@ -108,7 +108,7 @@ class Shared:
 
     Attributes:
         config: of the job.
-        base: surveys with the covariates of `config.finetune`, which rivals learn from.
+        base: surveys with the covariates of `config.finetune`, which baselines learn from.
         tables: method -> surveys with the covariates of the method.
         counted: species that count in each of `config.folds`, (folds, S).
         parts: folder of what the trainings leave.
@@ -127,7 +127,7 @@ def _train(shared: Sequence[Any], piece: Piece) -> None:
     torch.set_num_threads(max(1, int(own.config.compute.cpus)))
     table = own.tables.get(piece.way, own.base)
     test = _tested(table, piece.fold)
-    predictions = _method(own, piece, test) if piece.way in own.tables else _rival(own.config, table, piece, test)
+    predictions = _method(own, piece, test) if piece.way in own.tables else _baseline(own.config, table, piece, test)
     task = few_shot.Test(
         table.labels.dense(test),
         block_id(table.x[test], table.y[test], table.holdout.blocks),
@@ -151,7 +151,7 @@ def _method(own: Shared, piece: Piece, test: np.ndarray) -> np.ndarray:
     settings = config.method(piece.way).model_copy(update={"seed": piece.seed})
     if piece.shots is not None:
         settings = settings.model_copy(update={"forest": None})  # trees of few occurrences have nothing to say
-    table = replace(table, fetch=replace(table.fetch, seed=piece.seed))
+    table = replace(table, dataset=replace(table.dataset, seed=piece.seed))
     ranks = Ranks(device="cuda" if config.compute.gpus and torch.cuda.is_available() else "cpu")
     if piece.shots is None:
         fit = Study(settings, table, "").fit(piece.fold)
@@ -162,10 +162,10 @@ def _method(own: Shared, piece: Piece, test: np.ndarray) -> np.ndarray:
         labels, rows = _few(config, table, piece)
         presence = settings.presence.model_copy(update={"balance": "equal", "loss": "bce", "background": None})
         settings = settings.model_copy(update={"optim": config.few.optim, "presence": presence})
-        known = replace(table, fetch=replace(table.fetch, labels=labels), background=None)
+        known = replace(table, dataset=replace(table.dataset, labels=labels), background=None)
         fit = Study(settings, known, "").fit_rows(piece.fold, rows)
     trained = trainer.run(fit, ranks, NoKeeper(), Voice())
-    return finetune_data.predict(trained.objective.model, table.fetch, test, ranks)
+    return finetune_data.predict(trained.objective.model, table.dataset, test, ranks)
 
 
 def _embedding(own: Shared, piece: Piece, study: Study, ranks: Ranks) -> np.ndarray:
@@ -174,28 +174,28 @@ def _embedding(own: Shared, piece: Piece, study: Study, ranks: Ranks) -> np.ndar
     if place.exists():
         with place.open("rb") as file:
             return np.load(file)
-    z = transfer.embedding(study, piece.fold, commonest(study.table.labels, own.config.few.rich), ranks)
+    z = transfer.embedding(study, piece.fold, commonest(study.table.labels, own.config.few.n_common_species), ranks)
     _save(place, z)
     return z
 
 
-def _rival(config: CompareConfig, table: finetune_data.Table, piece: Piece, test: np.ndarray) -> np.ndarray:
-    """Probabilities (n, S) of the test surveys by a rival."""
-    chosen = config.rivals[piece.way]
-    lonlat = table.fetch.lonlat
-    x = feature_matrix(chosen.features, lonlat[:, 0], lonlat[:, 1], table.fetch.covariates_or_nan)
+def _baseline(config: CompareConfig, table: finetune_data.Table, piece: Piece, test: np.ndarray) -> np.ndarray:
+    """Probabilities (n, S) of the test surveys by a baseline."""
+    chosen = config.baselines[piece.way]
+    lonlat = table.dataset.lonlat
+    x = feature_matrix(chosen.features, lonlat[:, 0], lonlat[:, 1], table.dataset.covariates_or_nan)
     split = table.split(piece.fold)
-    rows, select = split.train, split.select
+    rows, validation = split.train, split.validation
     if piece.shots is not None:
         known, rows = _few(config, table, piece)
-        labels, select = known.dense(rows), rows[:0]
+        labels, validation = known.dense(rows), rows[:0]
     else:
-        rows = np.concatenate([rows, select])
+        rows = np.concatenate([rows, validation])
         labels = table.labels.dense(rows)
-    rival = build_rival(chosen, piece.seed, max(1, int(config.compute.cpus)))
+    baseline = build_baseline(chosen, piece.seed, max(1, int(config.compute.cpus)))
     own = np.arange(len(rows))
-    rival.fit(x[rows], labels, own[: len(rows) - len(select)], own[len(rows) - len(select) :])
-    return rival.predict(x[test])
+    baseline.fit(x[rows], labels, own[: len(rows) - len(validation)], own[len(rows) - len(validation) :])
+    return baseline.predict(x[test])
 
 
 def _few(config: CompareConfig, table: finetune_data.Table, piece: Piece) -> tuple[FewLabels, np.ndarray]:
@@ -213,14 +213,14 @@ def _counted(config: CompareConfig, table: finetune_data.Table) -> np.ndarray:
     """Species that count in each fold, (folds, S): enough to test on, and to learn the most occurrences from."""
     most = max((k for k in config.shots if k is not None), default=1)
     labels, found = table.labels, []
-    rare = ~commonest(labels, config.few.rich)
+    rare = ~commonest(labels, config.few.n_common_species)
     for fold in config.folds:
         tested, taught = (labels.counts(rows)[0] for rows in (_tested(table, fold), table.split(fold).train))
         counted = rare & (tested >= config.min_positives) & (taught >= most)
         if not counted.any():
-            beside = f" beside the {config.few.rich} commonest" if config.few.rich else ""
+            besides = f" beside the {config.few.n_common_species} commonest" if config.few.n_common_species else ""
             raise InputError(
-                f"{config.path(config.candidate({}).surveys)}: no species{beside} has {most} training and"
+                f"{config.path(config.candidate({}).surveys)}: no species{besides} has {most} training and"
                 f" {config.min_positives} test surveys in fold {fold}; expected fewer shots or min_positives"
             )
         found.append(counted)
@@ -238,13 +238,13 @@ def _figures(config: CompareConfig, pieces: Sequence[Piece], job: Job) -> dict[s
             name: np.stack([[scores[Piece(way, k, seed, fold)] for fold in config.folds] for seed in config.seeds])
             for k, name in zip(config.shots, few_shot.names_of(config.shots), strict=True)
         }
-        for way in (*config.methods, *config.rivals)
+        for way in (*config.methods, *config.baselines)
     }
     return {
         "seeds": len(config.seeds),
         "resamples": config.resamples,
         "background": config.few.background,
-        "rich": config.few.rich,
+        "n_common_species": config.few.n_common_species,
         "transfer": list(config.transfer),
         **few_shot.figures_of(found, config.seed),
     }

@@ -16,13 +16,13 @@ from sdm_ray.training.finetune.data import embed
 from sdm_ray.training.finetune.job import Study
 
 
-def embedding(study: Study, fold: int, rich: np.ndarray, ranks: Ranks) -> np.ndarray:
+def embedding(study: Study, fold: int, common: np.ndarray, ranks: Ranks) -> np.ndarray:
     """What a model makes of all surveys that the rich species of a fold's training surveys have taught, and no other.
 
     Args:
         study: how it is trained.
         fold: that is held out.
-        rich: species, (S,).
+        common: species, (S,).
         ranks: who trains.
 
     Returns:
@@ -30,11 +30,11 @@ def embedding(study: Study, fold: int, rich: np.ndarray, ranks: Ranks) -> np.nda
     """
     table, count = study.table, len(study.table.labels)
     nothing = SparseLabels.none(count, table.labels.n_species)
-    labels = FewLabels(table.labels, nothing, np.zeros(count, bool), rich)
-    known = replace(table, fetch=replace(table.fetch, labels=labels), background=None)
+    labels = FewLabels(table.labels, nothing, np.zeros(count, bool), common)
+    known = replace(table, dataset=replace(table.dataset, labels=labels), background=None)
     fit = replace(study, table=known).fit_rows(fold, table.split(fold).train)
     model = trainer.run(fit, ranks, NoKeeper(), Voice()).objective.model
-    return embed(model, table.fetch, np.arange(count), ranks)
+    return embed(model, table.dataset, np.arange(count), ranks)
 
 
 def predict(z: np.ndarray, few: tuple[FewLabels, np.ndarray], test: np.ndarray) -> np.ndarray:

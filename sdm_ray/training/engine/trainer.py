@@ -55,7 +55,7 @@ class Fit:
             so that the *mean* over ranks has the gradient of the global batch.
         validate: figures of the module on held-out rows, the same on every rank.
         save: keeps what was trained; called on rank 0.
-        select_by: name of the figure whose best epoch is kept (the higher, the better); None keeps the last epoch.
+        best_by: name of the figure whose best epoch is kept (the higher, the better); None keeps the last epoch.
         patience: epochs without a better figure until training stops.
         stop_after: epochs to train of those that the learning rate is planned for.
         spoken: ends of the names of the figures that are told to the person at the driver.
@@ -71,7 +71,7 @@ class Fit:
     objective: Callable[[], nn.Module]
     validate: Callable[[Any, Ranks], dict[str, float]]
     save: Callable[["Trained"], None]
-    select_by: str | None = None
+    best_by: str | None = None
     patience: int | None = None
     stop_after: int | None = None
     spoken: tuple[str, ...] = ("",)
@@ -261,7 +261,7 @@ def _close_epoch(fit: Fit, objective: nn.Module, progress: Progress, ranks: Rank
     figures = ranks.mean({"loss": progress.loss_sum / fit.steps_per_epoch}) | found
     progress.loss_sum = 0.0
     progress.history.append(figures)
-    if fit.select_by is not None and progress.better(fit.select_by):
+    if fit.best_by is not None and progress.better(fit.best_by):
         progress.best_epoch = len(progress.history)
         progress.best = {name: value.detach().cpu().clone() for name, value in objective.state_dict().items()}
     return figures
@@ -269,7 +269,7 @@ def _close_epoch(fit: Fit, objective: nn.Module, progress: Progress, ranks: Rank
 
 def _stopped(fit: Fit, progress: Progress) -> bool:
     waited = len(progress.history) - progress.best_epoch
-    return fit.select_by is not None and fit.patience is not None and waited >= fit.patience
+    return fit.best_by is not None and fit.patience is not None and waited >= fit.patience
 
 
 def _distributed(objective: nn.Module, ranks: Ranks, compiled: bool) -> nn.Module:

@@ -2,14 +2,15 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 
 from sdm_ray.baselines.config import RIDGES, TreesConfig
-from sdm_ray.config import Config, JobConfig, load
+from sdm_ray.config import Config, JobConfig, load, note_old_key
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.models.config import CalibrationKind, Scale, SpeciesConfig, weights_files
+from sdm_ray.stores.holdout_config import HeldOutBlocks
 from sdm_ray.streams.config import Mixing
 from sdm_ray.training.engine.config import OptimConfig, WorkersConfig
 
@@ -50,16 +51,20 @@ class CompanionConfig(TreesConfig):
     It is grown anew for each fold (see `training.forest`).
     """
 
+    old_keys: ClassVar = {"teach": "distillation_weight", "vote": "ensemble_weight"}
+
     trees: int = Field(100, ge=50)
-    teach: float = Field(0.5, ge=0, le=1)
+    distillation_weight: float = Field(0.5, ge=0, le=1)
     """Share of the forest in what the network learns; the rest is of the labels."""
-    vote: float = Field(0.5, ge=0, lt=1)
+    ensemble_weight: float = Field(0.5, ge=0, lt=1)
     """Share of the forest in the logits of the model; where covariates are unknown the network answers alone."""
 
     @model_validator(mode="after")
     def _has_a_part(self) -> Self:
-        if self.teach == self.vote == 0:
-            raise ValueError("teach, vote: both are 0; expected one above 0, or `forest: null`")
+        if self.distillation_weight == self.ensemble_weight == 0:
+            raise ValueError(
+                "distillation_weight, ensemble_weight: both are 0; expected one above 0, or `forest: null`"
+            )
         return self
 
 
@@ -85,6 +90,18 @@ class ShardsConfig(Config):
     GeoLifeCLEF are."""
 
 
+class WindowsConfig(Config):
+    """Windows of a tile cube, one around each survey."""
+
+    cube: str = "cube.zarr"
+    bands: tuple[str, ...] = ()
+    """Names of the cube's bands, in the order of the tower's; by default all of them."""
+    season: str | None = None
+    """Name of the cube's composite; by default its first."""
+    size: int = Field(64, ge=8)
+    """Side of a window, pixels."""
+
+
 class FinetuneConfig(JobConfig):
     """`finetune`: train the species model on surveys."""
 
@@ -92,19 +109,13 @@ class FinetuneConfig(JobConfig):
     surveys: str = "surveys.parquet"
     covariates: str | None = None
     """Covariate store; all its covariates unless `model.covariates` names some."""
-    cube: str | None = None
-    """Tile cube for the model's satellite tower."""
+    cube: WindowsConfig | None = None
+    """Windows of a tile cube for the model's satellite tower; its path alone takes the other settings' defaults."""
     images: dict[Scale, ShardsConfig] = Field(default_factory=dict)
     """Patches and photos of the surveys for the model's towers, each of which may have none, one or several; satellite
     patches may come from a `cube` instead."""
     series: str | None = None
     """Time series of the surveys for the model's encoders, a row by survey id."""
-    bands: tuple[str, ...] = ()
-    """Names of the cube's bands, in the order of the tower's; by default all of them."""
-    season: str | None = None
-    """Name of the cube's composite; by default its first."""
-    size: int = Field(64, ge=8)
-    """Side of a window, pixels."""
     mixing: Mixing = Mixing()
     encoder: str | None = None
     """Encoder of `pretrain` to start from."""
@@ -119,20 +130,36 @@ class FinetuneConfig(JobConfig):
     """Fit the head alone, on frozen inputs: where labels are few. `model.fusion` is then `none`, and what else a fusion
     is made of does not count."""
     model: SpeciesConfig = SpeciesConfig()
-    blocks: Blocks = Blocks()
+    blocks: HeldOutBlocks = Blocks()
     countries: str | None = None
     """Land store: leave whole countries out instead of blocks; `blocks` gives seed, folds and shares."""
     crossfit: bool = True
     """One model for each fold that never saw its blocks, then one refitted on everything; otherwise one model that
-    leaves out the `select` and `calibrate` blocks."""
+    leaves out the `validation` and `calibrate` blocks."""
     calibration: CalibrationKind | None = None
     """What makes probabilities of logits, fitted on the `calibrate` blocks: `platt`, a scale and a shift of each
     species; `isotonic`, after them a rising curve for each class of prevalence; `temperature`, one scale for all;
     `none`. By default `platt`, of classes `temperature`."""
     patience: PositiveInt | None = 5
-    """Epochs without a better AUC on the `select` blocks until training stops."""
+    """Epochs without a better AUC on the `validation` blocks until training stops."""
     optim: OptimConfig = OptimConfig(lr=2e-3, epochs=25, batch=1024)
     workers: WorkersConfig = Field(default=WorkersConfig(), exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settings_of_the_cube(cls, values: Any) -> Any:  # noqa: ANN401 - any YAML value
+        """Take a path for `cube`, and `bands`, `season` and `size` beside it, as former releases had them."""
+        if not isinstance(values, dict):
+            return values
+        cube = {"cube": values["cube"]} if isinstance(values.get("cube"), str) else values.get("cube")
+        beside = {key: values[key] for key in ("bands", "season", "size") if key in values}
+        if isinstance(cube, dict):
+            for key in beside:
+                if key in cube:
+                    raise ValueError(f"{key}: is the old name of cube.{key}, which is given as well")
+                note_old_key(key, f"cube.{key}")
+            cube = {**cube, **beside}
+        return {key: value for key, value in values.items() if key not in beside} | ({"cube": cube} if cube else {})
 
     @model_validator(mode="after")
     def _inputs_fit_model(self) -> Self:
@@ -180,18 +207,19 @@ class FinetuneConfig(JobConfig):
 
     @property
     def goal(self) -> str:
-        """The figure on the `select` blocks that is to be high."""
+        """The figure on the `validation` blocks that is to be high."""
         return "log_likelihood" if self.model.output == "class" else "auc"
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        names = (self.surveys, self.covariates, self.cube, self.series, self.encoder, self.start, self.countries)
+        cube = None if self.cube is None else self.cube.cube
+        names = (self.surveys, self.covariates, cube, self.series, self.encoder, self.start, self.countries)
         shards = dict.fromkeys(each.shards for each in self.images.values())
         return [*(name for name in names if name), *shards]
 
     def reads_files(self) -> list[str]:
         """Published weights of towers and of what encodes a location."""
-        return weights_files([self.model.location, *self.model.beside, *self.model.towers.values()])
+        return weights_files([self.model.location, *self.model.frozen_location_features, *self.model.towers.values()])
 
 
 class OverFinetune(JobConfig):

@@ -20,7 +20,7 @@ from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import labels_of, read_kind, read_surveys
-from sdm_ray.streams.survey_dataset import SurveyFetch
+from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.streams.survey_images import Wanted
 from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.trainer import tensors
@@ -35,7 +35,7 @@ class Split:
     """Numbers of the surveys for each use, ascending."""
 
     train: np.ndarray
-    select: np.ndarray
+    validation: np.ndarray
     calibrate: np.ndarray
 
 
@@ -44,7 +44,7 @@ class Table:
     """Surveys with all that is known of them.
 
     Attributes:
-        fetch: batches of the surveys, with the labels that are known of them.
+        dataset: batches of the surveys, with the labels that are known of them.
         labels: what the surveys hold.
         x: EPSG:3035 metres, (N,).
         y: EPSG:3035 metres, (N,).
@@ -57,7 +57,7 @@ class Table:
         thin_m: of surveys with the same species in one square of so many metres one is trained on.
     """
 
-    fetch: SurveyFetch
+    dataset: SurveyDataset
     labels: SparseLabels
     x: np.ndarray
     y: np.ndarray
@@ -65,7 +65,7 @@ class Table:
     probability_kind: str
     covariates: CovariateTable = field(repr=False)
     holdout: HoldOut
-    background: SurveyFetch | None = None
+    background: SurveyDataset | None = None
     series: SeriesConfig | None = None
     thin_m: float | None = None
 
@@ -74,13 +74,13 @@ class Table:
 
         Args:
             held_out: the fold; None to train on everything.
-            keep_some: with None, leave the `select` and `calibrate` blocks out all the same.
+            keep_some: with None, leave the `validation` and `calibrate` blocks out all the same.
         """
         roles = self.holdout.role(self.x, self.y, held_out)
         if keep_some and held_out is None:
             first = self.holdout.role(self.x, self.y, 0)
-            roles = np.where(np.isin(first, [Role.SELECT, Role.CALIBRATE]), first, np.int8(Role.TRAIN))
-        found = Split(*(np.flatnonzero(roles == each) for each in (Role.TRAIN, Role.SELECT, Role.CALIBRATE)))
+            roles = np.where(np.isin(first, [Role.VALIDATION, Role.CALIBRATE]), first, np.int8(Role.TRAIN))
+        found = Split(*(np.flatnonzero(roles == each) for each in (Role.TRAIN, Role.VALIDATION, Role.CALIBRATE)))
         if self.thin_m is not None:
             found = replace(found, train=self._thinned(found.train, self.thin_m))
         if len(found.train) == 0:
@@ -89,7 +89,7 @@ class Table:
             )
         return found
 
-    def around(self, held_out: int | None) -> SurveyFetch | None:
+    def around(self, held_out: int | None) -> SurveyDataset | None:
         """The background places of the blocks that are trained on when one fold is held out."""
         if self.background is None:
             return None
@@ -99,7 +99,7 @@ class Table:
 
     def _thinned(self, rows: np.ndarray, side: float) -> np.ndarray:
         """One of the surveys with the same species in one square, drawn by the seed."""
-        drawn = np.random.default_rng(self.fetch.seed).permutation(rows)
+        drawn = np.random.default_rng(self.dataset.seed).permutation(rows)
         squares = np.stack([np.floor(each[drawn] / side) for each in (self.x, self.y)], axis=1).astype(np.int64)
         sets = self.labels.sets(drawn)
         first = np.unique(np.column_stack([squares, sets]), axis=0, return_index=True)[1]
@@ -121,7 +121,7 @@ def read_table(config: FinetuneConfig) -> Table:
     kind = read_kind(path)
     wanted = Wanted(surveys["survey_id"].astype(str), lonlat, presence_only=kind == "relative")
     labels = labels_of(surveys, species)
-    fetch = SurveyFetch(
+    dataset = SurveyDataset(
         rows=np.arange(len(surveys)),
         lonlat=lonlat,
         covariates=covariates.values,
@@ -141,8 +141,10 @@ def read_table(config: FinetuneConfig) -> Table:
     if config.model.output == "class":
         _require_one_class(path, surveys["survey_id"], labels)
     holdout = HoldOut(config.blocks, str(config.path(config.countries)) if config.countries else None)
-    background = _background(config, fetch)
-    return Table(fetch, labels, x, y, species, kind, covariates, holdout, background, encoders, config.presence.thin_m)
+    background = _background(config, dataset)
+    return Table(
+        dataset, labels, x, y, species, kind, covariates, holdout, background, encoders, config.presence.thin_m
+    )
 
 
 def _require_one_class(path: UPath, ids: pd.Series, labels: SparseLabels) -> None:
@@ -156,33 +158,33 @@ def _require_one_class(path: UPath, ids: pd.Series, labels: SparseLabels) -> Non
         )
 
 
-def _background(config: FinetuneConfig, fetch: SurveyFetch) -> SurveyFetch | None:
+def _background(config: FinetuneConfig, dataset: SurveyDataset) -> SurveyDataset | None:
     """Places that stand for all places, with labels of none."""
     if config.presence.background is None:
         return None
-    lonlat = fetch.lonlat
-    values, known, images = fetch.covariates, fetch.known, fetch.images
+    lonlat = dataset.lonlat
+    values, known, images = dataset.covariates, dataset.known, dataset.images
     if config.presence.background == "uniform":
         assert config.covariates is not None
         x, y, _ = Covariates(config.path(config.covariates)).draw(config.presence.places, config.seed)
         lonlat = np.column_stack(to_lonlat(x, y))
         covariates = covariates_at(config, x, y)
         values, known, images = covariates.values, covariates.known, windows_at(config, lonlat)
-    nothing = SparseLabels.none(len(lonlat), fetch.labels.n_species)
+    nothing = SparseLabels.none(len(lonlat), dataset.labels.n_species)
     rows = np.arange(len(lonlat))
     return replace(
-        fetch,
+        dataset,
         rows=rows,
         lonlat=lonlat,
         covariates=values,
         known=known,
         images=images,
         labels=nothing,
-        seed=fetch.seed + 1,
+        seed=dataset.seed + 1,
     )
 
 
-def predict(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ranks) -> np.ndarray:
+def predict(model: SpeciesModel, dataset: SurveyDataset, rows: np.ndarray, ranks: Ranks) -> np.ndarray:
     """Logits of some surveys, of classes log-probabilities, float32 (n, S), the same on every rank.
 
     Each rank computes a share.
@@ -192,24 +194,24 @@ def predict(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ra
         found: torch.Tensor = model(batch)
         return torch.log_softmax(found, -1) if model.config.output == "class" else found
 
-    return _of_surveys(logits, model.head.out_features, fetch, rows, ranks)
+    return _of_surveys(logits, model.head.out_features, dataset, rows, ranks)
 
 
-def embed(model: SpeciesModel, fetch: SurveyFetch, rows: np.ndarray, ranks: Ranks) -> np.ndarray:
+def embed(model: SpeciesModel, dataset: SurveyDataset, rows: np.ndarray, ranks: Ranks) -> np.ndarray:
     """The embedding z of some surveys, float32 (n, width), the same on every rank; each computes a share."""
-    return _of_surveys(model.embed, model.width, fetch, rows, ranks)
+    return _of_surveys(model.embed, model.width, dataset, rows, ranks)
 
 
 def _of_surveys(
     compute: Callable[[dict[str, torch.Tensor]], torch.Tensor],
     width: int,
-    fetch: SurveyFetch,
+    dataset: SurveyDataset,
     rows: np.ndarray,
     ranks: Ranks,
 ) -> np.ndarray:
     """What is computed of batches of surveys, float32 (n, width)."""
     own = rows[ranks.share(len(rows))]
-    source = fetch.only(own, plain=True)
+    source = dataset.only(own, plain=True)
     parts = [np.empty((0, width), np.float32)]
     most = min(_PREDICT_ROWS, max(1, _PREDICT_BYTES // max(1, source.image_bytes)))
     with torch.inference_mode():

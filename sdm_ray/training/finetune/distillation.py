@@ -21,7 +21,7 @@ from sdm_ray.baselines.medians import Medians
 from sdm_ray.errors import InputError
 from sdm_ray.models.forest import Forest, Tree
 from sdm_ray.streams.prefetch import ahead
-from sdm_ray.streams.survey_dataset import Labels, SurveyFetch
+from sdm_ray.streams.survey_dataset import Labels, SurveyDataset
 from sdm_ray.training.finetune.config import CompanionConfig
 
 _MOST_LABELS = 100_000_000  # surveys x species, 0.8 GB in the double precision of trees
@@ -61,26 +61,26 @@ class SoftLabels:
         return self.full.counts(ids)
 
 
-def features_of(fetch: SurveyFetch, rows: NDArray[np.int64], *, located: bool) -> NDArray[np.float32]:
+def features_of(dataset: SurveyDataset, rows: NDArray[np.int64], *, located: bool) -> NDArray[np.float32]:
     """What a forest goes by, as `SpeciesModel` gives it: degrees, then covariates, NaN where unknown; (n, F).
 
     Args:
-        fetch: all surveys.
+        dataset: all surveys.
         rows: numbers of those that are wanted.
         located: whether the model knows the coordinates.
     """
-    lonlat, covariates = fetch.lonlat[rows], fetch.covariates_or_nan[rows]
+    lonlat, covariates = dataset.lonlat[rows], dataset.covariates_or_nan[rows]
     kind: Features = "coordinates" if not covariates.shape[1] else "both" if located else "covariates"
     return feature_matrix(kind, lonlat[:, 0], lonlat[:, 1], covariates)
 
 
 def taught(
-    fetch: SurveyFetch, rows: NDArray[np.int64], config: CompanionConfig, grow: Grow, *, located: bool = True
-) -> tuple[SurveyFetch, Forest | None]:
+    dataset: SurveyDataset, rows: NDArray[np.int64], config: CompanionConfig, grow: Grow, *, located: bool = True
+) -> tuple[SurveyDataset, Forest | None]:
     """The same surveys, whose labels are mixed with what the forest says of them, and the forest if it is to vote.
 
     Args:
-        fetch: all surveys; coordinates and covariates are what the forest goes by.
+        dataset: all surveys; coordinates and covariates are what the forest goes by.
         rows: numbers of the surveys that are trained on, ascending; the forest sees no other.
         config: the forest, and how much it weighs.
         grow: `grown`, or that of `Forests`.
@@ -89,20 +89,22 @@ def taught(
     Raises:
         InputError: there are too many labels for a forest, or too many species for its vote.
     """
-    species = fetch.labels.n_species
+    species = dataset.labels.n_species
     if (count := len(rows) * species) > _MOST_LABELS:
         raise InputError(
             f"forest: {len(rows)} surveys of {species} species are {count:,} labels; it takes at most"
             f" {_MOST_LABELS:,}: expected fewer, or `forest: null`"
         )
-    if config.vote and species > _MOST_VOTED:
-        raise InputError(f"forest.vote: is of at most {_MOST_VOTED} species, found {species}; expected `vote: 0`")
-    x = features_of(fetch, rows, located=located)
-    labels = fetch.labels.dense(rows).astype(np.float32)
-    said, forest = grow(Medians(x).fill(x), labels, config, fetch.seed)
-    soft = config.teach * said
-    soft += (1 - config.teach) * labels
-    return replace(fetch, labels=SoftLabels(fetch.labels, rows, soft)), forest
+    if config.ensemble_weight and species > _MOST_VOTED:
+        raise InputError(
+            f"forest.ensemble_weight: for at most {_MOST_VOTED} species, found {species}; expected `ensemble_weight: 0`"
+        )
+    x = features_of(dataset, rows, located=located)
+    labels = dataset.labels.dense(rows).astype(np.float32)
+    said, forest = grow(Medians(x).fill(x), labels, config, dataset.seed)
+    soft = config.distillation_weight * said
+    soft += (1 - config.distillation_weight) * labels
+    return replace(dataset, labels=SoftLabels(dataset.labels, rows, soft)), forest
 
 
 class Forests:
@@ -118,7 +120,9 @@ class Forests:
 
     def grown(self, x: NDArray[np.float32], labels: NDArray[np.float32], config: CompanionConfig, seed: int) -> Grown:
         """As `grown`; what it gives is shared, and must not be changed."""
-        trees = config.model_dump(exclude={"teach", "vote"}) | {"votes": config.vote > 0}
+        trees = config.model_dump(exclude={"distillation_weight", "ensemble_weight"}) | {
+            "votes": config.ensemble_weight > 0
+        }
         digest = blake2b(repr((trees, seed, x.shape, labels.shape)).encode())
         for values in (x, labels):
             digest.update(values.tobytes())
@@ -154,7 +158,7 @@ def grown(
             yield tree
 
     trees = heard()
-    forest = Forest.of_trees(trees) if config.vote else None
+    forest = Forest.of_trees(trees) if config.ensemble_weight else None
     for _ in trees:  # all of them where nothing is kept
         pass
     total /= np.maximum(count, 1)

@@ -36,8 +36,11 @@ def check_folds(table: Table, folds: Iterable[int | None], *, absences: bool) ->
                 f"{name}: its {len(split.train)} train surveys hold a single class (no species is present in some and"
                 " absent in others); expected other surveys or smaller blocks"
             )
-        if len(split.select) and not varies(table.labels, split.select):
-            say(f"  {name}: its {len(split.select)} `select` surveys hold a single class; it trains all its epochs")
+        if len(split.validation) and not varies(table.labels, split.validation):
+            say(
+                f"  {name}: its {len(split.validation)} `validation` surveys hold a single class;"
+                " it trains all its epochs"
+            )
         tested = np.flatnonzero(table.holdout.role(table.x, table.y, fold) == Role.TEST)
         unknown = (table.labels.counts(tested)[0] > 0) & (table.labels.counts(split.train)[0] == 0)
         if unknown.any():

@@ -68,10 +68,10 @@ def windows_at(config: FinetuneConfig, lonlat: np.ndarray) -> Windows | None:
     """
     if config.cube is None or config.model.satellite is None:
         return None
-    path = str(config.path(config.cube))
-    bands = config.bands or tuple(open_cube(path).bands)
-    windows = Windows(path, bands, lonlat, config.size, config.season)
-    check_tower(config.model.satellite, len(windows.wanted.bands or bands), config.size, "model.satellite", path)
+    path = str(config.path(config.cube.cube))
+    bands = config.cube.bands or tuple(open_cube(path).bands)
+    windows = Windows(path, bands, lonlat, config.cube.size, config.cube.season)
+    check_tower(config.model.satellite, len(windows.wanted.bands or bands), config.cube.size, "model.satellite", path)
     return windows
 
 

@@ -27,8 +27,8 @@ from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.loader import Stream, windowed
-from sdm_ray.streams.sampler import Order
-from sdm_ray.streams.survey_dataset import SurveyFetch
+from sdm_ray.streams.sampler import Sampler
+from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.launch import launch
 from sdm_ray.training.engine.trainer import Fit, Trained
@@ -38,7 +38,7 @@ from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.fold_checks import check_folds, varies
 from sdm_ray.training.finetune.inputs import series_statistics
 from sdm_ray.training.finetune.objective import BACKGROUND, SURVEYS, PresenceLoss, Setting, balanced
-from sdm_ray.training.finetune.probe_and_forest import beside
+from sdm_ray.training.finetune.probe_and_forest import frozen_location_features
 
 
 def run(config: FinetuneConfig, job: Job) -> dict[str, Any]:
@@ -112,13 +112,13 @@ class Study:
             SpeciesModel(self.model_config, len(self.table.species)).start_from(begun.model, shared)
 
     def fit(self, fold: int | None) -> Fit:
-        """Train with one fold held out; with None, without the `select` and `calibrate` blocks."""
+        """Train with one fold held out; with None, without the `validation` and `calibrate` blocks."""
         split = self.table.split(fold, keep_some=True)
-        chosen = varies(self.table.labels, split.select)
+        chosen = varies(self.table.labels, split.validation)
         return Fit(
             **self._common(fold, split),
-            validate=lambda objective, ranks: self._validate(objective, split.select, ranks),
-            select_by=self.config.goal if chosen else None,
+            validate=lambda objective, ranks: self._validate(objective, split.validation, ranks),
+            best_by=self.config.goal if chosen else None,
             patience=self.config.patience,
             save=lambda trained: self._save(trained, fold, split),
         )
@@ -147,31 +147,31 @@ class Study:
 
     def _common(self, fold: int | None, split: finetune_data.Split) -> dict[str, Any]:
         config, optim = self.config, self.config.optim
-        fetch, finish = beside(config, self.table.fetch, split.train, self.grow)
+        dataset, finish = frozen_location_features(config, self.table.dataset, split.train, self.grow)
         steps = optim.steps_per_epoch or max(1, round(len(split.train) / optim.batch))
         return {
             "name": "all" if fold is None else f"fold-{fold}",
             "seed": config.seed,
             "optim": optim,
             "steps_per_epoch": steps if config.probe is None else 0,
-            "streams": {SURVEYS: self._stream(fetch), **self._background(fold)},
+            "streams": {SURVEYS: self._stream(dataset), **self._background(fold)},
             "objective": lambda: self._objective(fold, split),
             "finish": finish,
         }
 
-    def _stream(self, fetch: SurveyFetch) -> Stream:
+    def _stream(self, dataset: SurveyDataset) -> Stream:
         config, batch = self.config, self.config.optim.batch
-        if fetch.images is None:
-            return Stream(fetch, Order(len(fetch), config.seed), batch, in_memory=True)
-        return windowed(fetch, config.seed, batch, config.mixing, config.workers.readers)
+        if dataset.images is None:
+            return Stream(dataset, Sampler(len(dataset), config.seed), batch, in_memory=True)
+        return windowed(dataset, config.seed, batch, config.mixing, config.workers.readers)
 
     def _background(self, fold: int | None) -> dict[str, Stream]:
-        fetch = self.table.around(fold)
-        return {} if fetch is None else {BACKGROUND: self._stream(fetch)}
+        dataset = self.table.around(fold)
+        return {} if dataset is None else {BACKGROUND: self._stream(dataset)}
 
     def _objective(self, fold: int | None, split: finetune_data.Split) -> PresenceLoss:
         model = SpeciesModel(self.model_config, len(self.table.species))
-        present, absent = self.table.fetch.labels.counts(split.train)
+        present, absent = self.table.dataset.labels.counts(split.train)
         setting = Setting(self.config.presence, self.config.optim.batch)
         if self.config.presence.balance == "equal":
             setting = replace(setting, weight=balanced(present, absent, len(split.train)))
@@ -179,7 +179,7 @@ class Study:
         model.set_prevalence(torch.from_numpy(present / np.maximum(present + absent, 1)).float())
         covariates = self.table.covariates
         model.set_covariate_statistics(torch.tensor(covariates.mean), torch.tensor(covariates.std))
-        series = {name: series_statistics(each, split.train) for name, each in self.table.fetch.series.items()}
+        series = {name: series_statistics(each, split.train) for name, each in self.table.dataset.series.items()}
         model.set_series_statistics(
             {name: (torch.from_numpy(m), torch.from_numpy(s)) for name, (m, s) in series.items()}
         )
@@ -217,7 +217,7 @@ class Study:
     def _validate(self, objective: PresenceLoss, rows: np.ndarray, ranks: Ranks) -> dict[str, float]:
         if len(rows) == 0:
             return {}
-        logits = finetune_data.predict(objective.model, self.table.fetch, rows, ranks)
+        logits = finetune_data.predict(objective.model, self.table.dataset, rows, ranks)
         classes = self.config.model.output == "class"
         return finetune_data.scores(logits, self.table.labels.dense(rows), classes=classes)
 
@@ -235,10 +235,14 @@ class Study:
         finished = model.forest is not None or self.config.probe is not None
         metrics = {
             **{name: value for name, value in best.items() if name != "loss"},
-            **(self._validate(trained.objective, split.select, _alone(model)) if finished else {}),
+            **(self._validate(trained.objective, split.validation, _alone(model)) if finished else {}),
             "best_epoch": trained.best_epoch,
             "transductive": about.pretraining == "transductive",
-            "surveys": {"train": len(split.train), "select": len(split.select), "calibrate": len(split.calibrate)},
+            "surveys": {
+                "train": len(split.train),
+                "validation": len(split.validation),
+                "calibrate": len(split.calibrate),
+            },
             "history": trained.history,
         }
         save_weights(self.folder(fold), model.state_dict(), describe_species(about), self.table.species, metrics)
@@ -246,12 +250,12 @@ class Study:
     def _calibration(self, model: SpeciesModel, rows: np.ndarray) -> Calibration:
         classes = self.config.model.output == "class"
         kind = self.config.calibration or ("temperature" if classes else "platt")
-        logits = finetune_data.predict(model, self.table.fetch, rows, _alone(model))
+        logits = finetune_data.predict(model, self.table.dataset, rows, _alone(model))
         return calibration.fit(kind, logits, self.table.labels.dense(rows), classes=classes)
 
     def about(self, fold: int | None) -> SpeciesFolder:
         """What a model's folder says of itself."""
-        images = self.table.fetch.images
+        images = self.table.dataset.images
         return SpeciesFolder(
             config=self.model_config,
             species=self.table.species,
@@ -276,14 +280,14 @@ class Study:
         columns = {"lon": True, "lat": True} | dict.fromkeys(self.table.covariates.names, False)
         job.tracker.model(self.folder(None), "sdm_ray.predictor", columns, job.output.name)
         figures = {
-            f"select_{name}": float(np.mean([each[name] for each in found]))
+            f"validation_{name}": float(np.mean([each[name] for each in found]))
             for name in ("auc", "bce", "accuracy")
             if all(name in each for each in found)
         }
         figures |= {"epochs": load_weights(self.folder(None)).metrics["best_epoch"], "fold_models": len(found)}
         if self.config.encoder is not None or self.config.start is not None:
             figures["transductive"] = any(each["transductive"] for each in found)
-        say("  on the `select` blocks: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+        say("  on the `validation` blocks: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
         return figures
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from sdm_ray.baselines.logistic_regression import heads
-from sdm_ray.streams.survey_dataset import SurveyFetch
+from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.finetune.config import FinetuneConfig, ProbeConfig
 from sdm_ray.training.finetune.data import embed
@@ -17,14 +17,14 @@ Finish = Callable[[PresenceLoss, Ranks], None]
 """Gives a model what it is not trained with; called on every rank."""
 
 
-def beside(
-    config: FinetuneConfig, fetch: SurveyFetch, rows: np.ndarray, grow: Callable[..., Any] | None
-) -> tuple[SurveyFetch, Finish | None]:
+def frozen_location_features(
+    config: FinetuneConfig, dataset: SurveyDataset, rows: np.ndarray, grow: Callable[..., Any] | None
+) -> tuple[SurveyDataset, Finish | None]:
     """The surveys that are trained on, with what they are to teach, and how the model is finished.
 
     Args:
         config: of the job.
-        fetch: all surveys.
+        dataset: all surveys.
         rows: numbers of the surveys that are trained on, ascending.
         grow: how forests are grown; by default each anew.
 
@@ -32,23 +32,23 @@ def beside(
         InputError: there are too many labels for a forest.
     """
     if config.probe is not None:
-        return fetch.only(rows), _regression(config.probe, fetch, rows)
+        return dataset.only(rows), _regression(config.probe, dataset, rows)
     if (companion := config.forest) is None:
-        return fetch.only(rows), None
+        return dataset.only(rows), None
     from sdm_ray.training.finetune.distillation import grown, taught  # scikit-learn, a second of every worker otherwise
 
     located = config.model.location is not None
-    fetch, forest = taught(fetch, rows, companion, grow or grown, located=located)
+    dataset, forest = taught(dataset, rows, companion, grow or grown, located=located)
     if forest is None:
-        return fetch.only(rows), None
-    return fetch.only(rows), lambda objective, ranks: objective.model.set_forest(forest, companion.vote)
+        return dataset.only(rows), None
+    return dataset.only(rows), lambda objective, ranks: objective.model.set_forest(forest, companion.ensemble_weight)
 
 
-def _regression(config: ProbeConfig, fetch: SurveyFetch, rows: np.ndarray) -> Finish:
+def _regression(config: ProbeConfig, dataset: SurveyDataset, rows: np.ndarray) -> Finish:
     """Fits the head on what the model makes of some surveys."""
 
     def finish(objective: PresenceLoss, ranks: Ranks) -> None:
-        z = torch.from_numpy(embed(objective.model.eval(), fetch, rows, ranks))
-        objective.model.set_head(*heads(z, torch.from_numpy(fetch.labels.dense(rows)), config.ridge))
+        z = torch.from_numpy(embed(objective.model.eval(), dataset, rows, ranks))
+        objective.model.set_head(*heads(z, torch.from_numpy(dataset.labels.dense(rows)), config.ridge))
 
     return finish

@@ -1,12 +1,13 @@
 """What `pretrain` is configured by. Light: imports neither torch nor Ray."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from sdm_ray.config import Config, JobConfig
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.models.config import LocationConfig, Scale, ScalePair, TowerConfig, pair_name, weights_files
+from sdm_ray.stores.holdout_config import HeldOutBlocks
 from sdm_ray.streams.config import Mixing
 from sdm_ray.training.engine.config import OptimConfig, WorkersConfig
 
@@ -49,7 +50,7 @@ class ScaleConfig(Config):
         return self
 
 
-class BetweenConfig(Config):
+class CrossScaleConfig(Config):
     """Images of two scales at one place, matched with each other beside their coordinates."""
 
     scales: ScalePair
@@ -90,9 +91,11 @@ class ObjectiveConfig(Config):
 class PretrainConfig(JobConfig):
     """`pretrain`: align coordinates with images of every scale in one space."""
 
+    old_keys: ClassVar = {"between": "cross_scale_pairs"}
+
     output: str = "encoder"
     scales: dict[Scale, ScaleConfig] = Field(default_factory=dict)
-    between: tuple[BetweenConfig, ...] = ()
+    cross_scale_pairs: tuple[CrossScaleConfig, ...] = ()
     """Scales whose images of one place are matched with each other too; by default none."""
     location: LocationConfig = LocationConfig()
     covariates: str | None = None
@@ -107,10 +110,10 @@ class PretrainConfig(JobConfig):
     objective: ObjectiveConfig = ObjectiveConfig()
     dim: PositiveInt = 128
     """Length of the shared embedding."""
-    blocks: Blocks = Blocks()
+    blocks: HeldOutBlocks = Blocks()
     crossfit: bool = False
     """One encoder for each fold that never saw its blocks, and one of everything; otherwise one encoder that leaves
-    out the `select` blocks for its figures."""
+    out the `validation` blocks for its figures."""
     candidates: PositiveInt = 256
     """Held-out pairs to match among; the same number for any batch."""
     optim: OptimConfig = OptimConfig()
@@ -127,15 +130,17 @@ class PretrainConfig(JobConfig):
 
     @model_validator(mode="after")
     def _pairs_of_scales(self) -> Self:
-        pairs = [frozenset(each.scales) for each in self.between]
-        for each, scales in zip(self.between, pairs, strict=True):
+        pairs = [frozenset(each.scales) for each in self.cross_scale_pairs]
+        for each, scales in zip(self.cross_scale_pairs, pairs, strict=True):
             known = [self.scales[scale] for scale in scales if scale in self.scales]
             if len(known) < 2:
-                raise ValueError(f"between: {each.name}; expected two of the scales {', '.join(self.scales)}")
+                raise ValueError(f"cross_scale_pairs: {each.name}; expected two of the scales {', '.join(self.scales)}")
             if pairs.count(scales) > 1:
-                raise ValueError(f"between: {each.name} is there twice")
+                raise ValueError(f"cross_scale_pairs: {each.name} is there twice")
             if each.radius_m == 0 and any(scale.cube is not None for scale in known):
-                raise ValueError(f"between: {each.name} has a cube, which knows no place_id; expected radius_m above 0")
+                raise ValueError(
+                    f"cross_scale_pairs: {each.name} has a cube, which knows no place_id; expected radius_m above 0"
+                )
         return self
 
     def reads(self) -> list[str]:

@@ -15,13 +15,13 @@ from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.surveys import labels_of, read_surveys
-from sdm_ray.streams.cross_scale_pairs import BetweenFetch, pairs_by_place, pairs_within
+from sdm_ray.streams.cross_scale_pairs import PairDataset, pairs_by_place, pairs_within
 from sdm_ray.streams.image_dataset import photos_of
-from sdm_ray.streams.tabular_datasets import CellFetch, SetFetch
-from sdm_ray.streams.window_dataset import WindowFetch, places
+from sdm_ray.streams.tabular_datasets import CellDataset, SpeciesSetDataset
+from sdm_ray.streams.window_dataset import WindowDataset, places
 from sdm_ray.streams.windows import Windows, open_cube
 from sdm_ray.training.engine.tower_checks import check_tower
-from sdm_ray.training.pretrain.config import BetweenConfig, PretrainConfig, ScaleConfig
+from sdm_ray.training.pretrain.config import CrossScaleConfig, PretrainConfig, ScaleConfig
 
 _TEACH_ROWS = 4096
 
@@ -45,7 +45,7 @@ class Source:
     """The pairs of one modality.
 
     Attributes:
-        fetch: batches of pairs; has `only(rows, plain=...)`.
+        dataset: batches of pairs; has `only(rows, plain=...)`.
         x: EPSG:3035 metres, (n,).
         y: EPSG:3035 metres, (n,).
         other_xy: of the second image where there are two, EPSG:3035 metres, (n, 2).
@@ -54,7 +54,7 @@ class Source:
         species: how many there are, of sets of species.
     """
 
-    fetch: Any
+    dataset: Any
     x: np.ndarray
     y: np.ndarray
     other_xy: np.ndarray | None = None
@@ -74,7 +74,7 @@ def read_sources(config: PretrainConfig) -> dict[str, Source]:
         sources |= _cells(config, config.covariates)
     if config.surveys is not None:
         sources[SPECIES] = _sets(config, config.surveys)
-    for pair in config.between:
+    for pair in config.cross_scale_pairs:
         sources[pair.name] = _between(pair, {scale: sources[scale] for scale in pair.scales})
     for name, source in sources.items():
         say(f"  {name}: {len(source.x)} pairs")
@@ -92,14 +92,14 @@ def _cells(config: PretrainConfig, path: str) -> dict[str, Source]:
     columns = Columns(tuple(store.names), store.mean, store.std)
     found = {}
     if config.covariates_as == "contrast":
-        found[COVARIATES] = Source(CellFetch(COVARIATES, lonlat, values, place), x, y, columns=columns)
+        found[COVARIATES] = Source(CellDataset(COVARIATES, lonlat, values, place), x, y, columns=columns)
     regressed = [(values, columns)] if config.covariates_as == "regression" else []
     if config.teacher is not None:
         regressed.append(_taught(config.teacher, lonlat))
     if regressed:
         every = np.concatenate([each for each, _ in regressed], axis=1)
         joined = (np.concatenate([getattr(each, part) for _, each in regressed]) for part in ("mean", "std"))
-        found[DENSE] = Source(CellFetch(DENSE, lonlat, every, place), x, y, columns=Columns((), *joined))
+        found[DENSE] = Source(CellDataset(DENSE, lonlat, every, place), x, y, columns=Columns((), *joined))
     return found
 
 
@@ -115,31 +115,31 @@ def _taught(weights: str, lonlat: np.ndarray) -> tuple[np.ndarray, Columns]:
 def _sets(config: PretrainConfig, path: str) -> Source:
     surveys, species = read_surveys(config.path(path))
     lonlat = surveys[["lon", "lat"]].to_numpy(np.float64)
-    fetch = SetFetch(np.arange(len(surveys)), lonlat, labels_of(surveys, species))
-    return Source(fetch, *to_xy(lonlat[:, 0], lonlat[:, 1]), species=len(species))
+    dataset = SpeciesSetDataset(np.arange(len(surveys)), lonlat, labels_of(surveys, species))
+    return Source(dataset, *to_xy(lonlat[:, 0], lonlat[:, 1]), species=len(species))
 
 
-def _between(pair: BetweenConfig, sources: dict[str, Source]) -> Source:
+def _between(pair: CrossScaleConfig, sources: dict[str, Source]) -> Source:
     """The images of two scales that show one place."""
-    fetches = {scale: source.fetch for scale, source in sources.items()}
+    datasets = {scale: source.dataset for scale, source in sources.items()}
     first, second = (np.stack([source.x, source.y], axis=1) for source in sources.values())
     if pair.radius_m > 0:
         ids, place = pairs_within(first, second, pair.radius_m)
         found = f"images less than {pair.radius_m:g} m apart"
     else:
-        ids, place = pairs_by_place(*(fetch.place for fetch in fetches.values()))
+        ids, place = pairs_by_place(*(dataset.place for dataset in datasets.values()))
         found = "images with one place_id"
     if len(ids) == 0:
-        raise InputError(f"between: {pair.scales[0]} and {pair.scales[1]} have no {found}")
+        raise InputError(f"cross_scale_pairs: {pair.scales[0]} and {pair.scales[1]} have no {found}")
     x, y = first[ids[:, 0]].T
-    return Source(BetweenFetch(fetches, ids, place), x, y, second[ids[:, 1]])
+    return Source(PairDataset(datasets, ids, place), x, y, second[ids[:, 1]])
 
 
 def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
     if each.shards is not None:
         shards = config.path(each.shards)
-        fetch: Any = photos_of(shards, scale, each.size, each.augment, config.seed, times=config.location.time)
-        path, lonlat = str(shards), fetch.lonlat
+        dataset: Any = photos_of(shards, scale, each.size, each.augment, config.seed, times=config.location.time)
+        path, lonlat = str(shards), dataset.lonlat
         bands: tuple[str, ...] = ()
     else:
         assert each.cube is not None
@@ -148,13 +148,13 @@ def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
         bands = each.bands or tuple(cube.bands)
         lonlat = _with_data(cube, places(cube.grid, each.stride_m), each.season)
         windows = Windows(path, bands, lonlat, each.size, each.season)
-        fetch = WindowFetch(windows, np.arange(len(lonlat)), each.augment != "none", config.seed)
+        dataset = WindowDataset(windows, np.arange(len(lonlat)), each.augment != "none", config.seed)
     if len(lonlat) == 0:
         known = f"{path} holds no place with data among those {each.stride_m:g} m apart"
         raise InputError(f"scales.{scale}.stride_m: {known}; expected less")
-    found = fetch(np.array([0]), np.array([0]))["image"].shape[1]
+    found = dataset(np.array([0]), np.array([0]))["image"].shape[1]
     check_tower(each.tower, found, each.size, f"scales.{scale}.tower", path)
-    return Source(fetch, *to_xy(lonlat[:, 0], lonlat[:, 1]), images=Imagery(bands, each.size, each.season))
+    return Source(dataset, *to_xy(lonlat[:, 0], lonlat[:, 1]), images=Imagery(bands, each.size, each.season))
 
 
 def _with_data(cube: Cube, lonlat: np.ndarray, season: str | None) -> np.ndarray:

@@ -19,11 +19,11 @@ from sdm_ray.models.contrastive_model import COVARIATES, DENSE, SPECIES, Alignme
 from sdm_ray.plots.embedding import embedding_picture
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
-from sdm_ray.streams.cross_scale_pairs import BetweenFetch
-from sdm_ray.streams.image_dataset import PhotoFetch
+from sdm_ray.streams.cross_scale_pairs import PairDataset
+from sdm_ray.streams.image_dataset import ImageDataset
 from sdm_ray.streams.loader import Stream, windowed
-from sdm_ray.streams.sampler import Order
-from sdm_ray.streams.window_dataset import WindowFetch
+from sdm_ray.streams.sampler import Sampler
+from sdm_ray.streams.window_dataset import WindowDataset
 from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.launch import launch
 from sdm_ray.training.engine.trainer import Fit, Trained, tensors
@@ -73,12 +73,12 @@ class Study:
         """Train with one fold held out, or on everything."""
         streams, held_out = {}, {}
         for number, (name, source) in enumerate(self.sources.items()):
-            train, select = self._rows(name, source, fold)
-            streams[name] = self._stream(name, source.fetch.only(train), self.config.seed * 64 + number)
-            held_out[name] = self._candidates(select)
+            train, validation = self._rows(name, source, fold)
+            streams[name] = self._stream(name, source.dataset.only(train), self.config.seed * 64 + number)
+            held_out[name] = self._candidates(validation)
         optim = self.config.optim
-        ones = [stream for stream in streams.values() if not isinstance(stream.fetch, BetweenFetch)]
-        longest = max(round(stream.order.n / stream.batch) for stream in ones)
+        ones = [stream for stream in streams.values() if not isinstance(stream.dataset, PairDataset)]
+        longest = max(round(stream.sampler.n / stream.batch) for stream in ones)
         return Fit(
             name="all" if fold is None else f"fold-{fold}",
             seed=self.config.seed,
@@ -107,7 +107,7 @@ class Study:
                 covariates=covariates.columns.names if covariates and covariates.columns else (),
                 species=species.species if species else 0,
                 dense=len(dense.columns.mean) if dense and dense.columns else 0,
-                between=tuple(each.scales for each in self.config.between),
+                cross_scale_pairs=tuple(each.scales for each in self.config.cross_scale_pairs),
                 dim=self.config.dim,
                 temperature=objective.start_temperature,
                 bias=objective.bias if objective.loss == "sigmoid" else None,
@@ -127,24 +127,24 @@ class Study:
         }
         radii = dict.fromkeys(self.sources, objective.radius_m)
         # Places that are twice a radius apart have no image of the other scale in common.
-        radii |= {each.name: max(objective.radius_m, 2 * each.radius_m) for each in self.config.between}
+        radii |= {each.name: max(objective.radius_m, 2 * each.radius_m) for each in self.config.cross_scale_pairs}
         return AlignmentLoss(self.model(), self._weights(), objective.loss, radii, augment)
 
-    def _stream(self, name: str, fetch: Any, seed: int) -> Stream:  # noqa: ANN401
+    def _stream(self, name: str, dataset: Any, seed: int) -> Stream:  # noqa: ANN401
         batch, readers = self._batch(name), self.config.workers.readers
-        if isinstance(fetch, WindowFetch):
-            return windowed(fetch, seed, batch, self.config.mixing, readers)
-        in_memory = not isinstance(fetch, PhotoFetch | BetweenFetch)
-        return Stream(fetch, Order(len(fetch.lonlat), seed), batch, readers, in_memory)
+        if isinstance(dataset, WindowDataset):
+            return windowed(dataset, seed, batch, self.config.mixing, readers)
+        in_memory = not isinstance(dataset, ImageDataset | PairDataset)
+        return Stream(dataset, Sampler(len(dataset.lonlat), seed), batch, readers, in_memory)
 
     def _batch(self, name: str) -> int:
         own = {scale: each.batch for scale, each in self.config.scales.items()}
-        own |= {each.name: each.batch for each in self.config.between}  # type: ignore[misc]
+        own |= {each.name: each.batch for each in self.config.cross_scale_pairs}  # type: ignore[misc]
         return own.get(name) or self.config.optim.batch  # type: ignore[call-overload]
 
     def _weights(self) -> dict[str, float]:
         weights: dict[str, float] = {name: each.weight for name, each in self.config.scales.items()}
-        weights |= {each.name: each.weight for each in self.config.between}
+        weights |= {each.name: each.weight for each in self.config.cross_scale_pairs}
         weights |= {name: self.config.objective.weights.get(name, 1.0) for name in (COVARIATES, DENSE, SPECIES)}  # type: ignore[call-overload]
         return {name: weights[name] for name in self.sources}
 
@@ -154,38 +154,38 @@ class Study:
         if source.other_xy is not None:
             too_trained, too_measured = self._used(source.other_xy[:, 0], source.other_xy[:, 1], fold)
             trained, measured = trained & too_trained, measured & too_measured
-        train, select = np.flatnonzero(trained), np.flatnonzero(measured)
+        train, validation = np.flatnonzero(trained), np.flatnonzero(measured)
         if len(train) < 2:
             raise InputError(
                 f"blocks.size_m: {name} has {len(train)} pairs left to train on; expected smaller blocks or more pairs"
             )
-        return train, select
+        return train, validation
 
     def _used(self, x: np.ndarray, y: np.ndarray, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
         """Which places are trained on, and which are measured on, (n,) bool each."""
         roles = role(x, y, self.config.blocks, 0 if fold is None else fold)
-        select = roles == Role.SELECT
+        validation = roles == Role.VALIDATION
         if fold is not None:
-            return roles == Role.TRAIN, select
+            return roles == Role.TRAIN, validation
         if self.config.crossfit:
-            return np.ones_like(select), np.zeros_like(select)
-        return ~select, select
+            return np.ones_like(validation), np.zeros_like(validation)
+        return ~validation, validation
 
-    def _candidates(self, select: np.ndarray) -> np.ndarray:
+    def _candidates(self, validation: np.ndarray) -> np.ndarray:
         """A fixed draw of pairs to match among."""
         rng = np.random.default_rng([self.config.seed, 1])
-        return np.sort(rng.permutation(select)[: self.config.candidates])
+        return np.sort(rng.permutation(validation)[: self.config.candidates])
 
     def _validate(self, objective: AlignmentLoss, held_out: dict[str, np.ndarray], ranks: Ranks) -> dict[str, float]:
         figures: dict[str, float] = {}
         for name, rows in held_out.items():
             if name == DENSE and len(rows) > 0:
-                fetch = self.sources[name].fetch.only(rows, plain=True)
-                batch = tensors(fetch(np.arange(len(rows)), np.zeros(len(rows), np.int64)), ranks)
+                dataset = self.sources[name].dataset.only(rows, plain=True)
+                batch = tensors(dataset(np.arange(len(rows)), np.zeros(len(rows), np.int64)), ranks)
                 figures["dense_error"] = float(objective.model({DENSE: batch})[1])
             elif len(rows) > 1:
                 source = self.sources[name]
-                own = embed(objective.model, name, source.fetch.only(rows, plain=True), ranks.share(len(rows)))
+                own = embed(objective.model, name, source.dataset.only(rows, plain=True), ranks.share(len(rows)))
                 other, location = (ranks.rows(each) for each in own)
                 found = matching(other, location, np.stack([source.x[rows], source.y[rows]], axis=1))
                 figures |= {f"{name}_{key}": value for key, value in found.items()}

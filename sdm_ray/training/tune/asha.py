@@ -33,7 +33,7 @@ class Halving(FIFOScheduler):
         if before is None:
             return str(TrialScheduler.CONTINUE)
         score = result[self.metric]
-        passes = not before or score >= np.quantile(before, 1 - self._share)
+        epochs = not before or score >= np.quantile(before, 1 - self._share)
         if np.isfinite(score):
             before.append(score)
-        return str(TrialScheduler.CONTINUE if passes else TrialScheduler.STOP)
+        return str(TrialScheduler.CONTINUE if epochs else TrialScheduler.STOP)

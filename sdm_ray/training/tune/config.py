@@ -29,7 +29,7 @@ class Range(Config):
 
 
 class TuneConfig(OverFinetune):
-    """`tune`: search settings of `finetune` for the highest AUC, or likelihood of classes, on `select` blocks."""
+    """`tune`: search settings of `finetune` for the highest AUC, or likelihood of classes, on `validation` blocks."""
 
     output: str = "tune"
     space: dict[str, Range | list[Any]] = Field(min_length=1)

@@ -34,7 +34,7 @@ def run(config: TuneConfig, job: Job) -> dict[str, Any]:
     """Search, write `trials.csv`, `best.yaml` and a picture, and return the figures.
 
     Raises:
-        InputError: the data cannot be used, the `select` blocks of a fold say nothing, or no trial came to an end.
+        InputError: the data cannot be used, the `validation` blocks of a fold say nothing, or no trial came to an end.
     """
     base = config.candidate({})
     table = read_table(base)
@@ -58,14 +58,14 @@ def run(config: TuneConfig, job: Job) -> dict[str, Any]:
 
 
 def _check(config: TuneConfig, table: Table) -> None:
-    """See that the folds can teach, and that their `select` blocks tell trials apart."""
+    """See that the folds can teach, and that their `validation` blocks tell trials apart."""
     check_folds(table, config.folds, absences=table.background is None)
     for fold in config.folds:
-        select = table.split(fold).select
-        if not varies(table.labels, select):
-            found = "hold a single class" if len(select) else "are none"
+        validation = table.split(fold).validation
+        if not varies(table.labels, validation):
+            found = "hold a single class" if len(validation) else "are none"
             raise InputError(
-                f"finetune.blocks.select: the `select` surveys of fold {fold} {found}; expected a larger share"
+                f"finetune.blocks.validation: the `validation` surveys of fold {fold} {found}; expected a larger share"
             )
 
 
@@ -204,7 +204,7 @@ def _best_yaml(settings: FinetuneConfig, score: float) -> str:
     workers = settings.workers.model_dump(mode="json", exclude_defaults=True)
     values["run_dir"] = str(UPath(settings.run_dir))
     values |= {"workers": workers} if workers else {}
-    return f"# The best of a sweep: {settings.goal} {score:.4f} on the `select` blocks.\n" + yaml.safe_dump(
+    return f"# The best of a sweep: {settings.goal} {score:.4f} on the `validation` blocks.\n" + yaml.safe_dump(
         values, sort_keys=False
     )
 

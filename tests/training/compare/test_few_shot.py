@@ -46,9 +46,9 @@ def test_fewer_are_a_part_of_more_and_another_seed_draws_others(labels):
 def test_of_the_commonest_species_everything_may_be_known(labels):
     rows = np.arange(0, 400, 2)
     few, _ = draw(labels, rows, 5, 60, seed=3)
-    rich = commonest(labels, 2)
-    assert rich.tolist() == [True, True, False, False, False]
-    known, ids = replace(few, rich=rich), np.arange(400)
+    common = commonest(labels, 2)
+    assert common.tolist() == [True, True, False, False, False]
+    known, ids = replace(few, common=common), np.arange(400)
     assert np.array_equal(known.dense(ids)[:, :2], labels.dense(ids)[:, :2])
     assert np.array_equal(known.dense(ids)[:, 2:], few.dense(ids)[:, 2:])
     for found, label in zip(known.counts(rows), (1, 0), strict=True):

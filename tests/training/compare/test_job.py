@@ -39,7 +39,7 @@ def config(**changes):
             "scratch": {"encoder": None},
             "frozen, linear": {"freeze": True, "model.depth": 0},
         },
-        "rivals": {
+        "baselines": {
             "forest": {"kind": "forest", "trees": 20, "min_samples_leaf": 3},
             "boosting": {"kind": "boosting", "max_rounds": 30, "min_child_samples": 10, "features": "covariates"},
             "logistic": {"kind": "logistic", "wavelengths_km": [60, 30]},
@@ -73,19 +73,22 @@ def test_every_way_on_few_and_on_all(world, encoder, execute, ray_cluster):
 def test_rare_species_borrow_from_common_ones(world, encoder, execute, ray_cluster):
     """Scores are of the species that are not rich; a method of `transfer` learns from more surveys."""
     methods = {"alone": {"encoder": None}, "with common ones": {"encoder": None}}
-    few = {"background": 60, "rich": 2, "optim": {"epochs": 4, "batch": 64, "lr": 0.01}}
-    values = config(output="rare", methods=methods, rivals={}, shots=[5], few=few, transfer=["with common ones"])
+    few = {"background": 60, "n_common_species": 2, "optim": {"epochs": 4, "batch": 64, "lr": 0.01}}
+    values = config(output="rare", methods=methods, baselines={}, shots=[5], few=few, transfer=["with common ones"])
     execute(CompareConfig, compare.run, run_dir=str(world), **values)
     folder = UPath(world) / "rare"
     figures = json.loads((folder / "metrics.json").read_text())
-    assert figures["species_counted"] == 1 and (figures["rich"], figures["transfer"]) == (2, ["with common ones"])
+    assert figures["species_counted"] == 1 and (figures["n_common_species"], figures["transfer"]) == (
+        2,
+        ["with common ones"],
+    )
     assert figures["values"]["auc"]["alone"] != figures["values"]["auc"]["with common ones"]
     assert "all training surveys say of the 2 commonest" in (folder / "compare.html").read_text()
 
 
 def test_an_interrupted_comparison_keeps_what_is_finished(world, encoder, execute, ray_cluster, monkeypatch, capsys):
     monkeypatch.setattr(compare, "spread", lambda work, shared, pieces, how: ((each, None, "gone") for each in pieces))
-    values = config(output="half", rivals={}, shots=[5], seeds=[0])
+    values = config(output="half", baselines={}, shots=[5], seeds=[0])
     with pytest.raises(InputError, match=r"pretrained\.5\.0\.0 failed: gone; what is finished is kept"):
         execute(CompareConfig, compare.run, run_dir=str(world), **values)
     for way in ("pretrained", "scratch"):
@@ -110,5 +113,5 @@ def test_what_cannot_be_compared_is_named(world, encoder, execute):
     assert "optim.rate" in problem(methods={"fast": {"optim.rate": 1}})
     assert "folds 0 to 1" in problem(folds=[2])
     assert "transfer: other is none of the methods" in problem(transfer=["other"])
-    assert "transfer: needs few.rich" in problem(transfer=["scratch"])
-    assert "is a method as well" in problem(rivals={"scratch": {"kind": "forest"}})
+    assert "transfer: needs few.n_common_species" in problem(transfer=["scratch"])
+    assert "is a method as well" in problem(baselines={"scratch": {"kind": "forest"}})

@@ -38,8 +38,8 @@ def test_published_weights_are_among_what_a_job_reads():
     assert finetune.reads_files() == ["geoclip.whl", "tower.safetensors"]
     compared = CompareConfig(
         finetune={},
-        methods={"ours": {}, "frozen": {"model.beside": [{}, capsules]}},
-        rivals={"theirs": {"kind": "logistic", "features": "coordinates", "geoclip": "other.whl"}},
+        methods={"ours": {}, "frozen": {"model.frozen_location_features": [{}, capsules]}},
+        baselines={"theirs": {"kind": "logistic", "features": "coordinates", "geoclip": "other.whl"}},
     )
     assert compared.reads_files() == ["geoclip.whl", "other.whl"]
 

@@ -15,7 +15,7 @@ from sdm_ray.geo.blocks import Role
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.model_io import load_species_model
 from sdm_ray.stores.labels import SparseLabels
-from sdm_ray.streams.survey_dataset import SurveyFetch
+from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoKeeper
 from sdm_ray.training.engine.distributed import Ranks
@@ -66,7 +66,7 @@ def test_a_process_grows_a_forest_once_for_what_it_depends_on(noisy):
     x, labels, _ = noisy
     forests = distillation.Forests(2)
     first = forests.grown(x, labels, CONFIG, 0)
-    assert forests.grown(x, labels, CONFIG.model_copy(update={"teach": 0.1}), 0) is first
+    assert forests.grown(x, labels, CONFIG.model_copy(update={"distillation_weight": 0.1}), 0) is first
     assert np.array_equal(first[0], distillation.grown(x, labels, CONFIG, 0, 1)[0])
     changed = [(x + 1, labels, CONFIG, 0), (x, 1 - labels, CONFIG, 0), (x, labels, CONFIG, 1)]
     changed.append((x, labels, CONFIG.model_copy(update={"min_samples_leaf": 9}), 0))
@@ -80,9 +80,11 @@ def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch
     known = np.arange(N) != 4
     lists = [np.flatnonzero(each) for each in labels]
     full = SparseLabels.from_lists(lists, 2)
-    fetch = SurveyFetch(np.arange(N), x[:, :2].astype(float), x[:, 2:] * known[:, None], known, full)
+    dataset = SurveyDataset(np.arange(N), x[:, :2].astype(float), x[:, 2:] * known[:, None], known, full)
     rows = np.arange(0, N, 2)
-    made, own = distillation.taught(fetch, rows, CompanionConfig(trees=50, teach=0.25, vote=0), distillation.grown)
+    made, own = distillation.taught(
+        dataset, rows, CompanionConfig(trees=50, distillation_weight=0.25, ensemble_weight=0), distillation.grown
+    )
     soft = made.labels.dense(rows[3:9])
     assert own is None
     assert np.all(np.abs(soft - labels[rows[3:9]]) <= 0.25) and not np.array_equal(soft, labels[rows[3:9]])
@@ -90,12 +92,12 @@ def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch
     batch = made.only(rows)(np.arange(3), np.zeros(3, np.int64))
     assert batch["labels"].dtype == np.float32 and batch["labels"].shape == (3, 2)
     for name, least, line in (
-        ("_MOST_VOTED", 1, "forest.vote: is of at most 1 species, found 2; expected `vote: 0`"),
+        ("_MOST_VOTED", 1, "forest.ensemble_weight: for at most 1 species, found 2; expected `ensemble_weight: 0`"),
         ("_MOST_LABELS", 399, "forest: 200 surveys of 2 species are 400 labels; it takes at most 399"),
     ):
         monkeypatch.setattr(distillation, name, least)
         with pytest.raises(InputError, match=line):
-            distillation.taught(fetch, rows, CompanionConfig(), distillation.grown)
+            distillation.taught(dataset, rows, CompanionConfig(), distillation.grown)
 
 
 def study(world, output="", **changes) -> finetune.Study:
@@ -110,8 +112,8 @@ def test_a_fold_is_taught_by_its_own_surveys_alone(world):
     lists = labels_of(made, np.arange(300))
     for row, other in zip(held_out, labels, strict=True):
         lists[row] = other
-    turned = replace(made.table.fetch, labels=SparseLabels.from_lists(lists, 3))
-    other = replace(made, table=replace(made.table, fetch=turned))
+    turned = replace(made.table.dataset, labels=SparseLabels.from_lists(lists, 3))
+    other = replace(made, table=replace(made.table, dataset=turned))
     first, second = (each.fit(0).streams["surveys"].take(0)["labels"] for each in (made, other))
     assert np.array_equal(first, second) and ((first > 0) & (first < 1)).any()
 
@@ -124,7 +126,7 @@ def test_a_model_learns_from_it(world):
     made = study(world)
     trained = trainer.run(made.fit(0), Ranks(), NoKeeper(), Voice())
     test = np.flatnonzero(made.table.holdout.role(made.table.x, made.table.y, 0) == Role.TEST)
-    logits = finetune_data.predict(trained.objective.model, made.table.fetch, test, Ranks())
+    logits = finetune_data.predict(trained.objective.model, made.table.dataset, test, Ranks())
     assert auc(made.table.labels.dense(test)[:, :2], logits[:, :2]).min() > 0.75
 
 
@@ -134,17 +136,19 @@ def test_a_model_keeps_the_forest_that_votes_in_it(world, tmp_path):
     assert "forest.root" not in fit.objective().state_dict()  # nor in checkpoints: it is grown, not trained
     fit.save(trainer.run(fit, Ranks(), NoKeeper(), Voice()))
     loaded = load_species_model(UPath(tmp_path / "model"), 0)
-    split, fetch = made.table.split(0), made.table.fetch
+    split, dataset = made.table.split(0), made.table.dataset
     model = loaded.model
-    logits = finetune_data.predict(model, fetch, split.select, Ranks())
-    labels = made.table.labels.dense(split.select)
+    logits = finetune_data.predict(model, dataset, split.validation, Ranks())
+    labels = made.table.labels.dense(split.validation)
     assert loaded.metrics["bce"] == pytest.approx(finetune_data.scores(logits, labels)["bce"], rel=1e-5)
-    x = distillation.features_of(fetch, split.select, located=True)
+    x = distillation.features_of(dataset, split.validation, located=True)
     said = model.forest.logits(torch.from_numpy(x)).numpy()
     with torch.no_grad():
-        z = torch.from_numpy(finetune_data.embed(model, fetch, split.select, Ranks())[:, : model.config.embedding])
+        z = torch.from_numpy(
+            finetune_data.embed(model, dataset, split.validation, Ranks())[:, : model.config.embedding]
+        )
         network = model.head(z).numpy()
-    known = fetch.known[split.select]
+    known = dataset.known[split.validation]
     assert known.any() and np.allclose(logits[known], (network + said)[known] / 2, atol=1e-4)
 
 
@@ -155,5 +159,5 @@ def test_it_is_of_species_and_their_absences(world):
     nothing_known = {"model": {"location": None, "series": {}}, "covariates": None, "series": "series.zarr"}
     with pytest.raises(ValidationError, match="forest: goes by coordinates and covariates, and the model has neither"):
         study(world, **nothing_known)
-    with pytest.raises(ValidationError, match="teach, vote: both are 0"):
-        CompanionConfig(teach=0, vote=0)
+    with pytest.raises(ValidationError, match="distillation_weight, ensemble_weight: both are 0"):
+        CompanionConfig(distillation_weight=0, ensemble_weight=0)

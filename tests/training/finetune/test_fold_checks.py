@@ -74,7 +74,7 @@ def test_surveys_that_cannot_teach(train, surveys, change, line):
 def test_a_species_without_positives_is_told_and_the_others_are_learnt(train, surveys, capsys):
     record = train(each_with(surveys, lambda i, each: [s for s in each if s != 2]))
     assert "3 species, 1 of them in no survey" in capsys.readouterr().out
-    assert record.figures["select_auc"] > 0.3
+    assert record.figures["validation_auc"] > 0.3
 
 
 def test_a_species_of_the_test_fold_alone_is_told(train, surveys, capsys):
@@ -88,8 +88,8 @@ def test_a_species_of_the_test_fold_alone_is_told(train, surveys, capsys):
 
 def test_a_select_fold_of_a_single_class_chooses_no_epoch(train, surveys, capsys):
     roles = role(*to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy()), Blocks(**settings()["blocks"]), 0)
-    record = train(each_with(surveys, lambda i, each: [1] if roles[i] == Role.SELECT else each))
-    assert "`select` surveys hold a single class; it trains all its epochs" in capsys.readouterr().out
+    record = train(each_with(surveys, lambda i, each: [1] if roles[i] == Role.VALIDATION else each))
+    assert "`validation` surveys hold a single class; it trains all its epochs" in capsys.readouterr().out
     assert record.figures["epochs"] == 1
 
 

@@ -46,8 +46,8 @@ def test_what_photos_show_is_learnt_and_places_without_get_an_answer(world, ray_
     study = finetune.Study(config, table, "")
     trained = trainer.run(study.fit(0), Ranks(), NoKeeper(), Voice())
     split = table.split(0)
-    held_out = np.setdiff1d(np.arange(300), np.concatenate([split.train, split.select, split.calibrate]))
-    logits = finetune_data.predict(trained.objective.model, table.fetch, held_out, Ranks())
+    held_out = np.setdiff1d(np.arange(300), np.concatenate([split.train, split.validation, split.calibrate]))
+    logits = finetune_data.predict(trained.objective.model, table.dataset, held_out, Ranks())
     seen = held_out < WITH
     scores = auc(table.labels.dense(held_out[seen]), logits[seen])
     assert scores[0] > 0.9 and scores[1] > 0.9  # Wet and Dry; of surveys that no model has seen, by nothing but photos

@@ -80,9 +80,9 @@ def held_out_auc(values: dict) -> float:
     study = finetune.Study(config, table, "")
     trained = trainer.run(study.fit(0), Ranks(), NoKeeper(), Voice())
     split = table.split(0)
-    test = np.setdiff1d(np.arange(SURVEYS), np.concatenate([split.train, split.select, split.calibrate]))
+    test = np.setdiff1d(np.arange(SURVEYS), np.concatenate([split.train, split.validation, split.calibrate]))
     return float(
-        auc(table.labels.dense(test), finetune_data.predict(trained.objective.model, table.fetch, test, Ranks()))[0]
+        auc(table.labels.dense(test), finetune_data.predict(trained.objective.model, table.dataset, test, Ranks()))[0]
     )
 
 

@@ -24,7 +24,7 @@ from sdm_ray.training.finetune.config import FinetuneConfig
 def model(world, execute) -> UPath:
     """A cross-fitted model on coordinates and covariates."""
     record = execute(FinetuneConfig, finetune.run, run_dir=str(world), **settings())
-    assert record.figures["fold_models"] == 2 and 0.7 < record.figures["select_auc"] <= 1
+    assert record.figures["fold_models"] == 2 and 0.7 < record.figures["validation_auc"] <= 1
     return UPath(world / "model")
 
 
@@ -46,9 +46,9 @@ def test_the_folder_holds_a_model_of_everything_and_one_for_each_fold(model):
 def test_a_fold_model_never_saw_its_blocks(world):
     table = finetune_data.read_table(FinetuneConfig(run_dir=str(world), **settings()))
     splits = [table.split(fold) for fold in (0, 1)]
-    used = [np.concatenate([split.train, split.select, split.calibrate]) for split in splits]
+    used = [np.concatenate([split.train, split.validation, split.calibrate]) for split in splits]
     assert len(np.unique(np.concatenate(used))) == 300  # each survey is in one of the two
-    assert all(len(np.intersect1d(split.train, split.select)) == 0 for split in splits)
+    assert all(len(np.intersect1d(split.train, split.validation)) == 0 for split in splits)
 
 
 def test_probabilities_follow_the_covariate(model):
@@ -68,8 +68,8 @@ def test_predictions_do_not_depend_on_the_cut(model, world):
     table = finetune_data.read_table(FinetuneConfig(run_dir=str(world), **settings()))
     loaded = load_species_model(model).model
     rows = np.arange(0, 300, 7)
-    whole = finetune_data.predict(loaded, table.fetch, rows, Ranks())
-    parts = [finetune_data.predict(loaded, table.fetch, part, Ranks()) for part in np.array_split(rows, 3)]
+    whole = finetune_data.predict(loaded, table.dataset, rows, Ranks())
+    parts = [finetune_data.predict(loaded, table.dataset, part, Ranks()) for part in np.array_split(rows, 3)]
     assert np.allclose(whole, np.concatenate(parts), atol=1e-5)
 
 
@@ -100,13 +100,13 @@ def test_curves_are_kept_with_the_model(world, execute):
 
 
 def test_one_model_with_images_from_windows(world, execute):
-    values = settings(output="seeing", crossfit=False, cube="cube.zarr", size=32, optim={"epochs": 1, "batch": 64})
+    values = settings(output="seeing", crossfit=False, cube={"size": 32}, optim={"epochs": 1, "batch": 64})
     values["model"] = {**values["model"], "satellite": TOWER}
     execute(FinetuneConfig, finetune.run, run_dir=str(world), **values)
     about = read_species_folder(UPath(world / "seeing"))
     assert about.satellite.bands == ("red", "nir") and about.satellite.size == 32 and about.folds == 0
     counts = load_weights(UPath(world / "seeing")).metrics["surveys"]
-    assert counts["select"] > 0 and counts["calibrate"] > 0 and sum(counts.values()) == 300
+    assert counts["validation"] > 0 and counts["calibrate"] > 0 and sum(counts.values()) == 300
 
 
 def test_presence_only_records_teach_presence_absence_surveys(world, execute):
@@ -173,7 +173,7 @@ def test_habitats_are_classes_of_which_each_survey_has_one(world, execute):
     values = settings(surveys="habitats/surveys.parquet", output="habitat-model", optim=optim, patience=None)
     values["model"] = {**values["model"], "output": "class"}
     record = execute(FinetuneConfig, finetune.run, run_dir=str(world), **values)
-    assert record.figures["select_accuracy"] > 0.6 and "select_bce" not in record.figures
+    assert record.figures["validation_accuracy"] > 0.6 and "validation_bce" not in record.figures
     places = surveys[["lon", "lat"]].head(5)
     found = sdm_ray.load_model(str(run_dir / "habitat-model")).predict(places, str(run_dir / "covariates.zarr"))
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
@@ -193,8 +193,8 @@ def test_what_does_not_fit_is_named(world):
         return str(caught.value)
 
     assert "no covariate rain" in problem(model={"covariates": ["rain"]})
-    assert "model.satellite.bands: 3" in problem(cube="cube.zarr", model={"satellite": {}})
-    assert "cannot read images of 8 x 8" in problem(cube="cube.zarr", size=8, model={"satellite": TOWER})
+    assert "model.satellite.bands: 3" in problem(cube={}, model={"satellite": {}})
+    assert "cannot read images of 8 x 8" in problem(cube={"size": 8}, model={"satellite": TOWER})
     assert "no such file" in problem(surveys="other.parquet")
     whole = FinetuneConfig(run_dir=str(world), **settings(blocks={"size_m": 5e6, "folds": 2}))
     with pytest.raises(InputError, match=r"blocks\.size_m"):

@@ -23,7 +23,11 @@ from sdm_ray.training.finetune import job as finetune
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.tune.config import TuneConfig
 
-MODEL = {"location": LOCATION, "beside": [{"wavelengths_km": [60, 30]}, {"kind": "sincos"}], "frequencies": 4}
+MODEL = {
+    "location": LOCATION,
+    "frozen_location_features": [{"wavelengths_km": [60, 30]}, {"kind": "sincos"}],
+    "frequencies": 4,
+}
 
 
 def config(world, **changes) -> FinetuneConfig:
@@ -34,22 +38,22 @@ def config(world, **changes) -> FinetuneConfig:
 def test_the_folder_holds_heads_on_inputs_as_they_are(world, execute):
     chosen = config(world, output="probed")
     record = execute(FinetuneConfig, finetune.run, **chosen.model_dump(), workers={"count": 0})
-    assert record.figures["select_auc"] > 0.6 and record.figures["epochs"] == 0
+    assert record.figures["validation_auc"] > 0.6 and record.figures["epochs"] == 0
     table = finetune_data.read_table(chosen)
     loaded = load_species_model(UPath(world) / "probed", 0)
     model, test = loaded.model, np.flatnonzero(table.holdout.role(table.x, table.y, 0) == Role.TEST)
     assert model.config.fusion == "none" and model.config.frequencies == 0
-    logits = finetune_data.predict(model, table.fetch, test, Ranks())
+    logits = finetune_data.predict(model, table.dataset, test, Ranks())
     assert auc(table.labels.dense(test)[:, :2], logits[:, :2]).min() > 0.75
 
     torch.manual_seed(chosen.seed)
     untrained = finetune.Study(chosen, table, "").fit(0).objective().model
     assert torch.equal(model.location.network[0].weight, untrained.location.network[0].weight)
     rows = table.split(0).train
-    z = torch.from_numpy(finetune_data.embed(model, table.fetch, rows, Ranks()))
-    assert z.shape[1] == model.width == LOCATION["dim"] + model.beside.dim + 2
-    known = torch.from_numpy(table.fetch.known[rows])
-    standard = (torch.from_numpy(table.fetch.covariates[rows]) - model.covariate_mean) / model.covariate_std
+    z = torch.from_numpy(finetune_data.embed(model, table.dataset, rows, Ranks()))
+    assert z.shape[1] == model.width == LOCATION["dim"] + model.frozen_location_features.dim + 2
+    known = torch.from_numpy(table.dataset.known[rows])
+    standard = (torch.from_numpy(table.dataset.covariates[rows]) - model.covariate_mean) / model.covariate_std
     assert torch.allclose(z[known][:, -2:], standard[known], atol=1e-5)
     matrix, bias = heads(z, torch.from_numpy(table.labels.dense(rows)), chosen.probe.ridge)
     assert torch.allclose(model.head.weight, matrix, atol=1e-5) and torch.allclose(model.head.bias, bias, atol=1e-5)
@@ -63,12 +67,12 @@ def test_few_known_labels_are_enough(world):
     for count, background, draws in ((5, 60, 8), (20, 240, 2)):
         for seed in range(draws):  # five occurrences are a lottery: means of both species are from .64 to .79
             labels, rows = draw(table.labels, table.split(0).train, count, background, seed)
-            known = replace(table, fetch=replace(table.fetch, labels=labels))
+            known = replace(table, dataset=replace(table.dataset, labels=labels))
             trained = trainer.run(
                 finetune.Study(made.config, known, "").fit_rows(0, rows), Ranks(), NoKeeper(), Voice()
             )
             assert trained.history == [] and trained.best_epoch == 0
-            logits = finetune_data.predict(trained.objective.model, table.fetch, test, Ranks())
+            logits = finetune_data.predict(trained.objective.model, table.dataset, test, Ranks())
             scores[count].append(auc(table.labels.dense(test)[:, :2], logits[:, :2]).mean())
     assert np.mean(scores[5]) > 0.7 and np.mean(scores[20]) > 0.85
 
@@ -79,8 +83,14 @@ def test_what_a_probe_cannot_be_of_is_named(world):
         ({"model": MODEL | {"output": "class"}}, "probe: is of species and the loss bce, found classes"),
         ({"forest": {}}, "probe: goes without a forest"),
         ({"start": "model"}, "probe: keeps nothing of a model to start from"),
-        ({"model": {"location": None, "beside": [{}], "series": {}}}, "beside: tells where a place is"),
-        ({"model": {"beside": [{"kind": "hashgrid"}]}}, "beside: nothing trains it; expected neither a hash grid"),
+        (
+            {"model": {"location": None, "frozen_location_features": [{}], "series": {}}},
+            "frozen_location_features: tells where a place is",
+        ),
+        (
+            {"model": {"frozen_location_features": [{"kind": "hashgrid"}]}},
+            "frozen_location_features: nothing trains it; expected neither a hash grid",
+        ),
     ):
         with pytest.raises(ValidationError, match=line):
             config(world, **changes)

@@ -26,7 +26,7 @@ SCALES = {
     name: {"shards": "shards", "size": 16, "tower": {"name": "test_resnet", "dim": 8}}
     for name in ("plant", "landscape")
 }
-BLOCKS = {"size_m": 20_000, "folds": 2, "select": 0.8, "calibrate": 0}
+BLOCKS = {"size_m": 20_000, "folds": 2, "validation": 0.8, "calibrate": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def one_thread():
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory) -> str:
     """Plants, and landscapes 1.5 km away whose colour tells that of the plants; coordinates tell neither."""
-    folder = UPath(tmp_path_factory.mktemp("between"))
+    folder = UPath(tmp_path_factory.mktemp("cross_scale_pairs"))
     rng = np.random.default_rng(0)
     samples = []
     for place in range(PLACES):
@@ -64,11 +64,11 @@ def config(photos: str, **changes) -> dict:
     return {"run_dir": photos, "scales": SCALES, "location": LOCATION, "dim": 8, "blocks": BLOCKS} | changes
 
 
-def trained(photos: str, folder: UPath, steps: int, **between) -> dict[str, float]:
+def trained(photos: str, folder: UPath, steps: int, **cross_scale_pairs) -> dict[str, float]:
     """Figures on held-out places."""
-    between = {"scales": ["plant", "landscape"], "batch": 32} | between
+    cross_scale_pairs = {"scales": ["plant", "landscape"], "batch": 32} | cross_scale_pairs
     optim = {"epochs": 1, "batch": 8, "steps_per_epoch": steps, "lr": 0.003}
-    made = PretrainConfig(**config(photos, between=[between], optim=optim))
+    made = PretrainConfig(**config(photos, cross_scale_pairs=[cross_scale_pairs], optim=optim))
     fit = pretrain.Study(made, read_sources(made), str(folder)).fit(None)
     return trainer.run(fit, Ranks(), FolderKeeper(folder / "kept", 1e9), Voice()).history[-1]
 
@@ -82,7 +82,7 @@ def test_a_planted_correspondence_is_learnt_on_held_out_places(photos, tmp_path)
 
 
 def test_pairs_whose_images_lie_on_either_side_of_a_border_are_not_used(photos):
-    made = PretrainConfig(**config(photos, between=[{"scales": ["plant", "landscape"], "radius_m": 3000}]))
+    made = PretrainConfig(**config(photos, cross_scale_pairs=[{"scales": ["plant", "landscape"], "radius_m": 3000}]))
     study = pretrain.Study(made, read_sources(made), "nowhere")
     source = study.sources["plant-landscape"]
     trained, measured = study._rows("plant-landscape", source, 0)
@@ -94,10 +94,10 @@ def test_pairs_whose_images_lie_on_either_side_of_a_border_are_not_used(photos):
 def test_what_cannot_be_matched_is_refused(photos):
     cube = {"satellite": {"cube": "cube.zarr"}, "plant": SCALES["plant"]}
     for wrong, fault in [
-        ({"between": [{"scales": ["plant", "satellite"]}]}, "expected two of the scales plant, landscape"),
-        ({"between": [{"scales": ["plant", "plant"]}]}, "expected two of the scales"),
-        ({"between": [{"scales": ["plant", "landscape"]}] * 2}, "is there twice"),
-        ({"between": [{"scales": ["plant", "satellite"]}], "scales": cube}, "which knows no place_id"),
+        ({"cross_scale_pairs": [{"scales": ["plant", "satellite"]}]}, "expected two of the scales plant, landscape"),
+        ({"cross_scale_pairs": [{"scales": ["plant", "plant"]}]}, "expected two of the scales"),
+        ({"cross_scale_pairs": [{"scales": ["plant", "landscape"]}] * 2}, "is there twice"),
+        ({"cross_scale_pairs": [{"scales": ["plant", "satellite"]}], "scales": cube}, "which knows no place_id"),
     ]:
         with pytest.raises(ValidationError, match=fault):
             PretrainConfig(**config(photos, **wrong))
@@ -105,7 +105,7 @@ def test_what_cannot_be_matched_is_refused(photos):
 
 def test_scales_without_a_place_in_common_are_refused(world):
     cube = {"cube": "cube.zarr", "stride_m": 4000, "size": 32, "tower": TOWER}
-    between = [{"scales": ["plant", "satellite"], "radius_m": 0.001}]
+    cross_scale_pairs = [{"scales": ["plant", "satellite"], "radius_m": 0.001}]
     scales = {"plant": SCALES["plant"], "satellite": cube}
     with pytest.raises(InputError, match=r"plant and satellite have no images less than 0\.001 m apart"):
-        read_sources(PretrainConfig(run_dir=str(world), scales=scales, between=between))
+        read_sources(PretrainConfig(run_dir=str(world), scales=scales, cross_scale_pairs=cross_scale_pairs))

@@ -39,14 +39,14 @@ def as_shards(folder: UPath, images: np.ndarray, lonlat: np.ndarray, place: np.n
 
 
 def test_windows_and_patches_of_the_same_pixels_are_the_same_batch(world):
-    windows = read_sources(config(world, {"cube": "cube.zarr", "stride_m": 6000}))["satellite"].fetch
+    windows = read_sources(config(world, {"cube": "cube.zarr", "stride_m": 6000}))["satellite"].dataset
     every = np.arange(len(windows.lonlat))
     plain = windows.only(every, plain=True)(every, every * 0)
     as_shards(UPath(world / "patches"), plain["image"], plain["lonlat"], plain["place"])
-    patches = read_sources(config(world, {"shards": "patches"}))["satellite"].fetch
+    patches = read_sources(config(world, {"shards": "patches"}))["satellite"].dataset
 
-    ids, passes = every[::-3], every[::-3] % 4
-    ours, theirs = windows(ids, passes), patches(ids, passes)
+    ids, epochs = every[::-3], every[::-3] % 4
+    ours, theirs = windows(ids, epochs), patches(ids, epochs)
     assert set(ours) == set(theirs) == {"image", "lonlat", "place", "draws"}
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
 

@@ -44,16 +44,18 @@ def test_a_small_sweep_ends_in_a_configuration_of_finetune(world, execute, ray_c
 
 
 def test_trials_share_the_forests_of_the_base(world, ray_cluster):
-    space = {"optim.lr": [0.01], "forest.vote": [0.2]}
+    space = {"optim.lr": [0.01], "forest.ensemble_weight": [0.2]}
     config = TuneConfig(run_dir=str(world), finetune=settings(forest={"trees": 50}), space=space, folds=[0, 1])
     table = finetune_data.read_table(config.candidate({}))
     forests = tune._forests(tune._shared(config, table)[0])
     shared = dict(forests._grown)
-    trial = config.candidate({"optim.lr": 0.01, "forest.vote": 0.2})
+    trial = config.candidate({"optim.lr": 0.01, "forest.ensemble_weight": 0.2})
     fits = [Study(trial, table, "", forests.grown).fit(fold) for fold in config.folds]
     assert len(shared) == 2 and forests._grown == shared  # compared by identity: none was grown anew
     trained = trainer.run(fits[0], Ranks(), NoKeeper(), Voice()).objective.model
-    assert any(trained.forest is forest for _, forest in shared.values()) and float(trained.vote) == pytest.approx(0.2)
+    assert any(trained.forest is forest for _, forest in shared.values()) and float(
+        trained.ensemble_weight
+    ) == pytest.approx(0.2)
 
 
 def test_levels_let_the_best_so_far_go_on():
@@ -83,13 +85,13 @@ def test_classes_are_searched_for_their_likelihood(world, execute, ray_cluster):
     assert base.goal == "log_likelihood"
     tune._check(config, finetune_data.read_table(base))
     fit = Study(base, finetune_data.read_table(base), "").fit(0)
-    assert fit.select_by == base.goal and trainer.run(fit, Ranks(), NoKeeper(), Voice()).history[-1][base.goal] < 0
+    assert fit.best_by == base.goal and trainer.run(fit, Ranks(), NoKeeper(), Voice()).history[-1][base.goal] < 0
 
 
 def test_folds_that_cannot_choose_are_refused(world, execute):
     sweep = {"finetune": settings(), "space": {"optim.lr": [0.01]}, "run_dir": str(world)}
     with pytest.raises(ValueError, match=r"folds: \[0, 2\]; expected some of finetune.blocks' 0 to 1"):
         TuneConfig(**sweep, folds=[0, 2])
-    sweep["finetune"] = settings(blocks={**settings()["blocks"], "select": 0})
-    with pytest.raises(InputError, match="`select` surveys of fold 0 are none; expected a larger share"):
+    sweep["finetune"] = settings(blocks={**settings()["blocks"], "validation": 0})
+    with pytest.raises(InputError, match="`validation` surveys of fold 0 are none; expected a larger share"):
         execute(TuneConfig, tune.run, output="none", **sweep)
