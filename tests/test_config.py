@@ -3,11 +3,14 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from sdm_ray.config import Config, JobConfig, load
 from sdm_ray.errors import InputError
+from sdm_ray.geo.blocks import Blocks
+from sdm_ray.stores.holdout_config import HeldOutBlocks
 
 
 class Inner(Config):
@@ -79,6 +82,27 @@ def test_bad_configuration_is_one_line_that_names_the_key(tmp_path, text, overri
     with pytest.raises(InputError, match=expected) as caught:
         load(write(tmp_path, text), Example, overrides)
     assert "\n" not in str(caught.value)
+
+
+class Renamed(JobConfig):
+    old_keys: ClassVar = {"rivals": "baselines"}
+
+    baselines: int = 0
+    blocks: HeldOutBlocks = Blocks()
+
+
+def test_old_keys_are_read_and_told_once(tmp_path, capsys):
+    file = write(tmp_path, "rivals: 3\nblocks: {select: 0.25}")
+    config = load(file, Renamed)
+    assert (config.baselines, config.blocks.validation) == (3, 0.25)
+    assert capsys.readouterr().err.splitlines() == [
+        f"{file}: `rivals` is now called `baselines`; the old name is read for one release",
+        f"{file}: `select` is now called `validation`; the old name is read for one release",
+    ]
+    load(write(tmp_path, "baselines: 3"), Renamed)
+    assert capsys.readouterr().err == ""
+    with pytest.raises(InputError, match="rivals: is the old name of baselines, which is given as well"):
+        load(write(tmp_path, "rivals: 3"), Renamed, ["baselines=2"])
 
 
 def test_a_missing_file_is_named(tmp_path):

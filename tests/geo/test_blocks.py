@@ -98,7 +98,7 @@ def test_countries_are_groups_like_blocks():
     "values", [{"folds": 1}, {"size_m": 0}, {"buffer_m": 2e5}, {"validation": 0.6, "calibrate": 0.5}]
 )
 def test_settings_that_make_no_folds_are_refused(values):
-    with pytest.raises(ValueError, match=r"folds|buffer_m|select"):
+    with pytest.raises(ValueError, match=r"folds|buffer_m|validation"):
         Blocks(**values)
 
 

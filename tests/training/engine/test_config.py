@@ -28,6 +28,18 @@ def test_mistakes_name_their_key(tmp_path):
     assert "scales.moon" in problem(tmp_path, PretrainConfig, scales={"moon": {"shards": "a"}})
 
 
+def test_a_cube_is_given_by_its_path_or_with_its_settings(tmp_path, capsys):
+    model = {"satellite": {}}
+    nested = FinetuneConfig(model=model, cube={"cube": "a.zarr", "size": 32, "bands": ["red"]})
+    file = tmp_path / "job.yaml"
+    file.write_text(yaml.safe_dump({"model": model, "cube": "a.zarr", "size": 32, "bands": ["red"]}))
+    assert load(file, FinetuneConfig).cube == nested.cube
+    assert "`size` is now called `cube.size`" in capsys.readouterr().err
+    assert FinetuneConfig(model=model, cube="a.zarr").cube.size == 64
+    assert "a.zarr" in nested.reads()
+    assert "size: is the old name of cube.size" in problem(tmp_path, FinetuneConfig, cube={"size": 8}, size=16)
+
+
 def test_published_weights_are_among_what_a_job_reads():
     tower = {"weights": "tower.safetensors"}
     capsules = {"kind": "capsules", "weights": "geoclip.whl"}
