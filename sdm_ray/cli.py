@@ -1,6 +1,6 @@
-"""The command line: one command per job, `run` for a folder of them, and the demo.
+"""The command line: one command for each job, `run` for a folder of them, and the demo.
 
-Nothing heavy is imported before the configuration has been read and found good.
+Nothing heavy is imported before the configuration has been read and checked.
 """
 
 import sys
@@ -30,16 +30,18 @@ OutFolder = Annotated[
     str | None,
     typer.Option("--out", metavar="DIR", help="Run folder; default $SDM_RAY_RUNS/<folder's name>."),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make maps anew that were made from something else.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace maps that were made from other inputs or settings.")
+]
 
 
 @contextmanager
 def one_line_errors(command: str) -> Iterator[None]:
-    """Turn what the user can mend into one line and exit status 2, and an interrupt into 130."""
+    """Report an InputError in one line with exit status 2, and an interrupt with 130."""
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"sdm-ray {command}: interrupted; run it again to continue", err=True)
+        typer.echo(f"sdm-ray {command}: interrupted; what was finished is kept", err=True)
         raise typer.Exit(130) from None
     except Exception as error:
         mistake = find_input_error(error)
@@ -83,14 +85,14 @@ def run(
     out: OutFolder = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Run the jobs of a folder in order, keep what is finished and unchanged, end with report.html."""
+    """Run the jobs of a folder in order; what is finished and unchanged is kept. Ends with report.html."""
     with one_line_errors("run"):
         jobs.run_folder(folder, out, overwrite=overwrite)
 
 
 @app.command(rich_help_panel="Whole runs")
 def demo(out: OutFolder = None, overwrite: Overwrite = False) -> None:
-    """The whole chain on a virtual landscape whose true species probabilities are known."""
+    """Run every job on a virtual landscape whose true species probabilities are known."""
     with one_line_errors("demo"):
         jobs.run_folder(jobs.shipped_configs() / "demo", out, overwrite=overwrite)
 

@@ -142,13 +142,16 @@ def require_kept(place: str, variable: str) -> None:
         )
 
 
-def load(path: str | Path, kind: type[AnyConfig], overrides: Sequence[str] = ()) -> AnyConfig:
+def load(
+    path: str | Path, kind: type[AnyConfig], overrides: Sequence[str] = (), run_dir: str | None = None
+) -> AnyConfig:
     """Read a job's YAML file into its configuration class.
 
     Args:
         path: the YAML file.
         kind: the job's configuration class.
         overrides: `key=value` or `key.inner=value` strings; a value is read as YAML.
+        run_dir: the run folder as it is written, whatever YAML would make of it; None for that of the file.
 
     Raises:
         InputError: the file is missing or is no YAML mapping, a key is unknown, a value has the wrong type, a
@@ -159,6 +162,8 @@ def load(path: str | Path, kind: type[AnyConfig], overrides: Sequence[str] = ())
     values.setdefault("run_dir", default_run_dir(path))
     for override in overrides:
         _apply(values, override)
+    if run_dir is not None:
+        values["run_dir"] = str(Path(run_dir).expanduser()) if "://" not in run_dir else run_dir
     values = _expand(values, path, key="")
     old: dict[str, str] = {}
     token = _OLD_KEYS.set(old)

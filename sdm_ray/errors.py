@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend."""
+"""The exception for input that cannot be used."""
 
 
 class InputError(Exception):
@@ -10,7 +10,7 @@ class InputError(Exception):
 
 
 def find_input_error(error: BaseException | None) -> InputError | None:
-    """The user's mistake inside an error that Ray may have wrapped on its way from a worker."""
+    """The InputError inside an error that Ray may have wrapped on its way from a worker; None where there is none."""
     seen: list[BaseException] = []
     waiting = [error]
     while waiting:

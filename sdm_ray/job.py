@@ -15,7 +15,7 @@ from sdm_ray.progress import say
 from sdm_ray.stores import artefact
 from sdm_ray.stores.formats import format_of
 
-_NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+_NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 _NOT_SHAPING = {"run_dir", "output", "tracking"}  # where things lie does not change what they are
 
 AnyJobConfig = TypeVar("AnyJobConfig", bound=JobConfig)

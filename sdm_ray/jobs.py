@@ -1,4 +1,4 @@
-"""Which jobs there are, and the order in which a folder of them runs."""
+"""The table of jobs, and how a folder of job configurations is run."""
 
 import importlib
 import time
@@ -15,7 +15,14 @@ from sdm_ray.progress import say
 
 @dataclass(frozen=True)
 class Entry:
-    """A job: where its configuration class and its function are, by name, so that neither is imported early."""
+    """One job; its configuration class and its function are named, so that neither is imported before it is needed.
+
+    Attributes:
+        config: `module:class` of the configuration.
+        run: `module:function` that does the work.
+        kind: kind of the artefact that it writes; empty for `prepare`, which writes several.
+        help: one line for `sdm-ray --help`.
+    """
 
     config: str
     run: str
@@ -28,19 +35,19 @@ JOBS = {
         "sdm_ray.sources.config:PrepareConfig",
         "sdm_ray.sources.prepare:run",
         "",
-        "Build tile cube, image shards, covariates and surveys from their sources.",
+        "Build the tile cube, image shards, covariates and surveys from data sets.",
     ),
     "pretrain": Entry(
         "sdm_ray.training.pretrain.config:PretrainConfig",
         "sdm_ray.training.pretrain.job:run",
         "encoder",
-        "Align coordinates with images of every scale in one space.",
+        "Pretrain encoders: coordinates aligned with images of every scale.",
     ),
     "tune": Entry(
         "sdm_ray.training.tune.config:TuneConfig",
         "sdm_ray.training.tune.job:run",
         "sweep",
-        "Search the settings of finetune; writes best.yaml.",
+        "Search the settings of `finetune` with Optuna and ASHA; writes best.yaml.",
     ),
     "finetune": Entry(
         "sdm_ray.training.finetune.config:FinetuneConfig",
@@ -52,43 +59,43 @@ JOBS = {
         "sdm_ray.evaluation.config:EvaluateConfig",
         "sdm_ray.evaluation.job:run",
         "evaluation",
-        "Score held-out blocks beside baselines in the same folds.",
+        "Score cross-fitted maps on held-out surveys, with baselines in the same folds.",
     ),
     "compare": Entry(
         "sdm_ray.training.compare.config:CompareConfig",
         "sdm_ray.training.compare.job:run",
         "comparison",
-        "Compare ways to train and baselines, with all labels and with few.",
+        "Compare training methods and baselines, with all labels and with few.",
     ),
     "embed": Entry(
         "sdm_ray.mapping.config:EmbedConfig",
         "sdm_ray.mapping.embed:run",
         "embeddings",
-        "Write the model's embedding of every cell, from which any species is mapped without imagery.",
+        "Write the model's embedding of every cell; any species is mapped from it without imagery.",
     ),
     "map": Entry(
         "sdm_ray.mapping.config:MapConfig",
         "sdm_ray.mapping.map:run",
         "map",
-        "Write species probability maps to Zarr, tile by tile.",
+        "Write the probability of every species in every cell to Zarr.",
     ),
     "export": Entry(
         "sdm_ray.mapping.config:ExportConfig",
         "sdm_ray.mapping.export:run",
         "export",
-        "Export a map as Cloud Optimized GeoTIFFs and pictures, with a STAC item.",
+        "Export a map as Cloud Optimized GeoTIFFs and PNGs, with a STAC item.",
     ),
     "predict": Entry(
         "sdm_ray.mapping.config:PredictConfig",
         "sdm_ray.mapping.predict_job:run",
         "predictions",
-        "Predict a table of places: probabilities, and sets of species as GeoLifeCLEF takes them.",
+        "Predict a table of places: probabilities and sets of species.",
     ),
     "indicators": Entry(
         "sdm_ray.indicators.config:IndicatorsConfig",
         "sdm_ray.indicators.job:run",
         "indicators",
-        "Derive richness and its uncertainty from a map.",
+        "Derive richness, ranges and their uncertainty from a map.",
     ),
 }
 
@@ -104,18 +111,22 @@ def run_job(name: str, file: Path, overrides: list[str]) -> None:
 
 
 def run_folder(folder: Path, out: str | None = None, *, overwrite: bool = False) -> None:
-    """Run every job of a folder in the order in which they need each other, then write the report.
+    """Run every job of a folder, each after those whose artefacts it reads, then write the report.
 
     A file is named after its job, `map.yaml` or `map-crossfit.yaml`. Every configuration is read before the first
-    job starts. Maps that were made otherwise are made anew only with `overwrite`.
+    job starts. A map that was made from other inputs or settings is replaced only with `overwrite`.
+
+    Args:
+        folder: of the YAML files.
+        out: run folder or URL; by default that of the configurations.
+        overwrite: whether maps may be replaced.
 
     Raises:
         InputError: the folder holds no job, a configuration is wrong, or two jobs need each other.
     """
     start = time.monotonic()
-    overrides = [f"run_dir={out}"] if out else []
     found = _find(folder)
-    configs = {stem: load(file, _named(JOBS[job].config), overrides) for stem, (job, file) in found.items()}
+    configs = {stem: load(file, _named(JOBS[job].config), run_dir=out) for stem, (job, file) in found.items()}
     if overwrite:
         configs = {stem: _overwriting(config) for stem, config in configs.items()}
     order = in_order(configs)
@@ -153,7 +164,7 @@ def _overwriting(config: JobConfig) -> JobConfig:
 
 
 def in_order(configs: dict[str, JobConfig]) -> list[str]:
-    """Stems in the order of JOBS, each moved behind the jobs whose artefacts it reads."""
+    """Names of the files in the order of JOBS, each moved after the jobs whose artefacts it reads."""
     writer = {name: stem for stem, config in configs.items() for name in config.writes()}
     order: list[str] = []
 

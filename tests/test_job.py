@@ -149,3 +149,10 @@ def test_the_record_says_what_it_was_made_from(make, tmp_path):
     assert record.inputs == {"first": first.fingerprint}
     assert record.config["text"] == "xyz"
     assert record.figures == {"letters": 3}
+
+
+def test_a_run_folder_under_a_file_is_one_line(tmp_path, uri):
+    (tmp_path / "file").write_text("")
+    config = Copy(run_dir=str(tmp_path / "file"), tracking=TrackingConfig(uri=uri))
+    with pytest.raises(InputError, match="file/copy: cannot be written"):
+        job.execute("copy", config, lambda config, task: {}, "copy")
