@@ -1,4 +1,4 @@
-"""What all jobs share: keep what is finished, track, make, seal, say where it is."""
+"""What every job does around its work: keep a finished artefact, track, write, seal and report it."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -23,13 +23,13 @@ AnyJobConfig = TypeVar("AnyJobConfig", bound=JobConfig)
 
 @dataclass(frozen=True)
 class Job:
-    """One artefact in the making.
+    """The artefact that a job is writing.
 
     Attributes:
-        output: where it is written.
-        fingerprint: what it will be sealed with.
+        output: its folder, file or URL.
+        fingerprint: hash of kind, configuration and inputs, written into its record.
         inputs: fingerprint of each artefact read, by name.
-        resumed: whether an interrupted attempt for the same fingerprint lies at `output`.
+        resumed: whether `output` holds an interrupted attempt with the same fingerprint.
         tracker: the MLflow run.
     """
 
@@ -43,9 +43,9 @@ class Job:
 def execute(name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], dict[str, Any]], kind: str) -> None:
     """Run a job that writes one artefact.
 
-    A finished artefact of the same configuration and inputs is kept, and one of others made anew, unless the
-    configuration has an `overwrite` that is not set. `run` makes the artefact at `job.output` and returns the figures
-    to keep with it; it is sealed only when `run` returns.
+    A finished artefact with the same configuration and inputs is kept; one made from others is replaced, unless the
+    configuration has an `overwrite` that is not set. `run` writes the artefact to `job.output` and returns the figures
+    for its record; the record is written only once `run` has returned.
 
     Raises:
         InputError: an artefact that the job reads is missing or unfinished, a file is missing, or an artefact would
@@ -76,7 +76,7 @@ def execute(name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], 
 
 @dataclass
 class Plan:
-    """What one artefact is to be made from."""
+    """What one artefact is made from."""
 
     output: UPath
     kind: str
@@ -95,7 +95,7 @@ class Plan:
         return record is not None and record.fingerprint == self.fingerprint and not record.outdated
 
     def make_ready(self, *, overwrite: bool = True) -> None:
-        """Say what will be replaced and why.
+        """Report what will be replaced and why.
 
         Raises:
             InputError: the place holds something that is no artefact of ours, which is never removed, or one that was
@@ -122,7 +122,7 @@ class Plan:
             say(f"rebuilding {self.output}: changed {named}")
 
     def make(self, tracker: tracking.Tracker, run: Callable[[Job], dict[str, Any]]) -> dict[str, Any]:
-        """Make and seal the artefact; returns its figures.
+        """Write and seal the artefact; returns its figures.
 
         Raises:
             InputError: the disk is full, or nothing may be written there.
@@ -152,7 +152,7 @@ class Plan:
 
 @contextmanager
 def _writable(place: UPath) -> Iterator[None]:
-    """Turn what keeps a place from being written into one line."""
+    """Report in one line why a place cannot be written."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
-"""MLflow, and nothing else knows it.
+"""MLflow: the only module that imports it.
 
 A `Tracker` is a small picklable handle of one MLflow run: the driver hands it to a worker, which logs to the same
-run. A tracking server that fails while a job runs costs log entries, never the job.
+run. Where a tracking server fails while a job runs, log entries are lost, never the job.
 """
 
 import contextlib
@@ -43,11 +43,11 @@ class Tracker:
 
     @property
     def where(self) -> str:
-        """What to print for a person who wants to look at the run."""
+        """Run id and tracking URI, to be printed."""
         return f"{self.run_id} at {self.uri}"
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Log parameters; nested mappings become dotted names. A character that MLflow takes in no name becomes `_`."""
+        """Log parameters; nested mappings become dotted names, and characters that MLflow refuses in names become `_`."""
         from mlflow.entities import Param
 
         flat = [Param(_NOT_IN_NAMES.sub("_", key), str(value)[:_MAX_PARAM]) for key, value in _flatten(values)]
@@ -55,9 +55,9 @@ class Tracker:
             self._try(lambda client, part=flat[start : start + 100]: client.log_batch(self.run_id, params=part))
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Log figures at a step; what is not a finite number is left out.
+        """Log figures at a step; values that are not finite are left out.
 
-        A character that MLflow takes in no name becomes `_`.
+        Characters that MLflow refuses in names become `_`.
         """
         import time
 
@@ -87,13 +87,13 @@ class Tracker:
                 self._upload(file, str(Path(name) / inner))
 
     def model(self, folder: UPath, loader: str, columns: Mapping[str, bool], name: str) -> None:
-        """Log the files of a model folder as a model that MLflow can load and serve, and register it.
+        """Log a model folder as an MLflow pyfunc model that can be loaded and served, and register it.
 
         Args:
-            folder: its files; folders inside it are left out.
-            loader: module whose `_load_pyfunc` loads them.
-            columns: numbers that a table to predict has -> whether it must.
-            name: under which MLflow's registry counts its versions, after the experiment's.
+            folder: the model folder; its subfolders are left out.
+            loader: module with the function `_load_pyfunc`.
+            columns: numeric column of a table to predict -> whether it is required.
+            name: registered name, after the experiment's.
         """
         self._try(lambda client: self._register(client, folder, loader, columns, name))
 
@@ -131,7 +131,7 @@ class Tracker:
         client.create_model_version(registered, f"runs:/{self.run_id}/model", self.run_id)
 
     def child(self, name: str) -> "Tracker":
-        """Open a run nested in this one; where the server fails, this run takes the child's entries."""
+        """Open a nested run; where the server fails, entries go to this run instead."""
         try:
             client = _client(self.uri)
             parent = client.get_run(self.run_id)
