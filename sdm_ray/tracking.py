@@ -47,7 +47,7 @@ class Tracker:
         return f"{self.run_id} at {self.uri}"
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Log parameters; nested mappings become dotted names, and characters that MLflow refuses in names become `_`."""
+        """Log parameters; nested mappings become dotted names, characters that MLflow refuses `_`."""
         from mlflow.entities import Param
 
         flat = [Param(_NOT_IN_NAMES.sub("_", key), str(value)[:_MAX_PARAM]) for key, value in _flatten(values)]
