@@ -6,7 +6,7 @@ Run it once more when the format version of a kind is raised in `sdm_ray/stores/
 
 Every artefact goes to `tests/golden/v<version>/<kind>/`, and a kind and version that are there already are left as
 they are: a golden artefact is what an older release wrote and is never made anew. Then say in
-`tests/stores/test_golden.py` what the new one holds.
+`tests/stores/test_formats_golden.py` what the new one holds.
 
 A tiny virtual landscape goes through the real jobs. To keep the files few and small, pages and pictures are left out
 or made tiny, and the weights of image towers are kept in one byte each; places on the disk are cut to the names inside
