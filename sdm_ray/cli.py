@@ -18,7 +18,7 @@ app = typer.Typer(
     help="From satellite tiles and field photos to species maps of a continent.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # rich takes longer to import than everything else here
     pretty_exceptions_enable=False,
 )
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The job's YAML file.")]
@@ -57,8 +57,7 @@ def _add_job(name: str, entry: jobs.Entry) -> None:
             jobs.run_job(name, config, as_overrides(overrides or []))
 
     settings = {"ignore_unknown_options": True}  # they are values of the configuration
-    panel = "Jobs: CONFIG is one YAML file"
-    app.command(name, help=entry.help, rich_help_panel=panel, context_settings=settings)(command)
+    app.command(name, help=entry.help, short_help=entry.help, context_settings=settings)(command)
 
 
 def as_overrides(words: Sequence[str]) -> list[str]:
@@ -79,7 +78,7 @@ for _name, _entry in jobs.JOBS.items():
     _add_job(_name, _entry)
 
 
-@app.command(rich_help_panel="Whole runs")
+@app.command(short_help="Run the jobs of a folder in order; what is finished and unchanged is kept.")
 def run(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of job configurations.")],
     out: OutFolder = None,
@@ -90,7 +89,7 @@ def run(
         jobs.run_folder(folder, out, overwrite=overwrite)
 
 
-@app.command(rich_help_panel="Whole runs")
+@app.command(short_help="Run every job on a virtual landscape with known species probabilities.")
 def demo(out: OutFolder = None, overwrite: Overwrite = False) -> None:
     """Run every job on a virtual landscape whose true species probabilities are known."""
     with one_line_errors("demo"):

@@ -1,16 +1,18 @@
-"""The table of jobs, and how a folder of job configurations is run."""
+"""The table of jobs, and how a folder of job configurations is run.
+
+`sdm-ray --help` imports this module: everything heavier than the standard library is imported where it is used.
+"""
 
 import importlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from upath import UPath
-
-from sdm_ray.config import JobConfig, load
 from sdm_ray.errors import InputError
-from sdm_ray.progress import say
+
+if TYPE_CHECKING:
+    from sdm_ray.config import JobConfig
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ def run_job(name: str, file: Path, overrides: list[str]) -> None:
     Raises:
         InputError: the configuration or an input cannot be used.
     """
+    from sdm_ray.config import load
+
     config = load(file, _named(JOBS[name].config), overrides)
     _execute(name, config)
 
@@ -124,6 +128,11 @@ def run_folder(folder: Path, out: str | None = None, *, overwrite: bool = False)
     Raises:
         InputError: the folder holds no job, a configuration is wrong, or two jobs need each other.
     """
+    from upath import UPath
+
+    from sdm_ray.config import load
+    from sdm_ray.progress import say
+
     start = time.monotonic()
     found = _find(folder)
     configs = {stem: load(file, _named(JOBS[job].config), run_dir=out) for stem, (job, file) in found.items()}
@@ -159,11 +168,11 @@ def _find(folder: Path) -> dict[str, tuple[str, Path]]:
     return found
 
 
-def _overwriting(config: JobConfig) -> JobConfig:
+def _overwriting(config: "JobConfig") -> "JobConfig":
     return config.model_copy(update={"overwrite": True}) if hasattr(config, "overwrite") else config
 
 
-def in_order(configs: dict[str, JobConfig]) -> list[str]:
+def in_order(configs: "dict[str, JobConfig]") -> list[str]:
     """Names of the files in the order of JOBS, each moved after the jobs whose artefacts it reads."""
     writer = {name: stem for stem, config in configs.items() for name in config.writes()}
     order: list[str] = []
@@ -183,7 +192,7 @@ def in_order(configs: dict[str, JobConfig]) -> list[str]:
     return order
 
 
-def _execute(name: str, config: JobConfig) -> None:
+def _execute(name: str, config: "JobConfig") -> None:
     from sdm_ray import job, tracking
 
     entry = JOBS[name]

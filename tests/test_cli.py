@@ -134,3 +134,12 @@ def test_a_script_is_the_command(tmp_path):
     found = subprocess.run([sys.executable, str(JOBS_FOLDER / "map.py"), missing], capture_output=True, text=True)
     assert found.returncode == 2
     assert found.stderr.strip().endswith("none.yaml: no such configuration file")
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, sdm_ray.cli\n"
+        "print([each for each in ('pydantic', 'yaml', 'upath', 'numpy', 'rich', 'ray') if each in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
