@@ -160,10 +160,8 @@ class SpeciesPredictor:
             values = given[names].to_numpy(np.float32)
             known = np.isfinite(values).all(axis=1)
             return np.where(known[:, None], values, np.float32(0)), known
-        store = Covariates(UPath(given))
-        _require(names, store.names, given)
-        values, known = store.at(*to_xy(places[:, 0], places[:, 1]))
-        return values[:, [store.names.index(name) for name in names]], known
+        values, each_known = Covariates(UPath(given)).select(names).at(*to_xy(places[:, 0], places[:, 1]))
+        return values, np.asarray(each_known.all(axis=1))
 
 
 @dataclass(frozen=True)

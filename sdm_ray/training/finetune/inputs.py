@@ -35,29 +35,34 @@ class CovariateTable:
     std: np.ndarray
 
 
-def covariates_at(config: FinetuneConfig, x: np.ndarray, y: np.ndarray) -> CovariateTable:
+def open_covariates(config: FinetuneConfig) -> Covariates | None:
+    """The covariates that the model is configured to use, by default all of the store; None where there is no store.
+
+    Raises:
+        InputError: the store lacks one.
+    """
+    if config.covariates is None:
+        return None
+    store = Covariates(config.path(config.covariates))
+    return store.select(config.model.covariates or store.names)
+
+
+def covariates_at(store: Covariates | None, x: np.ndarray, y: np.ndarray) -> CovariateTable:
     """The covariates of places at EPSG:3035 metres, (N,) each; none where there is no store.
 
     Raises:
-        InputError: the store lacks one, or knows none of the places.
+        InputError: the store knows none of the places.
     """
-    if config.covariates is None:
+    if store is None:
         nothing = np.zeros(0, np.float32)
         return CovariateTable((), np.zeros((len(x), 0), np.float32), np.zeros(len(x), bool), nothing, nothing)
-    path = config.path(config.covariates)
-    store = Covariates(path)
-    names = config.model.covariates or tuple(store.names)
-    missing = [name for name in names if name not in store.names]
-    if missing:
-        raise InputError(f"{path}: has no covariate {missing[0]}; found {', '.join(store.names)}")
-    columns = [store.names.index(name) for name in names]
-    values, known = store.at(x, y)
+    values, each_known = store.at(x, y)
+    known = np.asarray(each_known.all(axis=1))
     if not known.any():
-        raise InputError(f"{path}: no survey lies where covariates are known; expected the same region")
+        raise InputError(f"{store.path}: no survey lies where covariates are known; expected the same region")
     if not known.all():
         say(f"  {int((~known).sum())} of {len(known)} surveys lie where covariates are unknown")
-    values = np.ascontiguousarray(values[:, columns])
-    return CovariateTable(tuple(names), values, known, store.mean[columns], store.std[columns])
+    return CovariateTable(tuple(store.names), np.ascontiguousarray(values), known, store.mean, store.std)
 
 
 def windows_at(config: FinetuneConfig, lonlat: np.ndarray) -> Windows | None:
