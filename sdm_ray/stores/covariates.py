@@ -78,13 +78,13 @@ class Covariates:
         """The same store with some of its covariates, in this order.
 
         Args:
-            names: of the covariates.
+            names: of the covariates; the name of classes stands for all of them (`cover` for `cover=1`, `cover=5`).
             reason: who needs them, at the end of the message where one is missing.
 
         Raises:
             InputError: the store has no covariate of such a name.
         """
-        wanted = list(names)
+        wanted = [each for name in names for each in self._called(name)]
         if missing := [name for name in wanted if name not in self.names]:
             raise InputError(f"{self.path}: has no covariate {missing[0]}{reason}; found {few(self.names, 12)}")
         columns = [self.names.index(name) for name in wanted]
@@ -138,6 +138,11 @@ class Covariates:
         chosen = np.flatnonzero(known.all(axis=1))[:count]
         return x[chosen], y[chosen], values[chosen]
 
+    def _called(self, name: str) -> list[str]:
+        """The covariate of a name, or those of its classes."""
+        classes = [] if name in self.names else [each for each in self.names if each.rpartition("=")[0] == name]
+        return classes or [name]
+
     @cached_property
     def _held(self) -> NDArray[np.float32] | None:
         """Values of the selected covariates in all cells, (C, height, width); None for a large store."""
@@ -153,3 +158,30 @@ class Covariates:
 
     def _read(self, row: NDArray[np.int64], col: NDArray[np.int64]) -> NDArray[np.float32]:
         return read_cells(self._engine, self._array, (row, col), (slice(None),)).T[:, self._columns]
+
+
+def unknown_at(store: Covariates, known: NDArray[np.bool_], most: float) -> list[str]:
+    """Lines that report, covariate by covariate, at how many surveys it is unknown; none where all are known.
+
+    Args:
+        store: the covariates.
+        known: which are known at each survey, (N, C).
+        most: share of the surveys at which a covariate may be unknown.
+
+    Raises:
+        InputError: one is unknown at more.
+    """
+    total = len(known)
+    counts = dict(zip(store.names, (~known).sum(axis=0).tolist(), strict=True))
+    worst = max(counts, key=lambda name: counts[name], default=None)
+    if worst is not None and counts[worst] > most * total:
+        raise InputError(
+            f"{store.path}: {worst} is unknown at {counts[worst]} of {total} surveys, max_unknown allows {most:.0%};"
+            " expected covariates of the same region"
+        )
+    alike: dict[int, list[str]] = {}
+    for name, count in counts.items():
+        alike.setdefault(count, []).append(name)
+    return [
+        f"{few(names)} unknown at {count} of {total} surveys" for count, names in sorted(alike.items()) if count > 0
+    ]
