@@ -67,6 +67,15 @@ def test_a_covariate_that_is_not_there_is_named(store):
         store.select(["rain", "soil"], ", which m was trained with")
 
 
+def test_a_name_of_classes_selects_them_all(tmp_path):
+    values = np.random.default_rng(0).random((4, *GRID.shape)).astype(np.float32)
+    names = ["rain", "cover=1", "cover=20", "covers"]
+    write_covariates(UPath(tmp_path) / "c.zarr", GRID, names, values, 1.0)
+    store = Covariates(UPath(tmp_path) / "c.zarr")
+    assert store.select(["cover", "rain"]).names == ["cover=1", "cover=20", "rain"]
+    assert store.select(["cover=20"]).names == ["cover=20"]
+
+
 def test_opening_a_store_reads_no_values(store):
     store.path.joinpath("covariates", "c", "0", "0", "0").unlink()
     again = Covariates(store.path)
