@@ -1,5 +1,7 @@
 """The exception for input that cannot be used."""
 
+from collections.abc import Sequence
+
 
 class InputError(Exception):
     """Something given to sdm_ray cannot be used.
@@ -23,3 +25,8 @@ def find_input_error(error: BaseException | None) -> InputError | None:
         waiting += [current.__cause__, current.__context__, getattr(current, "cause", None)]
         waiting += list(getattr(current, "worker_failures", {}).values())
     return None
+
+
+def few(names: Sequence[str], most: int = 6) -> str:
+    """The first of some names, for a message."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,6 +1,6 @@
 """A species model for a notebook, and for MLflow: coordinates in, a table of probabilities out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -87,7 +87,7 @@ class SpeciesPredictor:
         """
         places = _places(lonlat)
         ids = lonlat["survey_id"].astype(str) if isinstance(lonlat, pd.DataFrame) and "survey_id" in lonlat else None
-        if covariates is None and isinstance(lonlat, pd.DataFrame) and set(self.covariates) & set(lonlat.columns):
+        if covariates is None and isinstance(lonlat, pd.DataFrame) and _given_in(lonlat, self.covariates):
             covariates = lonlat
         given = _Given(covariates, cube, series, shards, ids)
         parts, inputs = [], []
@@ -154,16 +154,15 @@ class SpeciesPredictor:
         if given is None:
             return np.zeros((len(places), len(names)), np.float32), np.zeros(len(places), bool)
         if isinstance(given, pd.DataFrame):
+            given = _with_classes(given, names)
             _require(names, list(given.columns), "covariates")
             if len(given) != len(places):
                 raise InputError(f"covariates: {len(given)} rows for {len(places)} places")
             values = given[names].to_numpy(np.float32)
             known = np.isfinite(values).all(axis=1)
             return np.where(known[:, None], values, np.float32(0)), known
-        store = Covariates(UPath(given))
-        _require(names, store.names, given)
-        values, known = store.at(*to_xy(places[:, 0], places[:, 1]))
-        return values[:, [store.names.index(name) for name in names]], known
+        values, each_known = Covariates(UPath(given)).select(names).at(*to_xy(places[:, 0], places[:, 1]))
+        return values, np.asarray(each_known.all(axis=1))
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,8 @@ class Served:
 
     def predict(self, places: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One column a species; covariates that a table lacks are taken as not known."""
-        wanted = places.reindex(columns=["lon", "lat", *self._predictor.covariates])
+        names = list(self._predictor.covariates)
+        wanted = _with_classes(places, names).reindex(columns=["lon", "lat", *names])
         return self._predictor.predict(wanted).reset_index(drop=True)
 
 
@@ -208,6 +208,22 @@ def _places(lonlat: ArrayLike | pd.DataFrame) -> np.ndarray:
         lon, lat = places[wrong[0]]
         raise InputError(f"lonlat: row {wrong[0]} is ({lon}, {lat}); expected degrees, longitude first")
     return places
+
+
+def _given_in(table: pd.DataFrame, names: Sequence[str]) -> bool:
+    """Whether a table has any of some covariates, or the codes of their classes."""
+    return bool({*names, *(name.rpartition("=")[0] for name in names)} & set(table.columns))
+
+
+def _with_classes(given: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """A table with the share of each class, `cover=5`, where it has a column of their codes, `cover`."""
+    made = {}
+    for name in names:
+        column, _, code = name.rpartition("=")
+        if name not in given and column in given:
+            codes = given[column].to_numpy(np.float64)
+            made[name] = np.where(np.isfinite(codes), codes == float(code), np.nan)
+    return given.assign(**made)
 
 
 def _require(wanted: list[str], found: list[str], where: str) -> None:

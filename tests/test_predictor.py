@@ -75,6 +75,26 @@ def test_covariates_come_from_a_store_or_a_table(folder, places, tmp_path):
     assert not np.allclose(bare.iloc[0], found.iloc[0]) and np.allclose(bare.iloc[1], found.iloc[1])
 
 
+def test_classes_are_given_by_their_code(tmp_path, places):
+    """A model of the classes 1 and 5 takes their codes from a table's column, and shares as a store has them."""
+    config = SpeciesConfig(
+        location={"wavelengths_km": [100], "hidden": 8, "depth": 1, "dim": 4},
+        covariates=("cover=1", "cover=5"),
+        hidden=8,
+        embedding=4,
+    )
+    species = pd.DataFrame({"species_id": [0], "name": ["Abies alba"], "gbif_key": [1]})
+    about = SpeciesFolder(config, species, "recorded", Blocks(), None, 0, None, "none")
+    save_weights(UPath(tmp_path), SpeciesModel(config, 1).state_dict(), describe_species(about), species, {})
+    model = sdm_ray.load_model(str(tmp_path))
+    lonlat = pd.DataFrame(places, columns=["lon", "lat"])
+    shares = model.predict(lonlat.assign(**{"cover=1": [0.0, 1.0], "cover=5": [1.0, 0.0]}))
+    codes = model.predict(lonlat.assign(cover=[5, 1]))
+    assert "covariates" in codes.index.get_level_values("inputs")[0]
+    np.testing.assert_array_equal(codes, shares)
+    assert model.predict(lonlat.assign(cover=[np.nan, 1])).index.get_level_values("inputs")[0] == "location"
+
+
 def test_a_cube_is_looked_at_where_it_has_data(folder, places, tmp_path):
     grid = Grid(x0=4_000_000, y1=3_010_000, resolution=100, width=64, height=64)
     create_cube(UPath(tmp_path / "cube.zarr"), grid, ["2021"], ["red"], chunk=32, shard=64)

@@ -59,18 +59,14 @@ def read_tested(
         raise InputError(f"{path}: has {about.folds} fold models, expected {len(folds)}, as `blocks` has folds")
     if (names := about.species["name"].tolist()) != held.species:
         raise InputError(f"{path}: its {len(names)} species are not the {len(held.species)} of the map")
-    store = Covariates(covariates)
-    missing = [name for name in about.config.covariates if name not in store.names]
-    if missing:
-        raise InputError(f"{covariates}: has no covariate {missing[0]}, which {path} was trained with")
-    columns = [store.names.index(name) for name in about.config.covariates]
+    store = Covariates(covariates).select(about.config.covariates, f", which {path} was trained with")
     found = []
     for number, fold in enumerate(folds):
         drawn = np.random.default_rng([seed, number]).permutation(fold.test)[: config.surveys // len(folds)]
         rows = np.sort(drawn)
         values, known = store.at(held.x[rows], held.y[rows])
         lonlat = np.column_stack([held.lon[rows], held.lat[rows]])
-        found.append(Tested(load_species_model(path, number), rows, lonlat, values[:, columns], known))
+        found.append(Tested(load_species_model(path, number), rows, lonlat, values, np.asarray(known.all(axis=1))))
     return found
 
 

@@ -56,7 +56,7 @@ def read_held(path: UPath, species: list[str], blocks: Blocks, land: UPath | Non
 def covariates_at(path: UPath, held: Held) -> np.ndarray:
     """Covariates (N, C) of the surveys, NaN where they are not known."""
     values, known = Covariates(path).at(held.x, held.y)
-    return np.where(known[:, None], values, np.float32(np.nan))
+    return np.where(known, values, np.float32(np.nan))
 
 
 def map_species(path: UPath) -> list[str]:

@@ -128,8 +128,7 @@ class Predictor:
                 model.keep_species(list(recipe.species))
         self._covariates = None
         if recipe.covariates is not None:
-            self._covariates = Covariates(UPath(recipe.covariates))
-            self._columns = [self._covariates.names.index(name) for name in self._config.covariates]
+            self._covariates = Covariates(UPath(recipe.covariates)).select(self._config.covariates)
         self._embedded: Embedded | None = None
         self._imagery = self._blending = None
         if recipe.cube is not None and about.satellite is not None:
@@ -222,7 +221,7 @@ class Predictor:
         if self._covariates is None:
             return np.zeros((1, len(self._config.covariates)), np.float32), np.zeros(1, bool), np.zeros(len(x), int)
         values, known, which = self._covariates.distinct(x, y)
-        return values[:, self._columns], known, which
+        return values, np.asarray(known.all(axis=1)), which
 
     def _fits(self, view: View, part: Window) -> bool:
         if self._imagery is None:

@@ -18,7 +18,6 @@ from sdm_ray.mapping.config import EmbedConfig
 from sdm_ray.mapping.region_mask import Area
 from sdm_ray.mapping.tile import Work
 from sdm_ray.mapping.tile_workers import do_tiles
-from sdm_ray.model_io import read_species_folder
 from sdm_ray.progress import say
 from sdm_ray.ray_runtime import connect
 from sdm_ray.stores import icechunk_repository, raster
@@ -35,7 +34,7 @@ def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
     Raises:
         InputError: the inputs do not fit each other, or tiles failed twice (all others are finished and kept).
     """
-    work = setup.prepare_embedding(config, job.output, job.fingerprint)
+    work, attrs = setup.prepare_embedding(config, job.output, job.fingerprint)
     ledger = Ledger(job.output, job.fingerprint)
     done = ledger.done() if job.resumed else {}
     todo = plan.make(work.area.grid, config.tile, work.area.wanted, done)
@@ -44,9 +43,7 @@ def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
         raise InputError(f"extent: no cell is wanted (cells: {config.cells}) in {list(work.area.grid.bounds)}")
     setup.start_version(config, job)
     if not done:
-        model = read_species_folder(config.path(config.model))
-        attrs = {**setup.attributes(config, model), "tile": config.tile}
-        root = {"title": config.title, "sources": setup.sources(config), "sdm_ray": attrs}
+        root = {"title": config.title, "sources": setup.sources(config), "sdm_ray": attrs | {"tile": config.tile}}
         spec = EmbeddingSpec(steps_of(_sample(work)), config.tile, work.layers, root)
         with icechunk_repository.changing(job.output, "nothing embedded yet"):
             create_embeddings(job.output, work.area.grid, spec)

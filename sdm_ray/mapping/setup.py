@@ -53,15 +53,16 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         InputError: one line for the first that does not fit.
     """
     model = read_species_folder(config.path(config.model))
+    covariates = None
     if config.from_embeddings is None or config.covariates is not None:
-        _check_covariates(config, model)
+        covariates = _covariates(config, model)
     if config.from_embeddings is None:
         _check_cube(config, model)
     chosen = choose(config, model)
     for asked, name in ((config.crossfit, "crossfit"), (config.spread, "spread")):
         if asked and not model.folds:
             raise InputError(f"{name}: {config.path(config.model)} has no fold models; finetune it with folds")
-    area, reference = _area(config), _reference(config, model)
+    area, reference = _area(config), _reference(config, covariates)
     recipe = replace(
         _recipe(config, model),
         species=None if len(chosen.numbers) == len(model.species) else tuple(chosen.numbers),
@@ -91,7 +92,7 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         by_country=model.countries,
     )
     species, kind = model.species.iloc[chosen.numbers].reset_index(drop=True), model.probability_kind
-    attrs = attributes(config, model) | {"crossfitted": config.crossfit}
+    attrs = attributes(config, model, covariates) | {"crossfitted": config.crossfit}
     if config.crossfit:
         attrs |= {"blocks": asdict(model.blocks), "held_out": "countries" if model.countries else "blocks"}
     if chosen.least is not None:
@@ -102,14 +103,15 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
     return Ready(work, MapSpec(species, kind, config.tile, layers, bits, root))
 
 
-def prepare_embedding(config: EmbedConfig, output: UPath, fingerprint: str) -> Work:
-    """The same for embeddings, whose layers say what a cell was embedded from."""
+def prepare_embedding(config: EmbedConfig, output: UPath, fingerprint: str) -> tuple[Work, dict[str, Any]]:
+    """The same for embeddings, whose layers say what a cell was embedded from; and their attributes."""
     model = read_species_folder(config.path(config.model))
-    _check_covariates(config, model)
+    covariates = _covariates(config, model)
     _check_cube(config, model)
     recipe = _recipe(config, model)
     layers = {"inputs": LAYERS["inputs"]} | (SCENES if recipe.cube else {})
-    return Work(str(output), fingerprint, _area(config), recipe, layers)
+    work = Work(str(output), fingerprint, _area(config), recipe, layers)
+    return work, attributes(config, model, covariates)
 
 
 def start_version(config: CellsConfig, job: Job) -> None:
@@ -162,30 +164,25 @@ def _numbers_of(land: Land, names: list[str] | None) -> tuple[int, ...] | None:
     return tuple(land.countries.index(name) for name in names)
 
 
-def _reference(config: CellsConfig, model: SpeciesFolder) -> np.ndarray | None:
+def _reference(config: CellsConfig, store: Covariates | None) -> np.ndarray | None:
     """The model's covariates at the surveys, (R, C); None where either is not given."""
-    if not (config.surveys and config.covariates and model.config.covariates):
+    if not config.surveys or store is None:
         return None
     surveys, _ = read_surveys(config.path(config.surveys))
-    store = Covariates(config.path(config.covariates))
-    values, known = store.at(*to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy()))
-    columns = [store.names.index(name) for name in model.config.covariates]
-    return values[known][:, columns] if known.any() else None
+    values, each_known = store.at(*to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy()))
+    known = each_known.all(axis=1)
+    return values[known] if known.any() else None
 
 
-def _check_covariates(config: CellsConfig, model: SpeciesFolder) -> None:
-    wanted = list(model.config.covariates)
+def _covariates(config: CellsConfig, model: SpeciesFolder) -> Covariates | None:
+    """The model's covariates; None where it uses none."""
+    wanted = model.config.covariates
     if not wanted:
-        return
+        return None
     if config.covariates is None:
         raise InputError(f"covariates: names no store; {config.path(config.model)} needs {few(wanted)}")
-    path = config.path(config.covariates)
-    have = Covariates(path).names
-    if missing := [name for name in wanted if name not in have]:
-        raise InputError(
-            f"{path}: has no covariate {missing[0]}, which {config.path(config.model)} was trained with;"
-            f" found {few(have)}"
-        )
+    store = Covariates(config.path(config.covariates))
+    return store.select(wanted, f", which {config.path(config.model)} was trained with")
 
 
 def _check_cube(config: CellsConfig, model: SpeciesFolder) -> None:
@@ -233,23 +230,23 @@ def sources(config: CellsConfig) -> list[str]:
     return sorted({source for record in records for source in record.sources})
 
 
-def attributes(config: CellsConfig, model: SpeciesFolder) -> dict[str, Any]:
-    """What a map or embeddings say of themselves under `sdm_ray`."""
+def attributes(config: CellsConfig, model: SpeciesFolder, covariates: Covariates | None) -> dict[str, Any]:
+    """The attributes of a map or of embeddings under `sdm_ray`."""
     return {
         "cells": config.cells,
         "model_fingerprint": artefact.read_record(config.path(config.model)).fingerprint,
-        "effective_resolution_m": _effective_resolution(config, model),
+        "effective_resolution_m": _effective_resolution(config, model, covariates),
         "pretraining": model.pretraining,
     }
 
 
-def _effective_resolution(config: CellsConfig, model: SpeciesFolder) -> float:
+def _effective_resolution(config: CellsConfig, model: SpeciesFolder, covariates: Covariates | None) -> float:
     """The finest detail that any input carries, metres, and never finer than a cell."""
     finest = [float("inf")]
     if model.config.location is not None and model.config.location.kind == "ladder":
         finest.append(min(model.config.location.wavelengths_km) * 500)  # half a wavelength, in metres
-    if config.covariates and model.config.covariates:
-        finest.append(Covariates(config.path(config.covariates)).effective_resolution_m)
+    if covariates is not None:
+        finest.append(covariates.effective_resolution_m)
     if config.cube and model.config.satellite:
         finest.append(Cube(config.path(config.cube)).grid.resolution)
     return max(config.resolution_m, min(finest))

@@ -1,12 +1,11 @@
 """Which of a model's species a map shows, and how finely their probabilities are stored."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from sdm_ray.errors import InputError
+from sdm_ray.errors import InputError, few
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.model_io import SpeciesFolder
 from sdm_ray.stores.surveys import read_surveys
@@ -54,8 +53,3 @@ def choose(config: MapConfig, model: SpeciesFolder) -> Chosen:
             f" has {prevalence.max():.2g}"
         )
     return Chosen(numbers, float(prevalence[numbers].min()))
-
-
-def few(names: Sequence[str]) -> str:
-    """The first of some names, for a message."""
-    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")

@@ -17,6 +17,8 @@ from sdm_ray.sources.base import Report, write_reports
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.download import ensure
 from sdm_ray.sources.entry import FileSource, Source
+from sdm_ray.sources.layers.config import Rasters
+from sdm_ray.sources.layers.coverage import check_surveys_covered
 from sdm_ray.sources.occurrences.merge import Gathered
 from sdm_ray.sources.photos import pack
 from sdm_ray.sources.virtual.config import Virtual
@@ -55,6 +57,7 @@ def run(config: PrepareConfig, tracker: Tracker) -> None:
     for name, plan in plans.items():
         if plan.finished():
             say(f"prepare: {plan.output} is finished and unchanged: kept")
+            _check_coverage(config, name)
             continue
         plan.make_ready()
         start = time.monotonic()
@@ -63,6 +66,7 @@ def run(config: PrepareConfig, tracker: Tracker) -> None:
         say(f"prepare: artefact {plan.output} ({shown}; {time.monotonic() - start:.0f} s)")
         prefix = name.partition(".")[0]
         tracker.metrics({f"{prefix}.{key}": value for key, value in figures.items() if isinstance(value, int | float)})
+        _check_coverage(config, name)
     say(f"prepare: MLflow run {tracker.where}")
 
 
@@ -113,6 +117,13 @@ def _covariates(config: PrepareConfig, job: Job) -> dict[str, Any]:
     made = _module(source).covariates(source, config)
     write_covariates(job.output, made.grid, made.names, made.values, made.effective_resolution_m)
     return {"covariates": len(made.names), "cells": made.grid.width * made.grid.height}
+
+
+def _check_coverage(config: PrepareConfig, name: str) -> None:
+    """Once covariates are there, see that they cover the surveys of the same job."""
+    if name == names.COVARIATES and config.surveys and isinstance(config.covariates, Rasters):
+        paths = config.path(names.COVARIATES), config.path(names.SURVEYS)
+        check_surveys_covered(*paths, config.covariates.max_unknown)
 
 
 def _truth(config: PrepareConfig, job: Job) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Trees:
         kept = np.concatenate([train, test])
         lonlat, surveys = lonlat[kept], surveys.iloc[kept]
         values, known = Covariates(folder / "covariates.zarr").at(*to_xy(*lonlat.T))
-        values = np.where(known[:, None], values, np.nanmean(values, axis=0))
+        values = np.where(known, values, np.nanmean(np.where(known, values, np.nan), axis=0))
         labels = labels_of(surveys, species)
         train, test = np.split(np.arange(len(kept)), [len(train)])
         return cls(torch.from_numpy(lonlat.copy()), torch.from_numpy(values.astype(np.float32)), labels, train, test)

@@ -35,9 +35,7 @@ def test_a_map_does_without_and_says_so(config, world, make):
     assert np.array_equal(data["inputs"].values[world.land], np.where(world.covered, 3, 1)[world.land])
     rows, cols = np.nonzero(world.land & world.covered)
     x, y = world.grid.centre(rows[:50], cols[:50])
-    store = Covariates(world.folder / "covariates.zarr")
-    values, known = store.at(x, y)
-    columns = [store.names.index(name) for name in config.covariates]
-    batch = inputs_of(config, np.column_stack(to_lonlat(x, y)), values[:, columns], known)
+    values, known = Covariates(world.folder / "covariates.zarr").select(config.covariates).at(x, y)
+    batch = inputs_of(config, np.column_stack(to_lonlat(x, y)), values, known.all(axis=1))
     expected = model.probabilities(batch).detach().numpy()
     np.testing.assert_allclose(data["probability"].values[:, rows[:50], cols[:50]], expected.T, atol=0.51 / 254)

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.raster_files import write
 from PIL import Image
+from rasterio.transform import from_origin
 from upath import UPath
 
 from sdm_ray import tracking
@@ -165,3 +167,23 @@ def test_the_small_virtual_landscape_is_whole_and_the_same_twice(run, ray_cluste
     same, other = digests(place), digests(again)
     names = [name for name in same if not name.endswith(("artefact.json", "report.json"))]
     assert {name: same[name] for name in names} == {name: other[name] for name in names}
+
+
+def test_a_raster_that_covers_few_surveys_is_refused_whenever_it_is_looked_at(run, tmp_path):
+    lon, lat = np.meshgrid(np.linspace(10, 11, 6), np.linspace(50, 51, 6))
+    rows = {"id": range(36), "lon": lon.ravel(), "lat": lat.ravel(), "species": "Abies alba"}
+    pd.DataFrame(rows).to_csv(tmp_path / "plots.csv", index=False)
+    raster = write(
+        tmp_path / "rain.tif", np.ones((1, 40, 4), np.float32), from_origin(9.5, 51.5, 0.1, 0.05), "EPSG:4326"
+    )
+    surveys = {
+        "source": "tables", "table": str(tmp_path / "plots.csv"), "probability_kind": "occurrence",
+        "columns": {"survey": "id", "lon": "lon", "lat": "lat", "species": "species"},
+    }  # fmt: skip
+    settings = {"surveys": surveys, "covariates": {"source": "rasters", "rasters": [raster]}}
+    with pytest.raises(InputError, match="rain is unknown at 36 of 36 surveys, max_unknown allows 50%"):
+        run(**settings)
+    with pytest.raises(InputError, match="rain is unknown at"):
+        run(**settings)  # what is kept is looked at again
+    settings["covariates"]["max_unknown"] = 1
+    run(**settings)

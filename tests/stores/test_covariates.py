@@ -31,17 +31,56 @@ def test_places_get_the_values_of_their_cell(store, values):
     row, col = (axis.ravel() for axis in np.indices(GRID.shape))
     x, y = GRID.centre(row, col)
     found, known = store.at(x + 4_900, y - 4_900)
-    assert np.array_equal(known, np.isfinite(values).all(axis=0).ravel())
-    assert np.array_equal(found[known], values[:, row[known], col[known]].T)
-    assert known.sum() == GRID.width * GRID.height - 2
+    assert np.array_equal(known, np.isfinite(values)[:, row, col].T)
+    assert np.array_equal(found[known], values[:, row, col].T[known])
+    assert known.sum() == 2 * GRID.width * GRID.height - 2
 
 
-def test_where_a_value_is_unknown_all_are_zero_and_it_is_said(store):
+def test_each_covariate_is_known_or_unknown_by_itself(store, values):
     x, y = GRID.centre(np.array([0, 3, 0]), np.array([0, 5, -1]))
     found, known = store.at(x, y)
-    assert not known.any()
-    assert (found == 0).all()
+    assert known.tolist() == [[False, True], [True, False], [False, False]]  # the last lies outside
     assert found.dtype == np.float32
+    assert (found[~known] == 0).all()
+    assert found[0, 1] == values[1, 0, 0] and found[1, 0] == values[0, 3, 5]
+
+
+def test_selected_covariates_come_in_the_order_asked_for(store, values, monkeypatch):
+    x, y = GRID.centre(*(axis.ravel() for axis in np.indices(GRID.shape)))
+    chosen = store.select(["warmth", "rain"])
+    assert chosen.names == ["warmth", "rain"]
+    assert np.array_equal(chosen.mean, store.mean[::-1]) and np.array_equal(chosen.std, store.std[::-1])
+    assert all(np.array_equal(a, b[:, ::-1]) for a, b in zip(chosen.at(x, y), store.at(x, y), strict=True))
+    rain = chosen.select(["rain"])
+    values_there, known = rain.at(x, y)
+    assert np.array_equal(known.ravel(), np.isfinite(values[0]).ravel())  # what is missing of warmth costs nothing
+    assert np.array_equal(values_there[known], values[0].ravel()[known.ravel()])
+    monkeypatch.setattr("sdm_ray.stores.covariates._HELD_BYTES", 0)
+    large = Covariates(store.path).select(["warmth"])
+    assert all(np.array_equal(a, b[:, :1]) for a, b in zip(large.at(x, y), chosen.at(x, y), strict=True))
+
+
+def test_a_covariate_that_is_not_there_is_named(store):
+    with pytest.raises(
+        InputError, match=r"c\.zarr: has no covariate soil, which m was trained with; found rain, warmth"
+    ):
+        store.select(["rain", "soil"], ", which m was trained with")
+
+
+def test_a_name_of_classes_selects_them_all(tmp_path):
+    values = np.random.default_rng(0).random((4, *GRID.shape)).astype(np.float32)
+    names = ["rain", "cover=1", "cover=20", "covers"]
+    write_covariates(UPath(tmp_path) / "c.zarr", GRID, names, values, 1.0)
+    store = Covariates(UPath(tmp_path) / "c.zarr")
+    assert store.select(["cover", "rain"]).names == ["cover=1", "cover=20", "rain"]
+    assert store.select(["cover=20"]).names == ["cover=20"]
+
+
+def test_opening_a_store_reads_no_values(store):
+    store.path.joinpath("covariates", "c", "0", "0", "0").unlink()
+    again = Covariates(store.path)
+    assert again.select(["rain"]).names == ["rain"]
+    assert not again.at(*GRID.centre(np.array([1]), np.array([1])))[1].any()  # read now, and nothing is left
 
 
 def test_a_large_store_is_read_by_chunk_and_gives_the_same(tmp_path, monkeypatch):
@@ -59,7 +98,7 @@ def test_a_large_store_is_read_by_chunk_and_gives_the_same(tmp_path, monkeypatch
     monkeypatch.setattr(large._engine, "start", lambda parts: (asked.extend(parts), start(parts))[1])
     found = large.at(x, y)
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
-    assert 700 < found[1].sum() < 900
+    assert 700 < found[1][:, 1].sum() < found[1][:, 0].sum() < 900
     assert len(asked) == 6  # 128 x 128 chunks, each once
 
 

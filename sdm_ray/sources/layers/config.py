@@ -1,11 +1,46 @@
 """Sources of covariates and land."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from sdm_ray.config import Config
 from sdm_ray.geo.grid import EU_EXTENT
 from sdm_ray.sources.entry import Box, FileSource
+from sdm_ray.sources.layers.gdal_names import expanded, file_of, stem
+
+Resampling = Literal["nearest", "bilinear", "average", "mode"]
+
+
+class RasterFile(Config):
+    """A raster, and how to read it where the file does not say so itself or says it wrongly."""
+
+    file: str
+    """Path, URL, pattern such as `climate/*.tif`, or any name that GDAL opens, such as `NETCDF:file.nc:variable` or
+    `/vsizip/world.zip/bio1.tif`."""
+    names: list[str] | str | None = None
+    """Names of the bands, or a pattern of them: `{file}` is the file's name, `{band}` the band's number and
+    `{variable}` its description or NetCDF variable. By default descriptions, of a single band also variable or file."""
+    nodata: float | None = None
+    """The value of pixels without data; other values that often mean this are then taken as they are."""
+    crs: str | None = None
+    """Projection, such as `EPSG:4326`."""
+    scale: float | None = None
+    """A stored value times `scale` plus `offset` is the value."""
+    offset: float | None = None
+    resampling: Resampling | None = None
+    """For another projection or grid; by default that of the source, of classes `average`."""
+    categorical: bool | None = None
+    """Whether values are codes of classes: each class becomes a covariate `name=code`, its share of a cell (with
+    `nearest` or `mode` 0 or 1). By default bands with a colour table are."""
+
+    @model_validator(mode="after")
+    def _classes_are_not_interpolated(self) -> "RasterFile":
+        if self.categorical and self.resampling == "bilinear":
+            raise ValueError("resampling: classes cannot be interpolated; expected average, nearest or mode")
+        if self.categorical and (self.scale is not None or self.offset is not None):
+            raise ValueError("scale, offset: codes of classes have none")
+        return self
 
 
 class Rasters(FileSource):
@@ -13,23 +48,43 @@ class Rasters(FileSource):
 
     module = "layers.rasters"
     source: Literal["rasters"]
-    rasters: list[str] = Field(min_length=1)
+    rasters: list[str | RasterFile] = Field(min_length=1)
+    """Names of files or patterns, or mappings of `file` and how to read it."""
     names: list[str] | None = None
-    """Names of all bands of all files in order; by default the bands' descriptions."""
+    """Names of all bands of all files in order; by default those of each file."""
     keep: list[str] | None = None
     """Names of the bands to take; by default all."""
     resolution_m: float | None = Field(default=None, gt=0)
     """Side of a cell; by default that of the finest raster in EPSG:3035 metres."""
     bounds: Box | None = None
-    """West, south, east, north, EPSG:3035 metres; by default what the rasters cover."""
-    resampling: Literal["nearest", "bilinear", "average"] = "bilinear"
+    """West, south, east, north, EPSG:3035 metres; by default what the rasters cover of the EU grid's extent."""
+    resampling: Resampling = "bilinear"
     """For rasters of another projection or grid."""
     effective_resolution_m: float | None = Field(default=None, gt=0)
     """The finest detail that the values carry; by default the pixel of the coarsest raster."""
+    max_unknown: float = Field(default=0.5, ge=0, le=1)
+    """Share of the surveys of the same `prepare` at which a covariate may be unknown; above it the job fails."""
+
+    def expanded(self) -> list[RasterFile]:
+        """Every raster by itself: patterns become the files that they match."""
+        given = [RasterFile(file=each) if isinstance(each, str) else each for each in self.rasters]
+        return [each.model_copy(update={"file": name}) for each in given for name in expanded(each.file)]
 
     def files(self) -> dict[str, str]:
-        """The rasters, `rasters.0`, `rasters.1`, ..."""
-        return {f"rasters.{number}": file for number, file in enumerate(self.rasters)}
+        """The rasters' files, `rasters.0`, `rasters.1`, ..."""
+        return {f"rasters.{number}": file_of(each.file) for number, each in enumerate(self.expanded())}
+
+    def not_shaping(self) -> set[str]:
+        """Also the share of surveys without covariates."""
+        return super().not_shaping() | {"max_unknown"}
+
+    def shaping(self) -> dict[str, Any]:
+        """Also what is read of each file and how; where the file lies does not matter."""
+        rasters = []
+        for each in self.expanded():
+            inside = each.file.replace(file_of(each.file), "")
+            rasters.append({**each.model_dump(mode="json"), "file": [stem(each.file), inside]})
+        return {**super().shaping(), "rasters": rasters}
 
 
 class NaturalEarth(FileSource):

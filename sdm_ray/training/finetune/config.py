@@ -109,6 +109,8 @@ class FinetuneConfig(JobConfig):
     surveys: str = "surveys.parquet"
     covariates: str | None = None
     """Covariate store; all its covariates unless `model.covariates` names some."""
+    max_unknown: float = Field(0.5, ge=0, le=1)
+    """Share of the surveys at which a covariate may be unknown; above it the job fails."""
     cube: WindowsConfig | None = None
     """Windows of a tile cube for the model's satellite tower; its path alone takes the other settings' defaults."""
     images: dict[Scale, ShardsConfig] = Field(default_factory=dict)

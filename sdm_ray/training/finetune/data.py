@@ -25,7 +25,14 @@ from sdm_ray.streams.survey_images import Wanted
 from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.trainer import tensors
 from sdm_ray.training.finetune.config import FinetuneConfig
-from sdm_ray.training.finetune.inputs import CovariateTable, covariates_at, series_of, shards_of, windows_at
+from sdm_ray.training.finetune.inputs import (
+    CovariateTable,
+    covariates_at,
+    open_covariates,
+    series_of,
+    shards_of,
+    windows_at,
+)
 
 _PREDICT_ROWS, _PREDICT_BYTES = 1024, 64 << 20  # at once at the most: surveys, and bytes of their images
 
@@ -116,7 +123,8 @@ def read_table(config: FinetuneConfig) -> Table:
     surveys, species = read_surveys(path)
     lonlat = surveys[["lon", "lat"]].to_numpy(np.float64)
     x, y = to_xy(lonlat[:, 0], lonlat[:, 1])
-    covariates = covariates_at(config, x, y)
+    store = open_covariates(config)
+    covariates = covariates_at(store, x, y, config.max_unknown)
     series, encoders = series_of(config, surveys["survey_id"])
     kind = read_kind(path)
     wanted = Wanted(surveys["survey_id"].astype(str), lonlat, presence_only=kind == "relative")
@@ -141,7 +149,7 @@ def read_table(config: FinetuneConfig) -> Table:
     if config.model.output == "class":
         _require_one_class(path, surveys["survey_id"], labels)
     holdout = HoldOut(config.blocks, str(config.path(config.countries)) if config.countries else None)
-    background = _background(config, dataset)
+    background = _background(config, dataset, store)
     return Table(
         dataset, labels, x, y, species, kind, covariates, holdout, background, encoders, config.presence.thin_m
     )
@@ -158,17 +166,17 @@ def _require_one_class(path: UPath, ids: pd.Series, labels: SparseLabels) -> Non
         )
 
 
-def _background(config: FinetuneConfig, dataset: SurveyDataset) -> SurveyDataset | None:
+def _background(config: FinetuneConfig, dataset: SurveyDataset, store: Covariates | None) -> SurveyDataset | None:
     """Places that stand for all places, with labels of none."""
     if config.presence.background is None:
         return None
     lonlat = dataset.lonlat
     values, known, images = dataset.covariates, dataset.known, dataset.images
     if config.presence.background == "uniform":
-        assert config.covariates is not None
-        x, y, _ = Covariates(config.path(config.covariates)).draw(config.presence.places, config.seed)
+        assert store is not None
+        x, y, _ = store.draw(config.presence.places, config.seed)
         lonlat = np.column_stack(to_lonlat(x, y))
-        covariates = covariates_at(config, x, y)
+        covariates = covariates_at(store, x, y)
         values, known, images = covariates.values, covariates.known, windows_at(config, lonlat)
     nothing = SparseLabels.none(len(lonlat), dataset.labels.n_species)
     rows = np.arange(len(lonlat))

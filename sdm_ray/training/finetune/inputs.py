@@ -8,7 +8,7 @@ import pandas as pd
 from sdm_ray.errors import InputError
 from sdm_ray.models.config import SeriesConfig
 from sdm_ray.progress import say
-from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.covariates import Covariates, unknown_at
 from sdm_ray.stores.series import Series
 from sdm_ray.streams.survey_images import SurveyImages, Wanted, images_of
 from sdm_ray.streams.windows import Windows, open_cube
@@ -35,29 +35,40 @@ class CovariateTable:
     std: np.ndarray
 
 
-def covariates_at(config: FinetuneConfig, x: np.ndarray, y: np.ndarray) -> CovariateTable:
-    """The covariates of places at EPSG:3035 metres, (N,) each; none where there is no store.
+def open_covariates(config: FinetuneConfig) -> Covariates | None:
+    """The covariates that the model is configured to use, by default all of the store; None where there is no store.
 
     Raises:
-        InputError: the store lacks one, or knows none of the places.
+        InputError: the store lacks one.
     """
     if config.covariates is None:
+        return None
+    store = Covariates(config.path(config.covariates))
+    return store.select(config.model.covariates or store.names)
+
+
+def covariates_at(store: Covariates | None, x: np.ndarray, y: np.ndarray, most: float = 1.0) -> CovariateTable:
+    """The covariates of places at EPSG:3035 metres, (N,) each; none where there is no store.
+
+    Args:
+        store: the covariates, reported where they are unknown at some places.
+        x: of the places.
+        y: likewise.
+        most: share of the places at which a covariate may be unknown.
+
+    Raises:
+        InputError: one is unknown at more, or nowhere are all known.
+    """
+    if store is None:
         nothing = np.zeros(0, np.float32)
         return CovariateTable((), np.zeros((len(x), 0), np.float32), np.zeros(len(x), bool), nothing, nothing)
-    path = config.path(config.covariates)
-    store = Covariates(path)
-    names = config.model.covariates or tuple(store.names)
-    missing = [name for name in names if name not in store.names]
-    if missing:
-        raise InputError(f"{path}: has no covariate {missing[0]}; found {', '.join(store.names)}")
-    columns = [store.names.index(name) for name in names]
-    values, known = store.at(x, y)
+    values, each_known = store.at(x, y)
+    for line in unknown_at(store, each_known, most):
+        say(f"  {line}")
+    known = np.asarray(each_known.all(axis=1))
     if not known.any():
-        raise InputError(f"{path}: no survey lies where covariates are known; expected the same region")
-    if not known.all():
-        say(f"  {int((~known).sum())} of {len(known)} surveys lie where covariates are unknown")
-    values = np.ascontiguousarray(values[:, columns])
-    return CovariateTable(tuple(names), values, known, store.mean[columns], store.std[columns])
+        raise InputError(f"{store.path}: no survey lies where all covariates are known; expected the same region")
+    return CovariateTable(tuple(store.names), np.ascontiguousarray(values), known, store.mean, store.std)
 
 
 def windows_at(config: FinetuneConfig, lonlat: np.ndarray) -> Windows | None:

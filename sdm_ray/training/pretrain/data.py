@@ -85,7 +85,8 @@ def _cells(config: PretrainConfig, path: str) -> dict[str, Source]:
     """Covariates of all cells, matched or regressed, and what a teacher says there."""
     store = Covariates(config.path(path))
     xx, yy = np.meshgrid(store.grid.x, store.grid.y)
-    values, known = store.at(xx.ravel(), yy.ravel())
+    values, each_known = store.at(xx.ravel(), yy.ravel())
+    known = each_known.all(axis=1)
     x, y, values = xx.ravel()[known], yy.ravel()[known], values[known]
     lonlat = np.stack(to_lonlat(x, y), axis=1)
     place = np.flatnonzero(known)
