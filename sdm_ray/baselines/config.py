@@ -27,7 +27,7 @@ class ForestConfig(TreesConfig):
     kind: Literal["forest"] = "forest"
     features: Features = "both"
     tune: bool = False
-    """Choose `max_features` and `min_samples_leaf` from a small grid on `validation` rows of the first fold."""
+    """Choose `max_features` and `min_samples_leaf` from a small grid on the `validation` rows of each fold."""
 
 
 class BoostingConfig(Config):

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation.config import ExplainConfig
+from sdm_ray.evaluation.config import EvaluateConfig, ExplainConfig
 from sdm_ray.evaluation.folds import Fold
 from sdm_ray.evaluation.scores import Held
 from sdm_ray.metrics.block_bootstrap import Interval, compare
@@ -45,24 +44,27 @@ class Tested:
         return np.concatenate(parts)
 
 
-def read_tested(
-    config: ExplainConfig, path: UPath, covariates: UPath, held: Held, folds: Sequence[Fold], seed: int
-) -> list[Tested]:
+def read_tested(config: EvaluateConfig, explained: ExplainConfig, held: Held, folds: Sequence[Fold]) -> list[Tested]:
     """The fold models of a folder, each with a draw of the surveys that its fold tests.
 
     Raises:
         InputError: the folder has no fold models or others, knows other species, or uses covariates that the store
             does not have.
     """
+    assert config.covariates is not None
+    path, covariates, blocks = config.path(explained.model), config.path(config.covariates), config.blocks
     about = read_species_folder(path)
     if about.folds != len(folds):
         raise InputError(f"{path}: has {about.folds} fold models, expected {len(folds)}, as `blocks` has folds")
+    if about.countries or about.blocks != blocks:
+        held_out = "countries" if about.countries else about.blocks
+        raise InputError(f"{path}: its fold models held out {held_out}, expected {blocks} as configured")
     if (names := about.species["name"].tolist()) != held.species:
         raise InputError(f"{path}: its {len(names)} species are not the {len(held.species)} of the map")
     store = Covariates(covariates).select(about.config.covariates, f", which {path} was trained with")
     found = []
     for number, fold in enumerate(folds):
-        drawn = np.random.default_rng([seed, number]).permutation(fold.test)[: config.surveys // len(folds)]
+        drawn = np.random.default_rng([config.seed, number]).permutation(fold.test)[: explained.surveys // len(folds)]
         rows = np.sort(drawn)
         values, known = store.at(held.x[rows], held.y[rows])
         lonlat = np.column_stack([held.lon[rows], held.lat[rows]])

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from sdm_ray.baselines.base import build_baseline, tuned
 from sdm_ray.baselines.config import BaselineConfig, Features
 from sdm_ray.errors import InputError
-from sdm_ray.geo.blocks import Role
+from sdm_ray.geo.blocks import Blocks, Role
 from sdm_ray.progress import track
 from sdm_ray.stores.holdout import HoldOut
 
@@ -67,7 +69,7 @@ def cross_fit(
     *,
     seed: int,
     threads: int,
-) -> tuple[dict[str, np.ndarray], dict[str, dict]]:
+) -> tuple[dict[str, np.ndarray], dict[str, list[dict[str, Any]]]]:
     """Fit each baseline fold by fold and predict the rows that the fold holds out.
 
     Args:
@@ -79,7 +81,8 @@ def cross_fit(
         threads: for each fit.
 
     Returns:
-        Name -> (N, S) float32 predictions, NaN for rows that no fold tests, and name -> the settings used.
+        Name -> (N, S) float32 predictions, NaN for rows that no fold tests, and name -> the settings used, of each
+        fold: with `tune` they are chosen on its own validation rows, since those of another fold may be its test rows.
 
     Raises:
         InputError: a fold is empty or holds a single class.
@@ -87,17 +90,42 @@ def cross_fit(
     for fold in folds:
         fold.check(labels)
     predictions: dict[str, np.ndarray] = {}
-    settings: dict[str, dict] = {}
+    settings: dict[str, list[dict[str, Any]]] = {}
     for config in baselines:
         x = features[config.features]
-        if config.tune:
-            first = folds[0]
-            config = tuned(config, x, labels, first.train, first.validation, seed=seed, threads=threads)
         found = np.full(labels.shape, np.nan, np.float32)
         name = build_baseline(config, seed, threads).name
+        used = []
         for fold in track(folds, len(folds), f"{name}, fold"):
-            baseline = build_baseline(config, seed, threads)
+            own = config
+            if config.tune:
+                own = tuned(config, x, labels, fold.train, fold.validation, seed=seed, threads=threads)
+            baseline = build_baseline(own, seed, threads)
             baseline.fit(x, labels, fold.train, fold.validation)
             found[fold.test] = baseline.predict(x[fold.test])
-        predictions[name], settings[name] = found, config.model_dump()
+            used.append(own.model_dump())
+        predictions[name], settings[name] = found, used
     return predictions, settings
+
+
+def held_out_by(blocks: Blocks, x: np.ndarray, y: np.ndarray, folds: Sequence[Fold]) -> dict[str, float | int | None]:
+    """How surveys were held out, and how far from test surveys the nearest training survey of the fold lies.
+
+    Without a buffer, blocks alone keep no distance at their edges: the 5th percentile tells how near surveys come.
+
+    Args:
+        blocks: settings of the folds.
+        x: (N,) EPSG:3035 metres.
+        y: (N,) EPSG:3035 metres.
+        folds: the folds.
+    """
+    places = np.column_stack([x, y])
+    found = [KDTree(places[each.train]).query(places[each.test])[0] / 1000 for each in folds if len(each.train)]
+    low, median = np.percentile(np.concatenate(found), [5, 50]) if found else (None, None)
+    return {
+        "block_km": blocks.size_m / 1000,
+        "folds": len(folds),
+        "buffer_km": blocks.buffer_m / 1000,
+        "nearest_training_km": None if median is None else float(median),
+        "nearest_training_km_p5": None if low is None else float(low),
+    }

@@ -1,13 +1,10 @@
 """What `evaluate` reads: surveys, maps at their cells, covariates, the truth."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 
 import numpy as np
 from upath import UPath
 
-from sdm_ray.config import renamed
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.scores import Held
 from sdm_ray.geo.blocks import Blocks, block_id
@@ -62,29 +59,6 @@ def covariates_at(path: UPath, held: Held) -> np.ndarray:
 def map_species(path: UPath) -> list[str]:
     """Names of a map's species."""
     return Map(path).species["name"].tolist()
-
-
-def require_crossfitted(path: UPath, blocks: Blocks | None = None) -> None:
-    """See that a map may be scored at the surveys.
-
-    Raises:
-        InputError: its cells come from a model that saw their surveys, or its blocks are others.
-    """
-    known = Map(path).attrs
-    if not known.get("crossfitted"):
-        raise InputError(
-            f"{path}: is not cross-fitted, so its model saw the surveys it would be scored on; expected a map"
-            " made with `crossfit: true`"
-        )
-    theirs = renamed(known.get("blocks"), {"select": "validation"})  # as maps of version 1 have it
-    if blocks is None or theirs is None:
-        return
-    ours = json.loads(json.dumps(asdict(blocks)))  # lists for tuples, as in the map's attributes
-    for key, value in ours.items():
-        if theirs.get(key) != value:
-            raise InputError(
-                f"{path}: was cross-fitted with blocks.{key} = {theirs.get(key)}, expected {value} as configured"
-            )
 
 
 def map_at(path: UPath, x: np.ndarray, y: np.ndarray, species: list[str]) -> np.ndarray:

@@ -2,34 +2,33 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from upath import UPath
 
-from sdm_ray.baselines.base import feature_matrix
-from sdm_ray.errors import InputError
 from sdm_ray.evaluation import coordinate_errors, explain, held_out_data, occurrence_scores, regions, report_sections
 from sdm_ray.evaluation.config import CoordinatesConfig, EvaluateConfig, ExplainConfig
-from sdm_ray.evaluation.folds import Fold, cross_fit, folds_of
+from sdm_ray.evaluation.folds import Fold, folds_of, held_out_by
+from sdm_ray.evaluation.methods import Predictions, baseline_predictions, map_predictions, where_all_predict
 from sdm_ray.evaluation.scores import Held, as_json, number, score
 from sdm_ray.job import Job
 from sdm_ray.metrics.block_bootstrap import METRICS, mean_interval
+from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.plots.html import render
 from sdm_ray.progress import say
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.land import Land
-
-Predictions = dict[str, np.ndarray]
+from sdm_ray.stores.maps import Map
 
 
 def run(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     """Score the maps and the baselines, and try the encoder; writes metrics.json, tables, pictures and evaluation.html.
 
     Raises:
-        InputError: a map or encoder is not cross-fitted, a map lacks a species or too many surveys; a fold is empty
-            or holds a single class.
+        InputError: a map or encoder did not hold out what is scored, a map lacks a species or too many surveys; a fold
+            is empty or holds a single class.
     """
     figures = _score_maps(config, job) if config.maps else {}
     if config.coordinates is not None:
@@ -46,18 +45,21 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     species = held_out_data.map_species(config.path(next(iter(config.maps.values()))))
     land = config.path(config.land) if config.land else None
     held, unmapped = held_out_data.read_held(config.path(config.surveys), species, config.blocks, land)
+    held = _of_one_kind(config, held)
     say(f"evaluate: {len(held.labels)} surveys, {len(species)} species ({unmapped} more are not in the map)")
-    maps = _maps(config, held, config.maps, by_blocks=True)
-    folds = folds_of(held.x, held.y, HoldOut(config.blocks))
-    baselines, settings = _baselines(config, held, folds)
-    scored, predictions, outside = _scored(config, held, {**maps, **baselines})
+    holdout = HoldOut(config.blocks)
+    maps, _ = map_predictions(config, held, config.maps, holdout)
+    folds = folds_of(held.x, held.y, holdout)
+    baselines, settings = baseline_predictions(config, held, folds)
+    scored, predictions, outside = where_all_predict(config, held, {**maps, **baselines})
     how: dict[str, Any] = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     comparison, by_blocks = score(scored, predictions, scored.block, **how)
-    numbers = HoldOut(config.blocks).fold(scored.x, scored.y)
+    numbers = holdout.fold(scored.x, scored.y)
     figures: dict[str, Any] = {
         "probability_kind": held.probability_kind,
         "min_positives": config.min_positives,
         "resamples": config.resamples,
+        "held_out": held_out_by(config.blocks, held.x, held.y, folds),
         "surveys_outside_the_map": outside,
         "species_not_mapped": unmapped,
         "blocks": by_blocks,
@@ -65,11 +67,12 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
         "within": {},
         "baselines": settings,
     }
-    tested = folds_of(scored.x, scored.y, HoldOut(config.blocks))
+    tested = folds_of(scored.x, scored.y, holdout)
     cuts = occurrence_scores.cuts_by_fold(scored, predictions, tested)
     surveys = _sets(config, scored, predictions, tested, figures)
     per_species = comparison.species | occurrence_scores.species_scores(scored, predictions, cuts)
     _means(config, scored, per_species, figures)
+    figures["calibration_by_prevalence"] = occurrence_scores.calibration_by_prevalence(scored, predictions, per_species)
     countries = regions.by_country(scored, predictions, config.min_positives, cuts, surveys)
     figures["within"]["blocks"] = regions.within(countries)
     if config.countries_out:
@@ -83,7 +86,7 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
         "thresholds.csv": report_sections.cut_table(scored, predictions[main]),
         "countries.csv": countries,
     }
-    if scored.probability_kind != "relative":
+    if has_levels(scored.probability_kind):
         errors = regions.survey_errors(scored, predictions[main])
         by_survey = errors | {score: methods[main] for score, methods in surveys.items() if score.startswith("f1")}
         tables["blocks.csv"] = regions.by_block(scored, by_survey, config.blocks)
@@ -99,7 +102,7 @@ def _sets(
     config: EvaluateConfig, held: Held, predictions: Predictions, folds: list[Fold], figures: dict[str, Any]
 ) -> regions.BySurvey:
     """Scores of each survey's set of species; their means go into the figures. None of `relative` probabilities."""
-    if held.probability_kind == "relative":
+    if not has_levels(held.probability_kind):
         return {}
     surveys, figures["species_means"] = occurrence_scores.set_scores(held, predictions, folds, config)
     how = {"resamples": config.resamples, "seed": config.seed}
@@ -131,9 +134,7 @@ def _explain(
     config: EvaluateConfig, explained: ExplainConfig, held: Held, folds: list[Fold], folder: UPath
 ) -> dict[str, Any]:
     """Importance of the inputs; writes the response curves as a table and a picture."""
-    assert config.covariates is not None
-    path, covariates = config.path(explained.model), config.path(config.covariates)
-    tested = explain.read_tested(explained, path, covariates, held, folds, config.seed)
+    tested = explain.read_tested(config, explained, held, folds)
     how = {"resamples": config.resamples, "min_positives": config.min_positives}
     drops = explain.importance(tested, held, explained.groups, seed=config.seed, **how)
     curves = explain.responses(tested, held.species, explained.steps, config.seed)
@@ -153,37 +154,14 @@ def _wrong_coordinates(config: EvaluateConfig, tried: CoordinatesConfig) -> dict
     return found
 
 
-def _maps(config: EvaluateConfig, held: Held, maps: dict[str, str], *, by_blocks: bool) -> Predictions:
-    """Each map at the surveys."""
-    for name in maps.values():
-        held_out_data.require_crossfitted(config.path(name), config.blocks if by_blocks else None)
-    return {
-        label: held_out_data.map_at(config.path(name), held.x, held.y, held.species) for label, name in maps.items()
-    }
-
-
-def _baselines(config: EvaluateConfig, held: Held, folds: list[Fold]) -> tuple[Predictions, dict[str, dict]]:
-    """The baselines' predictions on what each fold holds out, and their settings."""
-    covariates = held_out_data.covariates_at(config.path(config.covariates), held) if config.covariates else None
-    features = {
-        baseline.features: feature_matrix(baseline.features, held.lon, held.lat, covariates)
-        for baseline in config.baselines
-    }
-    return cross_fit(config.baselines, features, held.labels, folds, seed=config.seed, threads=config.threads)
-
-
-def _scored(config: EvaluateConfig, held: Held, predictions: Predictions) -> tuple[Held, Predictions, int]:
-    """The surveys where every method has a value, what each says, and how many are left out."""
-    known = np.all([np.isfinite(each).all(axis=1) for each in predictions.values()], axis=0)
-    outside = int((~known).sum())
-    if outside > config.max_outside * len(known):
-        without = {label: int(np.isnan(each).any(axis=1).sum()) for label, each in predictions.items()}
-        worst = max(without, key=lambda label: without[label])
-        raise InputError(
-            f"{config.path(config.maps.get(worst, worst))}: has no value at {without[worst]} of {len(known)}"
-            f" surveys, max_outside allows {config.max_outside:.0%}"
-        )
-    return held.rows(known), {label: each[known] for label, each in predictions.items()}, outside
+def _of_one_kind(config: EvaluateConfig, held: Held) -> Held:
+    """The surveys, of kind `relative` where a map holds relative suitabilities: all methods are then scored by rank."""
+    kinds = {label: Map(config.path(name)).probability_kind for label, name in config.maps.items()}
+    ranks = [label for label, kind in kinds.items() if not has_levels(kind)]
+    if ranks and has_levels(held.probability_kind):
+        say(f"evaluate: {ranks[0]} holds relative suitabilities: methods are scored by rank alone")
+        return replace(held, probability_kind=kinds[ranks[0]])
+    return held
 
 
 def _countries_out(config: EvaluateConfig, held: Held) -> tuple[dict[str, Any], dict[str, float | None]]:
@@ -192,12 +170,13 @@ def _countries_out(config: EvaluateConfig, held: Held) -> tuple[dict[str, Any], 
     holdout = HoldOut(config.blocks, str(config.path(config.land)))
     folds = folds_of(held.x, held.y, holdout)
     named = {next(iter(config.maps)): config.countries_out_map} if config.countries_out_map else {}
-    maps = _maps(config, held, named, by_blocks=False)
-    baselines, _ = _baselines(config, held, folds)
-    scored, predictions, _ = _scored(config, held, {**maps, **baselines})
+    maps, of_other_folds = map_predictions(config, held, named, holdout)
+    baselines, _ = baseline_predictions(config, held, folds)
+    scored, predictions, left_out = where_all_predict(config, held, {**maps, **baselines})
     groups = Land(config.path(config.land)).country_at(scored.x, scored.y)
     how: dict[str, Any] = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     _, figures = score(scored, predictions, groups, **how)
+    figures |= {"surveys_left_out": left_out, "surveys_in_cells_of_other_folds": of_other_folds}
     return figures, regions.within(regions.by_country(scored, predictions, config.min_positives))
 
 

@@ -15,6 +15,7 @@ from sdm_ray.evaluation.scores import Held, number
 from sdm_ray.metrics import species_sets
 from sdm_ray.metrics.calibration import boyce, brier, calibration_error, cuts, tss
 from sdm_ray.metrics.config import PREVALENCE, SetRule
+from sdm_ray.metrics.probability_kind import has_levels
 
 _RECALL = (20, 100)
 
@@ -30,7 +31,7 @@ def species_scores(
         cuts: method -> thresholds of TSS, (N, S), see `cuts_by_fold`.
     """
     found = {"boyce": {method: boyce(held.labels, each) for method, each in predictions.items()}}
-    if held.probability_kind == "relative":
+    if not has_levels(held.probability_kind):
         return found
     kind = held.probability_kind
     found["tss"] = {method: tss(held.labels, p, cuts[method], kind) for method, p in predictions.items()}
@@ -105,12 +106,52 @@ def by_prevalence(
     return found
 
 
+def calibration_by_prevalence(
+    held: Held, predictions: Mapping[str, np.ndarray], species: Mapping[str, Mapping[str, np.ndarray]]
+) -> list[dict[str, Any]]:
+    """Whether the probabilities of rare and of frequent species have the right level; none of `relative` ones.
+
+    All species count, those that no survey holds in the rarest class: leaving them out would make every method look
+    too low there.
+
+    Args:
+        held: the surveys.
+        predictions: method -> probabilities (N, S).
+        species: score -> method -> (S,), with `calibration_error`.
+
+    Returns:
+        For each class of prevalence: its bounds, number of species, mean share of surveys with a species (`observed`),
+        and by method the mean probability (`predicted`), their ratio and the mean expected calibration error.
+    """
+    if not has_levels(held.probability_kind):
+        return []
+    share = np.count_nonzero(held.labels, axis=0) / len(held.labels)
+    found = []
+    for low, high in pairwise(PREVALENCE):
+        chosen = (share > low if low else share >= 0) & (share <= high)
+        if not chosen.any():
+            continue
+        observed = float(share[chosen].mean())
+        mean = {method: float(each[:, chosen].mean(dtype=np.float64)) for method, each in predictions.items()}
+        errors = {m: number(float(each[chosen].mean())) for m, each in species["calibration_error"].items()}
+        found.append({
+            "above": low,
+            "to": high,
+            "species": int(chosen.sum()),
+            "observed": observed,
+            "predicted": mean,
+            "ratio": {method: each / observed if observed else None for method, each in mean.items()},
+            "calibration_error": errors,
+        })  # fmt: skip
+    return found
+
+
 def cuts_by_fold(held: Held, predictions: Mapping[str, np.ndarray], folds: Sequence[Fold]) -> dict[str, np.ndarray]:
     """Each survey's thresholds of highest TSS, chosen on the other folds: method -> (N, S).
 
     NaN, which nothing is above, where there is none; of `relative` probabilities there are none at all.
     """
-    if held.probability_kind == "relative":
+    if not has_levels(held.probability_kind):
         return {}
     found = {method: np.full(each.shape, np.nan, np.float32) for method, each in predictions.items()}
     for fold, others in _folds_and_others(folds):

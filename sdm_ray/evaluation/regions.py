@@ -8,6 +8,7 @@ import pandas as pd
 from sdm_ray.evaluation.scores import Held, number
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.metrics.calibration import brier, tss
+from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.metrics.ranking import auc, average_precision
 
 BySurvey = Mapping[str, Mapping[str, np.ndarray]]
@@ -63,7 +64,7 @@ def _species_scores(
         "average_precision": {method: average_precision(labels, each) for method, each in chosen.items()},
         "tss": {method: tss(labels, chosen[method], each[pick], kind) for method, each in cuts.items()},
     }
-    if kind != "relative":
+    if has_levels(kind):
         found["brier"] = {method: brier(labels, each, kind) for method, each in chosen.items()}
     return found
 

@@ -14,6 +14,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.evaluation import few_shot, report_sections
 from sdm_ray.geo.grid import Extent
 from sdm_ray.geo.windows import Window
+from sdm_ray.metrics.probability_kind import layer_has_meaning
 from sdm_ray.metrics.ranking import spearman
 from sdm_ray.plots import charts
 from sdm_ray.plots import maps as map_plots
@@ -151,15 +152,23 @@ def _frequent_to_rare(path: UPath, names: list[str]) -> list[str]:
 def _layers_section(path: UPath, title: str) -> Section:
     """Every two-dimensional layer of a store that says something, as a picture."""
     data = _thinned(_open(path, finest=True), 2 * _SHOWN_CELLS)
+    kind = _probability_kind(path)
     made = []
     for name, layer in data.data_vars.items():
-        if layer.dims == ("y", "x") and np.issubdtype(layer.dtype, np.number):
+        is_layer = layer.dims == ("y", "x") and np.issubdtype(layer.dtype, np.number)
+        if is_layer and layer_has_meaning(str(name), kind):
             text = str(layer.attrs.get("long_name", name)).replace("_", " ")
             values = layer.values.astype(float)
             if np.isfinite(values).any():
                 png = map_plots.map_picture(values, str(name), _unit(layer.attrs), extent=_extent(data))
                 made.append(Picture(text, png, half=True))
     return Section(title, pictures=made)
+
+
+def _probability_kind(path: UPath) -> str:
+    """What the probabilities of a map, or of the map behind indicators, are of."""
+    attrs = raster.open_group(path).attrs
+    return str(attrs.get("sdm_ray", attrs).get("probability_kind", "occurrence"))
 
 
 def _open(path: UPath, *, finest: bool = False) -> xarray.Dataset:

@@ -1,7 +1,7 @@
 """What `evaluate` leaves to be looked at: tables, pictures and the sections of its page."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from upath import UPath
 from sdm_ray.evaluation.scores import Held
 from sdm_ray.metrics.block_bootstrap import Comparison, Interval
 from sdm_ray.metrics.calibration import PRESENCE_CUTS, cuts
+from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.plots import charts
 from sdm_ray.plots import maps as map_plots
 from sdm_ray.plots.html import Picture, Section, Table
@@ -48,7 +49,7 @@ def cut_table(held: Held, probabilities: np.ndarray) -> pd.DataFrame:
     """One row a species: its thresholds by name, chosen on all held-out surveys, and how many surveys lie above."""
     columns: dict[str, Any] = {"species": held.species, "surveys": np.count_nonzero(held.labels, axis=0)}
     for name, values in cuts(held.labels, probabilities).items():
-        if held.probability_kind != "relative" or name in PRESENCE_CUTS:
+        if has_levels(held.probability_kind) or name in PRESENCE_CUTS:
             columns[name] = values
             columns[f"surveys above {name}"] = np.count_nonzero(probabilities >= values, axis=0)
     return pd.DataFrame(columns)
@@ -82,7 +83,7 @@ def write_pictures(
     made["species.png"] = charts.bars(
         comparison.species["auc"], held.species, "AUC per species on held-out blocks", "AUC"
     )
-    if held.probability_kind != "relative":
+    if has_levels(held.probability_kind):
         title = "Reliability on held-out blocks"
         made["reliability.png"] = charts.reliability(predictions, held.labels, title)
     if blocks is not None:
@@ -178,7 +179,25 @@ def _probability_section(figures: Mapping[str, Any]) -> Section:
         for values in [each["values"]["auc"]]
     ]
     tables.append(Table("AUC by prevalence", ["share of the surveys", "species", *methods], rows))
+    tables += _calibration_tables(figures.get("calibration_by_prevalence", []))
     return Section("Probabilities and sets of species", texts, tables)
+
+
+def _calibration_tables(classes: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Whether probabilities have the right level, by class of prevalence; none of `relative` probabilities."""
+    if not classes:
+        return []
+    methods = list(classes[0]["predicted"])
+    rows: dict[str, list[list[object]]] = {"ratio": [], "calibration_error": []}
+    for each in classes:
+        first = [f"{each['above']:.1%} to {each['to']:.1%}", each["species"], _shown(each["observed"], ".5f")]
+        for name, form in (("ratio", ".2f"), ("calibration_error", ".5f")):
+            rows[name].append([*first, *(_shown(each[name][method], form) for method in methods)])
+    header = ["prevalence", "species", "observed prevalence", *methods]
+    return [
+        Table("Mean predicted probability divided by observed prevalence (1 is calibrated)", header, rows["ratio"]),
+        Table("Mean expected calibration error by prevalence", header, rows["calibration_error"]),
+    ]
 
 
 def _country_section(path: UPath, figures: Mapping[str, Any]) -> list[Section]:

@@ -7,10 +7,13 @@ other number of a group, such as a country, where whole countries are to be left
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from sdm_ray.geo.grid import Grid
 
 
 class Role(IntEnum):
@@ -92,6 +95,27 @@ def role(x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks, held_ou
         return roles
     near = _near_held_out(np.asarray(x), np.asarray(y), blocks, held_out)
     return np.where(near & (roles != Role.TEST), np.int8(Role.BUFFER), roles)
+
+
+def misfit(blocks: Blocks, grid: "Grid") -> str | None:
+    """Why edges of blocks cut cells of a grid; None where every cell lies in one block.
+
+    A survey and the centre of its cell may then lie in different blocks, so that the model which holds out the block of
+    the centre may have been trained on the survey. For example, blocks of 25 km cut every 25th of 2-km cells along an
+    axis.
+    """
+    corner = grid.x0, grid.y1
+    steps = [blocks.size_m / grid.resolution]
+    steps += [(edge - start) / grid.resolution for edge, start in zip(blocks.origin, corner, strict=True)]
+    if np.allclose(steps, np.round(steps), rtol=0, atol=1e-6):
+        return None
+    size = max(1, round(steps[0])) * grid.resolution
+    east, north = (start + round(step) * grid.resolution for start, step in zip(corner, steps[1:], strict=True))
+    return (
+        f"edges of blocks of {blocks.size_m:g} m from {blocks.origin[0]:g}, {blocks.origin[1]:g} cut cells of"
+        f" {grid.resolution:g} m, so that a cell may hold surveys of the model's own training; expected blocks such as"
+        f" size_m: {size:g}, origin: [{east:g}, {north:g}]"
+    )
 
 
 def role_of(group: NDArray[np.int64], blocks: Blocks, held_out: int | None) -> NDArray[np.int8]:

@@ -2,8 +2,10 @@
 
 Expected richness of a cell is the sum of its probabilities. Given the probabilities, the number of species there is
 Poisson-binomial, if species are independent: its variance is the sum of p (1 - p). Both were written with the map
-from probabilities that were not yet rounded for storage, and are taken from there. What this standard deviation does
-not hold is that the probabilities themselves may be wrong.
+from probabilities that were not yet rounded for storage, and are taken from there. This standard deviation does not
+include that the probabilities themselves may be wrong.
+
+A map of relative suitabilities has neither layer; where indicators of it are forced, they are sums of what is stored.
 """
 
 import csv
@@ -23,6 +25,7 @@ from sdm_ray.indicators.ranges import Cuts, range_table, read_cuts
 from sdm_ray.job import Job
 from sdm_ray.mapping.region_mask import check_covers, offset
 from sdm_ray.mapping.thumbnails import overview, picture
+from sdm_ray.metrics.probability_kind import has_levels, require_levels
 from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
 from sdm_ray.ray_tasks import spread
@@ -44,11 +47,8 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
     """
     source, land = config.path(config.map), config.path(config.land)
     found = Map(source)
-    if found.probability_kind == "relative" and "relative" not in config.force:
-        raise InputError(
-            f"{source}: probability_kind is relative, and sums of relative suitabilities are no numbers of species;"
-            " `force: [relative]` computes them all the same"
-        )
+    forced, advice = "relative" in config.force, "; `force: [relative]` sums them all the same"
+    require_levels(f"{source}: richness", found.probability_kind, force=forced, advice=advice)
     check_covers(Land(land).grid, found.grid, f"{land}:")
     countries, species = Land(land).countries, found.species["name"].tolist()
     cuts = None if config.evaluation is None else read_cuts(config.path(config.evaluation), species)
@@ -92,6 +92,8 @@ def _create(output: str, found: Map, thresholds: Sequence[float]) -> None:
         "richness": "expected number of species: sum of the probabilities",
         "richness_sd": "standard deviation of the number of species given the probabilities (Poisson-binomial)",
     }
+    if not has_levels(found.probability_kind):
+        layers = dict.fromkeys(layers, "made from sums of relative suitabilities: no number of species")
     for name, text in layers.items():
         raster.add_array(group, name, ArraySpec("float32", chunk, shard, fill=nan, attrs={"long_name": text}))
     likely = ArraySpec(
@@ -127,7 +129,7 @@ class Shared:
 def _tile(shared: Shared, piece: Tile) -> tuple[np.ndarray, np.ndarray]:
     """Write one tile; returns its `sums_by_country`, and the cells (C, S) that reach the cuts."""
     found, window = Map(UPath(shared.map)), piece.window
-    richness, variance = found.layer("richness", window), found.layer("richness_variance", window)
+    richness, variance = _richness(found, window)
     known = ~np.isnan(richness)
     land = Land(UPath(shared.land))
     above = np.zeros((0 if shared.cuts is None else len(shared.cuts.names), len(found.species)), np.int64)
@@ -149,6 +151,18 @@ def _tile(shared: Shared, piece: Tile) -> tuple[np.ndarray, np.ndarray]:
     there = Window(window.row + row, window.col + col, window.height, window.width)
     sums = sums_by_country(land.country(there)[known], richness[known], variance[known], len(land.countries))
     return sums, above
+
+
+def _richness(found: Map, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Expected richness and its variance, (height, width) each, NaN where the map has no value."""
+    if "richness" in found.layers():
+        return found.layer("richness", window), found.layer("richness_variance", window)
+    richness, variance = np.zeros((2, window.height, window.width), np.float32)
+    for block in found.species_blocks():
+        probability = found.read(window, block)
+        richness += probability.sum(axis=0)
+        variance += (probability * (1 - probability)).sum(axis=0)
+    return richness, variance
 
 
 def sums_by_country(country: np.ndarray, richness: np.ndarray, variance: np.ndarray, count: int) -> np.ndarray:
@@ -201,7 +215,9 @@ def _write_csv(place: UPath, rows: Sequence[Sequence[object]]) -> None:
 
 def _pictures(output: UPath, found: Map) -> list[UPath]:
     group = raster.open_group(output / "0")
-    drawn = []
+    drawn: list[UPath] = []
+    if not has_levels(found.probability_kind):
+        return drawn
     for name, title in (("richness", "Expected richness"), ("richness_sd", "Uncertainty of richness (1 sd)")):
         values = overview(group[name], float("nan"), found.tile)
         drawn.append(picture(output / "pictures" / f"{name}.png", values, found.grid, title, "species"))

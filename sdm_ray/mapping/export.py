@@ -21,6 +21,7 @@ from sdm_ray.geo.windows import Window
 from sdm_ray.job import Job
 from sdm_ray.mapping.config import ExportConfig
 from sdm_ray.mapping.thumbnails import overview
+from sdm_ray.metrics.probability_kind import layer_has_meaning, require_levels
 from sdm_ray.plots.maps import map_picture
 from sdm_ray.progress import say, track
 from sdm_ray.stores.artefact import read_record
@@ -38,7 +39,7 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     Probabilities stay the integers of the map, with their scale and nodata as GDAL knows them.
 
     Raises:
-        InputError: the map lacks a species or layer.
+        InputError: the map lacks a species or layer, or holds relative suitabilities, whose sum is no richness.
     """
     path = config.path(config.map)
     source = Map(path)
@@ -48,6 +49,9 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     missing = [name for name in config.layers if name not in source.layers()]
     if missing:
         raise InputError(f"{path}: has no layer {missing[0]}; found {', '.join(source.layers())}")
+    for name in config.layers:
+        if not layer_has_meaning(name, source.probability_kind):
+            require_levels(f"{path}: layer {name}", source.probability_kind)
     assets: dict[str, dict[str, Any]] = {}
     if config.files == "together":
         _species_file(source, chosen, "probability", job.output)

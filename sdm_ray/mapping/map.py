@@ -17,6 +17,7 @@ from sdm_ray.mapping.dry_run import measure
 from sdm_ray.mapping.thumbnails import overview, picture
 from sdm_ray.mapping.tile import Mapper
 from sdm_ray.mapping.tile_workers import do_tiles
+from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
 from sdm_ray.ray_tasks import spread
@@ -51,7 +52,7 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
     raster.consolidate(job.output)
     for drawn in _pictures(job.output):
         job.tracker.picture(drawn)
-    figures = _figures(ledger.done())
+    figures = _figures(ledger.done(), ready.spec.probability_kind)
     rate = sum(piece.cells for piece in work.left) / max(seconds, 1e-9)
     say(f"map: {figures['cells']} cells, {len(work.left)} tiles done now at {rate:.0f} cells/s")
     return figures | icechunk_repository.publish(job.output)
@@ -119,6 +120,8 @@ def _pictures(output: UPath) -> list[UPath]:
     group = raster.open_group(output / "0")
     made = []
     for name, unit in (("richness", "species"), ("survey_distance", "m")):
+        if name not in group:
+            continue
         values = overview(group[name], float("nan"), base.tile)
         if np.isfinite(values).any():
             title = str(group[name].attrs["long_name"]).partition(",")[0]
@@ -126,9 +129,12 @@ def _pictures(output: UPath) -> list[UPath]:
     return made
 
 
-def _figures(done: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Totals over tiles; sums of probabilities are of unrounded ones."""
+def _figures(done: dict[str, dict[str, Any]], kind: str) -> dict[str, Any]:
+    """Totals over tiles and, of probabilities that have levels, mean richness from unrounded ones."""
     names = ("cells", "with_covariates", "with_satellite", "without_survey_in_country")
     totals: dict[str, Any] = {name: sum(figures[name] for figures in done.values()) for name in names}
-    summed = np.sum([done[tile]["species_sums"] for tile in sorted(done)], axis=0)
-    return {**totals, "tiles": len(done), "mean_richness": float(summed.sum() / totals["cells"])}
+    totals["tiles"] = len(done)
+    if has_levels(kind):
+        summed = np.sum([done[tile]["species_sums"] for tile in sorted(done)], axis=0)
+        totals["mean_richness"] = float(summed.sum() / totals["cells"])
+    return totals

@@ -11,6 +11,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.job import Job
 from sdm_ray.mapping.config import PredictConfig
 from sdm_ray.metrics import species_sets
+from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.model_io import load_species_model
 from sdm_ray.predictor import SpeciesPredictor
 from sdm_ray.progress import say, track
@@ -30,7 +31,7 @@ def run(config: PredictConfig, job: Job) -> dict[str, Any]:
             `relative` and the sets would take them for chances.
     """
     model = SpeciesPredictor(load_species_model(config.path(config.model)))
-    if model.probability_kind == "relative" and config.sets != "top_k":
+    if not has_levels(model.probability_kind) and config.sets != "top_k":
         raise InputError(
             f"sets: {config.sets} takes probabilities for chances, those of {config.path(config.model)} are relative;"
             " expected top_k"

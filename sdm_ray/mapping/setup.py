@@ -7,6 +7,7 @@ import numpy as np
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.geo.blocks import misfit
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.job import Job
 from sdm_ray.mapping.cell_predictor import Recipe
@@ -16,6 +17,7 @@ from sdm_ray.mapping.quality_layers import LAYERS, SCENES, SIMILARITY, SPREAD
 from sdm_ray.mapping.region_mask import Area, check_covers, grid_within, surveyed_cells, surveyed_countries
 from sdm_ray.mapping.species_selection import choose, few
 from sdm_ray.mapping.tile import Work
+from sdm_ray.metrics.probability_kind import layer_has_meaning
 from sdm_ray.model_io import SpeciesFolder, read_species_folder
 from sdm_ray.progress import say
 from sdm_ray.readers.polygons import outline
@@ -63,6 +65,8 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         if asked and not model.folds:
             raise InputError(f"{name}: {config.path(config.model)} has no fold models; finetune it with folds")
     area, reference = _area(config), _reference(config, covariates)
+    if config.crossfit:
+        _check_held_out(config, model, area)
     recipe = replace(
         _recipe(config, model),
         species=None if len(chosen.numbers) == len(model.species) else tuple(chosen.numbers),
@@ -79,6 +83,10 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
     layers = LAYERS | (SPREAD if config.spread else {}) | (SCENES if scenes else {})
     if reference is not None:
         layers = layers | SIMILARITY
+    species, kind = model.species.iloc[chosen.numbers].reset_index(drop=True), model.probability_kind
+    if config.occurrences is not None:
+        species, kind = read_surveys(config.path(config.occurrences))[1], "relative"
+    layers = {name: layer for name, layer in layers.items() if layer_has_meaning(name, kind)}
     bits = chosen.bits if config.bits == "auto" else config.bits
     work = Work(
         output=str(output),
@@ -91,16 +99,29 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         folds=model.blocks if config.crossfit else None,
         by_country=model.countries,
     )
-    species, kind = model.species.iloc[chosen.numbers].reset_index(drop=True), model.probability_kind
     attrs = attributes(config, model, covariates) | {"crossfitted": config.crossfit}
     if config.crossfit:
         attrs |= {"blocks": asdict(model.blocks), "held_out": "countries" if model.countries else "blocks"}
     if chosen.least is not None:
         attrs["least_prevalence"] = chosen.least
-    if config.occurrences is not None:
-        species, kind = read_surveys(config.path(config.occurrences))[1], "relative"
     root = {"title": config.title, "sources": sources(config), "sdm_ray": attrs}
     return Ready(work, MapSpec(species, kind, config.tile, layers, bits, root))
+
+
+def _check_held_out(config: MapConfig, model: SpeciesFolder, area: Area) -> None:
+    """See that what a fold model held out is known of each cell.
+
+    Raises:
+        InputError: edges of blocks cut cells, or the countries are those of another land store.
+    """
+    place = config.path(config.model)
+    if not model.countries:
+        if (reason := misfit(model.blocks, area.grid)) is not None:
+            raise InputError(f"crossfit: {place}: {reason}")
+        return
+    inputs, land = artefact.read_record(place).inputs, artefact.read_record(config.path(config.land)).fingerprint
+    if inputs and land not in inputs.values():
+        raise InputError(f"crossfit: {place} held out countries of another land store than {config.path(config.land)}")
 
 
 def prepare_embedding(config: EmbedConfig, output: UPath, fingerprint: str) -> tuple[Work, dict[str, Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import rankdata
 from sklearn.metrics import roc_curve
 
-from sdm_ray.errors import InputError
+from sdm_ray.metrics.probability_kind import require_levels
 
 Cut = Literal["max_tss", "equal", "tenth_percentile", "minimum_presence", "prevalence"]
 """A threshold by name: highest true skill statistic; sensitivity equal to specificity; one that a tenth of the
@@ -23,7 +23,7 @@ def brier(labels: np.ndarray, probabilities: np.ndarray, probability_kind: str, 
     Raises:
         InputError: the probabilities are `relative`, which has no zero and no one, and `force` is not set.
     """
-    _need_occurrence("brier", probability_kind, force)
+    require_levels("Brier score", probability_kind, force=force)
     return _per_species(labels, probabilities, lambda label, p: float(np.mean((p - label) ** 2)))
 
 
@@ -38,7 +38,7 @@ def calibration_error(
     Raises:
         InputError: the probabilities are `relative` and `force` is not set.
     """
-    _need_occurrence("calibration error", probability_kind, force)
+    require_levels("expected calibration error", probability_kind, force=force)
 
     def error(label: np.ndarray, p: np.ndarray) -> float:
         parts = np.array_split(np.argsort(p, kind="stable"), bins)
@@ -62,7 +62,7 @@ def tss(
     Raises:
         InputError: the probabilities are `relative` and `force` is not set.
     """
-    _need_occurrence("tss", probability_kind, force)
+    require_levels("TSS", probability_kind, force=force)
     above, present = probabilities >= thresholds, labels != 0
     positives = np.count_nonzero(present, axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -93,7 +93,7 @@ def cuts(labels: np.ndarray, probabilities: np.ndarray) -> Mapping[Cut, np.ndarr
         present = label != 0
         if present.all() or not present.any():
             continue
-        misses, hits, levels = roc_curve(present, p.astype(np.float64))
+        misses, hits, levels = roc_curve(present, p.astype(np.float64), drop_intermediate=False)
         misses, hits, levels = misses[1:], hits[1:], levels[1:]  # without the level that nothing reaches
         found["max_tss"][species] = levels[np.argmax(hits - misses)]
         found["equal"][species] = levels[np.argmin(np.abs(hits + misses - 1))]
@@ -128,14 +128,6 @@ def _boyce(label: np.ndarray, score: np.ndarray, windows: int, share: float) -> 
         return float("nan")
     a, b = (rankdata(values[kept]) for values in (ratio, centre))
     return float(np.corrcoef(a, b)[0, 1])
-
-
-def _need_occurrence(metric: str, probability_kind: str, force: bool) -> None:
-    if probability_kind == "relative" and not force:
-        raise InputError(
-            f"{metric}: the probabilities are of kind 'relative' (presence only), expected 'occurrence' or"
-            " 'recorded'; force it by name if you mean it"
-        )
 
 
 def _per_species(

@@ -1,6 +1,7 @@
 """Fold models that learned a planted landscape say what it was planted with."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation import held_out_data
+from sdm_ray.evaluation.config import ExplainConfig
+from sdm_ray.evaluation.explain import read_tested
 from sdm_ray.geo.blocks import Role, role
 from sdm_ray.model_io import SpeciesFolder, describe_species
 from sdm_ray.models.batch import inputs_of
@@ -84,6 +87,9 @@ def test_a_group_is_exchanged_together(explained, tmp_path):
 def test_a_model_that_does_not_fit_is_refused(explained, run_dir, tmp_path):
     with pytest.raises(InputError, match=r"explain\.groups\.soil: the model uses no ph; found a, b"):
         evaluate(config_of(explained, baselines=[], explain={"groups": {"soil": ["ph"]}}), tmp_path)
+    wider = replace(BLOCKS, buffer_m=500)
+    with pytest.raises(InputError, match=r"model: its fold models held out .*buffer_m=0.*expected .*buffer_m=500"):
+        read_tested(config_of(explained, blocks=wider), ExplainConfig(), None, [None] * 3)
     wrong = config_of(explained, baselines=[], explain={"model": "model/folds/0"})
     with pytest.raises(InputError, match="has 0 fold models, expected 3"):
         evaluate(wrong, tmp_path)

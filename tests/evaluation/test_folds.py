@@ -6,7 +6,7 @@ from upath import UPath
 
 from sdm_ray.baselines.config import BoostingConfig, ForestConfig
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation.folds import Fold, cross_fit, folds_of
+from sdm_ray.evaluation.folds import Fold, cross_fit, folds_of, held_out_by
 from sdm_ray.geo.blocks import Blocks, block_id, fold
 from sdm_ray.geo.grid import Grid
 from sdm_ray.metrics.ranking import auc
@@ -36,6 +36,32 @@ def test_country_folds_leave_out_folds_without_a_country(tmp_path):
     folds = folds_of(x, y, HoldOut(Blocks(folds=20), str(tmp_path / "land.zarr")))
     assert 2 <= len(folds) <= 3
     assert sorted(np.concatenate([each.test for each in folds]).tolist()) == list(range(1200))
+
+
+def test_settings_of_a_fold_are_chosen_on_its_own_validation_rows(monkeypatch):
+    """Those of another fold may be what this fold tests."""
+    seen = []
+
+    def remembered(config, x, labels, train, validation, **rest):
+        seen.append((set(train.tolist()), set(validation.tolist())))
+        return config.model_copy(update={"max_features": 0.1 * len(seen)})
+
+    monkeypatch.setattr("sdm_ray.evaluation.folds.tuned", remembered)
+    rng = np.random.default_rng(0)
+    x, labels, part = rng.random((300, 2)), rng.integers(0, 2, (300, 2)).astype(np.uint8), np.arange(300) % 3
+    folds = [Fold(f"fold {k}", *(np.flatnonzero(part == (k + step) % 3) for step in (2, 1, 0))) for k in range(3)]
+    _, settings = cross_fit([ForestConfig(trees=2, tune=True)], {"both": x}, labels, folds, seed=0, threads=1)
+    assert [each["max_features"] for each in settings["random forest, both"]] == [0.1, 0.2, 0.1 * 3]
+    for each, (train, validation) in zip(folds, seen, strict=True):
+        assert not (train | validation) & set(each.test.tolist())
+
+
+def test_how_far_training_surveys_are_from_test_surveys():
+    x, y, none = np.array([0.0, 3_000.0, 10_000.0, 14_000.0]), np.zeros(4), np.array([], int)
+    folds = [Fold("0", np.array([2, 3]), none, np.array([0, 1])), Fold("1", np.array([0]), none, np.array([2, 3]))]
+    found = held_out_by(Blocks(size_m=8_000, buffer_m=1_000), x, y, folds)
+    assert found["nearest_training_km"] == pytest.approx(np.median([10, 7, 10, 14]))
+    assert (found["block_km"], found["folds"], found["buffer_km"]) == (8, 2, 1)
 
 
 def test_cross_fit_never_saw_what_it_predicts():

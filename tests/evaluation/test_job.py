@@ -1,17 +1,20 @@
 """The job on small real stores: a planted landscape, a good cross-fitted map, and everything that may be wrong."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.landscape import config_of, evaluate, write_map
+from helpers.landscape import CROSSFITTED, config_of, evaluate, write_map
 from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.report import write_report
 from sdm_ray.geo.blocks import Blocks
+from sdm_ray.geo.windows import Window
 from sdm_ray.stores import artefact
+from sdm_ray.stores.maps import Map
 from sdm_ray.stores.surveys import read_surveys, write_surveys
 
 
@@ -65,7 +68,10 @@ def test_scores_beside_rivals_and_truth(run_dir):
     assert best["low"] < best["value"] < best["high"]
     assert best["value"] > figures["surveys"]["f1, max_expected_f1"]["gradient boosting, coordinates"]["value"]
     assert sum(each["species"] for each in figures["prevalence"]) == 3
-    assert "calibration_error" in (folder / "evaluation.html").read_text()
+    assert sum(each["species"] for each in figures["calibration_by_prevalence"]) == 3
+    assert 0.8 < figures["calibration_by_prevalence"][-1]["ratio"]["map"] < 1.25
+    assert figures["held_out"]["block_km"] == 8 and 0.5 < figures["held_out"]["nearest_training_km"] < 8
+    assert "expected calibration error" in (folder / "evaluation.html").read_text()
     assert "Whole countries left out" in (folder / "evaluation.html").read_text()
     assert all((folder / f"{name}.png").exists() for name in ("differences", "species", "reliability", "errors", "f1"))
     artefact.seal(folder, artefact.Record(kind="evaluation", fingerprint="f" * 32))
@@ -74,7 +80,7 @@ def test_scores_beside_rivals_and_truth(run_dir):
     assert "Whole countries left out" in report.path.read_text()
 
 
-def test_presence_only_gets_ranks_and_boyce_alone(run_dir, tmp_path):
+def test_presence_only_gets_rank_scores_alone(run_dir, tmp_path):
     relative = UPath(tmp_path)
     for name in ("crossfit.zarr", "covariates.zarr", "land.zarr"):
         (relative / name).symlink_to(run_dir / name)
@@ -83,6 +89,7 @@ def test_presence_only_gets_ranks_and_boyce_alone(run_dir, tmp_path):
     figures = evaluate_figures(config_of(relative), relative / "evaluation")
     assert figures["probability_kind"] == "relative" and list(figures["species_means"]) == ["boyce"]
     assert "surveys" not in figures and figures["species_means"]["boyce"]["map"] > 0.5
+    assert list(figures["blocks"]["values"]) == ["auc", "average_precision"]
     assert "brier: map" not in pd.read_csv(str(relative / "evaluation" / "species.csv"))
     cuts = pd.read_csv(str(relative / "evaluation" / "thresholds.csv"))
     assert "tenth_percentile" in cuts and "max_tss" not in cuts
@@ -125,22 +132,74 @@ def test_a_map_that_saw_its_surveys_is_refused(run_dir, tmp_path):
 
 
 def test_other_blocks_are_refused(run_dir, tmp_path):
-    write_map(run_dir / "other.zarr", np.full((3, 64, 64), 0.5), crossfitted=True, blocks={"size_m": 9_000.0})
+    blocks = {**CROSSFITTED["blocks"], "size_m": 9_000.0}
+    write_map(run_dir / "other.zarr", np.full((3, 64, 64), 0.5), **{**CROSSFITTED, "blocks": blocks})
     with pytest.raises(InputError, match=r"other\.zarr: was cross-fitted with blocks.size_m = 9000.0, expected 8000"):
         evaluate(config_of(run_dir, maps={"map": "other.zarr"}), tmp_path)
+
+
+def seal_map(path, land):
+    artefact.seal(path, artefact.Record(kind="map", fingerprint="m" * 32, inputs={"land.zarr": land}))
+
+
+def test_maps_that_held_out_something_else_are_refused(run_dir, tmp_path):
+    abroad = {**CROSSFITTED, "held_out": "countries"}
+    write_map(run_dir / "abroad.zarr", np.full((3, 64, 64), 0.5), **abroad)
+    seal_map(run_dir / "abroad.zarr", "f" * 32)
+    with pytest.raises(InputError, match=r"abroad\.zarr: is of models that held out countries, expected blocks$"):
+        evaluate(config_of(run_dir, maps={"map": "abroad.zarr"}), tmp_path)
+    countries = {"countries_out": True, "land": "land.zarr", "baselines": []}
+    with pytest.raises(InputError, match=r"crossfit\.zarr: is of models that held out blocks, expected countries$"):
+        evaluate(config_of(run_dir, countries_out_map="crossfit.zarr", **countries), tmp_path)
+    seal_map(run_dir / "abroad.zarr", "e" * 32)
+    with pytest.raises(InputError, match=r"abroad\.zarr: was made with another land store than .*land\.zarr"):
+        evaluate(config_of(run_dir, countries_out_map="abroad.zarr", **countries), tmp_path)
+    write_map(run_dir / "silent.zarr", np.full((3, 64, 64), 0.5), crossfitted=True)
+    with pytest.raises(InputError, match=r"silent\.zarr: is of models that held out what the map does not tell"):
+        evaluate(config_of(run_dir, maps={"map": "silent.zarr"}), tmp_path)
+
+
+def test_a_map_of_countries_left_out_is_scored(run_dir, tmp_path):
+    truth = Map(run_dir / "truth.zarr").read(Window(0, 0, 64, 64))
+    write_map(run_dir / "foreign.zarr", truth, **{**CROSSFITTED, "held_out": "countries"})
+    seal_map(run_dir / "foreign.zarr", "f" * 32)
+    config = config_of(run_dir, countries_out=True, land="land.zarr", baselines=[], countries_out_map="foreign.zarr")
+    found = evaluate_figures(config, UPath(tmp_path) / "evaluation")["countries"]
+    assert found["values"]["auc"]["map"]["value"] > 0.8
+    assert found["surveys_left_out"] == found["surveys_in_cells_of_other_folds"] == 0
+
+
+def test_blocks_that_cut_cells_are_refused(run_dir, tmp_path):
+    cutting = Blocks(size_m=8_500, folds=3)
+    write_map(run_dir / "cut.zarr", np.full((3, 64, 64), 0.5), **{**CROSSFITTED, "blocks": asdict(cutting)})
+    with pytest.raises(InputError, match=r"cut\.zarr: edges of blocks of 8500 m .* expected .*size_m: 8000"):
+        evaluate(config_of(run_dir, maps={"map": "cut.zarr"}, blocks=cutting), tmp_path)
+
+
+def test_a_map_of_relative_suitabilities_is_scored_by_rank_alone(run_dir, tmp_path):
+    values = Map(run_dir / "crossfit.zarr").read(Window(0, 0, 64, 64))
+    write_map(run_dir / "ranks.zarr", values, "relative", **CROSSFITTED)
+    config = config_of(run_dir, maps={"map": "crossfit.zarr", "ranks": "ranks.zarr"}, baselines=[])
+    figures = evaluate_figures(config, UPath(tmp_path) / "evaluation")
+    assert figures["probability_kind"] == "relative" and "surveys" not in figures
+    assert list(figures["species_means"]) == ["boyce"] and figures["calibration_by_prevalence"] == []
+    assert not (UPath(tmp_path) / "evaluation" / "reliability.png").exists()
 
 
 def test_a_map_without_values_is_refused(run_dir, tmp_path):
     nothing = np.full((3, 64, 64), np.nan)
     nothing[:, :, :40] = 0.5
-    write_map(run_dir / "part.zarr", nothing, crossfitted=True)
-    with pytest.raises(InputError, match=r"part\.zarr: has no value at \d+ of 900 surveys"):
+    write_map(run_dir / "part.zarr", nothing, **CROSSFITTED)
+    with pytest.raises(InputError, match=r"part\.zarr: has no held-out value at \d+ of 900 surveys"):
         evaluate(config_of(run_dir, maps={"map": "part.zarr"}, baselines=[]), tmp_path)
 
 
 def test_folds_without_surveys_are_refused(run_dir, tmp_path):
+    wide = Blocks(size_m=1e6, folds=3)
+    values = Map(run_dir / "crossfit.zarr").read(Window(0, 0, 64, 64))
+    write_map(run_dir / "wide.zarr", values, **{**CROSSFITTED, "blocks": asdict(wide)})
     with pytest.raises(InputError, match="fold 0: no t"):
-        evaluate(config_of(run_dir, blocks=Blocks(size_m=1e6, folds=3)), tmp_path)
+        evaluate(config_of(run_dir, maps={"map": "wide.zarr"}, blocks=wide), tmp_path)
 
 
 def test_configuration_that_cannot_work(run_dir):

@@ -22,11 +22,11 @@ def seal(path, kind, **more):
     artefact.seal(path, artefact.Record(kind=kind, fingerprint="f" * 32, **more))
 
 
-def write_map(path, probability, kind, layers=None, crossfitted=False):
+def write_map(path, probability, kind, layers=None, crossfitted=False, probability_kind="occurrence"):
     species = pd.DataFrame({"species_id": range(3), "name": SPECIES})
     specs = {name: Layer("float32", float("nan"), attrs) for name, (_, attrs) in (layers or {}).items()}
     attrs = {"sdm_ray": {"crossfitted": crossfitted}}
-    create_map(path, GRID, MapSpec(species, "occurrence", 32, specs, attrs=attrs))
+    create_map(path, GRID, MapSpec(species, probability_kind, 32, specs, attrs=attrs))
     values = {name: values for name, (values, _) in (layers or {}).items()}
     Map(path, writable=True).write(Window(0, 0, 20, 30), probability, values)
     seal(path, kind, sources=["Made up, CC0"])
@@ -67,6 +67,16 @@ def test_a_map_alone_has_no_truth_beside_it(run_dir):
     whole = len(write_report(run_dir).path.read_text())
     seal(run_dir / "truth.zarr", "truth")
     assert len(write_report(run_dir).path.read_text()) > whole
+
+
+def test_richness_of_relative_suitabilities_is_not_shown(tmp_path):
+    p = np.random.default_rng(0).random((3, 20, 30)).astype(np.float32)
+    for kind in ("occurrence", "relative"):
+        folder = UPath(tmp_path / kind)
+        layers = {"richness": (p.sum(0), {"long_name": "expected number of species"}), "distance": (p[0], {})}
+        write_map(folder / "map.zarr", p, "map", layers, probability_kind=kind)
+        page = write_report(folder).path.read_text()
+        assert ("expected number of species" in page) == (kind == "occurrence") and "distance" in page
 
 
 def test_a_pyramid_shows_a_coarser_level(run_dir, monkeypatch):

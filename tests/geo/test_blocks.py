@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from sdm_ray.geo.blocks import Blocks, Role, block_id, fold, fold_of, role, role_of
+from sdm_ray.geo.blocks import Blocks, Role, block_id, fold, fold_of, misfit, role, role_of
+from sdm_ray.geo.grid import Grid
 
 
 @pytest.fixture
@@ -53,6 +54,24 @@ def test_what_is_set_aside_does_not_depend_on_the_fold():
     for each in range(5):
         shares = np.bincount(aside[folds == each], minlength=3) / (folds == each).sum()
         assert np.allclose(shares, [0.8, 0.1, 0.1], atol=0.02)
+
+
+def test_blocks_whose_edges_cut_cells_are_told_with_a_size_that_fits():
+    grid = Grid(4_001_000.0, 3_001_000.0, 2_000.0, 100, 100)
+    for size, origin, expected in (
+        (25_000.0, (1_000.0, 1_000.0), "size_m: 24000, origin: [1000, 1000]"),
+        (24_000.0, (0.0, 0.0), "size_m: 24000, origin: [1000, 1000]"),
+        (500.0, (1_000.0, 1_000.0), "size_m: 2000, origin: [1000, 1000]"),
+    ):
+        assert expected in misfit(Blocks(size_m=size, origin=origin), grid)
+    fitting = Blocks(size_m=24_000.0, origin=(1_000.0, 1_000.0))
+    assert misfit(fitting, grid) is None
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(4.01e6, 4.19e6, 5_000), rng.uniform(2.81e6, 2.99e6, 5_000)
+    centre = grid.centre(*grid.cell(x, y))
+    assert (fold(x, y, fitting) == fold(*centre, fitting)).all()
+    cut = Blocks(size_m=25_000.0)
+    assert 0.01 < (fold(x, y, cut) != fold(*centre, cut)).mean() < 0.1
 
 
 def test_blocks_begin_at_their_origin():

@@ -1,5 +1,7 @@
 """A planted landscape with a good cross-fitted map, and `evaluate` on it."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 from upath import UPath
@@ -21,12 +23,13 @@ from sdm_ray.tracking import Tracker
 GRID = Grid(4_000_000, 3_064_000, 1000, 64, 64)
 NAMES = ["Abies alba", "Fagus sylvatica", "Quercus robur"]
 BLOCKS = Blocks(size_m=8_000, folds=3)
+CROSSFITTED = {"crossfitted": True, "held_out": "blocks", "blocks": asdict(BLOCKS)}
 BASELINES = [ForestConfig(trees=10, min_samples_leaf=5), BoostingConfig(max_rounds=20, features="coordinates")]
 
 
-def write_map(path, probability, **attrs):
+def write_map(path, probability, kind="occurrence", **attrs):
     species = pd.DataFrame({"species_id": range(3), "name": NAMES})
-    create_map(path, GRID, MapSpec(species, "occurrence", 64, {}, bits=16, attrs={"sdm_ray": attrs}))
+    create_map(path, GRID, MapSpec(species, kind, 64, {}, bits=16, attrs={"sdm_ray": attrs}))
     Map(path, writable=True).write(Window(0, 0, 64, 64), probability, {})
 
 
@@ -42,7 +45,7 @@ def plant(folder: UPath) -> None:
     for name, values, attrs in (
         ("truth.zarr", truth, {}),
         ("refit.zarr", noisy, {"crossfitted": False}),
-        ("crossfit.zarr", noisy, {"crossfitted": True}),
+        ("crossfit.zarr", noisy, CROSSFITTED),
     ):
         write_map(folder / name, np.where(sea, np.nan, values), **attrs)
     write_covariates(folder / "covariates.zarr", GRID, ["a", "b"], np.where(sea, np.nan, climate), 1000)

@@ -15,19 +15,21 @@ from sdm_ray.indicators.ranges import read_cuts
 from sdm_ray.job import execute
 from sdm_ray.mapping.config import ComputeConfig
 from sdm_ray.mapping.quality_layers import LAYERS
+from sdm_ray.metrics.probability_kind import layer_has_meaning
 from sdm_ray.stores import artefact
 from sdm_ray.stores.ledger import Ledger
 from sdm_ray.stores.maps import Map, MapSpec, create_map
 
 
-def write_map(world, path, probability, kind):
+def write_map(world, path, probability, kind, specs=LAYERS):
     """A finished map of given probabilities."""
     species = pd.DataFrame({"species_id": range(5), "name": world.species})
-    create_map(path, world.grid, MapSpec(species, kind, 64, LAYERS))
+    create_map(path, world.grid, MapSpec(species, kind, 64, specs))
     ledger = Ledger(path, "f")
     for tile in tiles(world.grid, 64):
         p = probability[(slice(None), *tile.window.slices)]
         layers = {"richness": p.sum(0), "richness_variance": (p * (1 - p)).sum(0)}
+        layers = {name: values for name, values in layers.items() if name in specs}
         Map(path, writable=True).write(tile.window, p, layers)
         sums = np.nansum(p, axis=(1, 2), dtype=np.float64).tolist()
         ledger.add(tile.id, {"cells": int((~np.isnan(p[0])).sum()), "species_sums": sums})
@@ -134,8 +136,26 @@ def test_it_is_sealed_with_its_figures_and_pictures(made, world, probability):
 def test_relative_suitabilities_are_refused(world, probability, tmp_path):
     write_map(world, UPath(tmp_path) / "map.zarr", probability, "relative")
     config = IndicatorsConfig(run_dir=str(tmp_path), land=str(world.folder / "land.zarr"))
-    with pytest.raises(InputError, match=r"map.zarr: probability_kind is relative.*force: \[relative\]"):
+    with pytest.raises(InputError, match=r"map.zarr: richness: .* kind 'relative'.*force: \[relative\]"):
         run(config, None)
+
+
+def test_forced_indicators_are_sums_of_stored_suitabilities_and_say_so(world, probability, ray_cluster, tmp_path):
+    folder = UPath(tmp_path)
+    layers = {name: layer for name, layer in LAYERS.items() if layer_has_meaning(name, "relative")}
+    write_map(world, folder / "map.zarr", probability, "relative", layers)
+    config = IndicatorsConfig(
+        run_dir=str(folder),
+        land=str(world.folder / "land.zarr"),
+        force=["relative"],
+        tracking={"uri": f"sqlite:///{world.folder}/mlflow.db"},
+        compute=ComputeConfig(cpus=0.5),
+    )
+    execute("indicators", config, run, "indicators")
+    data = xarray.open_zarr(str(folder / "indicators.zarr"), group="0")
+    np.testing.assert_allclose(data["richness"].values, probability.sum(0), atol=5 * 0.51 / 254)
+    assert "no number of species" in data["richness"].attrs["long_name"]
+    assert not (folder / "indicators.zarr" / "pictures").exists()
 
 
 def test_sums_by_country():

@@ -65,6 +65,9 @@ def test_an_unknown_species_is_mapped_from_a_few_occurrences(world, make, tmp_pa
     artefact.seal(UPath(tmp_path) / "new" / "new.parquet", artefact.Record(kind="surveys", fingerprint="new"))
     found = Map(make("new.zarr", from_embeddings=str(stored), occurrences=f"{tmp_path}/new/new.parquet"))
     assert (found.probability_kind, found.species["name"].tolist()) == ("relative", ["Sesleria caerulea"])
+    assert {"inputs", "survey_distance"} <= set(found.layers()) and "richness" not in found.layers()
+    assert not (found.path / "pictures" / "richness.png").exists()
+    assert "mean_richness" not in artefact.read_record(found.path).figures
     assert roc_auc_score(there, found.read_cells(rows, cols)[:, 0]) > 0.9
     far = table.assign(lon=table["lon"] + 20)
     write_surveys(UPath(tmp_path) / "far" / "far.parquet", far, names, "relative")

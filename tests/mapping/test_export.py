@@ -134,3 +134,13 @@ def test_what_a_map_does_not_have_is_named(run_dir):
         make(run_dir, species=["Quercus"], output="none")
     with pytest.raises(InputError, match="has no layer depth; found inputs, richness"):
         make(run_dir, layers=["depth"], output="none")
+
+
+def test_richness_of_relative_suitabilities_is_refused(tmp_path):
+    """Maps of earlier versions hold such a layer."""
+    species = pd.DataFrame({"species_id": [0], "name": ["Abies alba"]})
+    layers = {"richness": Layer("float32", float("nan"), {})}
+    create_map(UPath(tmp_path) / "map.zarr", GRID, MapSpec(species, "relative", 128, layers))
+    artefact.seal(UPath(tmp_path) / "map.zarr", artefact.Record(kind="map", fingerprint="a" * 32))
+    with pytest.raises(InputError, match=r"map\.zarr: layer richness: the probabilities are of kind 'relative'"):
+        make(tmp_path, layers=["richness"], output="none")

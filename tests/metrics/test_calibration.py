@@ -50,6 +50,13 @@ def test_thresholds_do_what_their_names_say(drawn):
     assert all(np.isnan(values).all() for values in everywhere.values())
 
 
+def test_sensitivity_equals_specificity_between_far_presences():
+    """Scores that fall evenly with presences at ranks 1 and 61: half of either class lies above the median."""
+    score = np.linspace(0.99, 0, 100)[:, None]
+    present = np.isin(np.arange(100), [0, 60])[:, None].astype(np.uint8)
+    assert calibration.cuts(present, score)["equal"][0] == pytest.approx(0.5, abs=0.011)
+
+
 def test_boyce_tells_order_from_chance_and_its_reverse():
     numbers = np.random.default_rng(1)
     score = numbers.random((4000, 1))
@@ -68,9 +75,9 @@ def test_relative_probabilities_are_refused():
     assert calibration.tss(labels, p, 0.5, "recorded")[0] == pytest.approx(0.0)
     assert calibration.brier(labels, p, "relative", force=True)[0] == pytest.approx(0.1925)
     for name, call in (
-        ("brier", lambda: calibration.brier(labels, p, "relative")),
-        ("tss", lambda: calibration.tss(labels, p, 0.5, "relative")),
-        ("calibration error", lambda: calibration.calibration_error(labels, p, "relative")),
+        ("Brier score", lambda: calibration.brier(labels, p, "relative")),
+        ("TSS", lambda: calibration.tss(labels, p, 0.5, "relative")),
+        ("expected calibration error", lambda: calibration.calibration_error(labels, p, "relative")),
     ):
         with pytest.raises(InputError, match=f"{name}.*relative"):
             call()
