@@ -12,7 +12,8 @@ from sdm_ray.evaluation.report import write_report
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
 from sdm_ray.stores import artefact
-from sdm_ray.stores.maps import Layer, Map, MapSpec, create_levels, create_map, fill_level
+from sdm_ray.stores.maps import Layer, Map, MapSpec, create_map
+from sdm_ray.stores.pyramid import create_levels, fill_level
 
 GRID = Grid(4_000_000, 3_000_000, 1000, 30, 20)
 SPECIES = ["Abies alba", "Quercus <robur>", "Fagus sylvatica"]
