@@ -66,12 +66,8 @@ def fill_level(path: UPath, level: int, window: Window) -> None:
     """
     finer, coarser = Map(path, level - 1), Map(path, level, writable=True)
     area = Window(2 * window.row, 2 * window.col, 2 * window.height, 2 * window.width).intersect(whole(finer.grid))
-    weights = finer.layer(COUNT, area) if level > 1 else None
+    weights = finer.layer(COUNT, area) if level > 1 else np.asarray(~np.isnan(finer.read(area, 0)))
     for block in coarser.species_blocks():
-        values = finer.read(area, block)
-        if weights is None:
-            weights = ~np.isnan(values).all(axis=0)
-        means = [encode(block_means(each, 2, weights), coarser.bits) for each in values]  # one by one, for memory
-        coarser.write_species(window, block, np.stack(means))
-    assert weights is not None
+        means = [block_means(each, 2, weights) for each in finer.read(area, block)]
+        coarser.write_species(window, block, np.stack([encode(each, coarser.bits) for each in means]))
     coarser.write_layers(window, {COUNT: block_sums(weights, 2).astype(_COUNT.dtype)})
