@@ -1,20 +1,21 @@
 """Encoder and model folders: what is in their `config.yaml`, and how to get a model back."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pandas as pd
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Blocks
+from sdm_ray.geo.grid import Extent
 from sdm_ray.models.config import AlignConfig, SpeciesConfig
 from sdm_ray.models.contrastive_model import AlignmentModel
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.stores.holdout_config import HeldOutBlocks
-from sdm_ray.stores.weights import Weights, load_weights
+from sdm_ray.stores.weights import Header, Weights, load_weights, read_header
 
 Pretraining = Literal["none", "inductive", "transductive"]
 """Whether an encoder was used, and whether it had seen the images of blocks held out from the model."""
@@ -50,7 +51,7 @@ class Photos:
 
 @dataclass(frozen=True)
 class SpeciesFolder:
-    """What a folder of a species model says of itself.
+    """The description of a species model in its folder.
 
     Attributes:
         config: what the model is built from; `config.covariates` names its covariates in order.
@@ -62,7 +63,10 @@ class SpeciesFolder:
         satellite: the windows of the satellite tower, where it has one for a cube.
         pretraining: whether an encoder was used, and whether it had seen held-out blocks.
         countries: whether whole countries were held out instead of blocks.
-        photos: the images of each tower for image shards, by scale.
+        photos: the images of each tower that was trained on image shards, by scale.
+        region: west, south, east and north of the surveys that it was trained on, EPSG:3035 metres; None where a
+            former release did not note it.
+        forest: whether a random forest is part of the model.
     """
 
     config: SpeciesConfig
@@ -75,6 +79,41 @@ class SpeciesFolder:
     pretraining: Pretraining
     countries: bool = False
     photos: dict[str, Photos] = field(default_factory=dict)
+    region: Extent | None = None
+    forest: bool = False
+
+
+class _SpeciesYaml(BaseModel):
+    """The keys of a model folder's `config.yaml`; see `SpeciesFolder`."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    kind: Literal["species"]
+    model: SpeciesConfig
+    probability_kind: str
+    blocks: HeldOutBlocks
+    fold: int | None
+    folds: int
+    countries: bool = False
+    satellite: Imagery | None
+    photos: dict[str, Photos] = {}
+    pretraining: Pretraining
+    region: Extent | None = None
+
+
+class _EncoderYaml(BaseModel):
+    """The keys of an encoder folder's `config.yaml`; see `LoadedEncoder`."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    kind: Literal["encoder"]
+    model: AlignConfig
+    images: dict[str, Imagery]
+    blocks: HeldOutBlocks
+    fold: int | None
+
+
+_Yaml = TypeVar("_Yaml", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -83,7 +122,7 @@ class LoadedModel:
 
     Attributes:
         model: on the CPU, in evaluation mode.
-        about: what its folder says.
+        about: its description.
         metrics: the content of `metrics.json`.
     """
 
@@ -150,6 +189,7 @@ def describe_species(about: SpeciesFolder) -> dict[str, Any]:
         "satellite": None if about.satellite is None else _plain(about.satellite),
         "photos": {scale: _plain(each) for scale, each in about.photos.items()},
         "pretraining": about.pretraining,
+        "region": None if about.region is None else list(about.region),
     }
 
 
@@ -179,12 +219,12 @@ def _without_origins(config: AlignConfig | SpeciesConfig) -> dict[str, Any]:
 
 
 def read_species_folder(path: UPath) -> SpeciesFolder:
-    """What a model folder says of itself.
+    """The description of a species model, without its weights.
 
     Raises:
         InputError: a file is missing, of another version, or it is no model folder.
     """
-    return _species_folder(path, load_weights(path))
+    return _species_folder(path, read_header(path))
 
 
 def load_species_model(path: UPath, fold: int | None = None) -> LoadedModel:
@@ -209,32 +249,17 @@ def load_encoder(path: UPath, fold: int | None = None) -> LoadedEncoder:
     """
     place = path if fold is None else path / "folds" / str(fold)
     weights = load_weights(place)
-    config = _of_kind(place, weights, "encoder")
-    return LoadedEncoder(
-        weights.state,
-        _parse(place, AlignConfig, config["model"]),
-        {scale: _parse(place, Imagery, each) for scale, each in config["images"].items()},
-        _parse(place, HeldOutBlocks, config["blocks"]),
-        config["fold"],
-    )
+    found = _described(place, weights, "encoder", _EncoderYaml)
+    return LoadedEncoder(weights.state, found.model, found.images, found.blocks, found.fold)
 
 
-def _species_folder(place: UPath, weights: Weights) -> SpeciesFolder:
-    config = _of_kind(place, weights, "species")
-    if weights.species is None:
+def _species_folder(place: UPath, header: Header) -> SpeciesFolder:
+    found = _described(place, header, "species", _SpeciesYaml)
+    if header.species is None:
         raise InputError(f"{place / 'species.parquet'}: missing; the folder is no finished folder of weights")
-    return SpeciesFolder(
-        config=_parse(place, SpeciesConfig, config["model"]),
-        species=weights.species,
-        probability_kind=config["probability_kind"],
-        blocks=_parse(place, HeldOutBlocks, config["blocks"]),
-        fold=config["fold"],
-        folds=config["folds"],
-        countries=config["countries"],
-        satellite=None if config["satellite"] is None else _parse(place, Imagery, config["satellite"]),
-        pretraining=config["pretraining"],
-        photos={scale: _parse(place, Photos, each) for scale, each in config.get("photos", {}).items()},
-    )
+    same = {name: getattr(found, name) for name in _SpeciesYaml.model_fields if name not in ("kind", "model")}
+    forest = any(name.startswith("forest.") for name in header.parameters)
+    return SpeciesFolder(config=found.model, species=header.species, forest=forest, **same)
 
 
 def _fill(model: SpeciesModel, weights: Weights, place: UPath) -> None:
@@ -250,20 +275,21 @@ def _fill(model: SpeciesModel, weights: Weights, place: UPath) -> None:
         raise InputError(f"{place}: the weights are not those of config.yaml ({line})") from None
 
 
-def _of_kind(place: UPath, weights: Weights, kind: str) -> dict[str, Any]:
-    found = weights.config.get("kind")
+def _described(place: UPath, header: Header, kind: str, keys: type[_Yaml]) -> _Yaml:
+    """The content of `config.yaml`, checked.
+
+    Raises:
+        InputError: it describes weights of another kind, or a key is missing, unknown or of another type.
+    """
+    found = header.config.get("kind")
     if found != kind:
         raise InputError(f"{place}: holds weights of kind {found}, expected {kind}")
-    return weights.config
-
-
-def _parse(place: UPath, kind: type, values: Any) -> Any:  # noqa: ANN401 - any of the classes above
     try:
-        return TypeAdapter(kind).validate_python(values)
+        return keys.model_validate(header.config)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{place / 'config.yaml'}: {kind.__name__} {key}: {first['msg']}") from None
+        raise InputError(f"{place / 'config.yaml'}: {key}: {first['msg']}") from None
 
 
 def _plain(value: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass

@@ -88,12 +88,38 @@ def test_a_model_is_read_without_the_weights_that_its_tower_started_from(tmp_pat
 
 def test_published_features_beside_the_encoder_are_kept_with_the_model(folder, geoclip):
     about = read_species_folder(folder)
-    beside = (LocationConfig(kind="capsules", weights=str(geoclip)), LocationConfig(wavelengths_km=(100,)))
-    config = about.config.model_copy(update={"beside": beside, "fusion": "none"})
+    waves = (LocationConfig(kind="capsules", weights=str(geoclip)), LocationConfig(wavelengths_km=(100,)))
+    config = about.config.model_copy(update={"frozen_location_features": waves, "fusion": "none"})
     model = SpeciesModel(config, 2).eval()
-    assert not any(each.requires_grad for each in model.beside.parameters())
+    assert not any(each.requires_grad for each in model.frozen_location_features.parameters())
     described = describe_species(replace(about, config=config))
     save_weights(folder, model.state_dict(), described, about.species, {})
     geoclip.unlink()
     places = {"lonlat": torch.tensor([[4.0, 45.0], [20.0, 60.0]], dtype=torch.float64)}
     assert torch.equal(load_species_model(folder).model(places), model(places))
+
+
+@pytest.mark.parametrize("key", ["model", "probability_kind", "blocks", "fold", "folds", "satellite", "pretraining"])
+def test_a_missing_key_is_one_line(folder, key):
+    text = yaml.safe_load((folder / "config.yaml").read_text())
+    del text[key]
+    (folder / "config.yaml").write_text(yaml.safe_dump(text))
+    with pytest.raises(InputError, match=rf"config\.yaml: {key}: Field required"):
+        read_species_folder(folder)
+
+
+def test_what_former_releases_did_not_note_has_a_default(folder):
+    text = yaml.safe_load((folder / "config.yaml").read_text())
+    for key in ("countries", "photos", "region"):
+        del text[key]
+    (folder / "config.yaml").write_text(yaml.safe_dump(text))
+    about = read_species_folder(folder)
+    assert (about.countries, about.photos, about.region) == (False, {}, None)
+
+
+def test_a_forest_in_the_weights_is_known_without_reading_them(folder):
+    assert not read_species_folder(folder).forest
+    loaded = load_species_model(folder)
+    state = loaded.model.state_dict() | {"forest.root": torch.zeros(1)}
+    save_weights(folder, state, describe_species(loaded.about), loaded.species, {})
+    assert read_species_folder(folder).forest

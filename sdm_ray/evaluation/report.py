@@ -1,7 +1,6 @@
 """`report.html`: one self-contained page of whatever a run folder holds."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count, takewhile
 from typing import Any
@@ -19,6 +18,7 @@ from sdm_ray.metrics.ranking import spearman
 from sdm_ray.plots import charts
 from sdm_ray.plots import maps as map_plots
 from sdm_ray.plots.html import Picture, Section, Table, render
+from sdm_ray.progress import say
 from sdm_ray.stores import artefact, raster
 from sdm_ray.stores.maps import Map
 
@@ -48,9 +48,9 @@ def write_report(run_dir: UPath) -> Report:
     Raises:
         InputError: the folder holds no finished artefact.
     """
-    found = dict(_artefacts(run_dir))
+    found, unread = _artefacts(run_dir)
     if not found:
-        raise InputError(f"{run_dir}: holds no finished artefact to report on")
+        raise InputError("; ".join(unread) or f"{run_dir}: holds no finished artefact to report on")
     named = {kind: [name for name, record in found.items() if record.kind == kind] for kind in _KINDS}
     truth = run_dir / "truth.zarr" if "truth.zarr" in found else None
     maps = [run_dir / name for name in named["map"] if name != "truth.zarr"]
@@ -70,18 +70,29 @@ def write_report(run_dir: UPath) -> Report:
     for name in named["comparison"]:
         sections.append(few_shot.section(run_dir / name, json.loads((run_dir / name / "metrics.json").read_text())))
     sections.append(_artefacts_section(found))
+    if unread:
+        sections.append(Section("Left out", unread))
     line = "; ".join(summary) or f"{len(found)} finished artefacts"
     path = run_dir / "report.html"
     path.write_text(render(f"sdm-ray: {run_dir.name}", line, sections))
     return Report(path, line)
 
 
-def _artefacts(run_dir: UPath) -> Iterable[tuple[str, artefact.Record]]:
+def _artefacts(run_dir: UPath) -> tuple[dict[str, artefact.Record], list[str]]:
+    """Finished artefacts by name, and why others cannot be read, such as those of another version."""
+    found: dict[str, artefact.Record] = {}
+    unread = []
     for path in sorted(run_dir.iterdir(), key=lambda path: path.name) if run_dir.is_dir() else []:
         if path.is_dir() or path.suffix == ".parquet":
-            record = artefact.find_record(path)
+            try:
+                record = artefact.find_record(path)
+            except InputError as error:
+                unread.append(str(error))
+                say(f"report: {error}")
+                continue
             if record is not None:
-                yield path.name, record
+                found[path.name] = record
+    return found, unread
 
 
 def _curves_section(path: UPath, kind: str) -> Section:

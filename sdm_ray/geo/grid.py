@@ -114,6 +114,14 @@ def grid_of(bounds: tuple[float, float, float, float], resolution: float) -> Gri
     )
 
 
+def extent_of(x: Floats, y: Floats) -> Extent:
+    """West, south, east and north of points, whole kilometres around them, EPSG:3035 metres."""
+    low = (np.floor(np.min(each) / 1000) * 1000 for each in (x, y))
+    high = (np.ceil(np.max(each) / 1000) * 1000 for each in (x, y))
+    west, south, east, north = map(float, (*low, *high))
+    return west, south, east, north
+
+
 @cache
 def _transformer(inverse: bool) -> Transformer:
     ends = (CRS, "EPSG:4326") if inverse else ("EPSG:4326", CRS)

@@ -54,6 +54,8 @@ class CellsConfig(JobConfig):
     """Icechunk repository, a path or URL, to which the output is committed tile by tile as a new version; readers of
     its branch `main` see it when it is whole. By default plain Zarr."""
     compute: ComputeConfig = Field(default=ComputeConfig(), exclude=True)
+    force: list[Literal["far"]] = Field(default=[])
+    """`far`: map places far from Europe all the same, where cells of EPSG:3035 are sheared."""
     overwrite: bool = Field(default=False, exclude=True)
     """Start anew where the output was made, or begun, from another configuration, model or input."""
 

@@ -3,6 +3,7 @@
 import json
 import re
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window
 from sdm_ray.job import Job
 from sdm_ray.mapping.config import ExportConfig
-from sdm_ray.mapping.thumbnails import overview
+from sdm_ray.mapping.thumbnails import is_categorical, overview
 from sdm_ray.metrics.probability_kind import layer_has_meaning, require_levels
 from sdm_ray.plots.maps import map_picture
 from sdm_ray.progress import say, track
@@ -105,10 +106,12 @@ def _numbers(path: UPath, source: Map, wanted: Sequence[str] | None) -> list[int
 
 
 def _file_names(names: Sequence[str]) -> list[str]:
-    """Names that any file system takes, no two alike."""
+    """Names that any file system takes, no two alike; letters lose their accents, as in `sapin-eleve`."""
     found: list[str] = []
     for name in names:
-        plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "species"
+        letters = unicodedata.normalize("NFKD", name.casefold())
+        plain = "".join(each for each in letters if not unicodedata.combining(each))
+        plain = re.sub(r"[\W_]+", "-", plain).strip("-") or "species"
         found.append(plain if plain not in found else f"{plain}-{len(found)}")
     return found
 
@@ -154,7 +157,7 @@ def _layer_file(source: Map, name: str, folder: UPath) -> None:
         with _geotiff(path, source.grid, profile) as draft:
             draft.write(values, 1)
             draft.set_band_description(1, name)
-        _finish(path, folder)
+        _finish(path, folder, "mode" if is_categorical(source.layer_attrs(name)) else "average")
 
 
 @contextmanager
@@ -174,10 +177,10 @@ def _geotiff(path: Path, grid: Grid, profile: dict[str, Any]) -> Any:  # noqa: A
     return rasterio.open(path, "w", driver="GTiff", crs="EPSG:3035", **{"count": 1, **where, **layout, **profile})
 
 
-def _finish(draft: Path, folder: UPath) -> None:
-    """Put blocks and overviews in the order that a reader over HTTP wants."""
+def _finish(draft: Path, folder: UPath, resampling: str = "average") -> None:
+    """Make overviews and put blocks in the order that a reader over HTTP wants."""
     whole = draft.with_suffix(".cog.tif")
-    copy_raster(draft, whole, driver="COG", compress="DEFLATE", blocksize=_BLOCK, overview_resampling="average")
+    copy_raster(draft, whole, driver="COG", compress="DEFLATE", blocksize=_BLOCK, overview_resampling=resampling)
     with whole.open("rb") as file, (folder / draft.name).open("wb") as out:
         while part := file.read(1 << 22):
             out.write(part)

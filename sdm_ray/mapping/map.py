@@ -21,7 +21,7 @@ from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
 from sdm_ray.ray_tasks import spread
-from sdm_ray.stores import icechunk_repository, maps, raster
+from sdm_ray.stores import icechunk_repository, maps, pyramid, raster
 from sdm_ray.stores.ledger import Ledger
 
 
@@ -81,13 +81,13 @@ def dry_run(config: MapConfig) -> None:
 def _build_levels(config: MapConfig, output: UPath) -> None:
     """Coarser levels, each from the one below it; one task writes whole tiles."""
     base = maps.Map(output)
-    levels = maps.levels_of(base.grid) if config.levels is None else config.levels
+    levels = pyramid.levels_of(base.grid) if config.levels is None else config.levels
     if not levels:
         return
     with icechunk_repository.changing(output, f"{levels} empty coarser levels"):
-        maps.create_levels(output, levels)
+        pyramid.create_levels(output, levels)
     for level in range(1, levels + 1):
-        grid = maps.level_grid(base.grid, level)
+        grid = pyramid.level_grid(base.grid, level)
         pieces = plan.make(grid, config.tile, partial(_has_data, output, level)).pieces
         ended = spread(_level, (str(output), level, icechunk_repository.fork(output)), pieces, config.compute)
         sessions = []
@@ -101,7 +101,7 @@ def _build_levels(config: MapConfig, output: UPath) -> None:
 def _level(shared: tuple[str, int, icechunk_repository.Session], piece: plan.Piece) -> icechunk_repository.Session:
     output, level, session = shared
     with icechunk_repository.writing(UPath(output), session):
-        maps.fill_level(UPath(output), level, piece.window)
+        pyramid.fill_level(UPath(output), level, piece.window)
     return session
 
 

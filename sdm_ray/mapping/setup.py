@@ -8,10 +8,12 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import misfit
+from sdm_ray.geo.checks import require_near
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.job import Job
 from sdm_ray.mapping.cell_predictor import Recipe
 from sdm_ray.mapping.config import CellsConfig, EmbedConfig, MapConfig
+from sdm_ray.mapping.effective_resolution import effective_resolution
 from sdm_ray.mapping.from_embeddings import fit_species
 from sdm_ray.mapping.quality_layers import LAYERS, SCENES, SIMILARITY, SPREAD
 from sdm_ray.mapping.region_mask import Area, check_covers, grid_within, surveyed_cells, surveyed_countries
@@ -158,6 +160,9 @@ def _check_embeddings(config: MapConfig, area: Area) -> Embeddings:
 def _area(config: CellsConfig) -> Area:
     land = Land(config.path(config.land))
     grid = grid_within(land, config.extent, config.resolution_m)
+    west, south, east, north = grid.bounds
+    if "far" not in config.force:
+        require_near(np.array([west, east, west, east]), np.array([south, south, north, north]), "extent: a corner")
     places, countries = np.empty((0, 2)), np.empty(0, np.int64)
     if config.surveys:
         surveys, _ = read_surveys(config.path(config.surveys))
@@ -207,12 +212,18 @@ def _covariates(config: CellsConfig, model: SpeciesFolder) -> Covariates | None:
 
 
 def _check_cube(config: CellsConfig, model: SpeciesFolder) -> None:
-    if config.cube is not None and model.config.satellite is None:
-        raise InputError(f"cube: {config.path(config.model)} has no satellite tower that looks at one")
+    place = config.path(config.model)
+    if model.photos:
+        say(
+            f"map: {place} has towers for images in shards ({', '.join(model.photos)}), which cells of a map have none"
+            " of: they are predicted from the rest, and the layer `inputs` says so"
+        )
     if model.satellite is None:
+        if config.cube is not None:
+            raise InputError(f"cube: {place} {_no_cube(model)}; expected no `cube`, or a model finetuned with one")
         return
     if config.cube is None:
-        say("map: no cube is given: the model's satellite tower stays unused and every cell says so")
+        say("map: no cube is given: cells are predicted without the satellite tower, and the layer `inputs` says so")
         return
     path = config.path(config.cube)
     cube = Cube(path)
@@ -220,9 +231,13 @@ def _check_cube(config: CellsConfig, model: SpeciesFolder) -> None:
     if config.stride_m is not None and config.stride_m > wide:
         raise InputError(f"stride_m: {config.stride_m:g}, but patches are {wide:g} m wide: some land lies in none")
     if missing := [band for band in model.satellite.bands if band not in have]:
-        raise InputError(
-            f"{path}: has no band {missing[0]}, which {config.path(config.model)} was trained with; found {few(have)}"
-        )
+        raise InputError(f"{path}: has no band {missing[0]}, which {place} was trained with; found {few(have)}")
+
+
+def _no_cube(model: SpeciesFolder) -> str:
+    if model.config.satellite is None:
+        return "has no satellite tower that looks at one"
+    return "has a satellite tower that was trained on image shards, whose bands and pixels need not be those of a cube"
 
 
 def _recipe(config: CellsConfig, model: SpeciesFolder) -> Recipe:
@@ -253,21 +268,10 @@ def sources(config: CellsConfig) -> list[str]:
 
 def attributes(config: CellsConfig, model: SpeciesFolder, covariates: Covariates | None) -> dict[str, Any]:
     """The attributes of a map or of embeddings under `sdm_ray`."""
+    cube = Cube(config.path(config.cube)) if config.cube and model.satellite is not None else None
     return {
         "cells": config.cells,
         "model_fingerprint": artefact.read_record(config.path(config.model)).fingerprint,
-        "effective_resolution_m": _effective_resolution(config, model, covariates),
+        "effective_resolution_m": effective_resolution(config.resolution_m, model, covariates, cube),
         "pretraining": model.pretraining,
     }
-
-
-def _effective_resolution(config: CellsConfig, model: SpeciesFolder, covariates: Covariates | None) -> float:
-    """The finest detail that any input carries, metres, and never finer than a cell."""
-    finest = [float("inf")]
-    if model.config.location is not None and model.config.location.kind == "ladder":
-        finest.append(min(model.config.location.wavelengths_km) * 500)  # half a wavelength, in metres
-    if covariates is not None:
-        finest.append(covariates.effective_resolution_m)
-    if config.cube and model.config.satellite:
-        finest.append(Cube(config.path(config.cube)).grid.resolution)
-    return max(config.resolution_m, min(finest))

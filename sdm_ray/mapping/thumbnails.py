@@ -1,10 +1,12 @@
 """Small pictures of large layers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from upath import UPath
 
+from sdm_ray.geo.block_means import block_means, block_modes
 from sdm_ray.geo.grid import Grid
 from sdm_ray.plots.maps import map_picture
 
@@ -12,7 +14,7 @@ _SIDE = 1000  # most cells along the longer side of a picture
 
 
 def overview(layer: Any, fill: float, strip: int) -> np.ndarray:  # noqa: ANN401 - a Zarr array
-    """A layer in at most about a thousand cells a side: means of square blocks, read strip by strip.
+    """A layer in at most about a thousand cells a side, read strip by strip.
 
     Args:
         layer: array (y, x).
@@ -20,13 +22,20 @@ def overview(layer: Any, fill: float, strip: int) -> np.ndarray:  # noqa: ANN401
         strip: rows that are stored together.
 
     Returns:
-        float32, NaN where a block has no value.
+        Means of square blocks, of a layer of categories their commonest value; float32, NaN where a block has none.
     """
     height, width = layer.shape
     step = max(1, -(-max(height, width) // _SIDE))
     rows = max(1, strip // step) * step
-    parts = [_means(np.asarray(layer[row : row + rows]), fill, step) for row in range(0, height, rows)]
-    return np.concatenate(parts)
+    coarser = _modes if is_categorical(layer.attrs) else _means
+    return np.concatenate([
+        coarser(np.asarray(layer[row : row + rows]), fill, step) for row in range(0, height, rows)
+    ])  # fmt: skip
+
+
+def is_categorical(attrs: Mapping[str, Any]) -> bool:
+    """Whether a layer's CF attributes say that its values are categories or flags, which have no mean."""
+    return "flag_values" in attrs or "flag_masks" in attrs
 
 
 def picture(place: UPath, values: np.ndarray, grid: Grid, title: str, unit: str) -> UPath:
@@ -38,11 +47,9 @@ def picture(place: UPath, values: np.ndarray, grid: Grid, title: str, unit: str)
 
 
 def _means(values: np.ndarray, fill: float, step: int) -> np.ndarray:
-    height, width = (-(-side // step) * step for side in values.shape)
-    full = np.full((height, width), np.nan, np.float32)
-    full[: values.shape[0], : values.shape[1]] = np.where(values == fill, np.nan, values)
-    blocks = full.reshape(height // step, step, width // step, step)
-    known = ~np.isnan(blocks)
-    count = known.sum(axis=(1, 3))
-    total = np.where(known, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+    return block_means(np.where(values == fill, np.float32(np.nan), values.astype(np.float32)), step)
+
+
+def _modes(values: np.ndarray, fill: float, step: int) -> np.ndarray:
+    found = block_modes(values, step, fill).astype(np.float32)
+    return np.where(found == fill, np.float32(np.nan), found)

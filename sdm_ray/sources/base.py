@@ -22,6 +22,8 @@ from sdm_ray.stores.surveys import ProbabilityKind
 
 _MOST_KEYS = 10_000  # of one kind, in a report
 _KEPT_KINDS = ("whole_degrees",)  # suspicious, but a place all the same
+_WORDS = {"outside": "outside `region`"}
+"""How kinds of fault are called in a message, where their names alone do not tell which setting decides."""
 
 
 @dataclass
@@ -69,7 +71,7 @@ class Report:
         """
         if self.lost > max_dropped * self.rows:
             kinds = sorted(self.dropped.items(), key=lambda item: -len(item[1]))
-            counts = ", ".join(f"{len(keys)} {kind}" for kind, keys in kinds)
+            counts = ", ".join(f"{len(keys)} {_WORDS.get(kind, kind)}" for kind, keys in kinds)
             raise InputError(
                 f"{self.name}: {self.lost} of {self.rows} rows cannot be used, more than max_dropped {max_dropped:g}: "
                 f"{counts}; first {kinds[0][1][0]}"

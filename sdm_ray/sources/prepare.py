@@ -115,7 +115,8 @@ def _covariates(config: PrepareConfig, job: Job) -> dict[str, Any]:
     source = config.covariates
     assert source is not None
     made = _module(source).covariates(source, config)
-    write_covariates(job.output, made.grid, made.names, made.values, made.effective_resolution_m)
+    detail = max(made.effective_resolution_m, made.grid.resolution)  # a fine raster on a coarse grid has lost its own
+    write_covariates(job.output, made.grid, made.names, made.values, detail)
     return {"covariates": len(made.names), "cells": made.grid.width * made.grid.height}
 
 

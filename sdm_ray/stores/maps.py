@@ -1,8 +1,8 @@
 """Maps on disk: probabilities of all species on the EU grid, the layers that say how good they are, coarser levels.
 
-A map is a Zarr v3 group. Level 0 in `0/` holds `probability(species, y, x)` and the quality layers, `1/`, `2/`, ...
-hold means over 2 x 2, 4 x 4, ... cells. A tile is the unit of writing: a square with all its species, whose task owns
-every shard under it. A chunk holds 16 species x 128 x 128 cells, so that all species of one cell are few chunks
+A map is a Zarr v3 group. Level 0 in `0/` holds `probability(species, y, x)` and the quality layers; the coarser levels
+`1/`, `2/`, ... are written by `pyramid`. A tile is the unit of writing: a square with all its species, whose task owns
+every Zarr shard under it. A chunk holds 16 species x 128 x 128 cells, so that all species of one cell are few chunks
 (5 for 65 species), and so is one species of a country.
 """
 
@@ -93,66 +93,7 @@ def create_map(path: UPath, grid: Grid, spec: MapSpec) -> None:
     raster.clear(root)
     own = {"probability_kind": spec.probability_kind, "tile": spec.tile, "bits": spec.bits}
     root.attrs.put({"Conventions": "CF-1.11", **spec.attrs, "sdm_ray": {**own, **spec.attrs.get("sdm_ray", {})}})
-    _create_level(path, 0, grid, spec)
-
-
-def levels_of(grid: Grid, smallest: int = 512) -> int:
-    """How many coarser levels bring the longer side of a map below `smallest` cells."""
-    levels = 0
-    while max(grid.width, grid.height) >> levels >= smallest:
-        levels += 1
-    return levels
-
-
-def level_grid(grid: Grid, level: int) -> Grid:
-    """The grid of a coarser level: cells of 2^level times the side from the same north-western corner."""
-    step = 1 << level
-    return Grid(grid.x0, grid.y1, grid.resolution * step, -(-grid.width // step), -(-grid.height // step))
-
-
-def create_levels(path: UPath, levels: int) -> None:
-    """Make the empty coarser levels of a map and describe them all in `multiscales`; by the driver."""
-    base = Map(path)
-    spec = MapSpec(base.species, base.probability_kind, base.tile, {}, base.bits)
-    for level in range(1, levels + 1):
-        _create_level(path, level, level_grid(base.grid, level), spec)
-    layout: list[dict[str, Any]] = []
-    for level in range(levels + 1):
-        step = 2.0 if level else 1.0
-        finer = {"derived_from": str(level - 1)} if level else {}
-        where = raster.place(level_grid(base.grid, level))
-        layout.append({
-            "asset": str(level),
-            **finer,
-            "transform": {"scale": [step, step], "translation": [0.0, 0.0]},
-            "spatial:shape": where["spatial:shape"],
-            "spatial:transform": where["spatial:transform"],
-        })  # fmt: skip
-    root: Any = raster.open_group(path, "r+")
-    root.attrs.update({
-        "multiscales": {"layout": layout, "resampling_method": "average"},
-        **raster.place(base.grid),
-        **raster.conventions("multiscales", "proj", "spatial"),
-    })  # fmt: skip
-
-
-def fill_level(path: UPath, level: int, window: Window) -> None:
-    """Write a tile of a coarser level: the mean of the 2 x 2 finer cells that have data."""
-    finer, coarser = Map(path, level - 1), Map(path, level, writable=True)
-    area = Window(2 * window.row, 2 * window.col, 2 * window.height, 2 * window.width)
-    for block in coarser.species_blocks():
-        values = finer.read(area.intersect(Window(0, 0, *finer.grid.shape)), block)
-        coarser.write_species(window, block, encode(_mean_of_four(values, window), coarser.bits))
-
-
-def _mean_of_four(values: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
-    full = np.full((len(values), 2 * window.height, 2 * window.width), np.nan, np.float32)
-    full[:, : values.shape[1], : values.shape[2]] = values
-    four = full.reshape(len(values), window.height, 2, window.width, 2)
-    known = ~np.isnan(four)
-    count = known.sum(axis=(2, 4))
-    total = np.where(known, four, 0).sum(axis=(2, 4))
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+    create_level(path, 0, grid, spec)
 
 
 class Map:
@@ -200,6 +141,10 @@ class Map:
         """Names of the quality layers, and what stands where they have no value."""
         arrays = {name: array for name, array in self._group.arrays() if array.ndim == 2}
         return {name: array.fill_value.item() for name, array in sorted(arrays.items())}
+
+    def layer_attrs(self, name: str) -> dict[str, Any]:
+        """CF attributes of a quality layer."""
+        return dict(self._group[name].attrs)
 
     @staticmethod
     def has_level(path: UPath, level: int) -> bool:
@@ -279,7 +224,12 @@ class Map:
                 raise ValueError(f"layer {name} of shape {values.shape} for {window}")
 
 
-def _create_level(path: UPath, level: int, grid: Grid, spec: MapSpec) -> None:
+def create_level(path: UPath, level: int, grid: Grid, spec: MapSpec) -> None:
+    """Make an empty level of a map.
+
+    Raises:
+        InputError: tiles are no whole chunks.
+    """
     if spec.tile % CELL_CHUNK and spec.tile > CELL_CHUNK:
         raise InputError(f"tile: {spec.tile} cells; expected a multiple of {CELL_CHUNK}, or less")
     names = [str(name) for name in spec.species["name"]]

@@ -18,26 +18,38 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+_HEADER_BYTES = 100_000_000  # the most that the format of safetensors allows
 _FORMAT = Format(("pretrain", "finetune"), version=2)
 """Of a folder of weights, since a fold and MLflow's copy have no record. Where it is raised, the kinds `encoder` and
 `model` are raised too, or their jobs would keep the folder as it is."""
 
 
 @dataclass(frozen=True)
-class Weights:
-    """What a folder of weights holds.
+class Header:
+    """A folder of weights without its tensors, which may be large.
 
     Attributes:
-        state: tensors by parameter name, on the CPU.
         config: the content of `config.yaml`, without its version.
         species: the rows of `species.parquet`, in the order of the model's outputs; None for an encoder.
         metrics: the content of `metrics.json`.
+        parameters: names of the tensors.
     """
 
-    state: "dict[str, torch.Tensor]"
     config: dict[str, Any]
     species: "pd.DataFrame | None"
     metrics: dict[str, Any]
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Weights(Header):
+    """A folder of weights.
+
+    Attributes:
+        state: tensors by parameter name, on the CPU.
+    """
+
+    state: "dict[str, torch.Tensor]"
 
 
 def save_weights(
@@ -67,42 +79,80 @@ def is_whole(folder: UPath) -> bool:
     return (folder / "metrics.json").exists()
 
 
-def load_weights(folder: UPath) -> Weights:
-    """Read a folder of weights.
+def read_header(folder: UPath) -> Header:
+    """Read what a folder of weights says of them, and none of the tensors.
 
     Raises:
         InputError: a file is missing, unreadable or of another version.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of weights")
-    config = yaml.safe_load(_bytes(folder / "config.yaml"))
+    place = folder / "config.yaml"
+    try:
+        config = yaml.safe_load(_bytes(place))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{place}: is no YAML ({str(error).splitlines()[0]})") from None
     version = config.pop("format_version", None) if isinstance(config, dict) else None
     if not isinstance(version, int):
-        raise InputError(f"{folder / 'config.yaml'}: says no format_version; expected a folder of weights")
-    check_version(folder / "config.yaml", "weights", version, _FORMAT)
-    state = _tensors(folder / "model.safetensors")
-    return Weights(
-        state=_state_of_version_1(state) if version == 1 else state,
+        raise InputError(f"{place}: says no format_version; expected a folder of weights")
+    check_version(place, "weights", version, _FORMAT)
+    return Header(
         config=config,
         species=_species(folder / "species.parquet"),
-        metrics=json.loads(_bytes(folder / "metrics.json")),
+        metrics=_metrics(folder / "metrics.json"),
+        parameters=tuple(map(_name_of_today, _parameters(folder / "model.safetensors"))),
     )
 
 
-def _state_of_version_1(state: "dict[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
-    """Tensors under their names of today; the keys of `config.yaml` are renamed by the classes that read them."""
+def load_weights(folder: UPath) -> Weights:
+    """Read a folder of weights.
+
+    Raises:
+        InputError: a file is missing, unreadable or of another version.
+    """
+    header = read_header(folder)
+    state = {_name_of_today(name): tensor for name, tensor in _tensors(folder / "model.safetensors").items()}
+    return Weights(**vars(header), state=state)
+
+
+def _name_of_today(name: str) -> str:
+    """A tensor's name; version 1 had others. The keys of `config.yaml` are renamed by the classes that read them."""
     names = {"beside.": "frozen_location_features.", "vote": "ensemble_weight"}
-    return {
-        next((new + name[len(old) :] for old, new in names.items() if name.startswith(old)), name): tensor
-        for name, tensor in state.items()
-    }
+    return next((new + name[len(old) :] for old, new in names.items() if name.startswith(old)), name)
 
 
 def _bytes(file: UPath) -> bytes:
     try:
         return file.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{file}: missing; the folder is no finished folder of weights") from None
+        raise _missing(file) from None
+
+
+def _missing(file: UPath) -> InputError:
+    return InputError(f"{file}: missing; the folder is no finished folder of weights")
+
+
+def _metrics(file: UPath) -> dict[str, Any]:
+    try:
+        metrics = json.loads(_bytes(file))
+    except ValueError as error:
+        raise InputError(f"{file}: is no JSON ({error})") from None
+    if not isinstance(metrics, dict):
+        raise InputError(f"{file}: holds {type(metrics).__name__}, expected figures by name")
+    return metrics
+
+
+def _parameters(file: UPath) -> list[str]:
+    """Names of the tensors of a safetensors file, whose header is its length in 8 bytes and JSON."""
+    try:
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            described = json.loads(opened.read(length if length < _HEADER_BYTES else 0))
+    except FileNotFoundError:
+        raise _missing(file) from None
+    except ValueError as error:
+        raise InputError(f"{file}: is no safetensors file ({error})") from None
+    return [name for name in described if name != "__metadata__"]
 
 
 def _tensors(file: UPath) -> "dict[str, torch.Tensor]":

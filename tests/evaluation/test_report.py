@@ -12,7 +12,8 @@ from sdm_ray.evaluation.report import write_report
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
 from sdm_ray.stores import artefact
-from sdm_ray.stores.maps import Layer, Map, MapSpec, create_levels, create_map, fill_level
+from sdm_ray.stores.maps import Layer, Map, MapSpec, create_map
+from sdm_ray.stores.pyramid import create_levels, fill_level
 
 GRID = Grid(4_000_000, 3_000_000, 1000, 30, 20)
 SPECIES = ["Abies alba", "Quercus <robur>", "Fagus sylvatica"]
@@ -90,4 +91,21 @@ def test_a_pyramid_shows_a_coarser_level(run_dir, monkeypatch):
 
 def test_an_empty_folder(tmp_path):
     with pytest.raises(InputError, match="no finished artefact"):
+        write_report(UPath(tmp_path))
+
+
+def test_an_artefact_of_an_unread_version_is_left_out_and_named(run_dir, capsys):
+    place = run_dir / "map-crossfit.zarr" / "artefact.json"
+    place.write_text(json.dumps({"kind": "map", "format_version": 99, "fingerprint": "f"}))
+    report = write_report(run_dir)
+    assert report.summary == "map of 3 species on 500 cells"
+    line = "map of format version 99, this release reads 1 to 2; install a newer sdm-ray"
+    assert line in report.path.read_text().split("Left out")[-1] and line in capsys.readouterr().out
+
+
+def test_a_folder_whose_artefacts_are_all_of_unread_versions_says_so(tmp_path):
+    place = UPath(tmp_path / "map.zarr")
+    place.mkdir()
+    (place / "artefact.json").write_text(json.dumps({"kind": "map", "format_version": 99, "fingerprint": "f"}))
+    with pytest.raises(InputError, match="install a newer sdm-ray"):
         write_report(UPath(tmp_path))

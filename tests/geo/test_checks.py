@@ -1,10 +1,13 @@
 """Coordinates that cannot be right."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdm_ray.geo.checks import EUROPE, check_lonlat
+from sdm_ray.errors import InputError
+from sdm_ray.geo.checks import EUROPE, check_lonlat, require_lonlat, require_near
+from sdm_ray.geo.grid import to_xy
 
 
 def test_each_mistake_is_found_under_its_name():
@@ -52,3 +55,41 @@ def test_a_row_is_under_one_kind_and_what_is_plausible_under_none(places):
     rest = np.setdiff1d(np.arange(len(lon)), named)
     assert ((lon[rest] >= west) & (lon[rest] <= east) & (lat[rest] >= south) & (lat[rest] <= north)).all()
     assert ((lon[rest] % 1 != 0) | (lat[rest] % 1 != 0)).all()
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ((np.nan, 44.0), r"t.csv: row 2 is \(nan, 44\), expected a longitude and a latitude"),
+        ((4_321_000.0, 3_210_000.0), "row 2 is .*, expected WGS84 degrees, not metres"),
+        ((8.0, 95.0), r"row 2 is \(8, 95\), expected WGS84 degrees, longitude first"),
+        ((200.0, 45.0), r"row 2 is \(200, 45\), expected WGS84 degrees, longitude first"),
+        ((0.0, 0.0), "row 2 .* stands for no coordinates"),
+        ((48.13, 20.47), "row 2 .* in Europe only with longitude and latitude exchanged"),
+    ],
+)
+def test_coordinates_that_cannot_be_right_are_refused_by_row(place, line):
+    lon, lat = np.array([(3.87, 43.52), place]).T
+    with pytest.raises(InputError, match=line):
+        require_lonlat(lon, lat, "t.csv")
+    with pytest.raises(InputError, match=r"\(3 such rows\)"):
+        require_lonlat(np.repeat(lon[1], 3), np.repeat(lat[1], 3), "t.csv")
+
+
+def test_elsewhere_no_place_counts_as_exchanged():
+    require_lonlat(np.array([48.13]), np.array([20.47]), "t.csv", anywhere=True)
+    require_lonlat(np.array([3.87, -61.0]), np.array([43.52, 16.2]), "t.csv")
+
+
+def test_the_corners_of_europe_are_near_and_reunion_is_far():
+    west, south, east, north = EUROPE
+    lon, lat = np.array([west, east, west, east, -28.0]), np.array([south, south, north, north, 38.0])
+    require_near(*to_xy(lon, lat), "place")
+    with pytest.raises(InputError, match=r"place lies 9,2\d\d km .* 1\.8 times as long as wide; .* `force: \[far\]`"):
+        require_near(*to_xy(np.array([10.0, 55.5]), np.array([50.0, -21.0])), "place")
+
+
+def test_the_distance_is_that_on_the_ground():
+    """A quarter of the way round the Earth to the south of 52 N is 38 S."""
+    with pytest.raises(InputError, match=r"lies (9,9|10,0)\d\d km .* 2\.0 times"):
+        require_near(*to_xy(np.array([10.0]), np.array([-38.0])), "place")

@@ -17,8 +17,10 @@ from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.mapping import export
 from sdm_ray.mapping.config import ExportConfig
+from sdm_ray.mapping.quality_layers import LAYERS
 from sdm_ray.stores import artefact
-from sdm_ray.stores.maps import Layer, Map, MapSpec, create_levels, create_map, decode, fill_level
+from sdm_ray.stores.maps import Layer, Map, MapSpec, create_map, decode
+from sdm_ray.stores.pyramid import create_levels, fill_level
 
 GRID = Grid(4_000_000, 3_300_000, 1000, 700, 300)
 NAMES = ["Abies alba", "Abies  alba", "Sorbus (Aria)", *(f"Species {number}" for number in range(17))]
@@ -31,7 +33,7 @@ def run_dir(tmp_path_factory):
     values = rng.random((20, *GRID.shape)).astype(np.float32)
     values[:, :, :50] = np.nan
     species = pd.DataFrame({"species_id": range(20), "name": NAMES})
-    layers = {"richness": Layer("float32", float("nan"), {}), "inputs": Layer("uint8", 0, {})}
+    layers = {"richness": Layer("float32", float("nan"), {}), "inputs": LAYERS["inputs"]}
     create_map(folder / "map.zarr", GRID, MapSpec(species, "occurrence", 128, layers, bits=16))
     writer = Map(folder / "map.zarr", writable=True)
     for row in range(0, 300, 128):
@@ -39,9 +41,8 @@ def run_dir(tmp_path_factory):
             window = Window(row, col, min(128, 300 - row), min(128, 700 - col))
             part = values[:, *window.slices]
             known = np.isfinite(part[0])
-            writer.write(
-                window, part, {"richness": np.where(known, part.sum(0), np.nan), "inputs": known.astype(np.uint8)}
-            )
+            inputs = np.where(known, np.where(rng.random(known.shape) < 0.5, 3, 7), 0).astype(np.uint8)
+            writer.write(window, part, {"richness": np.where(known, part.sum(0), np.nan), "inputs": inputs})
     create_levels(folder / "map.zarr", 1)
     for row in range(0, 150, 128):
         for col in range(0, 350, 128):
@@ -73,6 +74,25 @@ def test_every_species_is_a_cloud_optimized_geotiff(run_dir):
     with rasterio.open(str(output / "richness.tif")) as found:
         np.testing.assert_array_equal(found.read(1), source.layer("richness"))
         assert np.isnan(found.nodata)
+
+
+def test_overviews_of_flags_hold_flags(run_dir):
+    """A mean of the flags 3 and 7 would be 5, which says something else."""
+    output = make(run_dir, species=["Species 3"], layers=["inputs", "richness"], pictures=False, output="flags")
+    with rasterio.open(str(output / "inputs.tif")) as found:
+        (factor, *_) = found.overviews(1)
+        coarse = found.read(1, out_shape=(300 // factor, 700 // factor))
+        assert set(np.unique(coarse)) == {0, 3, 7}
+    with rasterio.open(str(output / "richness.tif")) as found:
+        coarse = found.read(1, out_shape=(300 // factor, 700 // factor))
+    means = np.nanmean(Map(run_dir / "map.zarr").layer("richness").reshape(150, 2, 350, 2)[:, :, 25:], axis=(1, 3))
+    np.testing.assert_allclose(coarse[:, 25:], means, rtol=1e-5)
+
+
+def test_file_names_keep_letters_readable():
+    names = ["Épicéa commun", "Sapin élevé", "Sapin eleve", "Fågelbär", "Ель", "?", "Sorbus \u00d7 thuringiaca"]
+    expected = ["epicea-commun", "sapin-eleve", "sapin-eleve-2", "fagelbar", "ель", "species", "sorbus-thuringiaca"]
+    assert export._file_names(names) == expected
 
 
 def test_the_item_tells_where_and_what(run_dir):

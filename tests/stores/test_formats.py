@@ -72,8 +72,8 @@ def test_weights_of_another_version_say_what_to_do(tmp_path):
     file = tmp_path / "model" / "config.yaml"
     text = file.read_text()
     for version, line in (
-        ("7", "weights of format version 7, this release reads 1; install a newer sdm-ray"),
-        ("0", "weights of format version 0, this release reads 1; make it anew with `sdm-ray pretrain` or"),
+        ("7", "weights of format version 7, this release reads 1 to 2; install a newer sdm-ray"),
+        ("0", "weights of format version 0, this release reads 1 to 2; make it anew with `sdm-ray pretrain` or"),
         ("x", "says no format_version; expected a folder of weights"),
     ):
         file.write_text(text.replace("format_version: 1", f"format_version: {version}"))

@@ -174,45 +174,6 @@ def test_a_plain_reader_sees_coordinates_projection_names_and_missing_sea(tmp_pa
     assert np.nanmax(np.abs(values - truth)) < 0.003
 
 
-def test_levels_are_means_of_the_cells_that_have_data(tmp_path, truth):
-    path = UPath(tmp_path) / "map.zarr"
-    fill(path, truth, 32)
-    maps.create_levels(path, 2)
-    for level in (1, 2):
-        for tile in tiles(maps.level_grid(GRID, level), 32):
-            maps.fill_level(path, level, tile.window)
-    fine, coarse = Map(path).read(tiles(GRID, 128)[0].window), Map(path, 1)
-    assert coarse.grid.shape == (25, 35)
-    assert coarse.grid.bounds == GRID.bounds
-    means = np.nanmean(fine[:, 10:50].reshape(20, 20, 2, 35, 2), axis=(2, 4))
-    assert np.nanmax(np.abs(coarse.read(tiles(coarse.grid, 128)[0].window)[:, 5:] - means)) < 0.003
-    assert np.isnan(coarse.read(tiles(coarse.grid, 128)[0].window)[:, :5, :5]).all()
-    assert Map(path, 2).grid.shape == (13, 18)
-
-
-@pytest.mark.parametrize("tile", [8, 16, 64])
-def test_levels_do_not_depend_on_the_tile_and_describe_themselves(tmp_path, truth, tile):
-    pictures = []
-    for side in (tile, 32):
-        path = UPath(tmp_path) / f"{side}.zarr"
-        fill(path, truth, side)
-        maps.create_levels(path, 2)
-        for level in (1, 2):
-            for each in reversed(tiles(maps.level_grid(GRID, level), side)):
-                maps.fill_level(path, level, each.window)
-        pictures.append([Map(path, level).read(whole(Map(path, level).grid)) for level in (1, 2)])
-        raster.consolidate(path)
-    for one, other in zip(*pictures, strict=True):
-        assert np.array_equal(one, other, equal_nan=True)
-    attrs = raster.open_group(path).attrs
-    assert [each["name"] for each in attrs["zarr_conventions"]] == ["multiscales", "proj", "spatial"]
-    layout = attrs["multiscales"]["layout"]
-    assert [(each["asset"], each.get("derived_from")) for each in layout] == [("0", None), ("1", "0"), ("2", "1")]
-    assert [each["spatial:shape"] for each in layout] == [[50, 70], [25, 35], [13, 18]]
-    tree = xr.open_datatree(str(path), engine="zarr")
-    assert [tree[each["asset"]].probability.shape[1:] for each in layout] == [(50, 70), (25, 35), (13, 18)]
-
-
 def _write_tile(path: str, values: np.ndarray, number: int) -> None:
     window = tiles(GRID, 16)[number].window
     Map(UPath(path), writable=True).write(window, values[(slice(None), *window.slices)], {})

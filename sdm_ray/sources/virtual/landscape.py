@@ -16,7 +16,7 @@ from sdm_ray.sources.virtual.config import Virtual, VirtualPhotos, VirtualSurvey
 from sdm_ray.sources.virtual.drawn_photos import Scenes
 from sdm_ray.sources.virtual.world import CLIMATE, CROP, World, build, covariate_cells, smooth_field
 from sdm_ray.stores import cube as cube_store
-from sdm_ray.stores import maps
+from sdm_ray.stores import maps, pyramid
 
 _BANDS = ("blue", "green", "red", "nir")
 _SPECTRA = np.array(
@@ -99,7 +99,7 @@ def truth(source: Virtual, config: PrepareConfig, path: UPath) -> dict[str, Any]
     probability = world.probability
     for tile in tiles(world.grid, maps.CELL_CHUNK):
         store.write(tile.window, probability[:, *tile.window.slices], {})
-    maps.create_levels(path, 0)
+    pyramid.create_levels(path, 0)
     mean = np.nanmean(probability, axis=(1, 2))
     return {"species": len(mean), "lowest_prevalence": float(mean.min()), "highest_prevalence": float(mean.max())}
 

@@ -10,6 +10,7 @@ from torch import nn
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import extent_of
 from sdm_ray.job import Job
 from sdm_ray.model_io import (
     Imagery,
@@ -267,6 +268,7 @@ class Study:
             satellite=None if images is None else Imagery(images.bands, images.size, images.season),
             photos={scale: Photos(each.size, each.within_m) for scale, each in self.config.images.items()},
             pretraining=self._pretraining(fold),
+            region=extent_of(self.table.x, self.table.y),
         )
 
     def _pretraining(self, fold: int | None) -> Pretraining:
