@@ -66,7 +66,7 @@ def _read(path: str) -> pd.DataFrame:
     published = {name: own for name, own in _PUBLISHED.items() if name in column_names(path)}
     needed = [next((name for name, each in published.items() if each == own), own) for own in _PUBLISHED.values()]
     rows = read_table(path, needed, ["lon", "lat"]).rename(columns=published)
-    for column in ("x", "y"):
+    for column in {"x", "y", "lon", "lat"} & set(rows.columns):
         rows[column] = numbers(rows, column, path)
     if rows["x"].abs().max() <= 180:
         raise InputError(f"{path}: column x holds degrees, expected EPSG:3035 metres of cell centres")
