@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from zipfile import BadZipFile, ZipFile
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from sdm_ray.readers.config import PLAIN, TableFormat
 from sdm_ray.readers.darwin_core import META, open_archive, zip_member
 from sdm_ray.readers.text import MISSING, Opener, find_dialect, read_text
 
+_IN_DEGREES = "in_degrees"  # an attribute of a table
 _SHOWN = 12  # column names in a message
 _TEXT = (".csv", ".txt", ".tsv", ".tab", ".dat")
 _SHEETS = (".xlsx", ".xlsm")
@@ -32,6 +34,8 @@ class _Table:
 
     names: Sequence[str]
     read: Callable[[list[str], Sequence[str]], pd.DataFrame]
+    in_degrees: bool = False
+    """Whether `lon` and `lat` come from points whose reference system is known."""
 
 
 def read_table(
@@ -66,6 +70,7 @@ def read_table(
     rows = _attempt(path, lambda: table.read(wanted, [name for name in numeric if name in wanted]))
     if rows.empty:
         raise InputError(f"{path}: holds no rows")
+    rows.attrs[_IN_DEGREES] = table.in_degrees
     return rows
 
 
@@ -108,6 +113,28 @@ def numbers(table: pd.DataFrame, column: str, path: str, decimal: str = ".") -> 
     return found
 
 
+def degrees(
+    table: pd.DataFrame, columns: tuple[str, str], path: str, form: TableFormat = PLAIN
+) -> tuple[pd.Series, pd.Series]:
+    """Longitude and latitude, WGS84 degrees, blanks as NaN; infinite where `form.crs` does not reach.
+
+    Args:
+        table: of `read_table`.
+        columns: of longitude and latitude, or of easting and northing in `form.crs`.
+        path: what the table is called in messages.
+        form: names the decimal sign and the reference system; points of a file are in degrees already.
+
+    Raises:
+        InputError: a value is no number, or the reference system is not known.
+    """
+    x, y = (numbers(table, column, path, form.decimal) for column in columns)
+    if form.crs is None or table.attrs.get(_IN_DEGREES):
+        return x, y
+    known = (x.notna() & y.notna()).to_numpy()
+    lon, lat = vectors.to_degrees(path, x.to_numpy(), y.to_numpy(), form.crs)
+    return pd.Series(np.where(known, lon, np.nan), x.index), pd.Series(np.where(known, lat, np.nan), y.index)
+
+
 def texts(values: pd.Series) -> pd.Series:
     """A column as text, blanks as None; numbers of a binary format as people write them, whole ones without `.0`."""
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
@@ -142,7 +169,7 @@ def _by_format(place: UPath, form: TableFormat) -> _Table:
         return _archive(place, form)
     if place.suffix in vectors.SUFFIXES:
         rows = vectors.read_points(str(place), form)
-        return _Table([str(name) for name in rows.columns], lambda wanted, _: rows[wanted])
+        return _Table([str(name) for name in rows.columns], lambda wanted, _: rows[wanted], in_degrees=True)
     if place.suffix == ".zip":
         return _zipped(place, form)
     compression = "infer" if place.suffix in (".gz", ".bz2", ".xz") else None
@@ -198,4 +225,4 @@ def _parquet(path: str, opener: Opener, form: TableFormat) -> _Table:
         return vectors.read_geoparquet(path, table, form)[wanted]
 
     ours = [name for name in ("lon", "lat") if geometry and name not in schema.names]
-    return _Table([*schema.names, *ours], read)
+    return _Table([*schema.names, *ours], read, in_degrees=bool(ours))

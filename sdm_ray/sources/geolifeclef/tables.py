@@ -18,8 +18,8 @@ from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.geolifeclef.config import Challenge, ChallengePatches, ChallengeSeries, ChallengeSurveys
 from sdm_ray.sources.geolifeclef.patches import find_patches
 from sdm_ray.sources.geolifeclef.time_series import find_cubes, read_values
-from sdm_ray.sources.occurrences import tables
-from sdm_ray.sources.occurrences.config import Tables
+from sdm_ray.sources.occurrences.tables import surveys_of
+from sdm_ray.stores.surveys import ProbabilityKind
 
 _UNCERTAINTY, _AREA, _COUNTRY = "geoUncertaintyInM", "areaInM2", "country"
 _VISIT = ("patchID", "year", "dayOfYear")
@@ -39,16 +39,9 @@ def surveys(source: ChallengeSurveys, config: PrepareConfig) -> SurveyTables:
     rows = _rows(source, raw).assign(
         species=whole_texts(raw["speciesId"]), gbif_key=pd.array([pd.NA] * len(raw), "Int64")
     )
-    settings = Tables(
-        source="tables",
-        table=source.table,
-        probability_kind="occurrence" if source.kind == "PA" else "relative",
-        min_records=source.min_records,
-        max_uncertainty_m=source.max_uncertainty_m,
-        region=source.region,
-        within=source.within,
-    )
-    found = tables.surveys_of(rows, settings)
+    report = Report(UPath(source.table).name, len(rows))
+    kind: ProbabilityKind = "occurrence" if source.kind == "PA" else "relative"
+    found = surveys_of(rows, source, kind, source.min_records, report)
     if _AREA in raw:
         found.surveys["area_m2"] = _areas(rows["survey_id"], numbers(raw, _AREA, source.table), found)
     return found

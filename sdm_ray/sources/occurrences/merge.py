@@ -83,9 +83,8 @@ class Gathered:
         surveys = _joined([_renumbered(*each) for each in zip(tables, numbers, strict=True)], sources)
         write_surveys(job.output, surveys, species, tables[0].kind)
         write_reports(job.output.parent / f"{job.output.name}.report.json", [table.report for table in tables])
-        if self._matched.unmatched:
-            place: UPath = job.output.parent / "species.report.json"
-            place.write_text(json.dumps(self._matched.unmatched, indent=1, ensure_ascii=False))
+        place: UPath = job.output.parent / "species.report.json"
+        place.write_text(json.dumps(self._matched.told, indent=1, ensure_ascii=False))
         return _figures(surveys, species, tables)
 
 
