@@ -52,7 +52,9 @@ def species_sets(
     records = single["taxon"].value_counts().reindex(range(len(taxa)), fill_value=0).to_numpy()
     kept = taxa[records >= min_records].sort_index()
     if kept.empty:
-        most = f"{taxa.index[int(records.argmax())]} has most, {records.max()}" if len(taxa) else "no row names a species"
+        most = (
+            f"{taxa.index[int(records.argmax())]} has most, {records.max()}" if len(taxa) else "no row names a species"
+        )
         raise InputError(f"{report.name}: no species has {min_records} records ({most})")
     new = pd.Series(np.arange(len(kept), dtype=np.int32), kept["taxon"])
     frequent = single[single["taxon"].isin(new.index)]

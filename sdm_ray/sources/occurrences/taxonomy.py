@@ -159,7 +159,7 @@ def _told(rows: pd.DataFrame, names: pd.Series, lists: Sequence[SpeciesList]) ->
     alone = rows[rows["taxon"].map(sources) == 1]
     only = {each.source: alone.loc[alone["source"] == i, "name"].tolist() for i, each in enumerate(lists)}
     written = rows.groupby("new")["written"].unique()
-    merged = {names.iloc[new]: [each for each in all_ if each != names.iloc[new]] for new, all_ in written.items()}
+    merged = {name: [each for each in every if each != name] for name, every in zip(names, written, strict=True)}
     keyed = rows.dropna(subset=["gbif_key"])
     names_of_key = keyed.groupby("gbif_key")["form"].unique()
     keys_of_name = keyed.groupby("form")["gbif_key"].unique()
