@@ -83,6 +83,8 @@ class Plan:
     config: dict[str, Any]
     inputs: dict[str, str]
     sources: list[str]
+    companions: tuple[str, ...] = ()
+    """Names of the files beside a Parquet file that belong to it."""
 
     @property
     def fingerprint(self) -> str:
@@ -90,9 +92,11 @@ class Plan:
         return artefact.fingerprint(self.kind, self.config, self.inputs)
 
     def finished(self) -> bool:
-        """Whether it is there already, from the same configuration and inputs, in a version that is read."""
+        """Whether it is there already, whole, from the same configuration and inputs, in a version that is read."""
         record = artefact.find_record(self.output, outdated=True)
-        return record is not None and record.fingerprint == self.fingerprint and not record.outdated
+        if record is None or record.fingerprint != self.fingerprint or record.outdated:
+            return False
+        return not artefact.changed_files(self.output, record)
 
     def make_ready(self, *, overwrite: bool = True) -> None:
         """Report what will be replaced and why.
@@ -105,13 +109,15 @@ class Plan:
         before = record or artefact.find_beginning(self.output)
         version = format_of(self.kind).version
         outdated = record.outdated if record else before is not None and before.format_version != version
+        damaged = artefact.changed_files(self.output, record) if record else []
         if before is None:
             if _holds_files(self.output):
                 raise InputError(f"{self.output}: holds files that are no artefact of sdm-ray; name another output")
-        elif before.fingerprint != self.fingerprint or outdated:
+        elif before.fingerprint != self.fingerprint or outdated or damaged:
             changed = ["format version"] if outdated else []
             changed += artefact.changed_keys(before.config, self.config)
             changed += [f"input {name}" for name in artefact.changed_keys(before.inputs, self.inputs)]
+            changed += [f"file {name}" for name in damaged]
             named = ", ".join(changed) or "kind"
             if not overwrite and (record is not None or artefact.has_begun(self.output)):
                 state = "made" if record is not None else "begun"
@@ -146,7 +152,8 @@ class Plan:
             tools=artefact.tool_versions("ray", "torch", "zarr"),
         )
         with _writable(self.output):
-            artefact.seal(self.output, record)
+            files = artefact.contents(self.output, self.companions)
+            artefact.seal(self.output, record.model_copy(update={"files": files}))
         return figures
 
 

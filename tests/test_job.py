@@ -61,6 +61,18 @@ def test_a_finished_job_is_kept_until_its_configuration_changes(make, capsys):
     assert "changed text" in capsys.readouterr().out
 
 
+def test_what_is_kept_is_whole(make, tmp_path, capsys):
+    make(text="abc")
+    (tmp_path / "copy" / "text").write_text("abd")
+    capsys.readouterr()
+    assert len(make(text="abc")) == 2
+    assert "changed file text" in capsys.readouterr().out
+    (tmp_path / "copy" / "text").unlink()
+    with pytest.raises(InputError, match=r"copy: was made with another file text; .*--overwrite"):
+        make(Precious, text="abc")
+    assert len(make(text="abc")) == 3
+
+
 def test_a_change_of_an_input_is_seen(make, tmp_path):
     make(output="first", text="one")
     make(output="second", source="first")

@@ -17,22 +17,25 @@ def check_lonlat(
     """Row numbers of implausible coordinates, each row under its most telling kind.
 
     Args:
-        lon: longitudes, degrees, (N,).
+        lon: longitudes, degrees, (N,); infinite where a projected coordinate has none.
         lat: latitudes, degrees, (N,).
         extent: west, south, east, north of the stated region, degrees.
 
     Returns:
-        `missing` (not finite), `metres` (beyond 360), `zero` (at 0, 0), `swapped` (inside the region only with
+        `missing` (no number), `not_in_crs` (infinite), `metres` (beyond 360), `not_degrees` (beyond 180 of longitude
+        or 90 of latitude, and not merely exchanged), `zero` (at 0, 0), `swapped` (inside the region only with
         longitude and latitude exchanged), `sign_flipped` (inside only with the longitude's sign turned), `outside`
-        (of the region all the same), `whole_degrees` (inside, both without decimals).
+        (the region, all the same), `whole_degrees` (inside, both without decimals).
     """
     lon, lat = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
     inside = _inside(lon, lat, extent)
     kinds = {
-        "missing": ~(np.isfinite(lon) & np.isfinite(lat)),
+        "missing": np.isnan(lon) | np.isnan(lat),
+        "not_in_crs": np.isinf(lon) | np.isinf(lat),
         "metres": (np.abs(lon) > 360) | (np.abs(lat) > 360),
         "zero": (lon == 0) & (lat == 0),
         "swapped": ~inside & _inside(lat, lon, extent),
+        "not_degrees": (np.abs(lon) > 180) | (np.abs(lat) > 90),
         "sign_flipped": ~inside & _inside(-lon, lat, extent),
         "outside": ~inside,
         "whole_degrees": inside & (lon == np.round(lon)) & (lat == np.round(lat)),

@@ -1,4 +1,4 @@
-"""What every source yields, and the account of what it could not use."""
+"""What every source yields, and the report of what it could not use."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -22,8 +22,14 @@ from sdm_ray.stores.surveys import ProbabilityKind
 
 _MOST_KEYS = 10_000  # of one kind, in a report
 _KEPT_KINDS = ("whole_degrees",)  # suspicious, but a place all the same
-_WORDS = {"outside": "outside `region`"}
-"""How kinds of fault are called in a message, where their names alone do not tell which setting decides."""
+_EXPECTED = {
+    "metres": "expected degrees; name the projection of coordinates in metres as `crs`",
+    "not_degrees": "expected longitudes from -180 to 180 and latitudes from -90 to 90",
+    "not_in_crs": "expected coordinates within `crs`",
+    "outside": "expected within `region`",
+    "swapped": "expected longitude and latitude in their own columns",
+}
+"""Kind of fault -> what is right, for a message."""
 
 
 @dataclass
@@ -31,11 +37,11 @@ class Report:
     """What a source could not use, by kind and key.
 
     Attributes:
-        name: the file it is about.
+        name: of the file.
         rows: how many rows or images there were.
         dropped: kind of fault -> keys of what was left out.
         noted: kind -> keys of what was kept all the same.
-        left: kind -> keys of what is right but was not asked for.
+        left: kind -> keys of what is right but was not asked for; it does not count towards `max_dropped`.
         facts: further figures.
     """
 
@@ -47,34 +53,35 @@ class Report:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def drop(self, kind: str, keys: Iterable[object]) -> None:
-        """Account for rows that are left out."""
+        """Record rows that cannot be used."""
         _extend(self.dropped, kind, keys)
 
     def note(self, kind: str, keys: Iterable[object]) -> None:
-        """Account for rows that are kept although something is odd."""
+        """Record rows that are kept although something is odd."""
         _extend(self.noted, kind, keys)
 
     def leave(self, kind: str, keys: Iterable[object]) -> None:
-        """Account for rows that are right but were not asked for."""
+        """Record rows that are right but were not asked for."""
         _extend(self.left, kind, keys)
 
     @property
     def lost(self) -> int:
-        """How many were left out."""
+        """How many cannot be used."""
         return sum(map(len, self.dropped.values()))
 
     def check(self, max_dropped: float) -> None:
-        """Refuse a source that loses more than the stated share.
+        """Refuse a source of which more than the stated share cannot be used.
 
         Raises:
             InputError: naming the most frequent fault and its first key.
         """
         if self.lost > max_dropped * self.rows:
             kinds = sorted(self.dropped.items(), key=lambda item: -len(item[1]))
-            counts = ", ".join(f"{len(keys)} {_WORDS.get(kind, kind)}" for kind, keys in kinds)
+            counts = ", ".join(f"{len(keys)} {kind}" for kind, keys in kinds)
+            expected = _EXPECTED.get(kinds[0][0])
             raise InputError(
                 f"{self.name}: {self.lost} of {self.rows} rows cannot be used, more than max_dropped {max_dropped:g}: "
-                f"{counts}; first {kinds[0][1][0]}"
+                f"{counts}; first {kinds[0][1][0]}" + (f"; {expected}" if expected else "")
             )
 
     def figures(self) -> dict[str, Any]:
@@ -212,13 +219,16 @@ def place_id(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.i
 
 
 def usable_places(places: pd.DataFrame, keys: pd.Series, source: PointSource, report: Report) -> NDArray[np.bool_]:
-    """Which rows have coordinates that can be right and are asked for; the others go into the report by kind.
+    """Which rows have plausible coordinates and are asked for; the others go into the report by kind.
 
     Args:
         places: columns `lon`, `lat`, degrees, and perhaps `uncertainty_m`.
         keys: what to call each row.
-        source: says where points must lie, which polygons they are taken from and how vague they may be.
+        source: says where points must lie, which polygons they are taken from and how uncertain they may be.
         report: takes what is found.
+
+    Returns:
+        (N,), true where a row is taken.
 
     Raises:
         InputError: no row is left, or the polygons cannot be read.
@@ -231,19 +241,27 @@ def usable_places(places: pd.DataFrame, keys: pd.Series, source: PointSource, re
             continue
         usable[rows] = False
         report.drop(kind, [f"{keys.iloc[row]} (lon {lon[row]:g}, lat {lat[row]:g})" for row in rows])
-    if source.max_uncertainty_m is not None and "uncertainty_m" in places:
-        vague = usable & (places["uncertainty_m"] > source.max_uncertainty_m).to_numpy(bool)
-        report.drop("uncertain", keys[vague])
-        usable &= ~vague
     if len(usable) and not usable.any():
         report.check(0.0)  # says why, before something else fails for want of rows
+    if source.max_uncertainty_m is not None and "uncertainty_m" in places:
+        uncertain = (places["uncertainty_m"] > source.max_uncertainty_m).to_numpy(bool)
+        what = f"max_uncertainty_m {source.max_uncertainty_m:g}"
+        usable = _only(usable, ~uncertain, keys, report, ("uncertain", f"has an uncertainty within {what}"))
     if source.within is not None:
-        outside = usable & ~inside(outline(source.within), lon, lat)
-        report.leave("not_within", keys[outside])
-        usable &= ~outside
-        if len(usable) and not usable.any():
-            raise InputError(f"{report.name}: no point lies within {source.within}")
+        there = inside(outline(source.within), lon, lat)
+        usable = _only(usable, there, keys, report, ("not_within", f"lies within {source.within}"))
     return usable
+
+
+def _only(
+    usable: NDArray[np.bool_], asked: NDArray[np.bool_], keys: pd.Series, report: Report, kind: tuple[str, str]
+) -> NDArray[np.bool_]:
+    """The usable rows that are asked for; the others are left, under the first word of `kind`."""
+    name, told = kind
+    report.leave(name, keys[usable & ~asked])
+    if len(usable) and not (usable & asked).any():
+        raise InputError(f"{report.name}: no point {told}")
+    return usable & asked
 
 
 def _extend(kinds: dict[str, list[str]], kind: str, keys: Iterable[object]) -> None:

@@ -9,7 +9,7 @@ from sdm_ray.config import JobConfig
 from sdm_ray.sources.entry import Source
 from sdm_ray.sources.geolifeclef.config import ChallengePatches, ChallengeSeries, ChallengeSurveys
 from sdm_ray.sources.layers.config import NaturalEarth, Rasters
-from sdm_ray.sources.occurrences.config import EuForest, Gbif, Tables
+from sdm_ray.sources.occurrences.config import DarwinCoreEvents, EuForest, Gbif, GbifCube, Tables
 from sdm_ray.sources.photos.config import EuroSat, Lucas, PlantNet
 from sdm_ray.sources.sentinel2.config import Sentinel2
 from sdm_ray.sources.virtual.config import Virtual, VirtualConfig, VirtualPhotos, VirtualSurveys
@@ -21,7 +21,10 @@ AnyImages = Annotated[
     VirtualPhotos | EuroSat | ChallengePatches | PlantNet | Lucas,
     Field(discriminator="source"),
 ]
-AnySurveys = Annotated[VirtualSurveys | EuForest | Tables | Gbif | ChallengeSurveys, Field(discriminator="source")]
+AnySurveys = Annotated[
+    VirtualSurveys | EuForest | Tables | Gbif | GbifCube | DarwinCoreEvents | ChallengeSurveys,
+    Field(discriminator="source"),
+]
 AnyCovariates = Annotated[Virtual | Rasters, Field(discriminator="source")]
 AnyCube = Annotated[Virtual | Sentinel2, Field(discriminator="source")]
 AnyLand = Annotated[Virtual | NaturalEarth, Field(discriminator="source")]

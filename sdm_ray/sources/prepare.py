@@ -95,7 +95,8 @@ def _plan(config: PrepareConfig, name: str, sources: list[Source]) -> Plan:
     if name == names.SHARDS:
         made_from["images_per_shard"] = config.images_per_shard
     cited = sorted({source.cite() for source in sources} - {""})
-    return Plan(config.path(name), _KINDS[name], made_from, inputs, cited)
+    companions = ("species.parquet", "species.report.json", f"{name}.report.json") if _KINDS[name] == "surveys" else ()
+    return Plan(config.path(name), _KINDS[name], made_from, inputs, cited, companions)
 
 
 def _module(source: Source) -> ModuleType:

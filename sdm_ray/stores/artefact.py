@@ -7,7 +7,7 @@ knows whether what lies there can be continued.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -18,6 +18,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.stores.formats import check_version, format_of
 
 _MARKER = "unfinished.json"
+_HASH_CONTENT_BELOW = 1 << 24  # of an artefact: larger files are known by their size
 _HASH_WHOLE_BELOW = 1 << 28  # larger source files are known by size and time, not by content
 
 
@@ -50,6 +51,8 @@ class Record(_Version):
     """What was counted while it was made."""
     tools: dict[str, str] = {}
     """Versions of the tools that made it."""
+    files: dict[str, str] = {}
+    """What was sealed: name of each file and folder of the artefact -> its content, as `contents` says it."""
 
 
 def fingerprint(*parts: object) -> str:
@@ -97,6 +100,35 @@ def folder_identity(path: UPath) -> list[list[str | int]]:
             stat = file.stat()
             found.append([str(file.relative_to(path)), stat.st_size, int(stat.st_mtime * 1000)])
     return found
+
+
+def contents(path: UPath, companions: Sequence[str] = ()) -> dict[str, str]:
+    """Name -> what tells its content from another, for each file and folder of an artefact.
+
+    Args:
+        path: of the artefact.
+        companions: names of the files beside a Parquet file that belong to it.
+    """
+    if path.suffix == ".parquet":
+        found = [path, *(path.parent / name for name in companions)]
+        return {each.name: _content(each) for each in found if each.exists()}
+    return {each.name: _content(each) for each in path.iterdir() if each.name not in (_MARKER, record_path(path).name)}
+
+
+def changed_files(path: UPath, record: Record) -> list[str]:
+    """Names of what is missing or has another content than when the artefact was sealed."""
+    places = path.parent if path.suffix == ".parquet" else path
+    here = {name: places / name for name in record.files}
+    return [name for name, file in here.items() if not file.exists() or _content(file) != record.files[name]]
+
+
+def _content(path: UPath) -> str:
+    """A hash of a small file, the size of a large one, the number and size of the files in a folder."""
+    if path.is_dir():
+        sizes = [each["size"] for each in path.fs.find(path.path, detail=True).values()]
+        return f"{len(sizes)} files, {sum(sizes)} bytes"
+    size = path.stat().st_size
+    return fingerprint(file_identity(path)) if size < _HASH_CONTENT_BELOW else f"{size} bytes"
 
 
 def tool_versions(*packages: str) -> dict[str, str]:

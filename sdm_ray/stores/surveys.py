@@ -1,8 +1,9 @@
 """Surveys on disk: one row is one visit to a place with the set of species seen.
 
 `surveys.parquet` has `survey_id, lon, lat, year, uncertainty_m, species` and any further columns of its source;
-`species.parquet` beside it has `species_id, name, gbif_key`. The kind of probability that models of these surveys
-can give is written in the file.
+`species.parquet` in the same folder has `species_id, name, gbif_key`. The kind of probability that models of these
+surveys can give is written in the file, and so is the fingerprint of its species table, so that the numbers of one
+study are never read with the names of another.
 """
 
 from typing import Literal
@@ -15,11 +16,13 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.checks import check_lonlat
+from sdm_ray.stores.artefact import fingerprint
 from sdm_ray.stores.labels import SparseLabels
 
 ProbabilityKind = Literal["occurrence", "recorded", "relative"]
 _COLUMNS = ("survey_id", "lon", "lat", "year", "uncertainty_m", "species")
 _KIND = b"sdm_ray.probability_kind"
+_SPECIES = b"sdm_ray.species"  # fingerprint of the species table that the numbers of a file refer to
 _SWAPPED_SHARE = 0.01  # above this share of exchanged coordinates a table is refused as a whole
 
 
@@ -27,7 +30,7 @@ def write_surveys(path: UPath, surveys: pd.DataFrame, species: pd.DataFrame, kin
     """Check and write surveys and their species.
 
     Args:
-        path: of `surveys.parquet`; `species.parquet` is written beside it.
+        path: of `surveys.parquet`; `species.parquet` is written into the same folder.
         surveys: one row per survey; `species` holds lists of `species_id`.
         species: `species_id` (0, 1, ...), `name`, `gbif_key` (may be missing).
         kind: what a model of these surveys gives the probability of.
@@ -40,7 +43,8 @@ def write_surveys(path: UPath, surveys: pd.DataFrame, species: pd.DataFrame, kin
     place = table.schema.get_field_index("species")
     lists = pa.array(surveys["species"].tolist(), pa.list_(pa.int32()))
     table = table.set_column(place, pa.field("species", pa.list_(pa.int32())), lists)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KIND: kind.encode()})
+    about = {_KIND: kind.encode(), _SPECIES: species_fingerprint(species).encode()}
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
     species_table = pa.Table.from_pandas(species, preserve_index=False)
     _write(species_table, path.parent / "species.parquet")
     _write(table, path)
@@ -50,12 +54,41 @@ def read_surveys(path: UPath) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Surveys and species.
 
     Raises:
-        InputError: a file is missing or no Parquet, or the tables cannot be used.
+        InputError: a file is missing or no Parquet, the species are those of other surveys, or the tables cannot be
+            used.
     """
     surveys = _read(path).to_pandas()
     species = _read(path.parent / "species.parquet").to_pandas()
+    stated = _stated_species(path)
+    if stated is not None and stated != species_fingerprint(species):
+        raise InputError(
+            f"{path.parent / 'species.parquet'}: holds other species than {path.name} was written with; run the "
+            "`sdm-ray prepare` that writes it again"
+        )
     check_surveys(surveys, species, str(path))
     return surveys, species
+
+
+def species_fingerprint(species: pd.DataFrame) -> str:
+    """A hash of the names and keys of a species table, in its order."""
+    keys = species["gbif_key"].astype("Int64") if "gbif_key" in species else pd.Series(pd.NA, species.index)
+    return fingerprint(species["name"].astype(str).tolist(), [None if pd.isna(each) else int(each) for each in keys])
+
+
+def species_of(path: UPath) -> str | None:
+    """Fingerprint of the species table that a file of surveys refers to; None where there is no such file."""
+    if not path.exists():
+        return None
+    stated = _stated_species(path)
+    species = path.parent / "species.parquet"
+    if stated is None and species.exists():  # a file of an earlier release
+        return species_fingerprint(_read(species).to_pandas())
+    return stated
+
+
+def _stated_species(path: UPath) -> str | None:
+    found = (_read(path, columns=[]).schema.metadata or {}).get(_SPECIES)
+    return found.decode() if found else None
 
 
 def read_kind(path: UPath) -> ProbabilityKind:
@@ -80,7 +113,7 @@ def check_surveys(surveys: pd.DataFrame, species: pd.DataFrame, name: str) -> No
 
     Raises:
         InputError: a column is missing, the table is empty, coordinates are impossible or exchanged, a survey
-            stands twice, or a species is not in the species table.
+            occurs twice, or a species is not in the species table.
     """
     missing = [column for column in _COLUMNS if column not in surveys]
     if missing:
@@ -91,7 +124,7 @@ def check_surveys(surveys: pd.DataFrame, species: pd.DataFrame, name: str) -> No
     _check_coordinates(surveys, lon, lat, name)
     twice = surveys["survey_id"].duplicated()
     if twice.any():
-        raise InputError(f"{name}: survey {surveys['survey_id'][twice].iloc[0]} stands more than once")
+        raise InputError(f"{name}: survey {surveys['survey_id'][twice].iloc[0]} occurs more than once")
     if not {"species_id", "name"} <= set(species.columns):
         raise InputError(f"{name}: species.parquet needs species_id and name; found {', '.join(species.columns)}")
     if not np.array_equal(species["species_id"].to_numpy(), np.arange(len(species))):
@@ -113,7 +146,10 @@ def _check_coordinates(surveys: pd.DataFrame, lon: np.ndarray, lat: np.ndarray, 
     wrong = ~(np.abs(lon) <= 180) | ~(np.abs(lat) <= 90)
     if wrong.any():
         row = surveys[wrong].iloc[0]
-        raise InputError(f"{name}: survey {row.survey_id} lies at lon {row.lon}, lat {row.lat}; expected WGS84 degrees")
+        raise InputError(
+            f"{name}: survey {row.survey_id} lies at lon {row.lon}, lat {row.lat}; expected longitude -180 to "
+            "180 and latitude -90 to 90 (WGS84 degrees)"
+        )
     swapped = check_lonlat(lon, lat)["swapped"]
     if len(swapped) > _SWAPPED_SHARE * len(surveys):
         row = surveys.iloc[swapped[0]]

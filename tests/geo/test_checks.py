@@ -20,6 +20,8 @@ def test_each_mistake_is_found_under_its_name():
         "whole_degrees": (4.0, 44.0),
         "outside": (100.0, 10.0),
         "missing": (np.nan, 44.0),
+        "not_in_crs": (np.inf, 44.0),
+        "not_degrees": (5.0, 95.0),
     }
     lon, lat = np.array(list(rows.values())).T
     found = check_lonlat(lon, lat, extent=(-10.0, 26.0, 35.0, 72.0))

@@ -12,14 +12,14 @@ import pandas as pd
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.readers.tables import column_names, numbers, read_table, texts
+from sdm_ray.readers.tables import column_names, numbers, read_table, whole_texts
 from sdm_ray.sources.base import ImageList, Report, SeriesList, SurveyTables, place_id, usable_places
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.geolifeclef.config import Challenge, ChallengePatches, ChallengeSeries, ChallengeSurveys
 from sdm_ray.sources.geolifeclef.patches import find_patches
 from sdm_ray.sources.geolifeclef.time_series import find_cubes, read_values
-from sdm_ray.sources.occurrences import tables
-from sdm_ray.sources.occurrences.config import Tables
+from sdm_ray.sources.occurrences.tables import surveys_of
+from sdm_ray.stores.surveys import ProbabilityKind
 
 _UNCERTAINTY, _AREA, _COUNTRY = "geoUncertaintyInM", "areaInM2", "country"
 _VISIT = ("patchID", "year", "dayOfYear")
@@ -36,17 +36,12 @@ def surveys(source: ChallengeSurveys, config: PrepareConfig) -> SurveyTables:
     raw = _read(source, ["speciesId"])
     if raw["speciesId"].isna().all():
         raise InputError(_no_species(source, "column speciesId is blank"))
-    rows = _rows(source, raw).assign(species=texts(raw["speciesId"]), gbif_key=pd.array([pd.NA] * len(raw), "Int64"))
-    settings = Tables(
-        source="tables",
-        table=source.table,
-        probability_kind="occurrence" if source.kind == "PA" else "relative",
-        min_records=source.min_records,
-        max_uncertainty_m=source.max_uncertainty_m,
-        region=source.region,
-        within=source.within,
+    rows = _rows(source, raw).assign(
+        species=whole_texts(raw["speciesId"]), gbif_key=pd.array([pd.NA] * len(raw), "Int64")
     )
-    found = tables.surveys_of(rows, settings)
+    report = Report(UPath(source.table).name, len(rows))
+    kind: ProbabilityKind = "occurrence" if source.kind == "PA" else "relative"
+    found = surveys_of(rows, source, kind, source.min_records, report)
     if _AREA in raw:
         found.surveys["area_m2"] = _areas(rows["survey_id"], numbers(raw, _AREA, source.table), found)
     return found
@@ -60,7 +55,7 @@ def images(source: ChallengePatches, config: PrepareConfig) -> ImageList:
     """
     patches = find_patches(source.folder, source.wanted(), source.tiff)
     raw = _read(source)
-    rows = _rows(source, raw).assign(patch=texts(raw["patchID" if source.source == "glc23" else "surveyId"]))
+    rows = _rows(source, raw).assign(patch=whole_texts(raw["patchID" if source.source == "glc23" else "surveyId"]))
     rows = rows[rows["patch"].notna()].drop_duplicates("patch")
     report = Report(UPath(source.table).name, len(rows))
     rows = rows[usable_places(rows, rows["patch"], source, report)]
@@ -73,7 +68,7 @@ def images(source: ChallengePatches, config: PrepareConfig) -> ImageList:
             "lon": rows["lon"],
             "lat": rows["lat"],
             "place_id": place_id(rows["lon"].to_numpy(), rows["lat"].to_numpy()),
-            "date": texts(rows["year"]).fillna(""),
+            "date": whole_texts(rows["year"]).fillna(""),
             "file": rows["patch"],
         }
     )
@@ -88,7 +83,7 @@ def series(source: ChallengeSeries, config: PrepareConfig) -> SeriesList:
     """
     keys = "timeSerieID" if source.source == "glc23" else "surveyId"
     raw = _read(source, [keys])
-    rows = pd.DataFrame({"survey_id": _survey_ids(source, raw), "key": texts(raw[keys])})
+    rows = pd.DataFrame({"survey_id": _survey_ids(source, raw), "key": whole_texts(raw[keys])})
     nameless = rows.isna().any(axis=1).to_numpy()
     rows = rows[~nameless].drop_duplicates("survey_id").reset_index(drop=True)
     if rows.empty:
@@ -129,8 +124,8 @@ def _rows(source: Challenge, raw: pd.DataFrame) -> pd.DataFrame:
 
 def _survey_ids(source: Challenge, raw: pd.DataFrame) -> pd.Series:
     if source.source != "glc23":
-        return texts(raw["surveyId"])
-    patch, year, day = (texts(raw[name]) for name in _VISIT)
+        return whole_texts(raw["surveyId"])
+    patch, year, day = (whole_texts(raw[name]) for name in _VISIT)
     return (patch + "-" + year + "-" + day.str.zfill(3)).where(patch.notna() & year.notna() & day.notna(), None)
 
 

@@ -15,7 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sdm_ray.errors import InputError
-from sdm_ray.readers.tables import column_names, numbers, read_table, texts
+from sdm_ray.readers.config import TableFormat
+from sdm_ray.readers.tables import column_names, numbers, read_table, whole_texts
 from sdm_ray.sources.base import Report
 from sdm_ray.sources.geolifeclef.directory_trees import Tree, find_files, find_trees
 from sdm_ray.stores.series import SeriesSpec
@@ -160,9 +161,9 @@ def _climate(folder: str, keys: str, report: Report) -> pd.DataFrame:
 
 def _table(path: str, keys: str, columns: list[str]) -> pd.DataFrame:
     """Numbers by key; `eos` stands where a series has ended."""
-    raw = read_table(path, [keys, *columns], blanks=["eos"])
+    raw = read_table(path, [keys, *columns], form=TableFormat(blanks=("eos",)), numeric=columns)
     values = {name: numbers(raw, name, path).astype(np.float32) for name in columns}
-    return pd.DataFrame(values).set_axis(texts(raw[keys]), axis="index")
+    return pd.DataFrame(values).set_axis(whole_texts(raw[keys]), axis="index")
 
 
 def _joined(tables: list[pd.DataFrame], report: Report) -> pd.DataFrame:

@@ -1,10 +1,11 @@
 """Sources of surveys and occurrences."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sdm_ray.config import Config
+from sdm_ray.readers.config import TableFormat
 from sdm_ray.sources.entry import PointSource
 
 
@@ -24,18 +25,34 @@ class TableColumns(Config):
     """Names of the columns of a table of occurrences."""
 
     lon: str = "lon"
+    """Longitude, or with `crs` the easting."""
     lat: str = "lat"
-    species: str = "species"
+    """Latitude, or with `crs` the northing."""
+    species: str | list[str] = "species"
+    """The column of names in a table with a row for each species of a survey. A list stands for a wide table with a
+    row for each survey and a column for each species: names, patterns such as `sp_*`, or ranges `first:last`."""
+    presence: str | None = None
+    """Column that says whether the species of a row was there: 0 and 1, a count, a cover, or `present` and `absent`.
+    Without it every row is a presence."""
     survey: str | None = None
-    """Column that rows of one survey share; without it the rows of one place (and year) are one survey."""
+    """Column that rows of one survey share; without it the rows of one place and date (or year) are one survey."""
     year: str | None = None
+    date: str | None = None
+    """Column of dates, as `date_format` says; gives the year where there is no column of it."""
     uncertainty_m: str | None = None
     country: str | None = None
     gbif_key: str | None = None
 
+    @property
+    def wide(self) -> list[str] | None:
+        """Patterns of the species' columns of a wide table."""
+        if isinstance(self.species, str):
+            return [self.species] if "*" in self.species else None
+        return self.species
 
-class Tables(PointSource):
-    """Any table of occurrences with named columns: CSV, Parquet, or points of a GeoPackage, GeoJSON or shapefile.
+
+class Tables(PointSource, TableFormat):
+    """Any table of occurrences with named columns: text, spreadsheet, Parquet, points of a GeoPackage or shapefile.
 
     Points of any projection give `lon` and `lat` themselves.
     """
@@ -47,15 +64,65 @@ class Tables(PointSource):
     probability_kind: Literal["occurrence", "recorded", "relative"]
     """What a model of these surveys gives the probability of."""
     min_records: int = Field(default=1, ge=1)
+    """Surveys that a species must be in."""
+    date_format: str | None = None
+    """`day_first`, `month_first`, or a pattern such as `%d.%m.%Y`; by default year, month and day as ISO 8601."""
+    presence_above: float = Field(default=0, ge=0)
+    """In `columns.presence` or a wide table: a larger number is a presence."""
+    cover_classes: dict[str, float] = Field(default_factory=dict)
+    """The numbers that classes stand for, such as `{r: 0.1, +: 0.5, 1: 2.5, 2: 15}`."""
+
+    @field_validator("cover_classes", mode="before")
+    @classmethod
+    def _classes_are_text(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value
+        return {str(key): each for key, each in value.items()} if isinstance(value, dict) else value
 
 
-class Gbif(PointSource):
-    """GBIF occurrences in Darwin Core columns: presence-only, the records of one place and day are one survey."""
+class Gbif(PointSource, TableFormat):
+    """GBIF occurrences in Darwin Core columns: presence-only, the records of one place and day are one survey.
+
+    Records of absences and of taxa above the species are left out and counted.
+    """
 
     module = "occurrences.gbif"
     source: Literal["gbif", "plantnet"]
     table: str
-    """`decimalLongitude, decimalLatitude, scientificName` and perhaps `species, speciesKey, eventDate,
-    coordinateUncertaintyInMeters`; a download's `occurrence.txt`, or one joined to multimedia."""
+    """`decimalLongitude, decimalLatitude, scientificName` and perhaps `species, speciesKey, taxonRank, eventDate,
+    coordinateUncertaintyInMeters, occurrenceStatus, individualCount`; a download as zip or its `occurrence.txt`, a
+    Darwin Core archive, or a table joined to multimedia."""
     min_records: int = Field(default=1, ge=1)
+    """Surveys that a species must be in."""
     citation: str = "GBIF occurrence download; licences by record"
+
+
+class GbifCube(PointSource, TableFormat):
+    """GBIF occurrence cube: presence-only, a grid cell (and year or month) is one survey with its effort."""
+
+    module = "occurrences.gbif_cube"
+    source: Literal["gbif_cube"]
+    table: str
+    """With `eeacellcode` and `species`, and perhaps `specieskey, year` or `yearmonth, occurrences`."""
+    effort: str | None = None
+    """Column with the number of records of all target species in the cell; by default the count of the highest taxon
+    that the cube has (`kingdomcount`, ..., `genuscount`), else the sum of the records in the table."""
+    min_records: int = Field(default=1, ge=1)
+    """Cells that a species must be in."""
+    citation: str = "GBIF occurrence cube; licences by record"
+
+
+class DarwinCoreEvents(PointSource):
+    """Darwin Core archive of sampling events: an event that states its taxonomic scope is a presence-absence survey.
+
+    A species is absent from an event where the event's scope holds it, the event reports its scope fully, and no
+    occurrence of the event names it. The scope is that of the Humboldt extension (https://eco.tdwg.org).
+    """
+
+    module = "occurrences.darwin_core_events"
+    source: Literal["darwin_core_events"]
+    table: str
+    """The archive: a zip, or its folder."""
+    scope: str | None = None
+    """The `targetTaxonomicScope` of the events to take, as it is written; by default the one of most events. Where
+    the archive has no Humboldt extension it is the scope of every event: a taxon such as `Tracheophyta`."""
+    min_records: int = Field(default=1, ge=1)
+    """Events that a species must be found in."""

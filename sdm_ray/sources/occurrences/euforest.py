@@ -12,7 +12,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.codes import eea_code
 from sdm_ray.geo.grid import to_lonlat
-from sdm_ray.readers.tables import column_names, numbers, read_table
+from sdm_ray.readers.tables import column_names, numbers, read_table, texts
 from sdm_ray.sources.base import Report, SurveyTables, usable_places
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.occurrences.config import EuForest
@@ -58,7 +58,9 @@ def surveys(source: EuForest, config: PrepareConfig) -> SurveyTables:
             "country": cells["country"],
         }
     )
-    sets = species_sets(np.asarray(grouped.ngroup(), np.int64), rows["species"], len(cells), source.min_records, report)
+    occurrences = pd.DataFrame({"species": texts(rows["species"]), "gbif_key": pd.NA})
+    cell = np.asarray(grouped.ngroup(), np.int64)
+    sets = species_sets(cell, occurrences, len(cells), source.min_records, report)
     return SurveyTables(table.assign(species=pd.Series(sets.lists)), sets.species, "recorded", report)
 
 
@@ -66,7 +68,7 @@ def _read(path: str) -> pd.DataFrame:
     published = {name: own for name, own in _PUBLISHED.items() if name in column_names(path)}
     needed = [next((name for name, each in published.items() if each == own), own) for own in _PUBLISHED.values()]
     rows = read_table(path, needed, ["lon", "lat"]).rename(columns=published)
-    for column in ("x", "y"):
+    for column in {"x", "y", "lon", "lat"} & set(rows.columns):
         rows[column] = numbers(rows, column, path)
     if rows["x"].abs().max() <= 180:
         raise InputError(f"{path}: column x holds degrees, expected EPSG:3035 metres of cell centres")

@@ -13,12 +13,16 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.job import Job
+from sdm_ray.progress import say
 from sdm_ray.sources.base import SurveyTables, write_reports
-from sdm_ray.sources.config import PrepareConfig
+from sdm_ray.sources.config import OCCURRENCES, SURVEYS, PrepareConfig
 from sdm_ray.sources.entry import FileSource, Source
 from sdm_ray.sources.geolifeclef.config import ChallengeSurveys
 from sdm_ray.sources.occurrences.taxonomy import Matched, SpeciesList, match, read_synonyms
-from sdm_ray.stores.surveys import write_surveys
+from sdm_ray.stores.surveys import species_fingerprint, species_of, write_surveys
+
+_FEW_RECORDS = 10  # below it a species is named, as no model learns from so few
+_SHOWN = 3  # names in a line
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,24 @@ class Gathered:
             )
         numbers = self._matched.numbers[part]
         surveys = _joined([_renumbered(*each) for each in zip(tables, numbers, strict=True)], sources)
+        self._keep_species_of_others(species)
         write_surveys(job.output, surveys, species, tables[0].kind)
         write_reports(job.output.parent / f"{job.output.name}.report.json", [table.report for table in tables])
-        if self._matched.unmatched:
-            place: UPath = job.output.parent / "species.report.json"
-            place.write_text(json.dumps(self._matched.unmatched, indent=1, ensure_ascii=False))
+        place: UPath = job.output.parent / "species.report.json"
+        place.write_text(json.dumps(self._matched.told, indent=1, ensure_ascii=False))
+        for line in _warnings(surveys, species, tables):
+            say(f"prepare: {job.output.name}: {line}")
         return _figures(surveys, species, tables)
+
+    def _keep_species_of_others(self, species: pd.DataFrame) -> None:
+        """Refuse to replace the species table of surveys that this configuration does not write."""
+        for name in {SURVEYS, OCCURRENCES} - set(self.config.writes()):
+            path = self.config.path(name)
+            if species_of(path) not in (None, species_fingerprint(species)):
+                raise InputError(
+                    f"{path.parent / 'species.parquet'}: belongs to {name}, which this configuration does not list, "
+                    "and would be replaced by other species; list the sources of both, or name another run_dir"
+                )
 
 
 def _dataset(source: Source, table: SurveyTables) -> str:
@@ -112,6 +128,23 @@ def _joined(tables: list[pd.DataFrame], sources: list[Any]) -> pd.DataFrame:
     if "country" in rows:
         rows["country"] = rows["country"].fillna("")
     return rows
+
+
+def _warnings(surveys: pd.DataFrame, species: pd.DataFrame, tables: list[SurveyTables]) -> list[str]:
+    """What a person should look at: species with few records, and spellings that were brought together."""
+    records = np.bincount(np.concatenate(surveys["species"].to_numpy()), minlength=len(species))
+    few = np.flatnonzero((records > 0) & (records < _FEW_RECORDS))
+    lines = []
+    if len(few):
+        shown = ", ".join(f"{species['name'].iloc[each]} ({records[each]})" for each in few[:_SHOWN])
+        more = ", ..." if len(few) > _SHOWN else ""
+        lines.append(f"{len(few)} species have fewer than {_FEW_RECORDS} records: {shown}{more}; see min_records")
+    for table in tables:
+        merged = table.report.noted.get("spellings_merged", [])
+        if merged:
+            shown = "; ".join(merged[:_SHOWN]) + ("; ..." if len(merged) > _SHOWN else "")
+            lines.append(f"{table.report.name}: {len(merged)} species are written in several ways: {shown}")
+    return lines
 
 
 def _figures(surveys: pd.DataFrame, species: pd.DataFrame, tables: list[SurveyTables]) -> dict[str, Any]:

@@ -1,11 +1,9 @@
-"""Species names of several sources brought together.
+"""Species names brought together, of one source and of several.
 
-Species are one where they have one GBIF key, or else one normalised name: the genus, the epithet and a rank below the
-species with its epithet, without authors. A name that is only a number is known within its own data set alone.
+Species are one where they have one GBIF key, or else one normalised name (see `scientific_names`). A name that is only
+a number is known within its own data set alone.
 """
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,13 +13,7 @@ from numpy.typing import NDArray
 
 from sdm_ray.errors import InputError
 from sdm_ray.readers.tables import column_names, numbers, read_table, texts
-
-_RANKS = {
-    "subsp.": "subsp.", "ssp.": "subsp.", "subspecies": "subsp.", "var.": "var.", "variety": "var.", "f.": "f.",
-    "forma": "f.", "subvar.": "subvar.",
-}  # fmt: skip
-_HYBRID = "\N{MULTIPLICATION SIGN}"
-_EPITHET = re.compile(r"[a-zà-ÿ][a-zà-ÿ-]+")
+from sdm_ray.sources.occurrences.scientific_names import normalise
 
 
 @dataclass(frozen=True)
@@ -31,7 +23,7 @@ class SpeciesList:
     Attributes:
         source: what the source is called.
         table: `species_id`, `name`, `gbif_key`.
-        dataset: within which numbers that stand for names are one.
+        dataset: the data set within which a number stands for one species.
     """
 
     source: str
@@ -46,32 +38,12 @@ class Matched:
     Attributes:
         species: `species_id`, `name`, `gbif_key`, in alphabetical order.
         numbers: for each source the new number of each of its species.
-        unmatched: kind -> what did not match, or matched in two ways.
+        told: kind -> what was merged, what did not match, and what matched in two ways.
     """
 
     species: pd.DataFrame
     numbers: list[NDArray[np.int32]]
-    unmatched: dict[str, object]
-
-
-def normalise(name: str) -> str:
-    """A scientific name without authors, in small letters: `Linum narbonense L.` is `linum narbonense`."""
-    text = unicodedata.normalize("NFKC", name).replace(_HYBRID, f" {_HYBRID} ")
-    tokens = [_HYBRID if token in ("x", "X") else token for token in text.split()]
-    kept: list[str] = []
-    epithet = False  # of the species, found yet
-    for at, token in enumerate(tokens):
-        rank = _RANKS.get(token.lower())
-        if rank and epithet and at + 1 < len(tokens) and _EPITHET.fullmatch(tokens[at + 1]):
-            kept += [rank, tokens[at + 1]]
-        elif (token == _HYBRID and not epithet) or not any(part != _HYBRID for part in kept):
-            kept.append(token)  # the genus
-        elif not epithet and _EPITHET.fullmatch(token):
-            kept.append(token)
-            epithet = True
-        elif not epithet:
-            break  # an author, or `sp.`
-    return " ".join(kept).lower()
+    told: dict[str, object]
 
 
 def read_synonyms(path: str) -> pd.DataFrame:
@@ -100,12 +72,34 @@ def read_synonyms(path: str) -> pd.DataFrame:
     return rows.reset_index(drop=True)
 
 
+def group_spellings(spellings: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.int64]]:
+    """Bring the spellings of each species together.
+
+    Args:
+        spellings: `name`, `gbif_key` and perhaps `form`, the normalised name; the first name of a species names it.
+
+    Returns:
+        A row for each species, by its name: `gbif_key`, `taxon` (0, 1, ...) and `others`, its further spellings; and
+        the number of the species of each spelling, (N,).
+    """
+    rows = spellings.assign(gbif_key=spellings["gbif_key"].astype("Int64"))
+    if "form" not in rows:
+        rows["form"] = rows["name"].map(normalise)
+    taxon = _groups(rows)
+    grouped = rows.groupby(taxon, sort=True)
+    taxa = grouped.agg(name=("name", "first"), gbif_key=("gbif_key", "first"))
+    taxa["others"] = [[each for each in dict.fromkeys(names) if each != names.iloc[0]] for _, names in grouped["name"]]
+    clash = taxa["name"].duplicated(keep=False) & taxa["gbif_key"].notna()
+    taxa.loc[clash, "name"] = taxa["name"] + " [GBIF " + taxa["gbif_key"].astype(str) + "]"
+    return taxa.assign(taxon=range(len(taxa))).set_index("name"), taxon
+
+
 def match(lists: Sequence[SpeciesList], synonyms: pd.DataFrame | None = None) -> Matched:
     """Bring the species of several sources together; the species of a single source stay as they are.
 
     Args:
-        lists: of the sources.
-        synonyms: of `read_synonyms`.
+        lists: species of each source.
+        synonyms: a table of `read_synonyms`.
     """
     if len(lists) == 1 and synonyms is None:
         return Matched(lists[0].table, [lists[0].table["species_id"].to_numpy(np.int32)], {})
@@ -114,23 +108,20 @@ def match(lists: Sequence[SpeciesList], synonyms: pd.DataFrame | None = None) ->
     accepted = _Accepted(synonyms)
     is_number = rows["name"].str.fullmatch(r"\d+")
     dataset = rows["source"].map({i: each.dataset for i, each in enumerate(lists)})
-    rows["shown"] = [accepted.name(name) for name in rows["name"]]
-    several = dataset[is_number].nunique() > 1 or not is_number.all()
-    if several:
-        rows.loc[is_number, "shown"] = dataset[is_number] + " " + rows.loc[is_number, "name"]
-    rows["norm"] = rows["shown"].map(normalise).where(~is_number, rows["shown"])
-    rows["gbif_key"] = rows["gbif_key"].fillna(rows["norm"].map(accepted.keys).astype("Int64"))
-    rows["group"] = _groups(rows)
-    first = rows.groupby("group", sort=False).agg(name=("shown", "first"), gbif_key=("gbif_key", "first"))
-    clash = first["name"].duplicated(keep=False) & first["gbif_key"].notna()
-    first.loc[clash, "name"] = first["name"] + " [GBIF " + first["gbif_key"].astype(str) + "]"
-    first = first.sort_values("name", kind="stable")
-    number = pd.Series(np.arange(len(first), dtype=np.int32), first.index)
-    new = np.asarray(number.loc[rows["group"]], np.int32)
-    species = pd.DataFrame({"species_id": number.to_numpy(), "name": first["name"].astype(str).to_numpy()})
-    species["gbif_key"] = first["gbif_key"].array
-    parts = [new[(rows["source"] == i).to_numpy()] for i in range(len(lists))]
-    return Matched(species, parts, _unmatched(rows, lists))
+    rows["written"] = rows["name"]
+    rows["name"] = [accepted.name(name) for name in rows["written"]]
+    if dataset[is_number].nunique() > 1 or not is_number.all():
+        rows.loc[is_number, "name"] = dataset[is_number] + " " + rows.loc[is_number, "name"]
+    rows["form"] = rows["name"].map(normalise).where(~is_number, rows["name"])
+    rows["gbif_key"] = rows["gbif_key"].fillna(rows["form"].map(accepted.keys).astype("Int64"))
+    taxa, rows["taxon"] = group_spellings(rows)
+    taxa = taxa.sort_index(kind="stable")
+    number = pd.Series(np.arange(len(taxa), dtype=np.int32), taxa["taxon"])
+    rows["new"] = number.loc[rows["taxon"]].to_numpy()
+    species = pd.DataFrame({"species_id": number.to_numpy(), "name": taxa.index.astype(str).to_numpy()})
+    species["gbif_key"] = taxa["gbif_key"].array
+    parts = [rows.loc[rows["source"] == i, "new"].to_numpy(np.int32) for i in range(len(lists))]
+    return Matched(species, parts, _told(rows, species["name"], lists))
 
 
 class _Accepted:
@@ -146,30 +137,34 @@ class _Accepted:
 
     def name(self, name: str) -> str:
         """The accepted name, or the name itself."""
-        norm = normalise(name)
-        while norm in self._following and normalise(self._following[norm]) != norm:
-            name = self._following[norm]
-            norm = normalise(name)
-        return self._following.get(norm, name)
+        form = normalise(name)
+        while form in self._following and normalise(self._following[form]) != form:
+            name = self._following[form]
+            form = normalise(name)
+        return self._following.get(form, name)
 
 
 def _groups(rows: pd.DataFrame) -> NDArray[np.int64]:
     """A number for each species: by key where there is one, else by name; a name whose key is known has that key."""
     keyed = rows.dropna(subset=["gbif_key"])
-    key_of = keyed.groupby("norm", sort=False)["gbif_key"].first()
-    key = rows["gbif_key"].fillna(rows["norm"].map(key_of).astype("Int64"))
-    label = ("key " + key.astype(str)).where(key.notna(), "name " + rows["norm"])
+    key_of = keyed.groupby("form", sort=False)["gbif_key"].first()
+    key = rows["gbif_key"].fillna(rows["form"].map(key_of).astype("Int64"))
+    label = ("key " + key.astype(str)).where(key.notna(), "name " + rows["form"])
     return pd.factorize(label)[0]
 
 
-def _unmatched(rows: pd.DataFrame, lists: Sequence[SpeciesList]) -> dict[str, object]:
-    sources = rows.groupby("group")["source"].nunique()
-    alone = rows[rows["group"].map(sources) == 1]
+def _told(rows: pd.DataFrame, names: pd.Series, lists: Sequence[SpeciesList]) -> dict[str, object]:
+    """What was merged, what one source alone has, and where keys and names contradict each other."""
+    sources = rows.groupby("taxon")["source"].nunique()
+    alone = rows[rows["taxon"].map(sources) == 1]
     only = {each.source: alone.loc[alone["source"] == i, "name"].tolist() for i, each in enumerate(lists)}
+    written = rows.groupby("new")["written"].unique()
+    merged = {name: [each for each in every if each != name] for name, every in zip(names, written, strict=True)}
     keyed = rows.dropna(subset=["gbif_key"])
-    names_of_key = keyed.groupby("gbif_key")["norm"].unique()
-    keys_of_name = keyed.groupby("norm")["gbif_key"].unique()
+    names_of_key = keyed.groupby("gbif_key")["form"].unique()
+    keys_of_name = keyed.groupby("form")["gbif_key"].unique()
     return {
+        "merged": {name: others for name, others in merged.items() if others},
         "in_one_source_only": only if len(lists) > 1 else {},
         "keys_of_several_names": {str(key): list(each) for key, each in names_of_key.items() if len(each) > 1},
         "names_of_several_keys": {name: [int(k) for k in each] for name, each in keys_of_name.items() if len(each) > 1},

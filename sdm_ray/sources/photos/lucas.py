@@ -15,7 +15,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.geo.lucas import Fit, distance_to, grid_fit, nearest_point, point_ids, point_xy
-from sdm_ray.readers.tables import column_names, numbers, read_table, texts
+from sdm_ray.readers.tables import column_names, numbers, read_table, texts, whole_texts
 from sdm_ray.sources.base import ImageList, Report, place_id, usable_places
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.photos.config import Lucas
@@ -69,7 +69,7 @@ def positions(source: Lucas) -> tuple[pd.DataFrame, Report]:
     table = source.table
     rows = read_table(table, ["id", "lat", "lon"])
     report = Report(UPath(table).name, len(rows))
-    ids = texts(rows["id"]).fillna("").astype(str)
+    ids = whole_texts(rows["id"]).fillna("").astype(str)
     lon, lat = numbers(rows, "lon", table).to_numpy(), numbers(rows, "lat", table).to_numpy()
     fit = grid_fit(lon, lat)
     turned = fit == Fit.MIRRORED
@@ -118,7 +118,7 @@ def _by_visit(source: Lucas) -> tuple[pd.DataFrame, Report]:
     optional = [f"{kind}_{VIEWS[view].lower()}" for kind in ("photo", "file_path_gisco") for view in source.views]
     rows = read_table(table, columns, ["survey_date", *optional])
     report = Report(UPath(table).name, len(rows))
-    ids = texts(rows["point_id"]).fillna("").astype(str)
+    ids = whole_texts(rows["point_id"]).fillna("").astype(str)
     wrong = ~ids.str.fullmatch(r"\d{8}")
     unplaced = ~wrong & rows[["year", "nuts0"]].isna().any(axis=1)
     report.drop("point_id_not_8_digits", ids[wrong])
@@ -129,7 +129,7 @@ def _by_visit(source: Lucas) -> tuple[pd.DataFrame, Report]:
     lon, lat, usable = _visited(rows, ids, x, y, source, report)
     usable[usable] = usable_places(pd.DataFrame({"lon": lon, "lat": lat})[usable], ids[usable], source, report)
     visits = pd.DataFrame({"point": ids, "lon": lon, "lat": lat, "place_id": place_id(*to_lonlat(x, y))})
-    visits = visits.assign(date=_dates(rows), year=texts(rows["year"]))
+    visits = visits.assign(date=_dates(rows), year=whole_texts(rows["year"]))
     found = pd.concat([_view(visits, rows, usable, view) for view in source.views])
     if found.empty:
         raise InputError(f"{table}: no usable row says that a photo of the views {source.views} was taken")
@@ -186,7 +186,7 @@ def _visited(
 
 def _dates(rows: pd.DataFrame) -> pd.Series:
     """ISO dates from day/month/year with two or four digits of the year, else the year."""
-    year = texts(rows["year"])
+    year = whole_texts(rows["year"])
     if "survey_date" not in rows:
         return year
     parts = rows["survey_date"].astype(str).str.extract(r"^(\d{1,2})/(\d{1,2})/(?:\d{2}|\d{4})$")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 from upath import UPath
 
-from sdm_ray.readers.tables import read_table, texts
+from sdm_ray.readers.tables import read_table, texts, whole_texts
 from sdm_ray.sources.base import FolderFiles, Report
 
 VIEWS = {"N": "North", "E": "East", "S": "South", "W": "West", "P": "Point", "C": "Cover"}
@@ -94,7 +94,7 @@ def listed_photos(table: str, views: str, report: Report) -> pd.DataFrame:
     paths = below_photos(texts(rows["url"]).fillna("").astype(str))
     photos = _photos(paths, views)
     report.drop("path_of_no_photo", paths[[parsed(path) is None for path in paths]])
-    other = photos["point"] != texts(rows["lucas_id"]).loc[photos.index]
+    other = photos["point"] != whole_texts(rows["lucas_id"]).loc[photos.index]
     report.drop("path_of_another_point", photos["file"][other])
     return photos[~other].drop_duplicates(["year", "point", "view"]).reset_index(drop=True)
 

@@ -3,7 +3,7 @@
 import pandas as pd
 from upath import UPath
 
-from sdm_ray.readers.tables import numbers, read_table, texts
+from sdm_ray.readers.tables import numbers, read_table, whole_texts
 from sdm_ray.sources.base import FolderFiles, ImageList, Report, place_id, usable_places
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.photos.config import PlantNet
@@ -28,7 +28,7 @@ def images(source: PlantNet, config: PrepareConfig) -> ImageList:
     if "coordinateUncertaintyInMeters" in rows:
         rows = rows.assign(uncertainty_m=numbers(rows, "coordinateUncertaintyInMeters", table))
     rows = rows[usable_places(rows, rows["gbifID"], source, report)]
-    ids = texts(rows["gbifID"])
+    ids = whole_texts(rows["gbifID"])
     made = pd.DataFrame(
         {
             "key": "plantnet-" + ids,

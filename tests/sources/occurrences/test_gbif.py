@@ -41,13 +41,41 @@ def test_the_records_of_a_place_and_day_are_one_survey(tmp_path):
 
 
 def test_a_species_is_called_without_its_authors_where_that_is_known(tmp_path):
-    assert made(ROWS, tmp_path).species["name"].tolist() == ["Linum narbonense", "Quercus ilex", "Quercus ilex L."]
+    found = made(ROWS, tmp_path)
+    assert found.species["name"].tolist() == ["Linum narbonense", "Quercus ilex"]
+    assert found.report.noted["spellings_merged"] == ["Quercus ilex: Quercus ilex L."]
+
+
+def test_absences_and_genera_are_no_presences(tmp_path):
+    rows = pd.concat([ROWS] * 2, ignore_index=True).assign(gbifID=range(1, 9))
+    rows["occurrenceStatus"] = ["PRESENT", "ABSENT", None, "absent", "PRESENT", None, "PRESENT", "PRESENT"]
+    rows["individualCount"] = [1, None, 0, 0, 3, None, None, 2]
+    rows["taxonRank"] = ["SPECIES", "SPECIES", "SPECIES", "SPECIES", "GENUS", None, None, "SUBSPECIES"]
+    rows.loc[[4, 5], "species"] = None
+    rows.loc[[4, 5, 6], "scientificName"] = ["Linum L.", "Quercus L.", "Quercus ilex L."]
+    found = made(rows, tmp_path)
+    assert found.report.left == {"absence": ["2", "3", "4"], "above_species": ["5", "6"]}
+    assert found.report.lost == 0
+    assert found.surveys["species"].map(len).sum() == 3
+    assert found.species["name"].tolist() == ["Linum narbonense", "Quercus ilex"]
+
+
+def test_quotes_in_a_download_lose_no_row(tmp_path):
+    rows = pd.concat([ROWS] * 2, ignore_index=True).head(7)
+    rows = rows.assign(
+        decimalLongitude=[3.5 + i / 4 for i in range(7)], locality=['"x', "y", '12" z', '"', "", "a", "b"]
+    )
+    path = tmp_path / "occurrence.txt"
+    path.write_text("\n".join("\t".join("" if pd.isna(each) else str(each) for each in row)
+                               for row in [rows.columns, *rows.to_numpy()]) + "\n")  # fmt: skip
+    found = gbif.surveys(Gbif(source="gbif", table=str(path)), JOB)
+    assert found.report.rows == len(found.surveys) == 7
 
 
 def test_vague_records_are_left_out_by_name(tmp_path):
     found = made(ROWS, tmp_path, max_uncertainty_m=1000, max_dropped=0.5)
     assert len(found.surveys) == 2
-    assert found.report.dropped == {"uncertain": ["4.25000_44.75000_2021-04-27"]}
+    assert found.report.left == {"uncertain": ["4.25000_44.75000_2021-04-27"]}
 
 
 def test_the_photos_of_plantnet_as_occurrences(data):

@@ -90,6 +90,49 @@ def test_occurrences_share_the_numbers_of_the_surveys(run, tmp_path):
     assert (place / "surveys.parquet").stat().st_mtime == before  # kept
 
 
+def test_a_second_study_never_takes_the_names_of_the_first(run, tmp_path):
+    first = {"surveys": table(tmp_path / "plots.csv", kind="occurrence")}
+    place = run(**first)
+    names = read_surveys(place / "surveys.parquet")[1]["name"].tolist()
+    seen = PLOTS.assign(taxon=["Castanea sativa", "Zea mays", "Castanea sativa", "Acer opalus"], key=None)
+    second = {"occurrences": table(tmp_path / "seen.csv", seen, "relative")}
+    with pytest.raises(
+        InputError, match=r"species\.parquet: belongs to surveys\.parquet, which this"
+    ):
+        run(**second)
+    assert read_surveys(place / "surveys.parquet")[1]["name"].tolist() == names
+    run(**first, **second)  # both together
+    assert sets(place)["p1"] == {"Abies alba Mill.", "Taxus baccata L."}
+    assert sets(place, "occurrences.parquet")["p1"] == {"Castanea sativa", "Zea mays"}
+
+
+def test_surveys_are_not_read_with_the_species_of_others(run, tmp_path, capsys):
+    first = {"surveys": table(tmp_path / "plots.csv", kind="occurrence")}
+    place = run(**first)
+    other = read_surveys(place / "surveys.parquet")[1].assign(name=["Castanea sativa", "Zea mays", "Acer opalus"])
+    other.to_parquet(str(place / "species.parquet"))
+    with pytest.raises(
+        InputError, match=r"species\.parquet: holds other species than surveys\.parquet was"
+    ):
+        read_surveys(place / "surveys.parquet")
+    capsys.readouterr()
+    run(**first)
+    assert "rebuilding" in (said := capsys.readouterr().out)
+    assert "changed file species.parquet" in said
+    assert sets(place)["p1"] == {"Abies alba Mill.", "Taxus baccata L."}
+    (place / "surveys.parquet.report.json").unlink()
+    run(**first)
+    assert (place / "surveys.parquet.report.json").exists()
+
+
+def test_rare_species_and_spellings_are_told(run, tmp_path, capsys):
+    rows = PLOTS.assign(taxon=["Abies alba", "Taxus baccata", "ABIES ALBA", "Abies alba Mill."], key=None)
+    run(surveys=table(tmp_path / "plots.csv", rows))
+    said = capsys.readouterr().out
+    assert "2 species have fewer than 10 records: ABIES ALBA (3), Taxus baccata (1); see min_records" in said
+    assert "plots.csv: 1 species are written in several ways: ABIES ALBA: Abies alba, Abies alba Mill." in said
+
+
 def test_ids_that_two_sources_share_are_told_apart(run, tmp_path):
     second = PLOTS.assign(plot=["p3", "p3", "q1", "q2"])
     place = run(surveys=[table(tmp_path / "a.csv"), table(tmp_path / "b.csv", second)])

@@ -4,34 +4,13 @@ import pandas as pd
 import pytest
 
 from sdm_ray.errors import InputError
-from sdm_ray.sources.occurrences.taxonomy import SpeciesList, match, normalise, read_synonyms
+from sdm_ray.sources.occurrences.taxonomy import SpeciesList, group_spellings, match, read_synonyms
 
 
 def species(source: str, names: list[str], keys: list[int | None] | None = None, dataset: str = "") -> SpeciesList:
     table = pd.DataFrame({"species_id": range(len(names)), "name": names})
     table["gbif_key"] = pd.array(keys or [None] * len(names), "Int64")
     return SpeciesList(source, table, dataset or source)
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("Linum narbonense L.", "linum narbonense"),
-        ("  Linum   narbonense", "linum narbonense"),
-        ("LINUM", "linum"),
-        ("Salix sp.", "salix"),
-        ("Quercus x rosacea Bechst.", "quercus \N{MULTIPLICATION SIGN} rosacea"),
-        ("Quercus \N{MULTIPLICATION SIGN}rosacea", "quercus \N{MULTIPLICATION SIGN} rosacea"),
-        ("Pinus nigra J.F.Arnold subsp. laricio (Poir.) Maire", "pinus nigra subsp. laricio"),
-        ("Pinus nigra ssp. laricio", "pinus nigra subsp. laricio"),
-        ("Juniperus communis var. saxatilis Pall.", "juniperus communis var. saxatilis"),
-        ("Acer campestre de Candolle ex Mill.", "acer campestre"),
-        ("Arctostaphylos uva-ursi (L.) Spreng.", "arctostaphylos uva-ursi"),
-        ("Rosa L. f.", "rosa"),
-    ],
-)
-def test_authors_go_and_ranks_stay(name, expected):
-    assert normalise(name) == expected
 
 
 def test_a_single_source_stays_as_it_is():
@@ -50,9 +29,14 @@ def test_keys_come_before_names():
     assert found.species["name"].tolist() == ["Abies alba", "Linum narbonense L.", "Quercus ilex", "Taxus baccata"]
     assert found.species["gbif_key"].tolist() == [pd.NA, 1, 2, 7]
     assert [each.tolist() for each in found.numbers] == [[1, 2, 3], [2, 1, 3, 0]]
-    assert found.unmatched == {
+    assert found.told == {
+        "merged": {
+            "Linum narbonense L.": ["Linum sp. nov."],
+            "Quercus ilex": ["Quercus ilex L."],
+            "Taxus baccata": ["Taxus baccata L."],
+        },
         "in_one_source_only": {"a.csv": [], "b.csv": ["Abies alba"]},
-        "keys_of_several_names": {"1": ["linum narbonense", "linum"]},
+        "keys_of_several_names": {"1": ["linum narbonense", "linum sp. nov."]},
         "names_of_several_keys": {},
     }
 
@@ -63,7 +47,15 @@ def test_one_name_of_two_keys_is_two_species_and_is_said():
     )
     assert found.species["name"].tolist() == ["Prunus alba [GBIF 1]", "Prunus alba [GBIF 2]"]
     assert [each.tolist() for each in found.numbers] == [[0], [1, 0]]
-    assert found.unmatched["names_of_several_keys"] == {"prunus alba": [1, 2]}
+    assert found.told["names_of_several_keys"] == {"prunus alba": [1, 2]}
+
+
+def test_spellings_of_one_species_are_listed():
+    rows = pd.DataFrame({"name": ["Abies alba", "Taxus baccata", "ABIES ALBA Mill.", "Abies\u00a0 alba", "Rosa sp."]})
+    taxa, taxon = group_spellings(rows.assign(gbif_key=pd.NA))
+    assert taxa.index.tolist() == ["Abies alba", "Taxus baccata", "Rosa sp."]
+    assert taxon.tolist() == [0, 1, 0, 0, 2]
+    assert taxa["others"].tolist() == [["ABIES ALBA Mill.", "Abies\u00a0 alba"], [], []]
 
 
 def test_numbers_meet_only_within_their_data_set():

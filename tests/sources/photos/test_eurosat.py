@@ -44,7 +44,7 @@ def test_plantnet(data):
     assert len(listed.rows) == len(readable(listed)) == 20
     assert listed.rows["date"].iloc[0] == "2021-04-27"
     precise = plantnet.images(source.model_copy(update={"max_uncertainty_m": 50.0}), JOB)
-    assert precise.report.dropped == {"uncertain": ["2644156588", "3948988520"]}
+    assert precise.report.left == {"uncertain": ["2644156588", "3948988520"]}
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def each_with(surveys: pd.DataFrame, species) -> pd.DataFrame:
         (lambda s: each_with(s, lambda i, e: [7] if i == 5 else e), "survey 5 holds species 7, species.parquet has 0"),
         (lambda s: each_with(s, lambda i, e: []), "no survey holds any species"),
         (lambda s: each_with(s, lambda i, e: [0, 1, 2]), "the one fold: its 2.. train surveys hold a single class"),
-        (lambda s: s.assign(survey_id=s["survey_id"] // 2), "survey 0 stands more than once"),
+        (lambda s: s.assign(survey_id=s["survey_id"] // 2), "survey 0 occurs more than once"),
     ],
 )
 def test_surveys_that_cannot_teach(train, surveys, change, line):

@@ -1,0 +1,34 @@
+"""How a table is written, where its file does not say so itself."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from sdm_ray.config import Config
+
+
+class TableFormat(Config):
+    """Settings of a table of any format; what does not apply to the format of a file has no effect."""
+
+    encoding: str | None = None
+    """Of text, such as `cp1252`; by default UTF-8, or what the file's byte-order mark says."""
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    """Between the fields of text; by default comma, semicolon, tab, bar or blanks, whichever the first rows have."""
+    decimal: Literal[".", ","] = "."
+    """The decimal sign of numbers in text."""
+    quotes: bool | None = None
+    """Whether fields of text may be enclosed in double quotes. By default they may, but for tab-separated tables
+    whose header has none, as in Darwin Core, where a quote is a character like any other."""
+    blanks: tuple[str, ...] = ()
+    """What stands for a missing value in text, besides an empty field, `NA`, `NaN` and `NULL`."""
+    sheet: str | None = None
+    """Of a spreadsheet; by default the first."""
+    layer: str | None = None
+    """Of a GeoPackage or another file of several layers."""
+    crs: str | None = None
+    """Coordinate reference system of the coordinates, such as `EPSG:25832`; by default WGS84 degrees, or what a file
+    of points says."""
+
+
+PLAIN = TableFormat()
+"""The settings of a table that needs none."""
