@@ -94,6 +94,7 @@ class _Lines:
 @cache
 def _bars() -> "type[tqdm[Any]]":
     """The bar of this terminal or notebook; imported late, as it is not light."""
-    from tqdm.auto import tqdm
+    from tqdm import auto
 
-    return tqdm
+    bars: type[tqdm[Any]] = auto.tqdm
+    return bars
