@@ -1,48 +1,70 @@
-"""What a person sees while a job runs: lines on a terminal, sparse lines in a log."""
+"""What a person sees while a job runs: a bar on a terminal or in a notebook, sparse lines in a log."""
 
 import sys
-import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from functools import cache
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 Item = TypeVar("Item")
 
+_TERMINAL_INTERVAL_S = 0.2
+_LOG_INTERVAL_S = 10.0
+_FORMAT = "  {desc}: {n_fmt}/{total_fmt}, {elapsed} elapsed, about {remaining} left"
+
 
 def say(line: str) -> None:
-    """Print one line at once."""
-    print(line, flush=True)
+    """Print one line at once, above the bar of a terminal."""
+    if "tqdm" not in sys.modules:  # no bar was ever shown
+        print(line, flush=True)
+        return
+    with _bars().external_write_mode():
+        print(line, flush=True)
 
 
 class Meter:
-    """One line that tells how far something long is, with the time left.
+    """How far a long loop is, on standard error, with the time left.
 
-    On a terminal the line is rewritten about five times a second; elsewhere a line is printed at most every ten
+    On a terminal the line is rewritten about five times a second; elsewhere a line is written at most every ten
     seconds, so that logs stay short.
     """
 
     def __init__(self, total: int, label: str) -> None:
-        self.total = total
-        self.label = label
-        self._terminal = sys.stdout.isatty()
-        self._interval = 0.2 if self._terminal else 10.0
-        self._start = self._shown = time.monotonic()
-        self._first: int | None = None
+        terminal = sys.stderr.isatty()
+        interval = _TERMINAL_INTERVAL_S if terminal else _LOG_INTERVAL_S
+        self._started = False
+        self._bar: tqdm[Any] = _bars()(
+            desc=label,
+            total=total,
+            file=sys.stderr if terminal else _Lines(sys.stderr),
+            bar_format=_FORMAT,
+            mininterval=interval,
+            delay=interval,
+            miniters=1,
+            leave=False,
+        )
+
+    @property
+    def label(self) -> str:
+        """What is counted."""
+        return str(self._bar.desc)
+
+    @label.setter
+    def label(self, label: str) -> None:
+        self._bar.desc = label
 
     def at(self, count: int) -> None:
         """Show that `count` of the total are done."""
-        if self._first is None:
-            self._first = count - 1  # a resumed job does not begin at 0
-        now = time.monotonic()
-        if now - self._shown >= self._interval or (count == self.total and self._terminal):
-            self._shown = now
-            left = (now - self._start) / (count - self._first) * max(self.total - count, 0)
-            text = f"  {self.label}: {count}/{self.total}, about {left:.0f} s left"
-            print(f"\r{text:<78}" if self._terminal else text, end="" if self._terminal else "\n", flush=True)
+        if not self._started:  # a resumed job does not begin at 0: the time left is reckoned from here
+            self._started = True
+            self._bar.initial = self._bar.n = self._bar.last_print_n = count - 1
+        self._bar.update(count - self._bar.n)
 
     def clear(self) -> None:
         """Wipe the line from a terminal."""
-        if self._terminal:
-            print(f"\r{'':<78}\r", end="", flush=True)
+        self._bar.close()
 
 
 def track(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
@@ -52,3 +74,27 @@ def track(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
         yield item
         meter.at(count)
     meter.clear()
+
+
+class _Lines:
+    """Writes each state of a bar as a line of its own, where a carriage return would not go back."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        state = text.strip("\r").rstrip()
+        if state:
+            self._stream.write(f"{state}\n")
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+@cache
+def _bars() -> "type[tqdm[Any]]":
+    """The bar of this terminal or notebook; imported late, as it is not light."""
+    from tqdm import auto
+
+    bars: type[tqdm[Any]] = auto.tqdm
+    return bars

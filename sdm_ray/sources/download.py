@@ -1,10 +1,8 @@
 """Source files that are not there yet."""
 
-import hashlib
-import urllib.error
-import urllib.request
-from contextlib import AbstractContextManager
-from typing import IO
+import ftplib
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from upath import UPath
 
@@ -12,11 +10,9 @@ from sdm_ray.errors import InputError
 from sdm_ray.progress import say
 from sdm_ray.sources.entry import Download
 
-_PIECE = 1 << 20
-
 
 def ensure(path: UPath, download: Download | None, key: str) -> None:
-    """See that a file is there, fetching it if its source says from where.
+    """Download a file that is missing, where its source gives an address.
 
     The file is written under a temporary name and takes its own only when its checksum is right.
 
@@ -32,30 +28,34 @@ def ensure(path: UPath, download: Download | None, key: str) -> None:
         return
     if download is None:
         raise InputError(f"{path}: no such file ({key})")
-    say(f"fetching {download.url}")
+    say(f"downloading {download.url}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.parent / f"{path.name}.part"
     try:
-        found = _copy(download.url, draft)
-    except (urllib.error.URLError, OSError) as error:
-        draft.unlink(missing_ok=True)
-        raise InputError(f"{key}: {download.url} cannot be fetched ({error})") from None
-    if found != download.sha256:
-        draft.unlink()
-        raise InputError(f"{key}: {download.url} has sha256 {found}, expected {download.sha256}; removed")
-    draft.rename(path)
+        if path.protocol in ("", "file", "local"):
+            _retrieve(download, Path(path.path), key)
+            return
+        with TemporaryDirectory() as folder:  # pooch writes to local folders only
+            local = Path(folder) / path.name
+            _retrieve(download, local, key)
+            path.fs.put_file(str(local), path.path)
+    except (OSError, EOFError, ftplib.Error) as error:
+        raise InputError(f"{key}: {download.url} cannot be downloaded ({error})") from None
 
 
-def _copy(url: str, draft: UPath) -> str:
-    digest = hashlib.sha256()
-    with _open(url) as source, draft.open("wb") as target:
-        while piece := source.read(_PIECE):
-            digest.update(piece)
-            target.write(piece)
-    return digest.hexdigest()
+def _retrieve(download: Download, path: Path, key: str) -> None:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    by_pooch = download.url.startswith(("http://", "https://", "ftp://", "sftp://", "doi:"))
+    downloader = None if by_pooch else _from_filesystem
+    try:
+        pooch.retrieve(download.url, f"sha256:{download.sha256}", path.name, path.parent, downloader=downloader)
+    except ValueError as error:  # of another checksum; pooch has removed what it downloaded
+        reason = str(error).partition(". ")[0]
+        raise InputError(f"{key}: {download.url} cannot be used: {reason}") from None
 
 
-def _open(url: str) -> AbstractContextManager[IO[bytes]]:
-    if url.startswith(("http://", "https://", "ftp://")):
-        return urllib.request.urlopen(url, timeout=60)
-    return UPath(url).open("rb")
+def _from_filesystem(url: str, output_file: str, _: object) -> None:
+    """A downloader for what pooch does not know: buckets and folders."""
+    place = UPath(url)
+    place.fs.get_file(place.path, output_file)

@@ -8,7 +8,7 @@ from sdm_ray.geo.windows import Window, whole
 from sdm_ray.sources.sentinel2.config import Sentinel2
 from sdm_ray.sources.sentinel2.scene_reader import Reader, Target
 from sdm_ray.sources.sentinel2.scenes import Raster, Scene
-from sdm_ray.sources.sentinel2.stac_client import Signer
+from sdm_ray.sources.sentinel2.signing import Signer
 
 GRID = grid_of((WEST, SOUTH, EAST, NORTH), 10)
 

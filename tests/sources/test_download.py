@@ -45,7 +45,7 @@ def test_a_missing_file_is_fetched_whole_and_only_once(address, tmp_path):
 
 def test_a_wrong_checksum_leaves_nothing(address, tmp_path):
     place = UPath(tmp_path) / "table.csv"
-    with pytest.raises(InputError, match=r"surveys: table: .*table\.csv has sha256 .*, expected .*; removed"):
+    with pytest.raises(InputError, match=r"surveys: table: http.*table\.csv .*expected sha256:.* but got \w{64}$"):
         ensure(place, download(address, content=b"other"), "surveys: table")
     assert list(tmp_path.iterdir()) == []
 
@@ -53,9 +53,22 @@ def test_a_wrong_checksum_leaves_nothing(address, tmp_path):
 @pytest.mark.parametrize("name", ["absent.csv", None])
 def test_an_address_that_gives_nothing_is_one_line(address, tmp_path, name):
     source = download(address, name) if name else download("http://127.0.0.1:9")
-    with pytest.raises(InputError, match="cannot be fetched"):
+    with pytest.raises(InputError, match="cannot be downloaded"):
         ensure(UPath(tmp_path) / "table.csv", source, "surveys: table")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_in_buckets_are_downloaded_and_written(tmp_path):
+    source = UPath("memory://published/table.csv")
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_bytes(CONTENT)
+    place = UPath("memory://mine/new/table.csv")
+    ensure(place, download("memory://published"), "surveys: table")
+    assert place.read_bytes() == CONTENT
+    ensure(UPath(tmp_path) / "table.csv", download("memory://published"), "surveys: table")
+    assert (tmp_path / "table.csv").read_bytes() == CONTENT
+    with pytest.raises(InputError, match=r"memory://published/absent\.csv cannot be downloaded"):
+        ensure(UPath(tmp_path) / "absent.csv", download("memory://published", "absent.csv"), "surveys: table")
 
 
 def test_a_missing_file_without_an_address_is_named(tmp_path):

@@ -1,4 +1,4 @@
-"""Many scenes to one: what a pixel looked like in a season."""
+"""Composites: one value for each pixel and season from many scenes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -12,8 +12,8 @@ from sdm_ray.geo.windows import Window
 from sdm_ray.sources.sentinel2.scene_reader import Pixels, Target
 from sdm_ray.sources.sentinel2.scenes import Scene
 
-_EMPTY = np.iinfo(np.uint16).max  # sorts behind every observation
-_BUDGET = 128 << 20  # bytes of observations that are held at once
+_EMPTY = np.iinfo(np.uint16).max  # sorts after every observation
+_BUDGET = 128 << 20  # bytes of observations in memory at once
 _SMALLEST, _LARGEST = 64, 1024  # side of a part, pixels
 
 
@@ -30,24 +30,25 @@ def compose(
     Args:
         grid: the cube's pixels.
         window: a part of them.
-        scenes: those that touch the window; of one observation they stand side by side.
-        observe: gives (band, height, width) of a scene on a target.
+        scenes: those that touch the window, sorted by observation; there may be none.
+        observe: gives the reflectance (band, height, width) of a scene on a target.
         how: `median` or `medoid`.
         bands: number of bands.
 
     Returns:
-        Reflectance (band, height, width) and how many observations were clear (height, width).
+        Reflectance (band, height, width), 0 where no observation was clear, and how many were (height, width).
     """
-    passes = [list(group) for _, group in groupby(scenes, key=lambda scene: scene.observation)]
+    observations = [list(group) for _, group in groupby(scenes, key=lambda scene: scene.observation)]
     out = np.zeros((bands, window.height, window.width), np.uint16)
     count = np.zeros((window.height, window.width), np.uint8)
-    for part in parts(window, len(passes) * bands * 2):
+    if not observations:
+        return out, count
+    for part in parts(window, len(observations) * bands * 2):
         target = Target(grid, part)
-        stack = np.zeros((len(passes), bands, part.height, part.width), np.uint16)
-        for layer, members in zip(stack, passes, strict=True):
+        stack = np.zeros((len(observations), bands, part.height, part.width), np.uint16)
+        for layer, members in zip(stack, observations, strict=True):
             for scene in members:
-                seen = observe(scene, target)
-                np.copyto(layer, seen, where=layer == 0)
+                np.copyto(layer, observe(scene, target), where=layer == 0)
         place = (
             slice(part.row - window.row, part.row - window.row + part.height),
             slice(part.col - window.col, part.col - window.col + part.width),
@@ -70,7 +71,7 @@ def parts(window: Window, bytes_per_pixel: int) -> Iterator[Window]:
 
 
 def median(stack: Pixels, clear: NDArray[np.int64]) -> Pixels:
-    """Median of each band over the clear observations, half a unit to the even one.
+    """Median of each band over the clear observations, halves rounded to even.
 
     Args:
         stack: (observation, band, height, width), 0 where not clear.
@@ -90,9 +91,9 @@ def median(stack: Pixels, clear: NDArray[np.int64]) -> Pixels:
 
 
 def medoid(stack: Pixels, clear: NDArray[np.int64]) -> Pixels:
-    """The one clear observation nearest to the median over all bands; the first of several equally near.
+    """The clear observation nearest to the median over all bands (sum of absolute differences); the first of ties.
 
-    Its bands were seen together, as those of a median were not. Arguments and result as of `median`.
+    Unlike those of a median, its bands were observed together. Arguments and result are those of `median`.
     """
     middle = median(stack, clear).astype(np.int64)
     nearest = np.full(clear.shape, np.iinfo(np.int64).max)

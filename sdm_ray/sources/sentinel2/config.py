@@ -8,28 +8,29 @@ from pydantic import Field, field_validator, model_validator
 
 from sdm_ray.config import Config
 from sdm_ray.sources.entry import Box, Source
+from sdm_ray.sources.sentinel2.baseline import Baseline
 
 Month = Annotated[int, Field(ge=1, le=12)]
 
 
 class SceneFiles(Config):
-    """Scenes in folders: GeoTIFF or COG files, one or several to a scene, and SAFE folders of L2A products."""
+    """Scenes in folders: GeoTIFF or COG files, one or several to a scene, and L2A products (SAFE), zipped or not."""
 
     kind: Literal["files"]
     folders: list[str] = Field(min_length=1)
-    """Folders or URLs; everything below them is looked at."""
+    """Folders or URLs; everything below them is searched."""
     pattern: str = r"(?P<scene>.*?(?P<date>\d{8}).*?)(_(?P<band>B\d[0-9A]|SCL)(_\d\dm)?)?$"
     """Regular expression that is searched in a file's name without its ending. Groups: `date` (20210715 or 2021-07-15)
     or `year`, `month` and perhaps `day`; `band` where a file holds one band; `scene` for the name that files of one
-    scene share, else what is left without `band`. SAFE folders need none."""
+    scene share, else what is left without `band`. SAFE products need none."""
     bands: list[str] | None = None
     """Names of the bands of a file that holds several; by default their descriptions."""
-    baseline: str | None = Field(default=None, pattern=r"^\d\d\.\d\d$")
-    """Processing baseline of files that state none."""
+    baseline: Baseline | None = None
+    """Processing baseline (`05.10`) of files that state none, in their name (`..._N0510_...`) or in their tags."""
 
     @field_validator("pattern")
     @classmethod
-    def _says_the_date(cls, pattern: str) -> str:
+    def _has_a_date(cls, pattern: str) -> str:
         try:
             groups = set(re.compile(pattern).groupindex)
         except re.error as error:
@@ -50,7 +51,9 @@ class Stac(Config):
     """Band -> key of its asset; by default the band's own name, or Sentinel-2's (`B04`, `SCL`)."""
     sign: str | None = None
     """Address that answers with a token (`{"token": ...}`) to be appended to the assets' addresses."""
-    page: int = Field(default=100, ge=1)
+    baseline: Baseline | None = None
+    """Processing baseline (`05.10`) of items that state none."""
+    page: int = Field(default=100, ge=1, le=10_000)
     """Items that an API is asked for at a time."""
     timeout_s: float = Field(default=60, gt=0)
 
@@ -63,12 +66,12 @@ class Sentinel2(Source):
     scenes: Annotated[SceneFiles | Stac, Field(discriminator="kind")]
     years: list[int] = Field(min_length=1)
     seasons: dict[str, tuple[Month, Month]] = Field(default={"summer": (6, 8)}, min_length=1)
-    """Name -> first and last month. One that passes the new year is named after the year that it begins in."""
+    """Name -> first and last month. One that crosses the new year is named after the year that it begins in."""
     bands: list[str] = Field(default=["blue", "green", "red", "nir"], min_length=1)
     bounds: Box | None = None
     """West, south, east, north, EPSG:3035 metres."""
     area: str | None = None
-    """Instead of `bounds`: a file of polygons; shards that touch none stay empty."""
+    """Instead of `bounds`: a file of polygons; Zarr shards that touch none stay empty."""
     resolution_m: float = Field(default=10, gt=0)
     max_cloud: float = Field(default=60, ge=0, le=100)
     """Largest cloud cover of a scene, percent; scenes that state none are taken."""
@@ -76,26 +79,26 @@ class Sentinel2(Source):
     """Classes of the scene classification (SCL) that are not used: no data, saturated, cloud shadow, clouds, cirrus;
     11 is snow. null where scenes have no SCL."""
     offset: Literal["stated", "removed"] = "stated"
-    """Whether values of baseline 04.00 and later carry 1000: as the scenes state, or removed already whatever they
-    state."""
+    """Whether 1000 is subtracted from values of baseline 04.00 and later: as the scenes state, or never, since it was
+    removed before, whatever they state."""
     resampling: Literal["nearest", "bilinear"] = "bilinear"
     composite: Literal["median", "medoid"] = "median"
     """Of the clear observations of a pixel: the median of each band, or the one observation nearest to it."""
     chunk: int = Field(default=256, ge=16)
-    """Side of the unit that is decoded, pixels."""
+    """Side of a chunk, the unit that is decoded, pixels."""
     shard: int = Field(default=2048, ge=16)
-    """Side of the unit that is written, and made by one task."""
+    """Side of a Zarr shard, which one task makes and writes, pixels."""
     citation: str = "contains modified Copernicus Sentinel data"
     max_dropped: float = Field(default=0.05, ge=0, le=1)
     """Share of the scenes that may fail; above it the job fails."""
     retries: int = Field(default=3, ge=0)
-    """How often what cannot be read is tried again, after `backoff_s`, then twice that, ..."""
+    """How often what cannot be read is tried again: after `backoff_s`, then twice that, and so on."""
     backoff_s: float = Field(default=1, ge=0)
     gdal: dict[str, str | int] = Field(default_factory=dict)
     """Settings of GDAL, such as `AWS_NO_SIGN_REQUEST: YES` for public buckets."""
 
     @model_validator(mode="after")
-    def _fits(self) -> "Sentinel2":
+    def _consistent(self) -> "Sentinel2":
         if (self.bounds is None) == (self.area is None):
             raise ValueError("expected either bounds or area")
         if self.shard % self.chunk:
@@ -112,10 +115,10 @@ class Sentinel2(Source):
         return found | ({"area": self.area} if self.area else {})
 
     def shaping(self) -> dict[str, Any]:
-        """Without where files lie and how patiently they are read."""
+        """The values that decide what is made: not where files lie, nor how often reading is tried again."""
         scenes = {"folders", "sign", "page", "timeout_s"}
-        careful = {"max_dropped": True, "retries": True, "backoff_s": True, "gdal": True, "area": True}
-        return self.model_dump(mode="json", exclude={**careful, "scenes": scenes})
+        others = {"max_dropped": True, "retries": True, "backoff_s": True, "gdal": True, "area": True}
+        return self.model_dump(mode="json", exclude={**others, "scenes": scenes})
 
     def cite(self) -> str:
         """The citation."""

@@ -1,76 +1,63 @@
-"""Scenes from folders: GeoTIFF and COG files, SAFE folders of L2A products."""
+"""Scenes from folders: GeoTIFF and COG files, and L2A products (SAFE)."""
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from xml.etree import ElementTree
 
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.warp import transform_bounds
 from upath import UPath
 
+from sdm_ray.config import local_absolute
 from sdm_ray.errors import InputError
 from sdm_ray.geo import grid as geo_grid
 from sdm_ray.sources.base import Report
+from sdm_ray.sources.sentinel2 import safe
+from sdm_ray.sources.sentinel2.baseline import baseline_in_name, parse_baseline
 from sdm_ray.sources.sentinel2.config import SceneFiles, Sentinel2
-from sdm_ray.sources.sentinel2.scene_reader import Patience, gdal_settings, open_raster
+from sdm_ray.sources.sentinel2.retries import RetryPolicy
+from sdm_ray.sources.sentinel2.safe import SceneParts
+from sdm_ray.sources.sentinel2.scene_reader import gdal_settings, is_transient, open_raster
 from sdm_ray.sources.sentinel2.scenes import Raster, Scene, day_of, find_band, needed
 
 _ENDINGS = (".tif", ".tiff", ".jp2")
-_SAFE_FILE = re.compile(r"_(B\d[0-9A]|SCL)_(\d\d)m\.(jp2|tif|tiff)$")
-_SAFE_NAME = re.compile(r"^(S2[A-D])_MSIL2A_(\d{8})T\d{6}_N(\d\d)(\d\d)_R\d{3}_T(\w{5})_")
-
-
-@dataclass
-class _Files:
-    """The files of one scene, before any is opened."""
-
-    name: str
-    date: str
-    rasters: dict[str, Raster] = field(default_factory=dict)
-    observation: str = ""
-    tile: str = ""
-    cloud: float | None = None
-    baseline: str | None = None
-    offset: int | None = None
+_RESOLUTION = re.compile(r"_(\d+)m$")
 
 
 def find(source: Sentinel2, settings: SceneFiles) -> tuple[list[Scene], Report]:
-    """All scenes below some folders; every one is opened, since a file says where it lies.
+    """All scenes below some folders; one file of each is opened, to learn where it lies.
 
     Raises:
         InputError: there is no file, its bands have no names, or none has the bands needed.
     """
-    folders = [UPath(folder) for folder in settings.folders]
+    folders = [local_absolute(UPath(folder)) for folder in settings.folders]
     report = Report(", ".join(settings.folders), 0)
-    found: list[_Files] = []
+    found: list[SceneParts] = []
     for folder in folders:
-        for product in sorted(folder.rglob("*.SAFE")):
-            found += _product(product, report)
-        found += _grouped(folder, source, settings, report)
+        for product in safe.products(folder, report):
+            found += safe.scenes(product, report)
+        found += [] if folder.name.endswith(safe.ENDING) else _grouped(folder, settings, report)
     report.rows = len(found) + report.lost
     if not report.rows:
         raise InputError(f"{report.name}: no GeoTIFF, JPEG 2000 or SAFE product below it")
-    patience = Patience(source.retries, source.backoff_s)
     scenes: list[Scene] = []
     with gdal_settings(source):
-        for files in found:
-            scene = _opened(files, source, settings, report, patience)
+        for parts in found:
+            scene = _opened(parts, source, settings, report)
             scenes += [scene] if scene else []
     if not scenes:
         report.check(0.0)
     return scenes, report
 
 
-def _grouped(folder: UPath, source: Sentinel2, settings: SceneFiles, report: Report) -> list[_Files]:
-    """Files outside SAFE folders, one or several to a scene."""
+def _grouped(folder: UPath, settings: SceneFiles, report: Report) -> list[SceneParts]:
+    """Files outside SAFE products, one or several to a scene, each band at its finest resolution."""
     pattern = re.compile(settings.pattern)
-    scenes: dict[str, _Files] = {}
+    scenes: dict[tuple[str, str | None], SceneParts] = {}
+    resolutions: dict[tuple[str, str | None], dict[str, float]] = defaultdict(dict)
     for file in sorted(folder.rglob("*")):
         inner = file.relative_to(folder)
-        if file.suffix.lower() not in _ENDINGS or any(part.endswith(".SAFE") for part in inner.parts):
+        if file.suffix.lower() not in _ENDINGS or any(part.endswith(safe.ENDING) for part in inner.parts):
             continue
         match = pattern.search(file.stem)
         day = _day(match.groupdict()) if match else None
@@ -78,13 +65,21 @@ def _grouped(folder: UPath, source: Sentinel2, settings: SceneFiles, report: Rep
             report.drop("no_date_in_the_name", [str(inner)])
             continue
         names = match.groupdict()
-        band = names.get("band")
-        stem = names.get("scene") or (file.stem.replace(band, "") if band else file.stem)
-        scene = scenes.setdefault(str(inner.parent / stem), _Files(stem, day, baseline=settings.baseline))
-        if band:
+        band = names.get("band") or ""  # those of a file of several are known when it is opened
+        stem = names.get("scene") or (_RESOLUTION.sub("", file.stem).replace(band, "") if band else file.stem)
+        baseline = next((each for each in map(baseline_in_name, (file.stem, str(inner.parent))) if each), None)
+        key = str(inner.parent / stem), baseline
+        observation, tile = safe.observation_and_tile(stem, day)
+        fresh = SceneParts(key[0], day, observation=observation, tile=tile, baseline=baseline)
+        scene = scenes.setdefault(key, fresh)
+        stated = _RESOLUTION.search(file.stem)
+        resolution = float(stated[1]) if stated else float("inf")
+        before = resolutions[key].get(band)
+        if before is None or resolution < before:
+            resolutions[key][band] = resolution
             scene.rasters[band] = Raster(href=str(file))
-        else:
-            scene.rasters[""] = Raster(href=str(file))  # its bands are known when it is opened
+        elif resolution == before:
+            report.note("second_file_of_a_band", [str(inner)])
     return list(scenes.values())
 
 
@@ -93,60 +88,19 @@ def _day(names: dict[str, str | None]) -> str | None:
     return day_of(text or f"{names.get('year')}{names.get('month')}{names.get('day') or '01'}")
 
 
-def _product(folder: UPath, report: Report) -> Iterator[_Files]:
-    """The granules of a SAFE folder, each band at its finest resolution."""
-    match = _SAFE_NAME.match(folder.name)
+def _opened(parts: SceneParts, source: Sentinel2, settings: SceneFiles, report: Report) -> Scene | None:
+    """A scene with its bounds and bands; None where it goes into the report."""
+    href = next(iter(parts.rasters.values())).href if parts.rasters else parts.name
+    policy = RetryPolicy(source.retries, source.backoff_s)
     try:
-        stated = _metadata(folder / "MTD_MSIL2A.xml")
-    except (ElementTree.ParseError, ValueError) as error:
-        report.drop("unreadable", [f"{folder} (MTD_MSIL2A.xml: {error})"])
-        return
-    day = day_of(stated.get("PRODUCT_START_TIME", [match[2] if match else ""])[0])
-    if day is None:
-        report.drop("no_date_in_the_name", [str(folder)])
-        return
-    cloud = stated.get("Cloud_Coverage_Assessment")
-    offsets = sorted({float(value) for value in stated.get("BOA_ADD_OFFSET", [])})
-    platform = stated.get("SPACECRAFT_NAME", [f"Sentinel-{match[1][1:]}" if match else folder.name])[0].lower()
-    for granule in sorted((folder / "GRANULE").glob("*")):
-        bands: dict[str, tuple[int, str]] = defaultdict(lambda: (100, ""))
-        for file in granule.glob("IMG_DATA/R*m/*"):
-            kind = _SAFE_FILE.search(file.name)
-            if kind:
-                bands[kind[1]] = min(bands[kind[1]], (int(kind[2]), str(file)))
-        yield _Files(
-            name=folder.stem,
-            date=day,
-            rasters={band: Raster(href=href) for band, (_, href) in bands.items()},
-            observation=f"{day} {platform}",
-            tile=match[5] if match else granule.name,
-            cloud=float(cloud[0]) if cloud else None,
-            baseline=stated.get("PROCESSING_BASELINE", [f"{match[3]}.{match[4]}" if match else ""])[0] or None,
-            offset=-int(offsets[0]) if len(offsets) == 1 else None,
-        )
-
-
-def _metadata(file: UPath) -> dict[str, list[str]]:
-    """Texts of a product's metadata by the names of their elements."""
-    found: dict[str, list[str]] = defaultdict(list)
-    if file.exists():
-        for element in ElementTree.fromstring(file.read_bytes()).iter():
-            found[element.tag.rpartition("}")[2]].append((element.text or "").strip())
-    return dict(found)
-
-
-def _opened(files: _Files, source: Sentinel2, settings: SceneFiles, report: Report, patience: Patience) -> Scene | None:
-    """A scene with its place and bands; None where it goes into the report."""
-    opened: list[DatasetReader] = []
-    href = next(iter(files.rasters.values())).href if files.rasters else files.name
-    try:
-        patience.tries(lambda: opened.append(open_raster(href)))
+        opened = policy.call(lambda: open_raster(href), is_transient)
     except (RasterioError, OSError, ValueError) as error:
-        report.drop("unreadable", [f"{files.name} ({str(error).splitlines()[0][:160]})"])
+        report.drop("unreadable", [f"{parts.name} ({str(error).splitlines()[0][:160]})"])
         return None
-    with opened[-1] as raster:
+    with opened as raster:
         bounds = transform_bounds(raster.crs, geo_grid.CRS, *raster.bounds, densify_pts=21)
-        there = files.rasters if "" not in files.rasters else _inside(raster, href, settings)
+        there = parts.rasters if "" not in parts.rasters else _inside(raster, href, settings)
+        tagged = parse_baseline(raster.tags().get("PROCESSING_BASELINE", ""))
     rasters = {}
     for band in needed(source):
         name = find_band(band, {}, there)
@@ -154,15 +108,15 @@ def _opened(files: _Files, source: Sentinel2, settings: SceneFiles, report: Repo
             raise InputError(f"{href}: has no band {band}; found {', '.join(sorted(there))} ({_advice(band)})")
         rasters[band] = there[name]
     return Scene(
-        name=files.name,
-        date=files.date,
-        observation=files.observation or f"{files.date} {files.name}",
-        tile=files.tile or files.name,
+        name=parts.name,
+        date=parts.date,
+        observation=parts.observation or f"{parts.date} {parts.name}",
+        tile=parts.tile or parts.name,
         rasters=rasters,
         bounds=bounds,
-        cloud=files.cloud,
-        baseline=files.baseline,
-        offset=files.offset,
+        cloud=parts.cloud,
+        baseline=parts.baseline or tagged or settings.baseline,
+        offset=parts.offset,
     )
 
 

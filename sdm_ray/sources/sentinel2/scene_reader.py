@@ -1,10 +1,9 @@
-"""One scene on a window of the cube: read no more than is needed, drop clouds, take the offset off, resample.
+"""One scene on a window of the cube: read no more than is needed, mask clouds, subtract the offset, resample.
 
-The value of a pixel depends on the scene and on where the pixel's centre lies in it, never on the window: places are
-worked out for each centre by itself, and clouds are left out before neighbours are weighed.
+The value of a pixel depends on the scene and on where the pixel's centre lies in it, never on the window: coordinates
+are transformed for each centre by itself, and clouds are masked before neighbours are weighted.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,59 +15,37 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
-from rasterio.windows import Window as Piece
+from rasterio.windows import Window as Block
 
 from sdm_ray.geo import grid as geo_grid
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
 from sdm_ray.sources.sentinel2.config import Sentinel2
-from sdm_ray.sources.sentinel2.scenes import SCL, Raster, Scene
+from sdm_ray.sources.sentinel2.retries import RetryPolicy
+from sdm_ray.sources.sentinel2.scenes import OFFSET, SCL, UNITS, Raster, Scene
 
 Pixels = NDArray[np.uint16]
-Places = NDArray[np.float64]
+Coordinates = NDArray[np.float64]
 _MARGIN = 2  # pixels around what is read
 
 
 class SceneFault(Exception):
-    """A scene cannot be read, however often it is tried."""
+    """A scene cannot be read, after all tries."""
 
     def __init__(self, scene: str, reason: str) -> None:
         super().__init__(scene, reason)  # both, so that it can be pickled
         self.scene, self.reason = scene, reason
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How often what cannot be read is tried again, and after how long."""
-
-    retries: int
-    backoff_s: float
-
-    def tries(self, action: Callable[[], object]) -> None:
-        """Do it, again and again if it must be.
-
-        Raises:
-            RasterioError, OSError: the last try failed as well.
-        """
-        for number in range(self.retries + 1):
-            try:
-                action()
-                return
-            except (RasterioError, OSError):
-                if number == self.retries:
-                    raise
-                time.sleep(self.backoff_s * 2**number)
-
-
 @dataclass
 class Target:
-    """A window of the cube, and where the centres of its pixels lie in other projections."""
+    """A window of the cube, and the coordinates of its pixels' centres in other projections."""
 
     grid: Grid
     window: Window
-    _known: dict[str, tuple[Places, Places]] = field(default_factory=dict)
+    _known: dict[str, tuple[Coordinates, Coordinates]] = field(default_factory=dict)
 
-    def places(self, raster: DatasetReader) -> tuple[Places, Places]:
+    def coordinates(self, raster: DatasetReader) -> tuple[Coordinates, Coordinates]:
         """Row and column of each centre in a raster, counted from the corner of its first pixel, (height, width)."""
         crs = raster.crs.to_wkt()
         if crs not in self._known:
@@ -79,20 +56,35 @@ class Target:
         return (y - raster.transform.f) / raster.transform.e, (x - raster.transform.c) / raster.transform.a
 
 
+@dataclass
+class LowValues:
+    """How many clear values lie at or below the offset of later baselines.
+
+    Attributes:
+        low: how many do.
+        known: how many clear values there are.
+    """
+
+    low: int = 0
+    known: int = 0
+
+
 class Reader:
     """Reads scenes; keeps their files open.
 
     Attributes:
         bytes: how much was decoded.
-        below_offset: of each scene that carries the offset, how many values were not above it, and how many known.
+        with_offset: scene -> low values in rasters that an offset is subtracted from.
+        without_offset: scene -> low values in rasters that none is subtracted from.
     """
 
     def __init__(self, source: Sentinel2, sign: Callable[[str], str]) -> None:
         self.bytes = 0
-        self.below_offset: dict[str, list[int]] = {}
+        self.with_offset: dict[str, LowValues] = {}
+        self.without_offset: dict[str, LowValues] = {}
         self._source = source
         self._sign = sign
-        self._patience = Patience(source.retries, source.backoff_s)
+        self._policy = RetryPolicy(source.retries, source.backoff_s)
         self._open: dict[str, DatasetReader] = {}
         self._stack = ExitStack()
 
@@ -121,70 +113,74 @@ class Reader:
     def _band(self, scene: Scene, name: str, target: Target) -> Pixels:
         place = scene.rasters[name]
         raster = self._opened(place)
-        rows, cols = target.places(raster)
+        rows, cols = target.coordinates(raster)
         step = max(1, int(self._source.resolution_m // raster.transform.a))  # a coarser cube takes means
-        piece = _piece(rows, cols, raster, step)
-        if piece is None:
+        block = _block(rows, cols, raster, step)
+        if block is None:
             return np.zeros(rows.shape, np.uint16)
-        values = self._read(place, piece)
+        values = self._read(place, block)
         if raster.nodata:
             values[values == raster.nodata] = 0
-        known = values > 0
-        if scene.offset:
-            seen = self.below_offset.setdefault(scene.name, [0, 0])
-            seen[0] += int((known & (values <= scene.offset)).sum())
-            seen[1] += int(known.sum())
-        values = as_reflectance(values, scene.offset or 0, place.href)
         if self._source.mask is not None:
-            values[~self._clear(scene, raster, piece)] = 0
-        values = coarsen(values, step)
-        rows, cols = (rows - piece.row_off) / step, (cols - piece.col_off) / step
+            values[~self._clear(scene, raster, block)] = 0
+        offset = (scene.offset or 0) if place.offset is None else place.offset
+        self._count_low(scene.name, values, place.scale, offset)
+        values = coarsen(as_reflectance(values, place.scale, offset, place.href), step)
+        rows, cols = (rows - block.row_off) / step, (cols - block.col_off) / step
         return nearest(values, rows, cols) if self._source.resampling == "nearest" else bilinear(values, rows, cols)
 
-    def _clear(self, scene: Scene, raster: DatasetReader, piece: Piece) -> NDArray[np.bool_]:
-        """Which pixels of a piece of a band the scene classification lets pass."""
+    def _count_low(self, scene: str, values: NDArray[Any], scale: float, offset: float) -> None:
+        """Count what shows whether values carry an offset: those that carry it are hardly ever below it."""
+        counts = (self.with_offset if offset else self.without_offset).setdefault(scene, LowValues())
+        known = values > 0
+        counts.low += int((known & (values <= (offset or OFFSET) / scale)).sum())
+        counts.known += int(known.sum())
+
+    def _clear(self, scene: Scene, raster: DatasetReader, block: Block) -> NDArray[np.bool_]:
+        """Which pixels of a block of a band the scene classification leaves unmasked."""
         place = scene.rasters[SCL]
         classes = self._opened(place)
         if classes.crs != raster.crs:
             raise ValueError(f"{place.href}: is in {classes.crs}, its bands in {raster.crs}")
-        x = raster.transform.c + (piece.col_off + np.arange(piece.width) + 0.5) * raster.transform.a
-        y = raster.transform.f + (piece.row_off + np.arange(piece.height) + 0.5) * raster.transform.e
+        x = raster.transform.c + (block.col_off + np.arange(block.width) + 0.5) * raster.transform.a
+        y = raster.transform.f + (block.row_off + np.arange(block.height) + 0.5) * raster.transform.e
         cols = np.floor((x - classes.transform.c) / classes.transform.a).astype(np.int64)
         rows = np.floor((y - classes.transform.f) / classes.transform.e).astype(np.int64)
-        inside = ((rows >= 0) & (rows < classes.height))[:, None] & ((cols >= 0) & (cols < classes.width))
+        inside: NDArray[np.bool_] = ((rows >= 0) & (rows < classes.height))[:, None] & (
+            (cols >= 0) & (cols < classes.width)
+        )
         if not inside.any():
             return inside
         rows, cols = rows.clip(0, classes.height - 1), cols.clip(0, classes.width - 1)
-        part = Piece(cols[0], rows[0], cols[-1] - cols[0] + 1, rows[-1] - rows[0] + 1)
+        part = Block(cols[0], rows[0], cols[-1] - cols[0] + 1, rows[-1] - rows[0] + 1)
         found = self._read(place, part)[np.ix_(rows - rows[0], cols - cols[0])]
-        return inside & ~np.isin(found, self._source.mask or [])
+        inside &= ~np.isin(found, self._source.mask or [])
+        return inside
 
     def _opened(self, place: Raster) -> DatasetReader:
-        def opening() -> None:
-            self._open[place.href] = self._stack.enter_context(open_raster(self._sign(place.href)))
-
         if place.href not in self._open:
-            self._patience.tries(opening)
+            opened = self._policy.call(lambda: open_raster(self._sign(place.href)), is_transient)
+            self._open[place.href] = self._stack.enter_context(opened)
         return self._open[place.href]
 
-    def _drop(self, place: Raster) -> None:
-        raster = self._open.pop(place.href, None)
-        if raster is not None:
-            raster.close()
-
-    def _read(self, place: Raster, piece: Piece) -> NDArray[Any]:
-        found = []
-
-        def reading() -> None:
+    def _read(self, place: Raster, block: Block) -> NDArray[Any]:
+        def reading() -> NDArray[Any]:
             try:
-                found.append(self._opened(place).read(place.band, window=piece))
+                return np.asarray(self._opened(place).read(place.band, window=block))
             except (RasterioError, OSError):
-                self._drop(place)  # the next try opens it anew, with a new signature
+                raster = self._open.pop(place.href, None)  # the next try opens it anew, with a new signature
+                if raster is not None:
+                    raster.close()
                 raise
 
-        self._patience.tries(reading)
-        self.bytes += found[0].nbytes
-        return found[0]
+        found = self._policy.call(reading, is_transient)
+        self.bytes += found.nbytes
+        return found
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether what GDAL could not read may be readable at the next try."""
+    return isinstance(error, RasterioError | OSError)
 
 
 @contextmanager
@@ -194,7 +190,7 @@ def gdal_settings(source: Sentinel2) -> Iterator[None]:
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "GDAL_HTTP_TIMEOUT": "60",
         "GDAL_HTTP_MULTIRANGE": "YES",
-        "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # what failed once may be there at the next try
+        "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/",  # a failure is not remembered: the next try may succeed
         "GDAL_CACHEMAX": 256 << 20,
     }
     with rasterio.Env(**settings | source.gdal):
@@ -202,7 +198,7 @@ def gdal_settings(source: Sentinel2) -> Iterator[None]:
 
 
 def open_raster(href: str) -> DatasetReader:
-    """Open a raster whose place is known.
+    """Open a raster that has a projection and whose rows run from west to east.
 
     Raises:
         RasterioError, OSError: it cannot be opened.
@@ -216,38 +212,40 @@ def open_raster(href: str) -> DatasetReader:
     return raster
 
 
-def as_reflectance(values: NDArray[Any], offset: int, name: str) -> Pixels:
-    """Whole numbers with the offset taken off; what was above 0 stays so, since 0 is no data.
+def as_reflectance(values: NDArray[Any], scale: float, offset: float, name: str) -> Pixels:
+    """Reflectance x 10,000: `values * scale - offset`; what was above 0 stays at least 1, since 0 is no data.
 
     Raises:
-        ValueError: they are no whole numbers.
+        ValueError: they are no whole numbers, and no scale is stated.
     """
-    if values.dtype.kind not in "ui":
-        raise ValueError(f"{name}: holds {values.dtype}, expected whole numbers (reflectance x 10,000)")
-    wide = values.astype(np.int32)
-    return np.where(wide > 0, (wide - offset).clip(1, np.iinfo(np.uint16).max), 0).astype(np.uint16)
+    if values.dtype.kind not in "ui" and scale == 1:
+        raise ValueError(f"{name}: holds {values.dtype}, expected whole numbers (reflectance x {UNITS:,})")
+    exact = scale == 1 and offset == int(offset)
+    wide = values.astype(np.int32) - int(offset) if exact else np.rint(values * np.float64(scale) - offset)
+    return np.where(values > 0, wide.clip(1, np.iinfo(np.uint16).max), 0).astype(np.uint16)
 
 
 def coarsen(values: Pixels, step: int) -> Pixels:
-    """Means of `step` x `step` pixels, of those that are known."""
+    """Means of the known pixels of each `step` x `step` block."""
     if step == 1:
         return values
     height, width = (-(-side // step) for side in values.shape)
     padded = np.pad(values, ((0, height * step - values.shape[0]), (0, width * step - values.shape[1])))
-    blocks = padded.reshape(height, step, width, step)
-    count = (blocks > 0).sum(axis=(1, 3))
-    return np.rint(blocks.sum(axis=(1, 3), dtype=np.float64) / np.maximum(count, 1)).astype(np.uint16)
+    groups = padded.reshape(height, step, width, step)
+    count = (groups > 0).sum(axis=(1, 3))
+    means = groups.sum(axis=(1, 3), dtype=np.float64) / np.maximum(count, 1)
+    return np.asarray(np.rint(means), np.uint16)
 
 
-def nearest(values: Pixels, rows: Places, cols: Places) -> Pixels:
-    """The pixel that each place lies in; 0 outside."""
+def nearest(values: Pixels, rows: Coordinates, cols: Coordinates) -> Pixels:
+    """The pixel that each point lies in; 0 outside."""
     row, col = np.floor(rows).astype(np.int64), np.floor(cols).astype(np.int64)
     inside = (row >= 0) & (row < values.shape[0]) & (col >= 0) & (col < values.shape[1])
     return np.where(inside, values[row.clip(0, values.shape[0] - 1), col.clip(0, values.shape[1] - 1)], 0)
 
 
-def bilinear(values: Pixels, rows: Places, cols: Places) -> Pixels:
-    """Means of the four pixels around each place, of those that are known; 0 where its own pixel is not known."""
+def bilinear(values: Pixels, rows: Coordinates, cols: Coordinates) -> Pixels:
+    """Weighted means of the known ones of the four pixels around each point; 0 where its own pixel is not known."""
     own = nearest(values, rows, cols)
     padded = np.pad(values, 1)
     above, left = np.floor(rows - 0.5), np.floor(cols - 0.5)
@@ -255,24 +253,24 @@ def bilinear(values: Pixels, rows: Places, cols: Places) -> Pixels:
     row = (above.astype(np.int64) + 1).clip(0, values.shape[0])
     col = (left.astype(np.int64) + 1).clip(0, values.shape[1])
     total, weight = np.zeros(rows.shape), np.zeros(rows.shape)
-    for below in (0, 1):
-        for beside in (0, 1):
-            corner = padded[row + below, col + beside]
-            share = (down if below else 1 - down) * (right if beside else 1 - right) * (corner > 0)
+    for south in (0, 1):
+        for east in (0, 1):
+            corner = padded[row + south, col + east]
+            share = (down if south else 1 - down) * (right if east else 1 - right) * (corner > 0)
             total += share * corner
             weight += share
     return np.where(own > 0, np.rint(total / np.maximum(weight, 1e-9)), 0).astype(np.uint16)
 
 
-def _piece(rows: Places, cols: Places, raster: DatasetReader, step: int) -> Piece | None:
-    """What must be read for some places: whole groups of `step` pixels; None where nothing must be."""
+def _block(rows: Coordinates, cols: Coordinates, raster: DatasetReader, step: int) -> Block | None:
+    """What must be read for some points: whole groups of `step` pixels; None where they lie outside the raster."""
     margin = _MARGIN * step
     edges = []
-    for places, size in ((rows, raster.height), (cols, raster.width)):
-        first = max(int(np.floor(places.min())) - margin, 0) // step * step
-        last = min(-(-(int(np.ceil(places.max())) + margin) // step) * step, size)
+    for points, size in ((rows, raster.height), (cols, raster.width)):
+        first = max(int(np.floor(points.min())) - margin, 0) // step * step
+        last = min(-(-(int(np.ceil(points.max())) + margin) // step) * step, size)
         if first >= last:
             return None
         edges.append((first, last - first))
     (top, height), (left, width) = edges
-    return Piece(left, top, width, height)
+    return Block(left, top, width, height)

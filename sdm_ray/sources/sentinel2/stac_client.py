@@ -1,79 +1,95 @@
-"""A small STAC client: items of an API or of a static catalogue, at any path or URL.
+"""STAC documents of an API or of a static catalogue, at any path or URL.
 
-It asks for what a cube needs and no more: pages of `/search`, links to children and items, addresses of assets.
+`pystac_client` searches; what it lacks is here: catalogues at any fsspec URL, errors that name the address, the pages
+after an empty one, and links that lead in a circle.
 """
 
 import json
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
-from urllib.parse import urljoin
 
+from pystac import Link
+from pystac.utils import make_absolute_href
+from pystac_client import ItemSearch
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.sources.sentinel2.retries import RetryPolicy
 
 Json = dict[str, Any]
-_AGAIN = (408, 429, 500, 502, 503, 504)
-_MARGIN_S = 300  # a token is replaced this long before it ends
+_TRANSIENT = (None, 408, 429, 500, 502, 503, 504)  # None: no answer at all
 
 
-@dataclass(frozen=True)
-class Client:
-    """Fetches JSON, patiently.
+class Client(StacApiIO):
+    """Reads JSON objects, and tries again what may be there later.
 
-    Attributes:
-        retries: how often an answer is asked for again.
-        backoff_s: pause before the first of these; the next are twice as long each.
+    Args:
+        policy: how often an answer is asked for again.
         timeout_s: how long one answer may take.
     """
 
-    retries: int
-    backoff_s: float
-    timeout_s: float
+    def __init__(self, policy: RetryPolicy, timeout_s: float) -> None:
+        accept = {"Accept": "application/geo+json, application/json"}
+        super().__init__(headers=accept, timeout=timeout_s, max_retries=None)
+        self._policy = policy
 
-    def get(self, address: str, body: Json | None = None) -> Json:
-        """The JSON object at a path or URL; with a body, what a POST answers.
+    def get(self, address: str) -> Json:
+        """The JSON object at a path or URL.
 
         Raises:
             InputError: there is none, or the server does not answer.
         """
-        for number in range(self.retries + 1):
-            try:
-                found = json.loads(self._bytes(address, body))
-            except urllib.error.HTTPError as error:
-                problem = f"answers {error.code} {error.reason}"
-                if error.code not in _AGAIN:
-                    break
-            except FileNotFoundError:
-                raise InputError(f"{address}: no such file") from None
-            except (urllib.error.URLError, OSError) as error:
-                problem = f"does not answer ({getattr(error, 'reason', error)})"
-            except ValueError:
-                problem = "is no JSON"
-                break
-            else:
-                if isinstance(found, dict):
-                    return found
-                problem = f"holds {type(found).__name__}, expected a JSON object"
-                break
-            if number < self.retries:
-                time.sleep(self.backoff_s * 2**number)
-        raise InputError(f"{address}: {problem}")
+        return self.read_json(address)
 
-    def _bytes(self, address: str, body: Json | None) -> bytes:
-        if not _is_http(address):
-            return UPath(address).read_bytes()
-        request = urllib.request.Request(address, headers={"Accept": "application/geo+json, application/json"})
-        if body is not None:
-            request.data = json.dumps(body).encode()
-            request.add_header("Content-Type", "application/json")
-        with urllib.request.urlopen(request, timeout=self.timeout_s) as answer:
-            return answer.read()
+    def read_json(self, source: Any, *args: Any, **kwargs: Any) -> Json:  # noqa: ANN401 - as of the base class
+        """The JSON object at a path, a URL or a link, which may hold the body of a POST.
+
+        Raises:
+            InputError: there is none, or the server does not answer.
+        """
+        address = source.href if isinstance(source, Link) else str(source)
+        try:
+            found = json.loads(self._policy.call(lambda: self.read_text(source, *args, **kwargs), _transient))
+        except APIError as error:
+            raise InputError(f"{address}: {_reason(error)}") from None
+        except FileNotFoundError:
+            raise InputError(f"{address}: no such file") from None
+        except ValueError:
+            raise InputError(f"{address}: is no JSON") from None
+        except OSError as error:
+            raise InputError(f"{address}: cannot be read ({error})") from None
+        if not isinstance(found, dict):
+            raise InputError(f"{address}: holds {type(found).__name__}, expected a JSON object")
+        return found
+
+    def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401 - as of the base class
+        """The text at a path, a URL or a link."""
+        if isinstance(source, str) and not is_http(source):
+            return UPath(source).read_text()
+        return super().read_text(source, *args, **kwargs)
+
+    def get_pages(self, url: str, method: str | None = None, parameters: Json | None = None) -> Iterator[Json]:
+        """All pages of a search.
+
+        Raises:
+            InputError: a page cannot be read, or was there before.
+        """
+        page = self.read_json(url, method=method, parameters=parameters)
+        yield page
+        seen = set()
+        while following := links(page, "next"):
+            link = {"body": parameters, **following[0]}
+            link |= {"href": join(url, link["href"]), "method": link.get("method", "GET").upper()}
+            key = json.dumps(link, sort_keys=True)
+            if key in seen:
+                raise InputError(f"{link['href']}: the next page is one that was there before")
+            seen.add(key)
+            page = self.read_json(Link.from_dict(link), parameters=parameters)
+            yield page
 
 
 @dataclass(frozen=True)
@@ -96,10 +112,10 @@ class Query:
 
 
 def items(client: Client, url: str, query: Query) -> Iterator[Json]:
-    """Items of a catalogue, addresses of assets made absolute.
+    """Items of a catalogue, as they are but for the addresses of their assets, which are absolute.
 
-    An API narrows by what is asked; a static catalogue yields all items of the collections, so that dates, place and
-    cloud cover are left to the caller to check.
+    An API selects by place, dates and cloud cover; a static catalogue yields all items of the collections, so that the
+    caller has to check these.
 
     Raises:
         InputError: something is no STAC, or does not answer.
@@ -107,64 +123,52 @@ def items(client: Client, url: str, query: Query) -> Iterator[Json]:
     root = client.get(url)
     if "stac_version" not in root and "conformsTo" not in root and root.get("type") != "FeatureCollection":
         raise InputError(f"{url}: is no STAC catalogue (it has no stac_version)")
-    search = _links(root, "search")
-    if search and _is_http(url):
+    search = links(root, "search")
+    if search and is_http(url):
         yield from _search(client, join(url, search[0]["href"]), root.get("conformsTo", []), query)
     else:
         yield from _walk(client, url, root, query)
 
 
 def join(base: str, href: str) -> str:
-    """An address that may be relative to the document at `base`."""
-    if "://" in href or href.startswith("/vsi"):
-        return href
-    if _is_http(base):
-        return urljoin(base, href)
-    if href.startswith("/"):
-        return href
-    if "://" not in base:
-        return str(UPath(base).absolute().parent / href)
-    scheme, _, rest = base.partition("://")
-    return f"{scheme}:/{urljoin('/' + rest, href)}"
+    """An address that may be relative to the document at `base`; `/vsi...` is one of GDAL's own."""
+    return href if href.startswith("/vsi") else make_absolute_href(href, base, start_is_dir=False)
+
+
+def links(document: Json, rel: str) -> list[Json]:
+    """The links of a document with a relation that have an address."""
+    return [link for link in document.get("links", []) if link.get("rel") == rel and "href" in link]
+
+
+def is_http(address: str) -> bool:
+    """Whether a web server is asked."""
+    return address.startswith(("http://", "https://"))
 
 
 def _search(client: Client, url: str, conforms: list[str], query: Query) -> Iterator[Json]:
     """All pages of a search, one search for each period."""
     for first, last in query.periods:
-        body: Json | None = {
-            "collections": query.collections,
-            "bbox": list(query.box),
-            "datetime": f"{first}T00:00:00Z/{last}T23:59:59Z",
-            "limit": query.page,
+        search = ItemSearch(
+            url,
+            method="POST",
+            stac_io=client,
+            collections=query.collections,
+            bbox=query.box,
+            datetime=f"{first}T00:00:00Z/{last}T23:59:59Z",
+            limit=query.page,
             **_cloud(conforms, query.max_cloud),
-        }
-        address, seen = url, set()
-        while True:
-            page = client.get(address, body)
-            for item in page.get("features", []):
-                yield _absolute(item, address)
-            following = _links(page, "next")
-            if not following:
-                break
-            link = following[0]
-            address = join(address, link["href"])
-            if link.get("method", "GET").upper() == "POST":
-                body = {**(body or {}), **link.get("body", {})} if link.get("merge") else link.get("body", body)
-            else:
-                body = None
-            request = json.dumps([address, body], sort_keys=True)
-            if request in seen:
-                raise InputError(f"{address}: the next page is one that was there before")
-            seen.add(request)
+        )
+        for page in client.get_pages(url, "POST", search.get_parameters()):  # its own pages end at an empty one
+            yield from (_absolute(item, url) for item in page.get("features", []))
 
 
 def _cloud(conforms: list[str], most: float) -> Json:
-    """The condition on cloud cover, in a language that the API says it knows."""
+    """The condition on cloud cover, in a language that the API states to know."""
     if any("item-search#query" in each for each in conforms):
         return {"query": {"eo:cloud_cover": {"lte": most}}}
     if any("item-search#filter" in each for each in conforms):
         condition = {"op": "<=", "args": [{"property": "eo:cloud_cover"}, most]}
-        return {"filter": condition, "filter-lang": "cql2-json"}
+        return {"filter": condition, "filter_lang": "cql2-json"}
     return {}
 
 
@@ -184,7 +188,7 @@ def _walk(client: Client, url: str, root: Json, query: Query) -> Iterator[Json]:
             yield from (_absolute(item, address) for item in document.get("features", []))
         if kind == "Collection" and document.get("id") not in query.collections:
             continue
-        for link in [*_links(document, "child"), *_links(document, "item"), *_links(document, "items")]:
+        for link in [*links(document, "child"), *links(document, "item"), *links(document, "items")]:
             there = join(address, link["href"])
             if there not in seen:
                 seen.add(there)
@@ -192,47 +196,31 @@ def _walk(client: Client, url: str, root: Json, query: Query) -> Iterator[Json]:
 
 
 def _absolute(item: Json, address: str) -> Json:
-    """An item whose assets have absolute addresses; its own address is what relative ones start from."""
-    own = _links(item, "self")
-    base = join(address, own[0]["href"]) if own and _is_http(address) else address
-    assets = {key: {**asset, "href": join(base, asset["href"])} for key, asset in item.get("assets", {}).items()}
+    """An item whose assets have absolute addresses; relative ones start from its own address."""
+    own = links(item, "self")
+    base = join(address, own[0]["href"]) if own and is_http(address) else address
+    assets = {
+        key: {**asset, "href": join(base, asset["href"])}
+        for key, asset in item.get("assets", {}).items()
+        if "href" in asset
+    }
     return {**item, "assets": assets}
 
 
-def _links(document: Json, rel: str) -> list[Json]:
-    return [link for link in document.get("links", []) if link.get("rel") == rel and "href" in link]
+def _transient(error: BaseException) -> bool:
+    if isinstance(error, APIError):
+        return _status(error) in _TRANSIENT
+    return isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
 
 
-def _is_http(address: str) -> bool:
-    return address.startswith(("http://", "https://"))
+def _reason(error: APIError) -> str:
+    status = _status(error)
+    if status is None:
+        return f"does not answer ({error})"
+    known = {each.value: each.phrase for each in HTTPStatus}
+    return f"answers {status} {known.get(status, '')}".rstrip()
 
 
-class Signer:
-    """Appends a token to addresses, and asks for a new one before the old one ends.
-
-    Without an address that answers with tokens, or a client, addresses stay as they are.
-    """
-
-    def __init__(self, client: Client | None = None, address: str | None = None) -> None:
-        self._client = client
-        self._address = address
-        self._token = ""
-        self._ends = 0.0
-
-    def __call__(self, href: str) -> str:
-        """The address to open."""
-        if self._client is None or self._address is None or not _is_http(href):
-            return href
-        if time.time() > self._ends - _MARGIN_S:
-            self._renew(self._client, self._address)
-        return f"{href}{'&' if '?' in href else '?'}{self._token}"
-
-    def _renew(self, client: Client, address: str) -> None:
-        answer = client.get(address)
-        if not answer.get("token"):
-            raise InputError(f"{address}: answers without a token; found {', '.join(answer)}")
-        self._token = str(answer["token"]).lstrip("?")
-        self._ends = time.time() + 2 * _MARGIN_S
-        ends = answer.get("msft:expiry") or answer.get("expiry")
-        if ends:
-            self._ends = datetime.fromisoformat(str(ends).replace("Z", "+00:00")).astimezone(UTC).timestamp()
+def _status(error: APIError) -> int | None:
+    """The HTTP status of an answer; None where there was no answer, which pystac_client leaves unset."""
+    return getattr(error, "status_code", None)

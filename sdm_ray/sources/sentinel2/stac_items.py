@@ -2,34 +2,45 @@
 
 import re
 from collections.abc import Sequence
+from datetime import UTC
+from functools import cache
 from typing import Any
 
+import shapely
+from jsonschema.exceptions import ValidationError
 from pyproj import Transformer
+from pystac import Item, STACObjectType, STACValidationError
+from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo import grid as geo_grid
 from sdm_ray.sources.base import Report
 from sdm_ray.sources.sentinel2 import stac_client
+from sdm_ray.sources.sentinel2.baseline import baseline_in_name, parse_baseline
 from sdm_ray.sources.sentinel2.config import Sentinel2, Stac
-from sdm_ray.sources.sentinel2.scenes import Raster, Scene, day_of, find_band, needed, union
+from sdm_ray.sources.sentinel2.retries import RetryPolicy
+from sdm_ray.sources.sentinel2.scenes import Raster, Scene, needed
+from sdm_ray.sources.sentinel2.stac_assets import locate
 
+Bounds = tuple[float, float, float, float]
 _EDGE_POINTS = 21
 _BASELINE = ("s2:processing_baseline", "processing:baseline", "sentinel:processing_baseline", "processing:version")
+_PRODUCT = ("s2:product_uri", "sentinel:product_id", "s2:granule_id")
 _APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 _TILE = re.compile(r"(?:^|_|-)T?(\d{1,2}[C-X][A-Z]{2})(?:_|$)")
 
 
 def client_of(source: Sentinel2, settings: Stac) -> stac_client.Client:
     """The client that a configuration asks for."""
-    return stac_client.Client(source.retries, source.backoff_s, settings.timeout_s)
+    return stac_client.Client(RetryPolicy(source.retries, source.backoff_s), settings.timeout_s)
 
 
-def find(source: Sentinel2, settings: Stac, bounds: tuple[float, float, float, float]) -> tuple[list[Scene], Report]:
-    """All scenes that a catalogue has, with the bands needed.
+def find(source: Sentinel2, settings: Stac, bounds: Bounds) -> tuple[list[Scene], Report]:
+    """All scenes of a catalogue that have the bands needed.
 
     Args:
         source: what is wanted.
-        settings: where.
+        settings: where it is looked for.
         bounds: west, south, east, north, EPSG:3035 metres.
 
     Raises:
@@ -43,64 +54,70 @@ def find(source: Sentinel2, settings: Stac, bounds: tuple[float, float, float, f
         max_cloud=source.max_cloud,
         page=settings.page,
     )
-    found = {str(item["id"]): item for item in stac_client.items(client_of(source, settings), settings.url, query)}
+    listed = stac_client.items(client_of(source, settings), settings.url, query)
+    found = {str(document.get("id", f"item {number}")): document for number, document in enumerate(listed, 1)}
     report = Report(settings.url, len(found))
+    items = _read(found, report)
     scenes = []
-    lacking: dict[str, str] = {}
-    to_grid = Transformer.from_crs("EPSG:4326", geo_grid.CRS, always_xy=True)
-    for name in sorted(found):
-        item = found[name]
-        rasters, missing = _rasters(source, settings, item)
-        box, day = _box(item), day_of(str(item.get("properties", {}).get("datetime") or _start(item)))
+    without: dict[str, str] = {}
+    for name, item in items.items():
+        rasters = {band: locate(band, settings.assets, item) for band in needed(source)}
+        missing = next((band for band, raster in rasters.items() if raster is None), None)
+        bounds_of_item = _bounds(item)
         if missing:
-            lacking[name] = missing
+            without[name] = missing
             report.drop("without_band", [f"{name} ({missing})"])
-        elif box is None or day is None:
-            report.drop("without_place_or_date", [name])
+        elif bounds_of_item is None:
+            report.drop("without_place", [name])
         else:
-            scenes.append(_scene(item, day, rasters, to_grid.transform_bounds(*box, densify_pts=_EDGE_POINTS)))
-    if found and len(lacking) == len(found):
-        name, missing = next(iter(lacking.items()))
-        keys = ", ".join(sorted(found[name].get("assets", {}))[:20])
+            located = {band: raster for band, raster in rasters.items() if raster is not None}
+            scenes.append(_scene(item, settings, located, bounds_of_item))
+    if items and len(without) == len(items):
+        name, missing = next(iter(without.items()))
+        keys = ", ".join(sorted(items[name].assets)[:20])
         raise InputError(f"{name}: has no asset for {missing}; name it under scenes.assets; found {keys}")
     return scenes, report
 
 
-def _rasters(source: Sentinel2, settings: Stac, item: stac_client.Json) -> tuple[dict[str, Raster], str]:
-    """Where the bands are, and the first that is nowhere."""
-    rasters, missing = {}, ""
-    for band in needed(source):
-        key = find_band(band, settings.assets, item.get("assets", {}))
-        if key is not None:
-            rasters[band] = Raster(href=item["assets"][key]["href"])
+def _read(found: dict[str, stac_client.Json], report: Report) -> dict[str, Item]:
+    """Items by their ids; what is no item is dropped, what departs from the STAC specification is noted.
+
+    pystac brings the schemas of the specification; those of extensions are on the network and are not asked for.
+    """
+    validator = JsonSchemaSTACValidator()
+    items = {}
+    for name in sorted(found):
+        try:
+            item = Item.from_dict(found[name])
+        except Exception as error:  # pystac raises what its parsing of a broken document happens to meet
+            report.drop("invalid_item", [f"{name} ({_line(error)})"])
             continue
-        inside = _inside(band, item)
-        if inside is None:
-            missing = missing or band
-        else:
-            rasters[band] = inside
-    return rasters, missing
+        document = item.to_dict(include_self_link=False, transform_hrefs=False)
+        try:
+            validator.validate_core(document, STACObjectType.ITEM, document["stac_version"])
+        except STACValidationError as error:
+            report.note("not_valid_stac", [f"{name} ({_line(error)})"])
+        items[name] = item
+    return items
 
 
-def _inside(band: str, item: stac_client.Json) -> Raster | None:
-    """A band of an asset that names several (`eo:bands`, or `bands` of STAC 1.1)."""
-    for asset in item.get("assets", {}).values():
-        bands = asset.get("eo:bands") or asset.get("bands") or []
-        for number, each in enumerate(bands, 1):
-            if band in (each.get("name"), each.get("common_name"), each.get("eo:common_name")):
-                return Raster(href=asset["href"], band=number)
-    return None
+def _line(error: Exception) -> str:
+    """What is wrong with a document, and where a schema says so."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError):
+        return f"{cause.json_path}: {cause.message}"[:160]
+    return f"{type(error).__name__}: {error}".splitlines()[0][:160]
 
 
-def _scene(
-    item: stac_client.Json, day: str, rasters: dict[str, Raster], bounds: tuple[float, float, float, float]
-) -> Scene:
-    properties, name = item["properties"], str(item["id"])
+def _scene(item: Item, settings: Stac, rasters: dict[str, Raster], bounds: Bounds) -> Scene:
+    properties, name = item.properties, item.id
+    day = _day(item)
     tile = _tile(properties, name)
     platform = str(properties.get("platform") or "").lower()
-    applied = _first(properties, _APPLIED)
-    baseline = _first(properties, _BASELINE)
     cloud = properties.get("eo:cloud_cover")
+    applied = _first(properties, _APPLIED) is True
+    if applied:  # Earth Search goes on stating the offset of assets that it was removed from
+        rasters = {band: raster.model_copy(update={"offset": None}) for band, raster in rasters.items()}
     return Scene(
         name=name,
         date=day,
@@ -109,12 +126,26 @@ def _scene(
         rasters=rasters,
         bounds=bounds,
         cloud=None if cloud is None else float(cloud),
-        baseline=None if baseline is None else str(baseline).lstrip("N0").zfill(5) if "." in str(baseline) else None,
-        offset=0 if applied is True else None,
+        baseline=_baseline(properties, name) or settings.baseline,
+        offset=0 if applied else None,
     )
 
 
-def _tile(properties: stac_client.Json, name: str) -> str:
+def _baseline(properties: dict[str, Any], name: str) -> str | None:
+    """The baseline that an item states, else that of its product's name."""
+    stated = (parse_baseline(properties[key]) for key in _BASELINE if properties.get(key) is not None)
+    products = (baseline_in_name(str(each)) for each in (_first(properties, _PRODUCT), name) if each)
+    return next((each for each in (*stated, *products) if each), None)
+
+
+def _day(item: Item) -> str:
+    """The day of an item, UTC; pystac refuses items that state neither a time nor an interval."""
+    moment = item.datetime or item.common_metadata.start_datetime
+    assert moment is not None
+    return str((moment.astimezone(UTC) if moment.tzinfo else moment).date())
+
+
+def _tile(properties: dict[str, Any], name: str) -> str:
     stated = _first(properties, ("grid:code", "s2:mgrs_tile"))
     if stated:
         return str(stated).removeprefix("MGRS-").removeprefix("T").zfill(5)
@@ -122,26 +153,23 @@ def _tile(properties: stac_client.Json, name: str) -> str:
     return match[1].zfill(5) if match else ""
 
 
-def _first(properties: stac_client.Json, keys: Sequence[str]) -> Any:  # noqa: ANN401 - any JSON value
+def _first(properties: dict[str, Any], keys: Sequence[str]) -> Any:  # noqa: ANN401 - any JSON value
     return next((properties[key] for key in keys if properties.get(key) is not None), None)
 
 
-def _start(item: stac_client.Json) -> str:
-    return str(item.get("properties", {}).get("start_datetime") or "")
-
-
-def _box(item: stac_client.Json) -> tuple[float, float, float, float] | None:
-    """West, south, east, north, degrees."""
-    box = item.get("bbox")
+def _bounds(item: Item) -> Bounds | None:
+    """West, south, east, north of an item, EPSG:3035 metres; None where it states no place."""
+    box = item.bbox
     if box and len(box) in (4, 6):
         half = len(box) // 2
-        return float(box[0]), float(box[1]), float(box[half]), float(box[half + 1])
-    geometry = item.get("geometry") or {}
-    points = list(_points(geometry.get("coordinates", [])))
-    return union((x, y, x, y) for x, y in points) if points else None
+        degrees = (box[0], box[1], box[half], box[half + 1])
+    elif item.geometry:
+        degrees = shapely.geometry.shape(item.geometry).bounds
+    else:
+        return None
+    return _to_grid().transform_bounds(*degrees, densify_pts=_EDGE_POINTS)
 
 
-def _points(coordinates: list[Any]) -> list[tuple[float, float]]:
-    if coordinates and isinstance(coordinates[0], int | float):
-        return [(float(coordinates[0]), float(coordinates[1]))]
-    return [point for inner in coordinates for point in _points(inner)]
+@cache
+def _to_grid() -> Transformer:
+    return Transformer.from_crs("EPSG:4326", geo_grid.CRS, always_xy=True)

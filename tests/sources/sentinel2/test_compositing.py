@@ -78,3 +78,9 @@ def test_a_window_is_cut_into_parts_that_fit():
         covered[part.slices] += 1
         assert part.size * 2 * 4 * 60 <= compositing._BUDGET
     assert (covered[2048:] == 1).all()
+
+
+def test_without_scenes_all_is_unknown():
+    for how in ("median", "medoid"):
+        found, count = compositing.compose(GRID, Window(0, 0, 20, 30), [], shown({}), how, 2)
+        assert found.shape == (2, 20, 30) and not found.any() and not count.any()

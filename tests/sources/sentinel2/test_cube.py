@@ -232,6 +232,29 @@ def test_a_broken_scene_is_named_and_left_out_and_mended_later(build, passes):
     assert (read(mended)[1] == 3).all() and report(mended)["dropped"] == 0
 
 
+def test_a_zarr_shard_whose_only_scene_is_unreadable_names_it_and_ends(build, passes):
+    passes.add("2019-06-02", passes.seen)
+    broken = passes.folder / "2019-06-02_B08.tif"
+    broken.write_bytes(broken.read_bytes()[:5000])
+    said = r"1 of 1 rows cannot be used, more than max_dropped .*first S2A_2019-06-02 \(2019-summer-E"
+    with pytest.raises(InputError, match=said):
+        build(scenes=passes.stac(), shard=192)
+    values, count = read(build("borne", scenes=passes.stac(), shard=192, max_dropped=1))
+    assert not values.any() and not count.any()
+
+
+def test_doubtful_offsets_are_reported_in_both_directions(build, passes):
+    """One scene carries an offset that it does not state, one states an offset that it does not carry."""
+    passes.add("2019-06-02", passes.seen, carried=1000, **{"s2:processing_baseline": "02.12"})
+    passes.add("2019-06-12", passes.seen, **{"s2:processing_baseline": "5.1"})
+    passes.add("2019-06-22", passes.seen, carried=1000, **{"s2:processing_baseline": 5.1})
+    passes.add("2019-07-02", passes.seen, **{"s2:processing_baseline": "02.12"})
+    path = build(scenes=passes.stac(), shard=192)
+    found = report(path)["noted_keys"]
+    assert found["never_below_the_offset"] == ["S2A_2019-06-02"]
+    assert found["mostly_below_the_offset"] == ["S2A_2019-06-12"]
+
+
 def test_a_run_that_stops_midway_goes_on(build, passes, monkeypatch, capsys):
     for number, day in enumerate(["2019-06-02", "2019-06-12"]):
         passes.add(day, passes.seen + 100 * number)
@@ -255,22 +278,22 @@ def test_a_run_that_stops_midway_goes_on(build, passes, monkeypatch, capsys):
     for mine, theirs in zip(read(path), undisturbed, strict=True):
         assert np.array_equal(mine, theirs)
     assert {name: (ledger / name).stat().st_mtime_ns for name in done} == done
-    assert "9 shards with scenes, " in capsys.readouterr().out
+    assert "9 Zarr shards with scenes, " in capsys.readouterr().out
 
 
 def test_a_killed_worker_changes_nothing(build, passes, tmp_path, monkeypatch):
     """One dies after it wrote its shard and before it said so."""
     passes.add("2019-06-02", passes.seen)
     undisturbed = read(build("whole", scenes=passes.stac()))
-    original, killed = sentinel2._shard, tmp_path / "killed"
+    original, killed = sentinel2._make_shard, tmp_path / "killed"
 
-    def dying(shared, piece):
+    def dying(shared, part):
         if not killed.exists():
             killed.touch()
             Ledger.add = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-        return original(shared, piece)
+        return original(shared, part)
 
-    monkeypatch.setattr(sentinel2, "_shard", dying)
+    monkeypatch.setattr(sentinel2, "_make_shard", dying)
     path = build(scenes=passes.stac())
     assert killed.exists()
     for mine, theirs in zip(read(path), undisturbed, strict=True):
@@ -280,16 +303,16 @@ def test_a_killed_worker_changes_nothing(build, passes, tmp_path, monkeypatch):
 
 def test_a_shard_that_cannot_be_written_is_named_and_the_others_are_kept(build, passes, monkeypatch):
     passes.add("2019-06-02", passes.seen)
-    original = sentinel2._shard
+    original = sentinel2._make_shard
 
-    def full(shared, piece):
-        if (piece.tile.window.row, piece.tile.window.col) == (0, 0):
+    def full(shared, part):
+        if (part.tile.window.row, part.tile.window.col) == (0, 0):
             raise OSError(28, "No space left on device")
-        return original(shared, piece)
+        return original(shared, part)
 
     with monkeypatch.context() as patched:
-        patched.setattr(sentinel2, "_shard", full)
-        with pytest.raises(InputError, match=r"1 of 9 shards failed: 2019-summer-E\d+N\d+ \(OSError: .*No space left"):
+        patched.setattr(sentinel2, "_make_shard", full)
+        with pytest.raises(InputError, match=r"1 of 9 Zarr shards failed: 2019-summer-E.* \(OSError: .*No space left"):
             build(scenes=passes.stac())
     ledger = passes.folder.parent / "run" / "cube.zarr" / "ledger"
     done = {file.name: file.stat().st_mtime_ns for file in ledger.glob("*.json")}

@@ -1,13 +1,16 @@
 """Scenes in folders: real tiles, SAFE products, one file to a band."""
 
+from zipfile import ZipFile
+
 import numpy as np
 import pytest
+import rasterio
+from helpers.observed_scenes import observed
 from helpers.satellite import BANDS, classes, coarse, tile, write
 from helpers.scene_settings import settings
 
 from sdm_ray.errors import InputError
 from sdm_ray.sources.sentinel2 import scene_files
-from sdm_ray.sources.sentinel2.scene_reader import Patience
 
 PATTERN = r"y-(?P<year>\d{4})_m-(?P<month>\d\d)"
 SAFE = "S2A_MSIL2A_20190715T110621_N0400_R137_T30UWC_20190715T142301.SAFE"
@@ -22,8 +25,9 @@ METADATA = """<?xml version="1.0" encoding="UTF-8"?>
 OFFSETS = "".join(f'<BOA_ADD_OFFSET band_id="{number}">-1000</BOA_ADD_OFFSET>' for number in range(13))
 
 
-def find(*folders, pattern=PATTERN, bands=BANDS, names=None, mask=None, **changed):
+def find(*folders, pattern=PATTERN, bands=BANDS, mask=None, baseline=None, **changed):
     scenes = {"kind": "files", "folders": [str(each) for each in folders], "pattern": pattern, "bands": bands}
+    scenes["baseline"] = baseline
     source = settings(scenes=scenes, years=[2019], mask=mask, retries=0, **changed)
     return scene_files.find(source, source.scenes)
 
@@ -114,13 +118,82 @@ def test_mistakes_are_one_line(data, tmp_path):
         find(tmp_path)
 
 
-def test_patience_ends():
-    tries = []
+@pytest.mark.parametrize("place", ["{product}.tif", "{product}/image.tif"])
+def test_the_baseline_is_read_from_product_names_file_by_file(data, tmp_path, place):
+    values, profile = tile(data)
+    product = "S2A_MSIL2A_201907{day}T110621_N{baseline}_R137_T30UWC_20190715T142301"
+    wanted = {"15": "0500", "16": "0213"}
+    for day, baseline in wanted.items():
+        file = place.format(product=product.format(day=day, baseline=baseline)).replace("image", f"201907{day}")
+        write(tmp_path / file, values, profile)
+    write(tmp_path / "20190717.tif", values, profile)
+    tagged = write(tmp_path / "20190718.tif", values, profile)
+    with rasterio.open(tagged, "r+") as raster:
+        raster.update_tags(PROCESSING_BASELINE="05.09")
+    scenes, _ = find(tmp_path, pattern=r"(?P<date>\d{8})", baseline=3.01)
+    assert {each.date[-2:]: each.baseline for each in scenes} == {
+        "15": "05.00",
+        "16": "02.13",
+        "17": "03.01",
+        "18": "05.09",
+    }
 
-    def fail() -> None:
-        tries.append(1)
-        raise OSError("gone")
 
-    with pytest.raises(OSError, match="gone"):
-        Patience(retries=2, backoff_s=0).tries(fail)
-    assert len(tries) == 3
+def test_two_versions_of_a_file_are_two_scenes_of_one_observation(data, tmp_path):
+    values, profile = tile(data)
+    for baseline in ("0213", "0500"):
+        name = f"S2A_MSIL2A_20190715T110621_N{baseline}_R137_T30UWC_20190715T142301"
+        write(tmp_path / f"{name}.tif", values, profile)
+    scenes, _ = find(tmp_path, pattern=settings().scenes.pattern)
+    assert {(each.observation, each.tile) for each in scenes} == {("2019-07-15 sentinel-2a", "30UWC")}
+    assert [each.baseline for each in scenes] == ["02.13", "05.00"]
+
+
+def test_of_several_files_of_a_band_the_finest_is_taken(data, tmp_path):
+    values, profile = tile(data)
+    for name, band in zip(("B04", "B03", "B02", "B08"), values, strict=True):
+        write(tmp_path / f"20190701_{name}_10m.tif", band, profile)
+        write(tmp_path / f"20190701_{name}_20m.tif", band[::2, ::2], coarse(profile))
+        write(tmp_path / f"20190701_{name}_60m.tif", band[::2, ::2], coarse(profile))
+    write(tmp_path / "20190701_B04_10m.tiff", values[0], profile)
+    scenes, report = find(tmp_path, pattern=settings().scenes.pattern)
+    assert all(raster.href.rpartition(".")[0].endswith("_10m") for raster in scenes[0].rasters.values())
+    assert report.noted == {"second_file_of_a_band": ["20190701_B04_10m.tiff"]}
+
+
+def test_files_of_one_name_in_two_folders_are_two_scenes(data, tmp_path):
+    values, profile = tile(data)
+    for folder in ("30UWC", "30UXC"):
+        write(tmp_path / folder / "20190701.tif", values, profile)
+    scenes, _ = find(tmp_path, pattern=r"(?P<date>\d{8})")
+    assert [each.name for each in scenes] == ["30UWC/20190701", "30UXC/20190701"]
+
+
+def test_a_zipped_product_is_read_as_its_folder_is(data, tmp_path):
+    product = safe(tmp_path / "unzipped", data)
+    target = tmp_path / "zipped" / "S2A.SAFE.zip"
+    target.parent.mkdir()
+    with ZipFile(target, "w") as archive:
+        for file in sorted(product.rglob("*")):
+            archive.write(file, file.relative_to(product.parent))
+    (folder,), _ = find(tmp_path / "unzipped", mask=[9])
+    (zipped,), report = find(tmp_path / "zipped", mask=[9])
+    hrefs = {"rasters": {}}
+    assert zipped.model_copy(update=hrefs) == folder.model_copy(update=hrefs)
+    assert (zipped.baseline, zipped.offset, report.lost, report.noted) == ("04.00", 1000, 0, {})
+    wanted = {"mask": [9]}
+    assert np.array_equal(observed(zipped, **wanted), observed(folder, **wanted))
+    assert (observed(zipped, **wanted) > 0).all()
+    assert find(target, mask=[9])[0] == [zipped] and find(product, mask=[9])[0] == [folder]
+
+
+def test_zips_that_hold_no_product_are_reported(data, tmp_path):
+    values, profile = tile(data)
+    write(tmp_path / "y-2019_m-06.tif", values, profile)
+    (tmp_path / "broken.zip").write_bytes(b"PK")
+    with ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("readme.txt", "none")
+    scenes, report = find(tmp_path)
+    assert len(scenes) == 1 and report.rows == 2
+    assert "broken.zip" in report.dropped["unreadable"][0]
+    assert report.noted["zip_without_a_product"] == [str(tmp_path / "other.zip")]

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 import rasterio
-from helpers.observed_scenes import GRID, observed, scene
+from helpers.observed_scenes import GRID, observed, scene, settings
 from helpers.satellite import EAST, NORTH, SOUTH, WEST, classes, coarse, tile, write
 from rasterio.enums import Resampling
 from rasterio.transform import Affine
 from rasterio.warp import reproject
 
 from sdm_ray.geo.grid import Grid, grid_of
-from sdm_ray.geo.windows import Window
-from sdm_ray.sources.sentinel2.scene_reader import SceneFault, as_reflectance, bilinear, coarsen
+from sdm_ray.geo.windows import Window, whole
+from sdm_ray.sources.sentinel2.scene_reader import Reader, SceneFault, Target, as_reflectance, bilinear, coarsen
+from sdm_ray.sources.sentinel2.signing import Signer
 
 
 def warped(path, grid: Grid, resampling: Resampling) -> np.ndarray:
@@ -87,7 +88,33 @@ def test_the_offset_of_baseline_4_is_taken_off_and_what_was_seen_stays_above_0(d
     before = write(tmp_path / "before.tif", values, profile)
     assert np.array_equal(observed(scene(later, offset=1000)), observed(scene(before)))
     raw = np.array([0, 1, 999, 1000, 1001, 1002, 65535], np.uint16)
-    assert as_reflectance(raw, 1000, "a").tolist() == [0, 1, 1, 1, 1, 2, 64535]
+    assert as_reflectance(raw, 1, 1000, "a").tolist() == [0, 1, 1, 1, 1, 2, 64535]
+
+
+def test_an_assets_own_scale_and_offset_are_applied(data, tmp_path):
+    values, profile = tile(data)
+    doubled = write(tmp_path / "doubled.tif", (2 * values + 500).astype(np.uint16), profile)
+    what = scene(doubled, offset=1000)
+    own = {name: raster.model_copy(update={"scale": 0.5, "offset": 250.0}) for name, raster in what.rasters.items()}
+    found = observed(what.model_copy(update={"rasters": own}))
+    assert np.array_equal(found, observed(scene(write(tmp_path / "plain.tif", values, profile))))
+    share = write(tmp_path / "share.tif", (values / 10_000).astype(np.float32), profile, dtype="float32")
+    own = {name: raster.model_copy(update={"scale": 10_000.0}) for name, raster in scene(share).rasters.items()}
+    assert np.array_equal(observed(scene(share).model_copy(update={"rasters": own})), found)
+    unknown = np.array([np.nan, -0.5, 0, 0.00001, 0.15, 9], np.float32)
+    assert as_reflectance(unknown, 10_000, 0, "a").tolist() == [0, 0, 0, 1, 1500, 65535]
+
+
+def test_low_values_are_counted_with_and_without_an_offset(data, tmp_path):
+    values, profile = tile(data)
+    path = write(tmp_path / "a.tif", values, profile)
+    for offset in (0, 1000):
+        with Reader(settings(resampling="nearest"), Signer()) as reader:
+            reader.observe(scene(path, offset=offset), Target(GRID, whole(GRID)))
+        counts = {0: reader.without_offset, 1000: reader.with_offset}[offset]["a"]
+        other = {0: reader.with_offset, 1000: reader.without_offset}[offset]
+        assert other == {} and counts.known > values.size / 2
+        assert counts.low / counts.known == pytest.approx((values <= 1000).mean(), abs=0.05)
 
 
 def test_a_coarser_cube_takes_means_of_what_is_known(path):
@@ -130,6 +157,6 @@ def test_a_truncated_file_is_a_fault_and_is_tried_again(path, monkeypatch):
         if len(pauses) == 2:
             path.write_bytes(content)
 
-    monkeypatch.setattr("sdm_ray.sources.sentinel2.scene_reader.time.sleep", mend)
+    monkeypatch.setattr("tenacity.nap.time.sleep", mend)
     assert (observed(scene(path), retries=3, backoff_s=0.5) > 0).all()
     assert pauses == [0.5, 1.0]

@@ -4,13 +4,14 @@ from datetime import date
 
 import pytest
 from helpers.scene_settings import AREA, settings
+from upath import UPath
 
 from sdm_ray.config import load
 from sdm_ray.errors import InputError
 from sdm_ray.sources.base import Report
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.sentinel2.config import Sentinel2
-from sdm_ray.sources.sentinel2.scenes import Scene, choose, day_of, find_band, read_scenes, write_scenes
+from sdm_ray.sources.sentinel2.scenes import Raster, Scene, choose, day_of, find_band, read_scenes, write_scenes
 
 
 def scene(name: str, day: str = "2021-07-01", **changed) -> Scene:
@@ -83,9 +84,67 @@ def test_the_offset_is_what_the_scene_states_else_the_baseline_decides(changed, 
 
 def test_a_late_scene_without_a_baseline_is_refused_rather_than_guessed():
     late = scene("S2", "2022-07-01", baseline=None)
-    with pytest.raises(InputError, match="S2: of 2022-07-01 and states no processing baseline"):
+    with pytest.raises(InputError, match="S2: is of 2022-07-01 and states no processing baseline"):
         chosen(late, years=[2022])
     assert chosen(late, years=[2022], offset="removed") == {"2022-summer": ["S2"]}
+
+
+@pytest.mark.parametrize("stated", ["5.1", "05.1", 5.1, "05.10", "N0510", "0510"])
+def test_baselines_are_compared_as_numbers(stated):
+    found = choose(settings(), [scene("a", baseline=stated)], AREA, Report("scenes", 1))["2021-summer"]
+    assert (found[0].baseline, found[0].offset) == ("05.10", 1000)
+
+
+@pytest.mark.parametrize(
+    ("stated", "offset"), [("4.0", 1000), (4, 1000), (4.0, 1000), ("3.1", 0), (2.14, 0), ("10.0", 1000), ("03.99", 0)]
+)
+def test_the_offset_begins_with_baseline_4(stated, offset):
+    found = choose(settings(), [scene("a", baseline=stated)], AREA, Report("scenes", 1))["2021-summer"]
+    assert found[0].offset == offset
+
+
+def test_of_two_versions_the_greater_number_is_the_later():
+    again = {"observation": "2021-07-01 sentinel-2a", "tile": "31UDQ"}
+    there = [scene("old", baseline="5.1", **again), scene("new", baseline=5.11, **again)]
+    assert chosen(*there) == {"2021-summer": ["new"]}
+
+
+def test_a_baseline_in_a_configuration_is_read_as_a_number(tmp_path):
+    file = tmp_path / "prepare.yaml"
+    cube = "cube: {{source: sentinel2, years: [2021], bounds: [0, 0, 1, 1], scenes: {{{scenes}, baseline: {stated}}}}}"
+    for scenes in ("kind: files, folders: [a]", "kind: stac, url: a"):
+        for stated, expected in (("5.1", "05.10"), ("'05.1'", "05.10"), ("04.00", "04.00"), ("N0500", "05.00")):
+            file.write_text(cube.format(scenes=scenes, stated=stated))
+            assert load(file, PrepareConfig).cube.scenes.baseline == expected
+        file.write_text(cube.format(scenes=scenes, stated="latest"))
+        with pytest.raises(
+            InputError, match=r"baseline: expected a processing baseline such as 04\.00, found 'latest'"
+        ):
+            load(file, PrepareConfig)
+
+
+def test_rasters_that_state_their_offset_need_no_baseline():
+    rasters = {band: Raster(href=f"{band}.tif", offset=1000) for band in ("blue", "green", "red", "nir")}
+    late = scene("S2", "2022-07-01", baseline=None, rasters=rasters)
+    report = Report("scenes", 1)
+    (found,) = choose(settings(years=[2022]), [late], AREA, report)["2022-summer"]
+    assert found.rasters["red"].offset == 1000 and report.noted == {}
+    (found,) = choose(settings(years=[2022], offset="removed"), [late], AREA, report)["2022-summer"]
+    assert (found.rasters["red"].offset, found.offset) == (None, 0)
+
+
+@pytest.mark.parametrize(("baseline", "offset"), [("03.01", 1000), ("05.10", 0)])
+def test_an_offset_that_is_not_that_of_the_baseline_is_reported(baseline, offset):
+    rasters = {band: Raster(href=f"{band}.tif", offset=offset) for band in ("blue", "green", "red", "nir")}
+    report = Report("scenes", 1)
+    (found,) = choose(settings(), [scene("a", baseline=baseline, rasters=rasters)], AREA, report)["2021-summer"]
+    assert found.rasters["red"].offset == offset
+    assert report.noted == {"offset_unlike_the_baseline": [f"a ({offset}, baseline {baseline})"]}
+
+
+def test_scenes_of_one_name_in_two_folders_are_both_taken():
+    there = [scene("a", observation="one"), scene("a", observation="two")]
+    assert chosen(*there) == {"2021-summer": ["a", "a"]}
 
 
 def test_bands_are_known_by_several_names():
@@ -103,11 +162,13 @@ def test_days():
 
 
 def test_scenes_come_back_as_they_were_kept(tmp_path):
-    from upath import UPath
-
-    kept = {"2021-summer": [scene("a", cloud=3.5), scene("b")]}
+    rasters = {"red": Raster(href="a.tif"), "blue": Raster(href="b.tif", scale=2, offset=1000)}
+    kept = {"2021-summer": [scene("a", cloud=3.5, rasters=rasters), scene("b")]}
     write_scenes(UPath(tmp_path) / "scenes.json", kept)
-    assert read_scenes(UPath(tmp_path) / "scenes.json") == kept
+    found = read_scenes(UPath(tmp_path) / "scenes.json")
+    assert found == kept
+    dumped = [[repr(each.model_dump()) for each in scenes["2021-summer"]] for scenes in (found, kept)]
+    assert dumped[0] == dumped[1]  # as fingerprints see them
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,18 @@
 """The STAC client: pages, links, patience, signatures."""
 
 import json
+import subprocess
+import sys
 
-import numpy as np
 import pytest
 from helpers.satellite import item, serving, static, tile
-from helpers.scene_settings import settings
+from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.sources.sentinel2 import stac_client, stac_items
-from sdm_ray.sources.sentinel2.stac_client import Client, Query, Signer, items, join
+from sdm_ray.sources.sentinel2.retries import RetryPolicy
+from sdm_ray.sources.sentinel2.stac_client import Client, Query, items, join
 
-CLIENT = Client(retries=2, backoff_s=0.01, timeout_s=5)
+CLIENT = Client(RetryPolicy(retries=2, backoff_s=0.01), timeout_s=5)
 PERIODS = [("2019-06-01", "2019-08-31"), ("2020-06-01", "2020-08-31")]
 QUERY = Query(["sentinel-2-l2a"], (-2.0, 50.0, -1.0, 51.0), PERIODS, 40, 2)
 ASSETS = {"B02": "b.tif", "B03": "g.tif", "B04": "r.tif", "B08": "n.tif", "SCL": "s.tif"}
@@ -70,6 +71,30 @@ def test_pages_that_run_in_a_circle_are_noticed(served):
         list(items(CLIENT, served.url, QUERY))
 
 
+def test_pages_after_an_empty_one_are_read(served, profile):
+    full = served.search
+    served.items = [item(f"S2_{day}", day, ASSETS, profile) for day in ("2019-06-02", "2019-06-12", "2019-07-01")]
+
+    def search(body):
+        page = full(body)
+        return {**page, "features": []} if not body.get("start") else page
+
+    served.search = search
+    assert [each["id"] for each in items(CLIENT, served.url, QUERY)] == ["S2_2019-07-01"]
+
+
+def test_a_static_catalogue_lies_in_any_file_system(profile):
+    folder = UPath("memory://catalogues/tiles")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "a.json").write_text(json.dumps(item("a", "2019-06-02", {"B04": "../r.tif"}, profile)))
+    top = {"type": "Catalog", "stac_version": "1.0.0", "id": "tiles", "links": [{"rel": "item", "href": "./a.json"}]}
+    (folder / "catalog.json").write_text(json.dumps(top))
+    (found,) = items(CLIENT, "memory://catalogues/tiles/catalog.json", QUERY)
+    assert found["assets"]["B04"]["href"] == "memory://catalogues/r.tif"
+    with pytest.raises(InputError, match=r"memory://catalogues/none\.json: no such file"):
+        list(items(CLIENT, "memory://catalogues/none.json", QUERY))
+
+
 def test_a_static_catalogue_is_walked_on_disk_and_on_a_server(served, tmp_path):
     catalogue = static(tmp_path, served.items)
     (tmp_path / "stac" / "other.json").write_text(json.dumps({"type": "Collection", "id": "landsat", "links": []}))
@@ -100,64 +125,14 @@ def test_what_is_no_catalogue_is_named(tmp_path):
         ("http://h/a/c.json", "../e.json", "http://h/e.json"),
         ("http://h/a/c.json", "s3://b/e.tif", "s3://b/e.tif"),
         ("s3://b/a/c.json", "../d/e.json", "s3://b/d/e.json"),
+        ("http://h/a/c.json", "/vsis3/b/e.tif", "/vsis3/b/e.tif"),
     ],
 )
 def test_relative_addresses(base, href, expected):
     assert join(base, href).replace("/a/b/./", "/a/b/") == expected
 
 
-def test_addresses_are_signed_and_tokens_renewed_before_they_end(served, monkeypatch):
-    served.token = "sig=abc"
-    signer = Signer(CLIENT, f"{served.url}/token")
-    assert signer("https://h/a.tif") == "https://h/a.tif?sig=abc"
-    assert signer("https://h/a.tif?x=1") == "https://h/a.tif?x=1&sig=abc"
-    assert signer("/data/a.tif") == "/data/a.tif"
-    served.token = "sig=new"
-    assert signer("https://h/a.tif").endswith("abc")
-    late = stac_client.datetime.fromisoformat("2100-01-01T00:00:00+00:00").timestamp() - 100
-    monkeypatch.setattr(stac_client.time, "time", lambda: late)
-    assert signer("https://h/a.tif").endswith("new")
-    with pytest.raises(InputError, match="answers without a token"):
-        Signer(CLIENT, f"{served.url}/")("https://h/a.tif")
-
-
-def found_in(tmp_path, listed, **changed):
-    source = settings(scenes={"kind": "stac", "url": str(static(tmp_path, listed))}, years=[2019], **changed)
-    return stac_items.find(source, source.scenes, (3_400_000, 3_100_000, 3_500_000, 3_200_000))
-
-
-def test_items_become_scenes(tmp_path, profile):
-    earth_search = {"red": "r.tif", "green": "g.tif", "blue": "b.tif", "nir": "n.tif", "scl": "s.tif"}
-    named = [
-        item(
-            "S2A_30UWC_20190602_0_L2A", "2019-06-02", earth_search, profile, **{"earthsearch:boa_offset_applied": True}
-        ),
-        item("S2B_MSIL2A_20190612T_T30UWC", "2019-06-12", ASSETS, profile, **{"s2:mgrs_tile": "30UWC"}),
-    ]
-    scenes, report = found_in(tmp_path, named)
-    assert [each.offset for each in scenes] == [0, None]
-    assert {each.tile for each in scenes} == {"30UWC"}
-    assert scenes[0].rasters["red"].href.endswith("/r.tif") and scenes[1].rasters["scl"].href.endswith("/s.tif")
-    assert (scenes[0].cloud, scenes[0].baseline, scenes[0].observation) == (10.0, "02.12", "2019-06-02 sentinel-2a")
-    np.testing.assert_allclose(scenes[0].bounds, (3_477_226, 3_125_513, 3_480_191, 3_128_492), atol=600)
-    assert (report.rows, report.lost) == (2, 0)
-
-
-def test_items_without_a_band_are_reported_and_all_of_them_refused(tmp_path, profile):
-    short = item("short", "2019-06-02", {"B04": "r.tif"}, profile)
-    whole = item("whole", "2019-06-12", ASSETS, profile)
-    scenes, report = found_in(tmp_path, [short, whole])
-    assert [each.name for each in scenes] == ["whole"]
-    assert report.dropped == {"without_band": ["short (blue)"]}
-    with pytest.raises(InputError, match=r"short: has no asset for blue; .*found B04"):
-        found_in(tmp_path / "alone", [short])
-
-
-def test_bands_inside_one_asset_are_found_by_their_names(tmp_path, profile):
-    one = item("one", "2019-06-02", {"data": "all.tif"}, profile)
-    names = [{"name": "B1", "common_name": name} for name in ("blue", "green", "red", "nir")]
-    one["assets"]["data"]["eo:bands"] = names
-    scenes, _ = found_in(tmp_path, [one], mask=None)
-    assert {name: raster.band for name, raster in scenes[0].rasters.items()} == {
-        "blue": 1, "green": 2, "red": 3, "nir": 4,
-    }  # fmt: skip
+def test_catalogue_libraries_are_not_imported_for_files():
+    code = "import sys, sdm_ray.sources.sentinel2.cube; print([m for m in sys.modules if m.startswith('pystac')])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
