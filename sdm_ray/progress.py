@@ -44,6 +44,7 @@ class Meter:
             delay=interval,
             miniters=1,
             leave=False,
+            position=0,
         )
 
     @property
@@ -63,7 +64,11 @@ class Meter:
         self._bar.update(count - self._bar.n)
 
     def clear(self) -> None:
-        """Wipe the line from a terminal."""
+        """Wipe the line from a terminal; the next count shows it again."""
+        self._bar.clear()
+
+    def close(self) -> None:
+        """Wipe the line for good."""
         self._bar.close()
 
 
@@ -73,7 +78,7 @@ def track(items: Iterable[Item], total: int, label: str) -> Iterator[Item]:
     for count, item in enumerate(items, 1):
         yield item
         meter.at(count)
-    meter.clear()
+    meter.close()
 
 
 class _Lines:

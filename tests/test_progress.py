@@ -54,7 +54,18 @@ def test_the_time_left_of_a_resumed_job_is_reckoned_from_where_it_resumes(monkey
     now += 1
     meter.at(996)
     assert "other tiles: 996/1000" in capsys.readouterr().err and meter.label == "other tiles"
+    meter.close()
+
+
+def test_a_meter_that_is_cleared_for_a_line_goes_on(capsys):
+    meter = Meter(4, "steps")
+    meter.at(1)
     meter.clear()
+    say("epoch 1")
+    meter.at(2)
+    meter.close()
+    written = capsys.readouterr()
+    assert "  steps: 1/4" in written.err and "  steps: 2/4" in written.err and written.out == "epoch 1\n"
 
 
 def test_lines_are_printed_while_a_loop_runs(capsys):

@@ -169,7 +169,7 @@ def _make(source: Sentinel2, output: UPath, plan: _Plan, ledger: Ledger) -> None
             size += figures["bytes"]
             meter.label = f"cube: {reads} parts of scenes, {size / 1e6:.0f} MB read, Zarr shards"
         meter.at(count)
-    meter.clear()
+    meter.close()
     refuse_failed(output, "Zarr shards", failed, len(plan.parts))
 
 
