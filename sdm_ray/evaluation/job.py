@@ -19,7 +19,6 @@ from sdm_ray.metrics.block_bootstrap import METRICS, mean_interval
 from sdm_ray.plots.html import render
 from sdm_ray.progress import say
 from sdm_ray.stores.holdout import HoldOut
-from sdm_ray.stores.land import Land
 
 Predictions = dict[str, np.ndarray]
 
@@ -190,12 +189,13 @@ def _countries_out(config: EvaluateConfig, held: Held) -> tuple[dict[str, Any], 
     """The second figure: baselines, and a map where there is one, that never saw a scored survey's country."""
     assert config.land is not None
     holdout = HoldOut(config.blocks, str(config.path(config.land)))
-    folds = folds_of(held.x, held.y, holdout)
+    folds = folds_of(held.x, held.y, holdout, held.country)
     named = {next(iter(config.maps)): config.countries_out_map} if config.countries_out_map else {}
     maps = _maps(config, held, named, by_blocks=False)
     baselines, _ = _baselines(config, held, folds)
     scored, predictions, _ = _scored(config, held, {**maps, **baselines})
-    groups = Land(config.path(config.land)).country_at(scored.x, scored.y)
+    assert scored.country is not None
+    groups = np.unique(scored.country, return_inverse=True)[1]
     how: dict[str, Any] = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     _, figures = score(scored, predictions, groups, **how)
     return figures, regions.within(regions.by_country(scored, predictions, config.min_positives))
