@@ -130,7 +130,7 @@ def read_table(config: FinetuneConfig) -> Table:
     lonlat = surveys[["lon", "lat"]].to_numpy(np.float64)
     x, y = to_xy(lonlat[:, 0], lonlat[:, 1])
     store = open_covariates(config)
-    covariates = covariates_at(store, x, y, config.max_unknown)
+    covariates = covariates_at(store, x, y, config.max_unknown, partly=config.model.partial_covariates)
     series, encoders = series_of(config, surveys["survey_id"])
     kind = read_kind(path)
     wanted = Wanted(surveys["survey_id"].astype(str), lonlat, presence_only=kind == "relative")
