@@ -14,7 +14,8 @@ from sdm_ray import tracking
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.model_io import LoadedModel, load_species_model
-from sdm_ray.models.batch import compact, inputs_of
+from sdm_ray.models.batch import compact, inputs_of, uses_covariates
+from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.series import Series
 from sdm_ray.streams.survey_images import SurveyImages, Wanted, images_of
@@ -94,7 +95,7 @@ class SpeciesPredictor:
         for batch in self._batches(places, given):
             with torch.inference_mode():
                 parts.append(self._loaded.model.probabilities(batch).numpy())
-            inputs += _named(batch)
+            inputs += _named(self._loaded.config, batch)
         found = np.concatenate(parts) if parts else np.empty((0, len(self.species)), np.float32)
         index = pd.MultiIndex.from_arrays([places[:, 0], places[:, 1], inputs], names=["lon", "lat", "inputs"])
         table = pd.DataFrame(found, index, self.species)
@@ -149,20 +150,19 @@ class SpeciesPredictor:
         return store.at(ids.tolist(), list(encoders.axes))[0]
 
     def _covariates(self, places: np.ndarray, given: str | pd.DataFrame | None) -> tuple[np.ndarray, np.ndarray]:
-        """Values (N, C), 0 where they are not known, and whether they are (N,)."""
+        """Values (N, C), 0 where they are not known, and which are (N, C)."""
         names = list(self.covariates)
         if given is None:
-            return np.zeros((len(places), len(names)), np.float32), np.zeros(len(places), bool)
+            return np.zeros((len(places), len(names)), np.float32), np.zeros((len(places), len(names)), bool)
         if isinstance(given, pd.DataFrame):
             given = _with_classes(given, names)
             _require(names, list(given.columns), "covariates")
             if len(given) != len(places):
                 raise InputError(f"covariates: {len(given)} rows for {len(places)} places")
             values = given[names].to_numpy(np.float32)
-            known = np.isfinite(values).all(axis=1)
-            return np.where(known[:, None], values, np.float32(0)), known
-        values, each_known = Covariates(UPath(given)).select(names).at(*to_xy(places[:, 0], places[:, 1]))
-        return values, np.asarray(each_known.all(axis=1))
+            known = np.isfinite(values)
+            return np.where(known, values, np.float32(0)), known
+        return Covariates(UPath(given)).select(names).at(*to_xy(places[:, 0], places[:, 1]))
 
 
 @dataclass(frozen=True)
@@ -232,12 +232,13 @@ def _require(wanted: list[str], found: list[str], where: str) -> None:
         raise InputError(f"{where}: has no {missing[0]}; found {', '.join(map(str, found[:8]))}")
 
 
-def _named(batch: dict[str, torch.Tensor]) -> list[str]:
+def _named(config: SpeciesConfig, batch: dict[str, torch.Tensor]) -> list[str]:
     """What is known of each row, in words."""
     count = len(batch["lonlat"])
     words = [np.full(count, "location", object)]
     for name in batch:
         if name.startswith("has_"):
             word = name.removeprefix("has_").removeprefix("series_")
-            words.append(np.where(batch[name].numpy(), f" {word}", ""))
+            has = batch[name].numpy()
+            words.append(np.where(uses_covariates(config, has) if word == "covariates" else has, f" {word}", ""))
     return list(np.sum(words, axis=0))

@@ -1,5 +1,7 @@
 """A model in a notebook, and the same model as MLflow gives it back."""
 
+from dataclasses import replace
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -14,7 +16,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import whole
-from sdm_ray.model_io import Imagery, SpeciesFolder, describe_species
+from sdm_ray.model_io import Imagery, SpeciesFolder, describe_species, load_species_model
 from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.stores.covariates import write_covariates
@@ -73,6 +75,19 @@ def test_covariates_come_from_a_store_or_a_table(folder, places, tmp_path):
     assert model.predict(joined).equals(found)
     bare = model.predict(places)
     assert not np.allclose(bare.iloc[0], found.iloc[0]) and np.allclose(bare.iloc[1], found.iloc[1])
+
+
+def test_a_model_may_go_by_the_covariates_that_are_known(folder, places, tmp_path):
+    loaded = load_species_model(folder)
+    config = loaded.config.model_copy(update={"partial_covariates": True})
+    about = replace(loaded.about, config=config)
+    save_weights(UPath(tmp_path), loaded.model.state_dict(), describe_species(about), about.species, {})
+    table = pd.DataFrame(places, columns=["lon", "lat"]).assign(warmth=[1.0, np.nan], rain=[np.nan, np.nan])
+    whole, partly = (sdm_ray.load_model(str(each)).predict(table) for each in (folder, tmp_path))
+    assert whole.index.get_level_values("inputs").tolist() == ["location", "location"]
+    assert partly.index.get_level_values("inputs").tolist() == ["location covariates", "location"]
+    np.testing.assert_array_equal(whole.iloc[1], partly.iloc[1])
+    assert not np.allclose(whole.iloc[0], partly.iloc[0])
 
 
 def test_classes_are_given_by_their_code(tmp_path, places):

@@ -13,7 +13,7 @@ from sdm_ray.evaluation.folds import Fold
 from sdm_ray.evaluation.scores import Held
 from sdm_ray.metrics.block_bootstrap import Interval, compare
 from sdm_ray.model_io import LoadedModel, load_species_model, read_species_folder
-from sdm_ray.models.batch import inputs_of
+from sdm_ray.models.batch import inputs_of, uses_covariates
 from sdm_ray.progress import track
 from sdm_ray.stores.covariates import Covariates
 
@@ -31,7 +31,7 @@ class Tested:
     rows: np.ndarray  # numbers of the surveys
     lonlat: np.ndarray  # (n, 2)
     values: np.ndarray  # covariates, (n, C)
-    known: np.ndarray  # (n,)
+    known: np.ndarray  # which of them are known, (n, C)
 
     def predict(self, lonlat: np.ndarray, values: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Probabilities (n, S) of places, without images."""
@@ -68,7 +68,7 @@ def read_tested(config: EvaluateConfig, explained: ExplainConfig, held: Held, fo
         rows = np.sort(drawn)
         values, known = store.at(held.x[rows], held.y[rows])
         lonlat = np.column_stack([held.lon[rows], held.lat[rows]])
-        found.append(Tested(load_species_model(path, number), rows, lonlat, values, np.asarray(known.all(axis=1))))
+        found.append(Tested(load_species_model(path, number), rows, lonlat, values, known))
     return found
 
 
@@ -120,10 +120,11 @@ def responses(tested: Sequence[Tested], species: Sequence[str], steps: int, seed
         Rows of `covariate`, `value`, `species`, `mean` over the fold models, and their `low` and `high`.
     """
     names = tested[0].model.config.covariates
-    values = np.concatenate([each.values[each.known] for each in tested])
+    values = np.concatenate([np.where(each.known, each.values, np.nan) for each in tested])
     tables = []
     for column, name in track(list(enumerate(names)), len(names), "responses"):
-        points = np.linspace(np.percentile(values[:, column], 2), np.percentile(values[:, column], 98), steps)
+        low, high = np.nanpercentile(values[:, column], [2, 98])
+        points = np.linspace(low, high, steps)
         curves = np.stack([_curve(each, column, points, seed) for each in tested])  # (folds, points, S)
         index = pd.MultiIndex.from_product([[name], points, species], names=["covariate", "value", "species"])
         parts = {"mean": curves.mean(0), "low": curves.min(0), "high": curves.max(0)}
@@ -150,8 +151,8 @@ def _exchanged(each: Tested, columns: list[int], seed: int) -> np.ndarray:
     if not columns:
         return each.predict(each.lonlat[order], each.values, each.known)
     values = each.values.copy()
-    known = np.flatnonzero(each.known)
-    others = order[each.known[order]]
+    known = np.asarray(each.known[:, columns].all(axis=1))
+    others = order[known[order]]
     for column in columns:
         values[known, column] = each.values[others, column]
     return each.predict(each.lonlat, values, each.known)
@@ -159,9 +160,11 @@ def _exchanged(each: Tested, columns: list[int], seed: int) -> np.ndarray:
 
 def _curve(each: Tested, column: int, points: np.ndarray, seed: int) -> np.ndarray:
     """Mean probabilities (points, S) where a covariate has each of some values."""
-    known = np.flatnonzero(each.known)
-    rows = np.random.default_rng(seed).permutation(known)[:_CURVE_SURVEYS]
+    known = uses_covariates(each.model.config, each.known)
+    rows = np.random.default_rng(seed).permutation(np.flatnonzero(known))[:_CURVE_SURVEYS]
     values = np.tile(each.values[rows], (len(points), 1))
     values[:, column] = np.repeat(points, len(rows))
-    found = each.predict(np.tile(each.lonlat[rows], (len(points), 1)), values, np.ones(len(values), bool))
+    shown = np.tile(each.known[rows], (len(points), 1))
+    shown[:, column] = True
+    found = each.predict(np.tile(each.lonlat[rows], (len(points), 1)), values, shown)
     return found.reshape(len(points), len(rows), -1).mean(axis=1)

@@ -41,7 +41,7 @@ class Fold:
                 )
 
 
-def folds_of(x: np.ndarray, y: np.ndarray, holdout: HoldOut) -> list[Fold]:
+def folds_of(x: np.ndarray, y: np.ndarray, holdout: HoldOut, named: np.ndarray | None = None) -> list[Fold]:
     """One fold for each held-out set of places, as the models of a cross-fitted map have them.
 
     Folds without any country are left out of the list: there may be fewer countries than folds.
@@ -50,11 +50,12 @@ def folds_of(x: np.ndarray, y: np.ndarray, holdout: HoldOut) -> list[Fold]:
         x: (N,) EPSG:3035 metres.
         y: (N,) EPSG:3035 metres.
         holdout: what is held out together.
+        named: (N,) country that each survey names, "" for none; None where none is named.
     """
     numbers: Sequence[int] = range(holdout.blocks.folds)
     if holdout.countries is not None:
-        numbers = np.unique(holdout.fold(x, y)).tolist()
-    return [_fold(f"fold {held_out}", holdout.role(x, y, held_out)) for held_out in numbers]
+        numbers = np.unique(holdout.fold(x, y, named)).tolist()
+    return [_fold(f"fold {held_out}", holdout.role(x, y, held_out, named)) for held_out in numbers]
 
 
 def _fold(name: str, roles: np.ndarray) -> Fold:

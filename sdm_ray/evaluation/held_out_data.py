@@ -14,7 +14,7 @@ from sdm_ray.stores import raster
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.land import Land
 from sdm_ray.stores.maps import Map
-from sdm_ray.stores.surveys import labels_of, read_kind, read_surveys
+from sdm_ray.stores.surveys import countries_named, labels_of, read_kind, read_surveys
 
 
 def read_held(path: UPath, species: list[str], blocks: Blocks, land: UPath | None) -> tuple[Held, int]:
@@ -24,7 +24,7 @@ def read_held(path: UPath, species: list[str], blocks: Blocks, land: UPath | Non
         path: of surveys.parquet.
         species: names, in the order that labels are to have.
         blocks: how places are held out.
-        land: store that says countries; without one the surveys' own column `country` does, where there is one.
+        land: store of countries, for surveys that name none, and its spelling of those that are named.
 
     Returns:
         The surveys, and how many species of their table are not among `species`.
@@ -40,12 +40,10 @@ def read_held(path: UPath, species: list[str], blocks: Blocks, land: UPath | Non
     labels = labels_of(surveys, table).dense(np.arange(len(surveys)))[:, [column[name] for name in species]]
     lon, lat = surveys["lon"].to_numpy(np.float64), surveys["lat"].to_numpy(np.float64)
     x, y = to_xy(lon, lat)
-    country = None
+    country = countries_named(surveys)
     if land is not None:
         store = Land(land)
-        country = np.array(store.countries)[store.country_at(x, y)]
-    elif "country" in surveys:
-        country = surveys["country"].fillna("").to_numpy(str)
+        country = np.array(store.countries)[store.countries_of(x, y, country)]
     held = Held(labels, species, lon, lat, x, y, block_id(x, y, blocks), country, read_kind(path))
     return held, len(table) - len(species)
 

@@ -19,7 +19,6 @@ from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.plots.html import render
 from sdm_ray.progress import say
 from sdm_ray.stores.holdout import HoldOut
-from sdm_ray.stores.land import Land
 from sdm_ray.stores.maps import Map
 
 
@@ -168,12 +167,13 @@ def _countries_out(config: EvaluateConfig, held: Held) -> tuple[dict[str, Any], 
     """The second figure: baselines, and a map where there is one, that never saw a scored survey's country."""
     assert config.land is not None
     holdout = HoldOut(config.blocks, str(config.path(config.land)))
-    folds = folds_of(held.x, held.y, holdout)
+    folds = folds_of(held.x, held.y, holdout, held.country)
     named = {next(iter(config.maps)): config.countries_out_map} if config.countries_out_map else {}
     maps, of_other_folds = map_predictions(config, held, named, holdout)
     baselines, _ = baseline_predictions(config, held, folds)
     scored, predictions, left_out = where_all_predict(config, held, {**maps, **baselines})
-    groups = Land(config.path(config.land)).country_at(scored.x, scored.y)
+    assert scored.country is not None
+    groups = np.unique(scored.country, return_inverse=True)[1]
     how: dict[str, Any] = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     _, figures = score(scored, predictions, groups, **how)
     figures |= {"surveys_left_out": left_out, "surveys_in_cells_of_other_folds": of_other_folds}

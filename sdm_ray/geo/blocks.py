@@ -38,7 +38,7 @@ class Blocks:
         folds: number of folds.
         seed: another seed is another assignment of blocks to folds.
         origin: x and y of a corner of a block, metres.
-        buffer_m: rows nearer than this to a held-out block are not used.
+        buffer_m: rows nearer than this to a held-out block or country are not used.
         validation: share of the other blocks for early stopping and sweeps.
         calibrate: share of the other blocks for calibration.
 

@@ -18,7 +18,7 @@ from sdm_ray.mapping.from_embeddings import Embedded
 from sdm_ray.mapping.patch_batches import Imagery, Pixels
 from sdm_ray.mapping.quality_layers import COVARIATES, LOCATION, SATELLITE
 from sdm_ray.model_io import load_species_model
-from sdm_ray.models.batch import inputs_of
+from sdm_ray.models.batch import inputs_of, uses_covariates
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.streams.prefetch import ahead
 
@@ -68,7 +68,7 @@ class Cells:
         embeddings: by each model that predicts them, first the one that is mapped; float32 (N, embedding) each.
         model: number of the first of these models.
         inputs: what was known of each: bits LOCATION, COVARIATES, SATELLITE; uint8 (N,).
-        covariates: the model's covariates, 0 where they are not known, of the store's cells that these lie in;
+        covariates: the model's covariates, NaN where unknown, of the store's cells that these lie in;
             float32 (U, C).
         covariates_of: row of `covariates` that each has, (N,).
         scenes: valid scenes behind the centre of each, uint8 (N,); None without a cube.
@@ -190,9 +190,10 @@ class Predictor:
         rows, cols = at
         x, y = view.centre(rows, cols)
         values, known, which = self._values(x, y)
+        shown = np.where(known, values, np.float32(np.nan))
         if self._embedded is not None:
             z, stored, count = self._embedded.cells(rows, cols)
-            return Cells(rows, cols, [z[:, self._stored].to(self._device)], number, stored, values, which, count)
+            return Cells(rows, cols, [z[:, self._stored].to(self._device)], number, stored, shown, which, count)
         images = scenes = None
         if self._imagery is not None and pixels is not None:
             scenes = self._imagery.scenes(x, y)
@@ -208,20 +209,21 @@ class Predictor:
             with torch.inference_mode():
                 embeddings.append(self._models[each].embed(batch).float())
         inputs = np.full(len(x), LOCATION, np.uint8)
-        inputs[known[which]] |= COVARIATES
+        inputs[uses_covariates(self._config, known)[which]] |= COVARIATES
         if "has_satellite" in batch:
             inputs[batch["has_satellite"].cpu().numpy()] |= SATELLITE
-        return Cells(rows, cols, embeddings, number, inputs, values, which, scenes)
+        return Cells(rows, cols, embeddings, number, inputs, shown, which, scenes)
 
     def _values(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The model's covariates (U, C), 0 where they are not known, whether they are (U,), and the row of each cell.
+        """The model's covariates (U, C), 0 where unknown, which are known (U, C), and the row of each cell.
 
         A block's cells that share a cell of the covariate store share what the model and similarity make of it.
         """
         if self._covariates is None:
-            return np.zeros((1, len(self._config.covariates)), np.float32), np.zeros(1, bool), np.zeros(len(x), int)
+            nothing = np.zeros((1, len(self._config.covariates)), np.float32)
+            return nothing, np.zeros_like(nothing, bool), np.zeros(len(x), int)
         values, known, which = self._covariates.distinct(x, y)
-        return values, np.asarray(known.all(axis=1)), which
+        return values, known, which
 
     def _fits(self, view: View, part: Window) -> bool:
         if self._imagery is None:

@@ -19,15 +19,16 @@ class Similarity:
         self._range = np.where(high > low, high - low, 1)
 
     def of(self, values: np.ndarray) -> np.ndarray:
-        """Similarity of places, float32 (N,), from their covariates (N, C)."""
+        """Similarity of places, float32 (N,), from their covariates (N, C); those that are NaN do not count."""
         nearest = np.full(len(values), len(self._sorted[0]))  # surveys beyond a cell, on the side with fewer of them
         outside = np.full(len(values), np.inf)
         for column, reference in enumerate(self._sorted):
             value = values[:, column]
+            known = np.isfinite(value)
             below = np.searchsorted(reference, value, side="left")
-            np.minimum(nearest, np.minimum(below, len(reference) - below), out=nearest)
+            np.minimum(nearest, np.minimum(below, len(reference) - below), out=nearest, where=known)
             margin = np.minimum(value - reference[0], reference[-1] - value) / self._range[column]
-            np.minimum(outside, margin, out=outside)
+            np.minimum(outside, margin, out=outside, where=known)
         # At the lowest and above the highest value no survey is beyond: the distance decides, 0 or less.
         within = 200 * nearest / self._sorted.shape[1]
         return np.where(nearest > 0, within, 100 * np.minimum(outside, 0)).astype(np.float32)

@@ -56,6 +56,14 @@ class Area:
         """Number of the country of cells, 0 for none, int16 (height, width)."""
         return self._land.country(self._in_land(window))
 
+    def nearest_country(self, window: Window, wanted: np.ndarray) -> np.ndarray:
+        """As `country`, and of wanted cells without one that of the nearest, as surveys there have; int64."""
+        numbers = self.country(window).astype(np.int64)
+        rows, cols = np.nonzero(wanted & (numbers == 0))
+        if len(rows):
+            numbers[rows, cols] = self._land.countries_of(*self.grid.centre(rows + window.row, cols + window.col))
+        return numbers
+
     def surveyed_country(self, window: Window) -> np.ndarray:
         """1 where the cell's country has a survey, 0 where not; uint8 (height, width).
 
@@ -164,22 +172,3 @@ def surveyed_cells(grid: Grid, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     rows, cols = grid.cell(x, y)
     cells = np.unique(np.column_stack([rows, cols]), axis=0)
     return np.column_stack(grid.centre(cells[:, 0], cells[:, 1]))
-
-
-def surveyed_countries(numbers: np.ndarray, names: np.ndarray | None) -> np.ndarray:
-    """Numbers of the countries that have surveys.
-
-    Outlines of countries are coarse, so that surveys near a border may lie in the neighbour's. Where the surveys name
-    their country, each name stands for the number that most of its surveys lie in, however either is spelled.
-
-    Args:
-        numbers: country in the land store at each survey, 0 for none, (N,).
-        names: country that each survey names, "" for none, (N,); None where surveys name no country.
-    """
-    if names is None:
-        return np.unique(numbers[numbers > 0])
-    known = (numbers > 0) & (names != "")
-    labels, label = np.unique(names[known], return_inverse=True)
-    counts = np.zeros((len(labels), int(numbers.max(initial=0)) + 1), np.int64)
-    np.add.at(counts, (label, numbers[known]), 1)
-    return np.unique(counts.argmax(axis=1))

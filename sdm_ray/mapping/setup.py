@@ -16,7 +16,7 @@ from sdm_ray.mapping.config import CellsConfig, EmbedConfig, MapConfig
 from sdm_ray.mapping.effective_resolution import effective_resolution
 from sdm_ray.mapping.from_embeddings import fit_species
 from sdm_ray.mapping.quality_layers import LAYERS, SCENES, SIMILARITY, SPREAD
-from sdm_ray.mapping.region_mask import Area, check_covers, grid_within, surveyed_cells, surveyed_countries
+from sdm_ray.mapping.region_mask import Area, check_covers, grid_within, surveyed_cells
 from sdm_ray.mapping.species_selection import choose, few
 from sdm_ray.mapping.tile import Work
 from sdm_ray.metrics.probability_kind import layer_has_meaning
@@ -29,7 +29,7 @@ from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.embeddings import Embeddings
 from sdm_ray.stores.land import Land
 from sdm_ray.stores.maps import MapSpec
-from sdm_ray.stores.surveys import read_surveys
+from sdm_ray.stores.surveys import countries_named, read_surveys
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,7 @@ def _area(config: CellsConfig) -> Area:
         surveys, _ = read_surveys(config.path(config.surveys))
         x, y = to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy())
         places = surveyed_cells(grid, x, y)
-        names = surveys["country"].fillna("").to_numpy(str) if "country" in surveys else None
-        countries = surveyed_countries(land.country_at(x, y), names)
+        countries = np.unique(land.countries_of(x, y, countries_named(surveys)))
     return Area(
         land=str(land.path),
         grid=grid,

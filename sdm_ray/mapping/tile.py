@@ -102,7 +102,8 @@ class Mapper:
         embeddings and one block, however many species there are.
         """
         area, window = self._work.area, piece.window
-        embedded = list(self._predictor.embed(area.grid, window, area.wanted(window), self._fold(window)))
+        wanted = area.wanted(window)
+        embedded = list(self._predictor.embed(area.grid, window, wanted, self._fold(window, wanted)))
         sums = [Sums(len(cells.rows)) for cells in embedded]
         for block in target.species_blocks():
             target.write_species(window, block, self._species(window, block, embedded, sums))
@@ -151,13 +152,13 @@ class Mapper:
         known = cells.inputs & COVARIATES > 0
         return np.where(known, self._work.similarity.of(cells.covariates)[cells.covariates_of], np.float32(np.nan))
 
-    def _fold(self, window: Window) -> np.ndarray:
-        """The fold that each cell of a window was held out in, int (height, width); 0 without folds."""
+    def _fold(self, window: Window, wanted: np.ndarray) -> np.ndarray:
+        """The fold that each wanted cell of a window was held out in, int (height, width); 0 without folds."""
         folds = self._work.folds
         if folds is None:
             return np.zeros((window.height, window.width), np.int16)
         if self._work.by_country:
-            return fold_of(self._work.area.country(window).astype(np.int64), folds)
+            return fold_of(self._work.area.nearest_country(window, wanted), folds)
         rows, cols = np.mgrid[window.slices]
         return fold(*self._work.area.grid.centre(rows, cols), folds)
 

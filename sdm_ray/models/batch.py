@@ -24,7 +24,7 @@ def inputs_of(
         config: what the model is built from.
         lonlat: WGS84 degrees, float64 (N, 2).
         values: covariates in the model's order, float32 (N, C).
-        known: whether they are known, (N,).
+        known: which of them are known, (N, C).
         images: satellite windows, (N, B, size, size), all 0 where there is none; None where there are none at all.
         series: time series by name, (N, channels, time...), NaN where nothing was measured; those that are not given
             are not known.
@@ -45,6 +45,11 @@ def inputs_of(
         batch[f"series_{name}"] = torch.from_numpy(each)
         batch[f"has_series_{name}"] = torch.from_numpy(np.isfinite(each).any(axis=tuple(range(1, each.ndim))))
     return batch
+
+
+def uses_covariates(config: SpeciesConfig, known: np.ndarray) -> np.ndarray:
+    """Whether a model uses covariates of places, (N,), from which of them are known there, (N, C)."""
+    return np.asarray(known.any(axis=1) if config.partial_covariates else known.all(axis=1) & bool(known.shape[1]))
 
 
 def compact(batch: dict[str, Tensor]) -> dict[str, Tensor]:

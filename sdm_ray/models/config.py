@@ -192,6 +192,9 @@ class SpeciesConfig(Config):
     """The tower of photos of plants."""
     covariates: tuple[str, ...] = ()
     """Names of the covariates, in the order of the batch."""
+    partial_covariates: bool = False
+    """Use the covariates that are known where others are not: a learnt value stands for each that is unknown. Otherwise
+    the model does without covariates in a place where one is unknown."""
     series: SeriesConfig | None = None
     """The encoders of time series."""
     output: Literal["species", "class"] = "species"

@@ -97,17 +97,15 @@ class SpeciesModel(nn.Module):
         """The fused embedding z of a batch, followed by the logits of a forest that votes, (N, width).
 
         Args:
-            batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N,), of each
+            batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N, C), of each
                 scale `image_<scale>` with `has_<scale>` (N,), holding only the rows that have one, in order, or
                 `features_<scale>` (N, dim), what the tower made of them, and of each series `series_<name>`
                 (N, channels, time...), not finite where nothing was measured, with `has_series_<name>` (N,). An image
                 or series that is not there is missing in all rows. Where places share covariates, each may be given
-                once, (U, C) and (U,), with `covariates_of` (N,), the row of each place. In training `hide_<input>`
+                once, (U, C) both, with `covariates_of` (N,), the row of each place. In training `hide_<input>`
                 (N,) may say which rows' covariates, images or series to hide.
         """
-        parts = []
-        if self.config.location is not None:
-            parts.append(self.location(batch["lonlat"]))
+        parts = [self.location(batch["lonlat"])] if self.config.location is not None else []
         parts += [self.frozen_location_features(batch["lonlat"])] if self.config.frozen_location_features else []
         parts += [self._image(scale, batch) for scale in self.config.towers]
         if self.config.series is not None:
@@ -259,11 +257,11 @@ class SpeciesModel(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _voted(self, forest: Forest, batch: dict[str, Tensor], z: Tensor) -> Tensor:
-        """Logits of the forest, (N, S); the head's where it knows no covariates, so that it has no say there."""
+        """Logits of the forest, (N, S); the head's where a covariate is unknown, so that the network answers alone."""
         parts = [batch["lonlat"].float()] if self.config.location is not None else []
         if not self.config.covariates:
             return forest.logits(parts[0])
-        values, known = batch["covariates"], batch["has_covariates"]
+        values, known = batch["covariates"], batch["has_covariates"].all(-1)
         if "covariates_of" in batch:
             values, known = values[batch["covariates_of"]], known[batch["covariates_of"]]
         said = forest.logits(torch.cat([*parts, values], -1)[known])
@@ -294,7 +292,9 @@ class SpeciesModel(nn.Module):
         return self._or_missing(key, self.series[name](batch[key]), batch)
 
     def _or_missing(self, name: str, values: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        shown = batch[f"has_{name}"]
+        shown = batch[f"has_{name}"] if name == "covariates" else batch[f"has_{name}"][:, None]
+        if not self.config.partial_covariates:
+            shown = shown.all(-1, keepdim=True)
         if self.training and f"hide_{name}" in batch:
-            shown = shown & ~batch[f"hide_{name}"]
-        return torch.where(shown[:, None], values, self.missing[name].to(values.dtype))
+            shown = shown & ~batch[f"hide_{name}"][:, None]
+        return torch.where(shown, values, self.missing[name].to(values.dtype))

@@ -5,10 +5,14 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from upath import UPath
 
 from sdm_ray.geo.blocks import Blocks, Role, fold, fold_of, role
+from sdm_ray.geo.grid import Floats
 from sdm_ray.stores.land import Land
+
+Names = NDArray[np.str_]
 
 _NOTHING = -1  # held out: no fold has this number
 
@@ -25,22 +29,40 @@ class HoldOut:
     blocks: Blocks
     countries: str | None = None
 
-    def fold(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int16]:
-        """The fold that each place is held out in, (N,)."""
+    def fold(self, x: Floats, y: Floats, named: Names | None = None) -> NDArray[np.int16]:
+        """The fold that each place is held out in, (N,).
+
+        Args:
+            x: EPSG:3035 metres, (N,).
+            y: EPSG:3035 metres, (N,).
+            named: country that each place names, "" for none, (N,); see `Land.countries_of`.
+        """
         if self.countries is None:
             return fold(x, y, self.blocks)
-        return fold_of(self._land.country_at(x, y), self.blocks)
+        return fold_of(self._land.countries_of(x, y, named), self.blocks)
 
-    def role(self, x: NDArray[np.float64], y: NDArray[np.float64], held_out: int | None) -> NDArray[np.int8]:
+    def role(self, x: Floats, y: Floats, held_out: int | None, named: Names | None = None) -> NDArray[np.int8]:
         """What each place is used for when one fold is held out, codes of `Role`, (N,).
 
-        Where countries are held out, whole blocks of the other countries are set aside for selecting and calibrating,
-        and there is no buffer.
+        Where countries are held out, whole blocks of the other countries are set aside for early stopping and
+        calibration. What lies on the land of a held-out country, or within `blocks.buffer_m` of it or of a place that
+        is tested, is not used: a survey may name another country than an outline gives to its cell.
+
+        Args:
+            x: EPSG:3035 metres, (N,).
+            y: EPSG:3035 metres, (N,).
+            held_out: the fold held out; None where nothing is.
+            named: country that each place names, "" for none, (N,).
         """
         if self.countries is None or held_out is None:
             return role(x, y, self.blocks, held_out)
+        tested = self.fold(x, y, named) == held_out
         others = role(x, y, replace(self.blocks, buffer_m=0.0), _NOTHING)
-        return np.where(self.fold(x, y) == held_out, np.int8(Role.TEST), others)
+        numbers = np.arange(1, len(self._land.countries))
+        theirs = numbers[fold_of(numbers, self.blocks) == held_out]
+        near = self._land.near(theirs, x, y, self.blocks.buffer_m)
+        near |= _within(x, y, tested, self.blocks.buffer_m)
+        return np.where(tested, np.int8(Role.TEST), np.where(near, np.int8(Role.BUFFER), others))
 
     def __getstate__(self) -> dict[str, object]:
         """The fields alone, without an open store."""
@@ -50,3 +72,12 @@ class HoldOut:
     def _land(self) -> Land:
         assert self.countries is not None
         return Land(UPath(self.countries))
+
+
+def _within(x: Floats, y: Floats, chosen: NDArray[np.bool_], distance_m: float) -> NDArray[np.bool_]:
+    """Which places lie nearer than a distance to one of some of them, (N,)."""
+    if distance_m <= 0 or not chosen.any():
+        return chosen.copy()
+    places = np.column_stack([x, y])
+    found, _ = cKDTree(places[chosen]).query(places, distance_upper_bound=distance_m)
+    return np.isfinite(found)

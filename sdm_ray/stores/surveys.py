@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.errors import InputError
@@ -101,6 +102,11 @@ def read_kind(path: UPath) -> ProbabilityKind:
     if found not in (b"occurrence", b"recorded", b"relative"):
         raise InputError(f"{path}: does not say its probability_kind; write it with `sdm-ray prepare`")
     return found.decode()
+
+
+def countries_named(surveys: pd.DataFrame) -> NDArray[np.str_] | None:
+    """Country that each survey names, "" for none, (N,); None where the table has no column `country`."""
+    return surveys["country"].fillna("").to_numpy(str) if "country" in surveys else None
 
 
 def labels_of(surveys: pd.DataFrame, species: pd.DataFrame) -> SparseLabels:

@@ -40,7 +40,7 @@ class SurveyDataset:
         rows: number of the survey for each id, (n,) int64.
         lonlat: of all surveys, WGS84 degrees, float64 (N, 2).
         covariates: of all surveys, float32 (N, C), 0 where unknown; C may be 0.
-        known: whether a survey's covariates are known, (N,) bool.
+        known: which covariates of a survey are known, (N, C) bool.
         labels: species of all surveys.
         images: satellite windows of all surveys.
         shards: images of all surveys out of image shards, for each scale that has any.
@@ -74,7 +74,7 @@ class SurveyDataset:
     @property
     def covariates_or_nan(self) -> np.ndarray:
         """Covariates of all surveys, float32 (N, C), NaN where unknown, as forests and regressions take them."""
-        return np.where(self.known[:, None], self.covariates, np.float32(np.nan))
+        return np.where(self.known, self.covariates, np.float32(np.nan))
 
     @property
     def windows(self) -> Windows | None:

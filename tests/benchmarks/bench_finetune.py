@@ -177,10 +177,10 @@ def train_many(steps: int) -> None:
     optim = {"epochs": 1, "batch": 512, "steps_per_epoch": steps}
     config = FinetuneConfig(run_dir="unused", optim=optim, blocks={"size_m": 100_000})
     nothing = np.zeros((SURVEYS, 0), np.float32)
-    dataset = SurveyDataset(np.arange(SURVEYS), lonlat, nothing, np.zeros(SURVEYS, bool), labels)
+    dataset = SurveyDataset(np.arange(SURVEYS), lonlat, nothing, nothing.astype(bool), labels)
     names = pd.DataFrame({"species_id": range(SPECIES), "name": map(str, range(SPECIES)), "gbif_key": 0})
     none = np.zeros(0, np.float32)
-    covariates = CovariateTable((), nothing, np.zeros(SURVEYS, bool), none, none)
+    covariates = CovariateTable((), nothing, nothing.astype(bool), none, none)
     table = finetune_data.Table(dataset, labels, x, y, names, "occurrence", covariates, HoldOut(config.blocks))
     trained = trainer.run(Study(config, table, "").fit(0), Ranks(), NoKeeper(), Voice())
     assert "auc" in trained.history[-1]

@@ -82,7 +82,7 @@ def forward(shared: tuple[Recipe, int], part: Part) -> float:
     images = None
     if loaded.about.satellite is not None:
         images = rng.integers(1, 5000, (cells, len(loaded.about.satellite.bands), SIZE, SIZE), dtype=np.uint16)
-    batch = inputs_of(loaded.config, lonlat, values, np.ones(cells, bool), images)
+    batch = inputs_of(loaded.config, lonlat, values, np.ones(values.shape, bool), images)
     done, start = 0, 0.0
     with torch.inference_mode():
         loaded.model.probabilities(batch)
@@ -138,7 +138,9 @@ def plain_loop(config: MapConfig, rows: int) -> float | None:
         for row in range(rows):
             images = np.stack([windows[row * count + col].values for col in range(count)])
             lonlat = np.column_stack([lon, np.full(count, 50.0)])
-            batch = inputs_of(model.config, lonlat, np.zeros((count, 0), np.float32), np.zeros(count, bool), images)
+            batch = inputs_of(
+                model.config, lonlat, np.zeros((count, 0), np.float32), np.zeros((count, 0), bool), images
+            )
             p = (model.probabilities(batch).numpy().T * 65534).astype(np.uint16)
             part = xr.Dataset({"probability": (("species", "y", "x"), p[:, None])})
             part.to_zarr(str(target), region={"y": slice(row, row + 1), "x": slice(0, count), "species": slice(None)})

@@ -39,7 +39,7 @@ def explained(run_dir, tmp_path_factory) -> UPath:
     values, known = Covariates(run_dir / "covariates.zarr").at(held.x, held.y)
     species = pd.DataFrame({"species_id": range(3), "name": NAMES, "gbif_key": range(3)})
     labels = torch.from_numpy(held.labels)
-    batch = inputs_of(CONFIG, np.column_stack([held.lon, held.lat]), values, known.all(axis=1))
+    batch = inputs_of(CONFIG, np.column_stack([held.lon, held.lat]), values, known)
     for fold in [*range(3), None]:
         torch.manual_seed(0)
         model = SpeciesModel(CONFIG, 3)

@@ -58,7 +58,7 @@ def expected(world, model, cells):
     batch = {
         "lonlat": torch.from_numpy(np.column_stack(to_lonlat(x, y))),
         "covariates": torch.from_numpy(values),
-        "has_covariates": torch.from_numpy(known.all(axis=1)),
+        "has_covariates": torch.from_numpy(known),
     }
     with torch.inference_mode():
         return model.probabilities(batch).numpy()
@@ -240,7 +240,7 @@ def test_features_are_blended_between_nodes(world, models, make):
         p = model.probabilities({
             "lonlat": torch.from_numpy(np.column_stack(to_lonlat(np.array([x]), np.array([y])))),
             "covariates": torch.from_numpy(values[:, [2, 0]]),
-            "has_covariates": torch.from_numpy(known.all(axis=1)),
+            "has_covariates": torch.from_numpy(known),
             "features_satellite": features[None],
             "has_satellite": torch.tensor([True]),
         })  # fmt: skip

@@ -21,6 +21,14 @@ def test_the_worst_covariate_decides():
     assert np.array_equal(Similarity(reference).of(values), np.min(each, axis=0))
 
 
+def test_unknown_covariates_do_not_count():
+    numbers = np.random.default_rng(0)
+    reference, values = numbers.normal(size=(300, 3)), numbers.normal(size=(50, 3)) * 2
+    values[:, 1] = np.nan
+    expected = Similarity(reference[:, [0, 2]]).of(values[:, [0, 2]])
+    assert np.array_equal(Similarity(reference).of(values), expected)
+
+
 def test_a_covariate_without_any_range_is_no_division_by_zero():
     found = Similarity(np.ones((5, 1))).of(np.array([[1.0], [2.0]]))
     assert found.tolist() == [0, -100]

@@ -7,7 +7,7 @@ from scipy.spatial import KDTree
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
-from sdm_ray.mapping.region_mask import Area, grid_within, surveyed_cells, surveyed_countries
+from sdm_ray.mapping.region_mask import Area, grid_within, surveyed_cells
 from sdm_ray.stores.land import Land
 
 EXTENT = (4_032_000.0, 3_072_000.0, 4_160_000.0, 3_168_000.0)
@@ -16,7 +16,7 @@ EXTENT = (4_032_000.0, 3_072_000.0, 4_160_000.0, 3_168_000.0)
 def area_of(world, grid, surveyed_only=False):
     land = Land(world.folder / "land.zarr")
     x, y = world.grid.centre(*np.nonzero(world.surveys))
-    places, countries = surveyed_cells(grid, x + 300, y - 300), surveyed_countries(land.country_at(x, y), None)
+    places, countries = surveyed_cells(grid, x + 300, y - 300), np.unique(land.countries_of(x, y))
     return Area(str(land.path), grid, places, countries, surveyed_only)
 
 
@@ -55,14 +55,6 @@ def test_another_resolution_or_a_larger_extent_is_refused(world):
     with pytest.raises(InputError, match=r"extent: .* reaches beyond .*land.zarr"):
         grid_within(land, (3_999_000, 3_100_000, 4_100_000, 3_200_000), 1000)
     assert grid_within(land, None, 1000) == Grid(4_000_000, 3_200_000, 1000, 208, 144)
-
-
-def test_a_survey_across_a_coarse_border_does_not_make_the_neighbour_surveyed():
-    numbers = np.array([1, 1, 1, 2, 3, 3, 0, 2])
-    names = np.array(["suisse", "suisse", "suisse", "suisse", "polland", "polland", "polland", ""])
-    assert surveyed_countries(numbers, names).tolist() == [1, 3]
-    assert surveyed_countries(numbers, None).tolist() == [1, 2, 3]
-    assert surveyed_countries(np.zeros(0, np.int64), np.zeros(0, str)).tolist() == []
 
 
 @pytest.mark.parametrize(("west", "side"), [(0, 64), (900, 64), (-3000, 300), (500, 1)])

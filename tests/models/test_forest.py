@@ -55,7 +55,7 @@ def batch(count: int = 9) -> dict[str, torch.Tensor]:
     return {
         "lonlat": torch.stack([torch.linspace(0, 3, count), torch.linspace(0, 3, count)], 1).double(),
         "covariates": 3 * torch.rand(count, 2),
-        "has_covariates": torch.arange(count) != 4,
+        "has_covariates": (torch.arange(count) != 4)[:, None].repeat(1, 2),
     }
 
 
@@ -81,7 +81,11 @@ def test_the_answer_is_a_mean_of_logits_where_covariates_are_known(both, grown):
     assert torch.allclose(voted(given), expected, atol=1e-5)
     assert not torch.allclose(voted(given), alone(given), atol=0.1)
     assert torch.allclose(voted.probabilities(given), torch.sigmoid(expected), atol=1e-5)
-    shared = {**given, "covariates": given["covariates"][[0, 4]], "has_covariates": torch.tensor([True, False])}
+    shared = {
+        **given,
+        "covariates": given["covariates"][[0, 4]],
+        "has_covariates": torch.tensor([[True] * 2, [True, False]]),
+    }
     rows = torch.tensor([0, 1, 0])
     some = {**shared, "lonlat": given["lonlat"][:3], "covariates_of": rows}
     apart = {"lonlat": given["lonlat"][:3]} | {name: shared[name][rows] for name in ("covariates", "has_covariates")}
@@ -129,5 +133,5 @@ def test_it_goes_by_what_the_model_knows(grown):
         model = SpeciesModel(config, 2).eval()
         model.set_forest(forest, 0.9)
         expected = torch.lerp(model.head(model.embed(places)[:, :8]), forest.logits(given), 0.9)
-        known = places["has_covariates"] if config.covariates else slice(None)
+        known = places["has_covariates"].all(-1) if config.covariates else slice(None)
         assert torch.allclose(model(places)[known], expected[known], atol=1e-5)

@@ -54,7 +54,7 @@ def batch(count: int = 4) -> dict[str, torch.Tensor]:
     series["light"][1] = np.nan
     lonlat = np.column_stack([np.linspace(0, 20, count), np.linspace(40, 60, count)])
     series = {name: each.astype(np.float32) for name, each in series.items()}
-    return inputs_of(SPECIES, lonlat, np.zeros((count, 0), np.float32), np.zeros(count, bool), None, series)
+    return inputs_of(SPECIES, lonlat, np.zeros((count, 0), np.float32), np.zeros((count, 0), bool), None, series)
 
 
 def test_a_series_that_is_hidden_missing_or_not_given_is_the_same():

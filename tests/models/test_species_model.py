@@ -22,7 +22,7 @@ def batch(count: int = 6) -> dict[str, torch.Tensor]:
         "lonlat": torch.stack([torch.linspace(-5, 20, count), torch.linspace(38, 60, count)], 1).double(),
         "place": torch.arange(count),
         "covariates": torch.randn(count, 2),
-        "has_covariates": torch.arange(count) != 1,
+        "has_covariates": (torch.arange(count) != 1)[:, None].repeat(1, 2),
         "has_satellite": has,
         "image_satellite": torch.randint(1, 3000, (int(has.sum()), 4, 32, 32)).float(),
     }
@@ -59,7 +59,7 @@ def test_a_species_model_answers_whatever_is_missing():
         **full,
         "has_satellite": torch.zeros(6, dtype=torch.bool),
         "image_satellite": full["image_satellite"][:0],
-        "has_covariates": torch.zeros(6, dtype=torch.bool),
+        "has_covariates": torch.zeros(6, 2, dtype=torch.bool),
     }
     assert model.probabilities(full).shape == (6, 5)
     assert torch.isfinite(model.probabilities(bare)).all()
@@ -77,11 +77,32 @@ def test_covariates_that_places_share_are_given_once(frequencies):
     assert torch.allclose(model({**shared, "covariates_of": which}), model(own), atol=1e-6)
 
 
+def test_a_place_may_know_some_covariates_and_not_others():
+    """Only where asked for: what is known of a place then counts, and a learnt value stands for what is not."""
+    whole, partly = (
+        SpeciesModel(SPECIES.model_copy(update={"partial_covariates": on}), 5).eval() for on in (False, True)
+    )
+    torch.nn.init.normal_(whole.missing["covariates"])
+    partly.load_state_dict(whole.state_dict())
+    full = {**batch(), "has_covariates": torch.ones(6, 2, dtype=torch.bool)}
+    some, none = (full["has_covariates"] & torch.tensor(each) for each in ([True, False], [False, False]))
+    assert torch.equal(whole(full), partly(full))
+    assert torch.equal(whole({**full, "has_covariates": none}), partly({**full, "has_covariates": none}))
+    assert torch.equal(whole({**full, "has_covariates": some}), whole({**full, "has_covariates": none}))
+    found = partly({**full, "has_covariates": some})
+    other = {**full, "covariates": full["covariates"] + torch.tensor([0.0, 9.0]), "has_covariates": some}
+    assert torch.equal(partly(other), found)  # what is said to be unknown is not looked at
+    stands = partly.missing["covariates"][1] * partly.covariate_std[1] + partly.covariate_mean[1]
+    filled = torch.stack([full["covariates"][:, 0], stands.expand(6)], 1)
+    assert torch.allclose(partly({**full, "covariates": filled}), found, atol=1e-6)
+    assert not torch.allclose(found, partly({**full, "has_covariates": none}))
+
+
 def test_hiding_an_input_in_training_is_like_not_having_it():
     model = SpeciesModel(SPECIES.model_copy(update={"dropout": 0.0}), 5).train()
     full = batch()
     hidden = model({**full, "hide_covariates": torch.ones(6, dtype=torch.bool)})
-    missing = model({**full, "has_covariates": torch.zeros(6, dtype=torch.bool)})
+    missing = model({**full, "has_covariates": torch.zeros(6, 2, dtype=torch.bool)})
     assert torch.equal(hidden, missing)
 
 
@@ -96,7 +117,7 @@ def test_covariates_may_bend():
     model = SpeciesModel(SPECIES.model_copy(update={"frequencies": 4}), 3).eval()
     step = {**batch(), "covariates": torch.linspace(-1, 1, 6)[:, None].repeat(1, 2)}
     assert model.periodic(step["covariates"]).shape == (6, model.periodic.dim) == (6, 18)
-    bare = {**step, "has_covariates": torch.zeros(6, dtype=torch.bool)}
+    bare = {**step, "has_covariates": torch.zeros(6, 2, dtype=torch.bool)}
     assert torch.isfinite(model(bare)).all() and not torch.allclose(model(bare), model(step))
     model(step).sum().backward()
     assert model.periodic.frequencies.grad.abs().sum() > 0

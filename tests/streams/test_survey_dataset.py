@@ -58,7 +58,7 @@ def test_a_batch_of_surveys(cube):
         rows=np.array([2, 0]),
         lonlat=lonlat,
         covariates=np.array([[1, 2], [3, 4], [0, 0]], np.float32),
-        known=np.array([True, True, False]),
+        known=np.array([[True, True], [True, False], [False, False]]),
         labels=labels,
         images=Windows(str(cube), ("red",), lonlat, 8),
         augment=True,
@@ -66,7 +66,7 @@ def test_a_batch_of_surveys(cube):
     batch = dataset(np.array([0, 1]), np.array([0, 0]))
     assert batch["place"].tolist() == [2, 0]
     assert batch["labels"].tolist() == [[0, 1, 0], [1, 0, 1]]
-    assert batch["has_covariates"].tolist() == [False, True]
+    assert batch["has_covariates"].tolist() == [[False, False], [True, True]]
     assert batch["has_satellite"].tolist() == [False, True]
     assert batch["covariates"].tolist() == [[0, 0], [1, 2]]
     assert batch["image_satellite"].shape == (2, 1, 8, 8)
@@ -83,7 +83,7 @@ def test_series_come_as_they_are_and_each_is_hidden_by_a_draw_of_its_own():
         rows=np.arange(n)[::-1],
         lonlat=np.zeros((n, 2)),
         covariates=np.zeros((n, 0), np.float32),
-        known=np.zeros(n, bool),
+        known=np.zeros((n, 0), bool),
         labels=SparseLabels.from_lists([[]] * n, 1),
         series={"light": light, "rain": np.ones((n, 1, 12), np.float32)},
         hide=0.25,
@@ -105,7 +105,7 @@ def test_inputs_are_hidden_at_the_asked_rate_by_key():
         rows=np.arange(n),
         lonlat=np.zeros((n, 2)),
         covariates=np.zeros((n, 1), np.float32),
-        known=np.ones(n, bool),
+        known=np.ones((n, 2), bool),
         labels=SparseLabels.from_lists([[]] * n, 1),
         hide=0.25,
     )

@@ -90,7 +90,7 @@ def dataset(tmp_path_factory) -> SurveyDataset:
         rows=np.arange(5, 60),
         lonlat=lonlat,
         covariates=np.zeros((60, 0), np.float32),
-        known=np.zeros(60, bool),
+        known=np.zeros((60, 0), bool),
         labels=SparseLabels.from_lists([[0]] * 60, 1),
         images=Windows(str(folder / "cube.zarr"), ("red",), lonlat, 8),
         shards=[found],

@@ -98,6 +98,13 @@ class NaturalEarth(FileSource):
     """Country polygons, which may be coarser."""
     name_field: str = "ADMIN"
     """Attribute of the country polygons that holds the name."""
+    borders: str | None = None
+    """Finer country polygons, such as the NUTS regions of Eurostat. They take the names of `countries` where both agree
+    on a country, and countries that they lack come from `countries`."""
+    borders_field: str = "NAME_LATN"
+    """Attribute of the finer polygons that holds the name."""
+    borders_where: str | None = None
+    """Which of the finer polygons to take, as in SQL: `LEVL_CODE = 0` for the countries among NUTS regions."""
     bounds: Box = EU_EXTENT
     """West, south, east, north, EPSG:3035 metres."""
     resolution_m: float = Field(default=1000, gt=0)
@@ -106,5 +113,6 @@ class NaturalEarth(FileSource):
     citation: str = "Natural Earth, public domain"
 
     def files(self) -> dict[str, str]:
-        """Both polygon files."""
-        return {"land": self.land, "countries": self.countries}
+        """The polygon files."""
+        finer = {} if self.borders is None else {"borders": self.borders}
+        return {"land": self.land, "countries": self.countries, **finer}

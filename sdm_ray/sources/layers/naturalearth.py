@@ -20,6 +20,7 @@ from sdm_ray.sources.layers.config import NaturalEarth
 _DENSE_DEGREES = 0.1  # a straight line in degrees is a curve on the grid
 _MARGIN_DEGREES = 1.0
 _EDGE_POINTS = 200
+_SAME = 0.5  # share of their joint area above which two polygons are one country
 
 Geometries = NDArray[Any]
 
@@ -39,6 +40,10 @@ def land(source: NaturalEarth, config: PrepareConfig) -> LandTable:
     outlines, labels = _read(source.countries, source.name_field)
     names, number = np.unique(labels.astype(str), return_inverse=True)
     country = _burn(_projected(outlines, box), number + 1, grid, "int16")
+    if source.borders is not None:
+        outlines, labels = _read(source.borders, source.borders_field, source.borders_where)
+        finer, number = np.unique(labels.astype(str), return_inverse=True)
+        country, names = _refined(country, names, _burn(_projected(outlines, box), number + 1, grid, "int16"), finer)
     country = _extend(country, mask, source.reach_m / grid.resolution)
     found = np.unique(country[country > 0])  # countries elsewhere need no number
     renumber = np.zeros(len(names) + 1, np.int16)
@@ -46,14 +51,37 @@ def land(source: NaturalEarth, config: PrepareConfig) -> LandTable:
     return LandTable(grid, mask, renumber[country], names[found - 1].tolist())
 
 
-def _read(file: str, field: str | None) -> tuple[Geometries, NDArray[Any]]:
-    """Polygons in degrees and the values of an attribute."""
+def _refined(
+    coarse: NDArray[np.int16], names: NDArray[np.str_], fine: NDArray[np.int16], finer: NDArray[np.str_]
+) -> tuple[NDArray[np.int16], NDArray[np.str_]]:
+    """Countries of finer polygons, and of coarse ones those that the finer ones lack, with the names of them all.
+
+    A finer country has the name of the coarse one that it shares most of their joint area with. A coarse one that the
+    finer ones cover mostly is theirs: what sticks out of them is an error of its outline.
+    """
+    pairs = np.zeros((len(finer) + 1, len(names) + 1), np.int64)
+    np.add.at(pairs, (fine.ravel(), coarse.ravel()), 1)
+    both = pairs[1:, 1:]
+    joint = pairs[1:].sum(1)[:, None] + pairs[:, 1:].sum(0)[None] - both
+    best = (both / np.maximum(joint, 1)).argmax(1)
+    agree = (both / np.maximum(joint, 1)).max(1) > _SAME
+    known = [str(names[each] if same else name).strip() for each, same, name in zip(best, agree, finer, strict=True)]
+    lacking = np.flatnonzero(both.sum(0) < 0.5 * pairs[:, 1:].sum(0))
+    renumber = np.zeros(len(names) + 1, np.int16)
+    renumber[lacking + 1] = len(finer) + 1 + np.arange(len(lacking))
+    country = np.where(fine > 0, fine, renumber[coarse]).astype(np.int16)
+    return country, np.array(known + [str(name) for name in names[lacking]])
+
+
+def _read(file: str, field: str | None, where: str | None = None) -> tuple[Geometries, NDArray[Any]]:
+    """Polygons in degrees and the values of an attribute, of all or those that a condition in SQL chooses."""
     if "://" not in file and not Path(file).exists():
         raise InputError(f"{file}: no such file")
     try:
-        meta, _, wkb, columns = pyogrio.raw.read(file, columns=[field] if field else [])
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(f"{file}: cannot be read as polygons ({str(error).splitlines()[0]})") from None
+        meta, _, wkb, columns = pyogrio.raw.read(file, columns=[field] if field else [], where=where)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, ValueError) as error:
+        chosen = "" if where is None else f" where {where}"
+        raise InputError(f"{file}: cannot be read as polygons{chosen} ({str(error).splitlines()[0]})") from None
     if field and field not in meta["fields"]:
         found = ", ".join(pyogrio.read_info(file)["fields"][:12])
         raise InputError(f"{file}: has no attribute {field}; found {found}, ...")

@@ -206,7 +206,7 @@ def _few(config: CompareConfig, table: finetune_data.Table, piece: Piece) -> tup
 
 
 def _tested(table: finetune_data.Table, fold: int) -> np.ndarray:
-    return np.flatnonzero(table.holdout.role(table.x, table.y, fold) == Role.TEST)
+    return np.flatnonzero(table.role(fold) == Role.TEST)
 
 
 def _counted(config: CompareConfig, table: finetune_data.Table) -> np.ndarray:

@@ -134,7 +134,8 @@ class FinetuneConfig(JobConfig):
     model: SpeciesConfig = SpeciesConfig()
     blocks: HeldOutBlocks = Blocks()
     countries: str | None = None
-    """Land store: leave whole countries out instead of blocks; `blocks` gives seed, folds and shares."""
+    """Land store: leave whole countries out instead of blocks; `blocks` gives seed, folds and shares, and `buffer_m` is
+    the distance from a country left out within which no survey is trained on."""
     crossfit: bool = True
     """One model for each fold that never saw its blocks, then one refitted on everything; otherwise one model that
     leaves out the `validation` and `calibrate` blocks."""
@@ -194,8 +195,6 @@ class FinetuneConfig(JobConfig):
             raise ValueError(f"calibration: {self.calibration} is of species; of classes expected temperature or none")
         if self.presence.background == "uniform" and self.covariates is None:
             raise ValueError("presence.background: uniform draws cells of `covariates`, which names no store")
-        if self.countries is not None and self.blocks.buffer_m > 0:
-            raise ValueError("blocks.buffer_m: is of blocks, and `countries` leaves countries out")
         return self
 
     def _check_probe(self) -> None:

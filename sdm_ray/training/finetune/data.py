@@ -19,7 +19,7 @@ from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.labels import SparseLabels
-from sdm_ray.stores.surveys import labels_of, read_kind, read_surveys
+from sdm_ray.stores.surveys import countries_named, labels_of, read_kind, read_surveys
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.streams.survey_images import Wanted
 from sdm_ray.training.engine.distributed import Ranks
@@ -62,6 +62,7 @@ class Table:
         background: places that stand for all places, with labels of none, where the loss has them.
         series: the encoders of the surveys' time series, with the axes of these.
         thin_m: of surveys with the same species in one square of so many metres one is trained on.
+        country: that each survey names, "" for none, (N,); None where none is named.
     """
 
     dataset: SurveyDataset
@@ -75,6 +76,11 @@ class Table:
     background: SurveyDataset | None = None
     series: SeriesConfig | None = None
     thin_m: float | None = None
+    country: np.ndarray | None = field(default=None, repr=False)
+
+    def role(self, held_out: int | None) -> np.ndarray:
+        """What each survey is used for when one fold is held out, codes of `Role`, (N,)."""
+        return self.holdout.role(self.x, self.y, held_out, self.country)
 
     def split(self, held_out: int | None, *, keep_some: bool = False) -> Split:
         """What each survey is used for when one fold is held out.
@@ -83,9 +89,9 @@ class Table:
             held_out: the fold; None to train on everything.
             keep_some: with None, leave the `validation` and `calibrate` blocks out all the same.
         """
-        roles = self.holdout.role(self.x, self.y, held_out)
+        roles = self.role(held_out)
         if keep_some and held_out is None:
-            first = self.holdout.role(self.x, self.y, 0)
+            first = self.role(0)
             roles = np.where(np.isin(first, [Role.VALIDATION, Role.CALIBRATE]), first, np.int8(Role.TRAIN))
         found = Split(*(np.flatnonzero(roles == each) for each in (Role.TRAIN, Role.VALIDATION, Role.CALIBRATE)))
         if self.thin_m is not None:
@@ -124,7 +130,7 @@ def read_table(config: FinetuneConfig) -> Table:
     lonlat = surveys[["lon", "lat"]].to_numpy(np.float64)
     x, y = to_xy(lonlat[:, 0], lonlat[:, 1])
     store = open_covariates(config)
-    covariates = covariates_at(store, x, y, config.max_unknown)
+    covariates = covariates_at(store, x, y, config.max_unknown, partly=config.model.partial_covariates)
     series, encoders = series_of(config, surveys["survey_id"])
     kind = read_kind(path)
     wanted = Wanted(surveys["survey_id"].astype(str), lonlat, presence_only=kind == "relative")
@@ -151,7 +157,18 @@ def read_table(config: FinetuneConfig) -> Table:
     holdout = HoldOut(config.blocks, str(config.path(config.countries)) if config.countries else None)
     background = _background(config, dataset, store)
     return Table(
-        dataset, labels, x, y, species, kind, covariates, holdout, background, encoders, config.presence.thin_m
+        dataset=dataset,
+        labels=labels,
+        x=x,
+        y=y,
+        species=species,
+        probability_kind=kind,
+        covariates=covariates,
+        holdout=holdout,
+        background=background,
+        series=encoders,
+        thin_m=config.presence.thin_m,
+        country=countries_named(surveys),
     )
 
 

@@ -41,7 +41,7 @@ def check_folds(table: Table, folds: Iterable[int | None], *, absences: bool) ->
                 f"  {name}: its {len(split.validation)} `validation` surveys hold a single class;"
                 " it trains all its epochs"
             )
-        tested = np.flatnonzero(table.holdout.role(table.x, table.y, fold) == Role.TEST)
+        tested = np.flatnonzero(table.role(fold) == Role.TEST)
         unknown = (table.labels.counts(tested)[0] > 0) & (table.labels.counts(split.train)[0] == 0)
         if unknown.any():
             first = table.species["name"].iloc[int(np.argmax(unknown))]

@@ -23,7 +23,7 @@ class CovariateTable:
     Attributes:
         names: of the covariates.
         values: float32 (N, C), 0 where unknown.
-        known: (N,).
+        known: (N, C).
         mean: over their store, (C,).
         std: over their store, (C,).
     """
@@ -47,7 +47,9 @@ def open_covariates(config: FinetuneConfig) -> Covariates | None:
     return store.select(config.model.covariates or store.names)
 
 
-def covariates_at(store: Covariates | None, x: np.ndarray, y: np.ndarray, most: float = 1.0) -> CovariateTable:
+def covariates_at(
+    store: Covariates | None, x: np.ndarray, y: np.ndarray, most: float = 1.0, *, partly: bool = True
+) -> CovariateTable:
     """The covariates of places at EPSG:3035 metres, (N,) each; none where there is no store.
 
     Args:
@@ -55,19 +57,22 @@ def covariates_at(store: Covariates | None, x: np.ndarray, y: np.ndarray, most: 
         x: of the places.
         y: likewise.
         most: share of the places at which a covariate may be unknown.
+        partly: whether the model uses covariates of places where others are unknown.
 
     Raises:
-        InputError: one is unknown at more, or nowhere are all known.
+        InputError: one is unknown at more, or it does not and nowhere are all known.
     """
     if store is None:
         nothing = np.zeros(0, np.float32)
-        return CovariateTable((), np.zeros((len(x), 0), np.float32), np.zeros(len(x), bool), nothing, nothing)
-    values, each_known = store.at(x, y)
-    for line in unknown_at(store, each_known, most):
+        return CovariateTable((), np.zeros((len(x), 0), np.float32), np.zeros((len(x), 0), bool), nothing, nothing)
+    values, known = store.at(x, y)
+    for line in unknown_at(store, known, most):
         say(f"  {line}")
-    known = np.asarray(each_known.all(axis=1))
-    if not known.any():
-        raise InputError(f"{store.path}: no survey lies where all covariates are known; expected the same region")
+    if not partly and not known.all(axis=1).any():
+        raise InputError(
+            f"{store.path}: no survey lies where all covariates are known; expected the same region, fewer"
+            " `model.covariates` or `model.partial_covariates`"
+        )
     return CovariateTable(tuple(store.names), np.ascontiguousarray(values), known, store.mean, store.std)
 
 

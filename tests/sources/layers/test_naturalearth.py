@@ -78,3 +78,17 @@ def test_files_that_cannot_be_used_are_named(data, tmp_path):
         made(data, land=str(metres), resolution_m=50_000)
     with pytest.raises(InputError, match="no land in"):
         made(data, bounds=(1_000_000, 3_000_000, 1_100_000, 3_100_000))
+
+
+def test_finer_borders_take_the_coarse_names_and_leave_the_rest(data):
+    """Vaduz and Malta are no countries at 1:110m; London and Minsk are in no NUTS region."""
+    nuts = {"borders": str(data / "nuts-2024" / "nuts_2024_20M.gpkg"), "borders_where": "LEVL_CODE = 0"}
+    finer = made(data, resolution_m=5000, **nuts)
+    places = PLACES | {(-0.13, 51.51): "United Kingdom", (27.56, 53.9): "Belarus", (9.555, 47.15): "Liechtenstein"}
+    row, col = finer.grid.cell(*to_xy(*np.array(list(places)).T))
+    assert [finer.names[number - 1] for number in finer.country[row, col]] == list(places.values())
+    for name in ("Austria", "Poland", "Portugal", "Greece", "Norway"):
+        assert finer.names.count(name) == 1
+    assert not {"Österreich", "Polska", "Elláda", "Norge"} & set(finer.names)
+    with pytest.raises(InputError, match=r"nuts_2024_20M\.gpkg: cannot be read as polygons where LEVEL = 0"):
+        made(data, resolution_m=50_000, **(nuts | {"borders_where": "LEVEL = 0"}))

@@ -80,7 +80,9 @@ def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch
     known = np.arange(N) != 4
     lists = [np.flatnonzero(each) for each in labels]
     full = SparseLabels.from_lists(lists, 2)
-    dataset = SurveyDataset(np.arange(N), x[:, :2].astype(float), x[:, 2:] * known[:, None], known, full)
+    dataset = SurveyDataset(
+        np.arange(N), x[:, :2].astype(float), x[:, 2:] * known[:, None], known[:, None].repeat(x.shape[1] - 2, 1), full
+    )
     rows = np.arange(0, N, 2)
     made, own = distillation.taught(
         dataset, rows, CompanionConfig(trees=50, distillation_weight=0.25, ensemble_weight=0), distillation.grown
@@ -148,7 +150,7 @@ def test_a_model_keeps_the_forest_that_votes_in_it(world, tmp_path):
             finetune_data.embed(model, dataset, split.validation, Ranks())[:, : model.config.embedding]
         )
         network = model.head(z).numpy()
-    known = dataset.known[split.validation]
+    known = dataset.known[split.validation].all(axis=1)
     assert known.any() and np.allclose(logits[known], (network + said)[known] / 2, atol=1e-4)
 
 

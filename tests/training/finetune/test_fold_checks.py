@@ -100,10 +100,10 @@ def test_surveys_without_covariates_are_counted_and_trained_on(train, tmp_path, 
     unknown = int((x < GRID.x0 + 20_000).sum())
     seal_covariates(tmp_path, values)
     train(covariates="covariates.zarr")
-    assert f"{unknown} of 300 surveys lie where covariates are unknown" in capsys.readouterr().out
+    assert f"  noise unknown at {unknown} of 300 surveys\n" in capsys.readouterr().out
     shutil.rmtree(tmp_path / "covariates.zarr")
     seal_covariates(tmp_path, np.where(np.isin(np.arange(64 * 64), surveyed(surveys)).reshape(64, 64), np.nan, values))
-    with pytest.raises(InputError, match=r"covariates\.zarr: no survey lies where covariates are known"):
+    with pytest.raises(InputError, match=r"covariates\.zarr: wet is unknown at 300 of 300 surveys, max_unknown"):
         train(covariates="covariates.zarr", output="again")
 
 

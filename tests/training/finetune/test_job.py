@@ -56,7 +56,7 @@ def test_probabilities_follow_the_covariate(model):
     batch = {
         "lonlat": torch.full((2, 2), 10.0, dtype=torch.float64),
         "covariates": torch.tensor([[1.5, 0.0], [-1.5, 0.0]]),
-        "has_covariates": torch.tensor([True, True]),
+        "has_covariates": torch.ones(2, 2, dtype=torch.bool),
     }
     with torch.inference_mode():
         wet, dry = loaded.model.probabilities(batch)
