@@ -44,7 +44,7 @@ def map_predictions(
         require_held_out(path, holdout)
         found[label] = held_out_data.map_at(path, held.x, held.y, held.species)
         grid = Map(path).grid
-        other = holdout.fold(*grid.centre(*grid.cell(held.x, held.y))) != holdout.fold(held.x, held.y)
+        other = holdout.fold(*grid.centre(*grid.cell(held.x, held.y))) != holdout.fold(held.x, held.y, held.country)
         found[label][other] = np.nan
         others |= other
     return found, int(others.sum())
