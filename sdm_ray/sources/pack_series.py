@@ -1,7 +1,7 @@
-"""Time series of surveys into one Zarr group, in parallel, missing and broken ones named.
+"""Write the time series of surveys to one Zarr group, in parallel; missing and unreadable ones are reported.
 
-A block of rows is one Ray task. What it leaves in `parts/` (its counts and faults) says that it is whole, so that an
-interrupted run goes on with the blocks that are missing.
+A Ray task writes one block of rows, and at the end a file in `parts/` with its counts and faults. An interrupted run
+continues with the blocks that have no such file.
 """
 
 import json
@@ -18,26 +18,26 @@ from sdm_ray.sources.photos.pack import as_done
 from sdm_ray.stores import raster
 from sdm_ray.stores.series import BLOCK, SeriesSpec, create_series, write_rows
 
-_CPUS = 0.5  # of a task: it waits for the disk about as long as it decodes
+_CPUS = 0.5  # of a task, which waits for the disk about half of the time
 
 
 def pack(folder: UPath, lists: list[SeriesList]) -> dict[str, int]:
-    """Write the series of all lists; their reports take what is missing or broken.
+    """Write the series of all lists; series that are missing or unreadable go into the lists' reports.
 
     Args:
-        folder: of the group; whole blocks of an earlier attempt are kept.
-        lists: the series; a survey may stand in one list only.
+        folder: of the group; finished blocks of an earlier attempt are kept.
+        lists: the series; a survey may be in one list only.
 
     Returns:
         How many surveys there are, and how many of them have each series.
 
     Raises:
-        InputError: a survey stands in two lists.
+        InputError: a survey is in two lists.
     """
     rows = pd.concat([each.rows.assign(source=number) for number, each in enumerate(lists)], ignore_index=True)
     twice = rows["survey_id"].duplicated()
     if twice.any():
-        raise InputError(f"series: survey {rows['survey_id'][twice].iloc[0]} stands in two sources; expected one")
+        raise InputError(f"series: survey {rows['survey_id'][twice].iloc[0]} is in two sources; expected one")
     parts = folder / "parts"
     if not parts.exists():
         specs = {name: spec for each in lists for name, spec in each.reader.specs.items()}
@@ -58,14 +58,14 @@ def pack(folder: UPath, lists: list[SeriesList]) -> dict[str, int]:
 
 
 def finish(folder: UPath) -> None:
-    """Gather the group's metadata and remove the parts."""
+    """Consolidate the group's metadata and remove the parts."""
     parts = folder / "parts"
     parts.fs.rm(parts.path, recursive=True)
     raster.consolidate(folder)
 
 
 def forget_faulty(folder: UPath) -> None:
-    """Have the next attempt read those blocks again that had a fault, as the user may mend it."""
+    """Remove the parts of blocks with faults, so that the next attempt reads these blocks again."""
     for file in sorted((folder / "parts").glob("*.json")):
         if json.loads(file.read_text())["faults"]:
             file.unlink()
@@ -78,7 +78,7 @@ def _write_missing(folder: UPath, rows: pd.DataFrame, readers: list[SeriesReader
 
     ray_runtime.connect()
     task = ray.remote(num_cpus=_CPUS)(_write_block)
-    held = [ray.put(reader) for reader in readers]  # one may hold whole tables: it is stored once
+    held = [ray.put(reader) for reader in readers]  # whole tables, perhaps: stored once, not sent with every task
     waiting = [task.remote(folder, start, rows[start : start + BLOCK], *held) for start in starts]
     for _ in track(as_done(waiting), len(waiting), "blocks of series"):
         pass

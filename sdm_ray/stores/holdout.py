@@ -1,4 +1,4 @@
-"""What is held out together: square blocks, or whole countries of a land store."""
+"""Spatial hold-out: square blocks, or whole countries of a land store."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +22,7 @@ class HoldOut:
     """Folds and roles of places; small and picklable.
 
     Attributes:
-        blocks: number and seed of the folds, and the blocks.
+        blocks: number and seed of the folds, and the size of the blocks.
         countries: land store whose countries are held out whole; None for blocks.
     """
 
@@ -80,4 +80,4 @@ def _within(x: Floats, y: Floats, chosen: NDArray[np.bool_], distance_m: float) 
         return chosen.copy()
     places = np.column_stack([x, y])
     found, _ = cKDTree(places[chosen]).query(places, distance_upper_bound=distance_m)
-    return np.isfinite(found)
+    return np.asarray(np.isfinite(found))

@@ -1,4 +1,4 @@
-"""The land store: which cells of a map's grid are land, and of which country."""
+"""The land store: land mask and countries on a map's grid."""
 
 from functools import cached_property
 from typing import Any
@@ -53,11 +53,11 @@ class Land:
 
     def land(self, window: Window | None = None) -> NDArray[np.bool_]:
         """Whether cells are land, (height, width)."""
-        return self._group["land"][window.slices if window else ...].astype(bool)
+        return np.asarray(self._group["land"][window.slices if window else ...], bool)
 
     def country(self, window: Window | None = None) -> NDArray[np.int16]:
         """Number of the country of cells, (height, width); 0 is none."""
-        return self._group["country"][window.slices if window else ...]
+        return np.asarray(self._group["country"][window.slices if window else ...], np.int16)
 
     def countries_of(self, x: Floats, y: Floats, names: NDArray[np.str_] | None = None) -> NDArray[np.int64]:
         """Number of the country that each place belongs to, (N,); places at sea belong to the nearest one.

@@ -1,7 +1,7 @@
-"""Zarr groups on the EU grid: what the cube, the covariates, the land mask and the maps have in common.
+"""Zarr groups on the EU grid: the format that cubes, covariates, land masks and maps share.
 
 Every group carries its coordinates, a CF grid mapping and the `proj:` and `spatial:` attributes, so that
-`xarray.open_zarr`, rioxarray and GDAL find place and projection without us.
+`xarray.open_zarr`, rioxarray and GDAL read location and projection without this package.
 """
 
 import warnings
@@ -46,7 +46,7 @@ class ArraySpec:
         chunks: shape of the unit that is decoded.
         shards: shape of the unit that is written, a multiple of `chunks`; None for one object per chunk.
         leading: names of the axes before (y, x).
-        fill: value of what was never written, decoded as missing.
+        fill: value of cells that were never written, decoded as missing.
         attrs: CF attributes (`long_name`, `units`, `scale_factor`, ...).
     """
 
@@ -77,7 +77,7 @@ def open_root(path: UPath) -> Group:
 
 
 def create(path: UPath, grid: Grid, coords: dict[str, Sequence[Any]], attrs: dict[str, Any]) -> Group:
-    """Make an empty group with its coordinates; what other arrays lay there is removed.
+    """Make an empty group with its coordinates; arrays that were there are removed.
 
     Args:
         path: folder or URL of the group.
@@ -98,7 +98,7 @@ def create(path: UPath, grid: Grid, coords: dict[str, Sequence[Any]], attrs: dic
 
 
 def clear(group: Group) -> None:
-    """Remove the arrays and groups of a group; what else lies there stays."""
+    """Remove the arrays and groups of a group; other files stay."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Object at")  # the mark of an unfinished artefact
         before = list(group.keys())
@@ -117,7 +117,7 @@ def add_array(group: Group, name: str, spec: ArraySpec) -> Group:
             -(-min(shard, size) // chunk) * chunk for shard, chunk, size in zip(spec.shards, chunks, shape, strict=True)
         )
     attrs = {"coordinates": "spatial_ref", **spec.attrs, "grid_mapping": "spatial_ref"}
-    if isinstance(spec.fill, int):  # NaN says itself that it is missing
+    if isinstance(spec.fill, int):  # NaN needs no declaration
         attrs["_FillValue"] = spec.fill
     return group.create_array(
         name,
@@ -147,7 +147,7 @@ def open_group(path: UPath, mode: Mode = "r") -> Group:
     """Open a group.
 
     Raises:
-        InputError: there is none, or it is not of Zarr format 3.
+        InputError: there is no group, or it has another Zarr format than 3.
     """
     try:
         store, inner = _located(path, read_only=mode == "r")
@@ -157,18 +157,19 @@ def open_group(path: UPath, mode: Mode = "r") -> Group:
 
 
 def open_dataset(path: UPath) -> "xarray.Dataset":
-    """A group as xarray shows it, nothing of it read yet."""
+    """A group as an xarray dataset; values are read when they are used."""
     import xarray  # nearly half a second of the start of every worker, which has no use for it
 
     store, inner = _located(path, read_only=True)
-    return xarray.open_zarr(store, group=inner, consolidated=False, chunks=None)
+    data: xarray.Dataset = xarray.open_zarr(store, group=inner, consolidated=False, chunks=None)
+    return data
 
 
 def read_grid(group: Group) -> Grid:
     """The grid of a group, from its `spatial:` attributes.
 
     Raises:
-        InputError: it carries none, or is of another projection.
+        InputError: it has none, or has another projection.
     """
     attrs = group.attrs
     try:
@@ -176,12 +177,12 @@ def read_grid(group: Group) -> Grid:
     except KeyError as missing:
         raise InputError(f"{group.store}: has no attribute {missing}; expected a group on the EU grid") from None
     if crs != geo_grid.CRS:
-        raise InputError(f"{group.store}: is in {crs}, expected {geo_grid.CRS}")
+        raise InputError(f"{group.store}: has the projection {crs}, expected {geo_grid.CRS}")
     return Grid(transform[2], transform[5], transform[0], shape[1], shape[0])
 
 
 def consolidate(path: UPath) -> None:
-    """Gather the metadata of a finished group in one object, once, by the driver; a repository has its own."""
+    """Consolidate the metadata of a finished group, once, by the driver; an Icechunk repository needs none."""
     if icechunk_repository.is_versioned(path):
         return
     with warnings.catch_warnings():
@@ -215,7 +216,7 @@ def require_aligned(window: Window, side: int, grid: Grid) -> None:
 
 
 def place(grid: Grid) -> dict[str, Any]:
-    """The attributes that say where a group's cells lie."""
+    """The attributes for the location of a group's cells."""
     return {
         "proj:code": geo_grid.CRS,
         "spatial:dimensions": ["y", "x"],
@@ -226,7 +227,7 @@ def place(grid: Grid) -> dict[str, Any]:
 
 
 def conventions(*names: str) -> dict[str, Any]:
-    """The attribute that names the Zarr conventions that a group follows; readers know them by their identifiers."""
+    """The attribute that lists the Zarr conventions of a group, with their identifiers."""
     address = "https://github.com/zarr-conventions/{}/blob/v1/README.md"
     return {"zarr_conventions": [{"uuid": _CONVENTIONS[n], "name": n, "spec_url": address.format(n)} for n in names]}
 

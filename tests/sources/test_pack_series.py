@@ -237,5 +237,5 @@ def test_folders_that_are_wrong_are_named(data, tmp_path, cubes):
 
 
 def test_a_survey_stands_in_one_source_only(cubes, run):
-    with pytest.raises(InputError, match=f"survey {ID_24} stands in two sources"):
+    with pytest.raises(InputError, match=f"survey {ID_24} is in two sources"):
         run(entry("glc24", *cubes, series=["landsat"]), entry("glc24", *cubes, series=["bioclim"]))

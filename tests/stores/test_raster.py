@@ -100,7 +100,7 @@ def test_what_is_no_group_on_the_grid_is_one_line(tmp_path):
     write(path / "r.zarr")
     group = raster.open_group(path / "r.zarr", "r+")
     group.attrs["proj:code"] = "EPSG:4326"
-    with pytest.raises(InputError, match="is in EPSG:4326, expected EPSG:3035"):
+    with pytest.raises(InputError, match="has the projection EPSG:4326, expected EPSG:3035"):
         raster.read_grid(raster.open_group(path / "r.zarr"))
 
 

@@ -1,4 +1,4 @@
-"""Which cells are land and of which country, from polygons in longitude and latitude."""
+"""Land mask and countries of grid cells, from polygons in longitude and latitude."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from sdm_ray.sources.base import LandTable
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.layers.config import NaturalEarth
 
-_DENSE_DEGREES = 0.1  # a straight line in degrees is a curve on the grid
+_DENSE_DEGREES = 0.1  # largest distance of points along an edge: a straight line in degrees is a curve on the grid
 _MARGIN_DEGREES = 1.0
 _EDGE_POINTS = 200
 _SAME = 0.5  # share of their joint area above which two polygons are one country
@@ -110,7 +110,7 @@ def _projected(geometries: Geometries, box: tuple[float, float, float, float]) -
     """Cut to a box of degrees, with points along straight edges, in EPSG:3035 metres; empty outside the box."""
     cut = shapely.clip_by_rect(shapely.make_valid(geometries), *box)
     dense = shapely.segmentize(cut, _DENSE_DEGREES)
-    return shapely.transform(dense, lambda points: np.stack(to_xy(points[:, 0], points[:, 1]), axis=1))
+    return np.asarray(shapely.transform(dense, lambda points: np.stack(to_xy(points[:, 0], points[:, 1]), axis=1)))
 
 
 def _burn(shapes: Geometries, values: NDArray[Any] | None, grid: Grid, dtype: str) -> NDArray[Any]:
@@ -119,7 +119,7 @@ def _burn(shapes: Geometries, values: NDArray[Any] | None, grid: Grid, dtype: st
     pairs = [(shape, int(mark)) for shape, mark in zip(shapes, marks, strict=True) if not shape.is_empty]
     if not pairs:
         return np.zeros(grid.shape, dtype)
-    return rasterize(pairs, out_shape=grid.shape, transform=Affine(*grid.transform), dtype=dtype)
+    return np.asarray(rasterize(pairs, out_shape=grid.shape, transform=Affine(*grid.transform), dtype=dtype))
 
 
 def _extend(country: NDArray[np.int16], land: NDArray[np.bool_], reach: float) -> NDArray[np.int16]:

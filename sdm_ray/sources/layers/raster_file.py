@@ -87,7 +87,7 @@ class RasterReader:
         step = grid.resolution
         if self.crs != TARGET or (self._step_x, self._step_y) != (step, step):
             return False
-        return (self._left - grid.x0) % step == 0 and (self._top - grid.y1) % step == 0
+        return bool((self._left - grid.x0) % step == 0 and (self._top - grid.y1) % step == 0)
 
     def read(self, number: int, grid: Grid) -> tuple[NDArray[np.float32], Affine]:
         """Values of a band around a grid, NaN where there is no data, and their transform.
@@ -152,7 +152,7 @@ class RasterReader:
             unknown = unknown | (found.data == self.entry.nodata)
         values = found.data.astype(np.float32)
         values[unknown | ~np.isfinite(values)] = np.nan
-        return values[::-1] if self._south_up else values
+        return np.asarray(values[::-1] if self._south_up else values)
 
     def _scaling(self, number: int) -> tuple[float, float]:
         entry, raster = self.entry, self.raster

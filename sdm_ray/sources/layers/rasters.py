@@ -10,11 +10,11 @@ from rasterio.transform import Affine
 from rasterio.warp import Resampling, reproject
 
 from sdm_ray.errors import InputError, few
-from sdm_ray.geo.grid import Grid, grid_of
+from sdm_ray.geo.grid import Extent, Grid, grid_of
 from sdm_ray.progress import say
 from sdm_ray.sources.base import LayerTable
 from sdm_ray.sources.config import PrepareConfig
-from sdm_ray.sources.layers import config as names
+from sdm_ray.sources.layers import config as layers_config
 from sdm_ray.sources.layers.config import RasterFile, Rasters
 from sdm_ray.sources.layers.gdal_names import stem
 from sdm_ray.sources.layers.raster_file import TARGET, RasterReader, opened
@@ -28,7 +28,7 @@ class _Described:
 
     entry: RasterFile
     bands: list[str]
-    extent: names.Box | None
+    extent: Extent | None
     pixel: float
 
 
@@ -121,7 +121,7 @@ def _grid(source: Rasters, described: list[_Described]) -> Grid:
 
 
 def _layers(
-    reader: RasterReader, number: int, name: str, grid: Grid, default: names.Resampling
+    reader: RasterReader, number: int, name: str, grid: Grid, default: layers_config.Resampling
 ) -> dict[str, NDArray[np.float32]]:
     """The covariates that a band becomes, (height, width) each: itself, or the share of each of its classes."""
     values, place = reader.read(number, grid)

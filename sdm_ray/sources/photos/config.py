@@ -35,7 +35,7 @@ class PlantNet(PointSource):
     citation: str = "Pl@ntNet via GBIF, CC BY-SA 4.0"
 
     def not_shaping(self) -> set[str]:
-        """Also where the photos lie."""
+        """Also the folder of the photos."""
         return super().not_shaping() | {"folder"}
 
 
@@ -49,20 +49,20 @@ class Lucas(PointSource):
     folder: str
     """Folder of `{year}/{nuts0}/{id[:3]}/{id[3:6]}/{id}{view}.jpg`, or `2022{id}LCLU_{View}.jpg` since 2022."""
     photos: str | None = None
-    """List `lucas_id, url` of the photos to take; without it, those that the harmonised table says were taken. With a
-    table of positions, those that lie in the folder: it is searched through, which a list saves for a large one."""
+    """List `lucas_id, url` of the photos to use; by default those that the harmonised table marks as taken or, with a
+    table of positions, those found in the folder, which takes long for a large folder."""
     mirrored: Literal["repair", "drop"] = "repair"
-    """What becomes of rows whose longitude fits the grid only with its sign turned."""
+    """How rows are treated whose longitude fits the grid only with the opposite sign."""
     views: str = Field(default="NESW", pattern="^[NESWPC]+$")
-    """Letters of the views taken: north, east, south, west, point, cover."""
+    """Letters of the views to use: north, east, south, west, point, cover."""
     max_shift_m: float = Field(default=2000, gt=0)
     """Largest distance of a photo's position from the grid point that its `point_id` names."""
     citation: str = "LUCAS harmonised (d'Andrimont et al. 2020), CC BY 4.0; photos (c) European Union"
 
     def tables(self) -> dict[str, str]:
-        """The table and the list; the photos are known by their point ids."""
+        """The table and the list; photos are identified by the ids of their points."""
         return {"table": self.table, **({} if self.photos is None else {"photos": self.photos})}
 
     def not_shaping(self) -> set[str]:
-        """Also where the photos lie."""
+        """Also the folder of the photos."""
         return super().not_shaping() | {"folder"}

@@ -11,7 +11,7 @@ from sdm_ray.sources.photos.config import EuroSat
 
 
 def images(source: EuroSat, config: PrepareConfig) -> ImageList:
-    """The patches at usable places; their JPEG bytes are packed as they are.
+    """The patches at usable places; their JPEG bytes are packed unchanged.
 
     Raises:
         InputError: the table cannot be read or lacks a column.

@@ -24,7 +24,7 @@ from sdm_ray.sources.photos.lucas_files import VIEWS, LucasFiles, below_photos, 
 _SIGNS = {"east": 1, "e": 1, "1": 1, "1.0": 1, "west": -1, "w": -1, "2": -1, "2.0": -1}
 _TAKEN = ("photo taken", "1", "1.0")
 _NONE_ABOVE = 88.8  # degrees; the raw tables write 88.888888 for "none"
-_PHOTO = ["point", "year", "view"]  # what names a photo
+_PHOTO = ["point", "year", "view"]  # identifies a photo
 _IMAGE = ["key", "ext", "scale", "lon", "lat", "place_id", "date", "file"]
 
 
@@ -46,7 +46,7 @@ def images(source: Lucas, config: PrepareConfig) -> ImageList:
         key="lucas-" + found["year"] + "-" + found["point"] + found["view"], ext="jpg", scale="landscape"
     )
     report.facts["photos_listed"] = len(found)
-    report.rows = report.lost + len(found)  # from here on photos are counted
+    report.rows = report.lost + len(found)  # from here on the report counts photos
     return ImageList(found.sort_values("key", ignore_index=True)[_IMAGE], LucasFiles(source.folder), report)
 
 
@@ -112,7 +112,7 @@ def _by_position(source: Lucas) -> tuple[pd.DataFrame, Report]:
 
 
 def _by_visit(source: Lucas) -> tuple[pd.DataFrame, Report]:
-    """Photos that the harmonised table says were taken, and that are listed if there is a list."""
+    """Photos that the harmonised table marks as taken and, where there is a list, that are in the list."""
     table = source.table
     columns = ["point_id", "year", "nuts0", "gps_lat", "gps_long", "gps_ew"]
     optional = [f"{kind}_{VIEWS[view].lower()}" for kind in ("photo", "file_path_gisco") for view in source.views]
@@ -132,12 +132,12 @@ def _by_visit(source: Lucas) -> tuple[pd.DataFrame, Report]:
     visits = visits.assign(date=_dates(rows), year=whole_texts(rows["year"]))
     found = pd.concat([_view(visits, rows, usable, view) for view in source.views])
     if found.empty:
-        raise InputError(f"{table}: no usable row says that a photo of the views {source.views} was taken")
+        raise InputError(f"{table}: no usable row has a photo of the views {source.views} marked as taken")
     return _listed(found, source, report) if source.photos else found, report
 
 
 def _view(visits: pd.DataFrame, rows: pd.DataFrame, usable: NDArray[np.bool_], view: str) -> pd.DataFrame:
-    """The visits of which there is a photo of this view, with its name."""
+    """The visits with a photo of this view, and the photo's name."""
     taken, path = f"photo_{VIEWS[view].lower()}", f"file_path_gisco_{VIEWS[view].lower()}"
     some = usable & texts(rows[taken]).str.lower().isin(_TAKEN).to_numpy() if taken in rows else usable
     files = plain_names(visits["year"], texts(rows["nuts0"]), visits["point"], view)
@@ -147,7 +147,7 @@ def _view(visits: pd.DataFrame, rows: pd.DataFrame, usable: NDArray[np.bool_], v
 
 
 def _listed(found: pd.DataFrame, source: Lucas, report: Report) -> pd.DataFrame:
-    """Those photos that the list of `source.photos` names too, under the names that it gives them."""
+    """The photos that are also in the list of `source.photos`, under the names used there."""
     assert source.photos is not None
     photos = listed_photos(source.photos, source.views, report)
     both = found.drop(columns="file").merge(photos, on=_PHOTO)
@@ -162,7 +162,7 @@ def _listed(found: pd.DataFrame, source: Lucas, report: Report) -> pd.DataFrame:
 def _visited(
     rows: pd.DataFrame, ids: pd.Series, x: NDArray[np.float64], y: NDArray[np.float64], source: Lucas, report: Report
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Longitude, latitude and whether they can be used, held against the grid points x, y."""
+    """Longitude, latitude and whether they can be used, compared with the grid points x, y."""
     sign = texts(rows["gps_ew"]).str.lower().map(_SIGNS).to_numpy(np.float64)
     size = numbers(rows, "gps_long", source.table).abs().to_numpy()
     lat = numbers(rows, "gps_lat", source.table).to_numpy(copy=True)

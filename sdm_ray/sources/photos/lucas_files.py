@@ -1,4 +1,4 @@
-"""Names of LUCAS photos, in every form in which they are handed out, and the way to the files.
+"""Names of LUCAS photos in the forms of the different distributions, and access to the files.
 
 The plain form, which the lists of this module hold, is `{year}/{nuts0}/{id[:3]}/{id[3:6]}/{id}{view}.jpg`, and since
 2022 `{year}/{nuts0}/{id[:3]}/{id[3:6]}/2022{id}LCLU_{View}.jpg`. Photos that are not at their plain name are looked
@@ -36,7 +36,7 @@ class LucasFiles:
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[str], bytes]]:
-        """A function from a plain name to the bytes of the first of its names that is there."""
+        """A function from a plain name to the bytes of the first file found under any of its names."""
         with FolderFiles(self.path).opened() as read:
 
             def first(name: str) -> bytes:
@@ -57,7 +57,7 @@ def plain_names(year: pd.Series, nuts0: pd.Series, point: pd.Series, view: str) 
 
 
 def other_names(name: str) -> list[str]:
-    """The names under which a photo of this plain name may lie, the plain one first."""
+    """The file names that a photo of this plain name may have, the plain one first."""
     names = [name, f"LUCAS{name}"]
     said = parsed(name)
     folder, _, own = name.rpartition("/")
@@ -100,7 +100,7 @@ def listed_photos(table: str, views: str, report: Report) -> pd.DataFrame:
 
 
 def photos_in(folder: str, views: str) -> pd.DataFrame:
-    """The photos that a folder holds: columns `year, point, view, file`, sorted, one row each."""
+    """The photos in a folder: columns `year, point, view, file`, sorted, one row each."""
     root = UPath(folder)
     paths = sorted(each.path[len(root.path) :].lstrip("/") for each in root.rglob("*.jpg"))
     return _photos(pd.Series(paths, dtype=object), views).drop_duplicates(["year", "point", "view"], ignore_index=True)

@@ -22,7 +22,7 @@ from sdm_ray.sources.base import ImageList, Opener
 from sdm_ray.stores.shards import Sample, write_index, write_shard
 
 _FORMATS = {"jpg": "JPEG", "png": "PNG"}
-_CPUS = 0.5  # of a task: it waits for the disk about as long as it decodes
+_CPUS = 0.5  # of a task, which waits for the disk about half of the time
 _UNREADABLE = (OSError, EOFError, ValueError, SyntaxError, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError)
 
 
@@ -37,7 +37,7 @@ class _Piece:
 
 
 def pack(folder: UPath, lists: list[ImageList], images_per_shard: int) -> None:
-    """Write the shards and the index of all lists; their reports take the images that could not be used.
+    """Write the shards and the index of all lists; images that cannot be used go into the lists' reports.
 
     Args:
         folder: the shards' folder; whole shards of an earlier attempt are kept.
@@ -69,14 +69,14 @@ def finish(folder: UPath) -> pd.DataFrame:
 
 
 def forget_faulty(folder: UPath) -> None:
-    """Have the next attempt read those shards again that had a fault, as the user may mend it."""
+    """Remove the parts of shards with faults, so that the next attempt packs these shards again."""
     for file in sorted((folder / "parts").glob("*.json")):
         if json.loads(file.read_text()):
             (file.parent / f"{file.stem}.parquet").unlink(missing_ok=True)
 
 
 def check_image(content: bytes, ext: str) -> str | None:
-    """Decode an image as a reader would; returns what is wrong with it, or None.
+    """Decode an image; returns the fault that was found, or None.
 
     Args:
         content: the file's bytes.
@@ -96,7 +96,7 @@ def check_image(content: bytes, ext: str) -> str | None:
 
 
 def as_done(waiting: list[Any]) -> Iterator[None]:
-    """Wait for tasks; yields as each is done and raises what it raised."""
+    """Yield once for each finished task; raises the error of a task that failed."""
     import ray
 
     while waiting:
@@ -120,7 +120,7 @@ def _write_missing(folder: UPath, lists: list[ImageList], pieces: list[_Piece]) 
 
     ray_runtime.connect()
     task = ray.remote(num_cpus=_CPUS)(_write_piece)
-    # An opener may hold a whole landscape: it is stored once, not sent with every task.
+    # An opener may hold a whole landscape; it is stored once, not sent with every task.
     openers = {number: ray.put(lists[number].opener) for number in sorted({piece.source for piece in pieces})}
     waiting = [
         task.remote(folder, piece.number, lists[piece.source].rows[piece.start : piece.stop], openers[piece.source])

@@ -15,12 +15,12 @@ class Virtual(Source):
     source: Literal["virtual"]
 
     def cite(self) -> str:
-        """That it is made, not observed."""
+        """The citation says that the data are simulated."""
         return "virtual landscape of sdm-ray (made, not observed)"
 
 
 class VirtualSurveys(Virtual):
-    """Visits to the virtual landscape at random places, most where it is easily reached."""
+    """Surveys of the virtual landscape at random places, denser near roads."""
 
     surveys: int = Field(default=900, ge=1)
 
@@ -35,7 +35,7 @@ class VirtualPhotos(Virtual):
 
 
 class VirtualConfig(Config):
-    """A virtual landscape on a piece of the EU grid."""
+    """A virtual landscape on a part of the EU grid."""
 
     west: float = 4_224_000
     """Western edge, EPSG:3035 metres, a multiple of `resolution_m`."""
@@ -45,12 +45,12 @@ class VirtualConfig(Config):
     resolution_m: float = Field(default=1000, gt=0)
     """Side of a cell of the map, metres."""
     pixel_m: float = Field(default=50, gt=0)
-    """Side of a pixel of the cube, metres; a whole number of them makes a cell."""
+    """Side of a pixel of the cube, metres; a cell is a whole number of pixels wide."""
     covariate_cells: int = Field(default=5, ge=1)
     """Side of a cell of the covariates, cells of the map."""
     species: int = Field(default=12, ge=1)
     landcover_share: float = Field(default=0.5, ge=0, le=1)
-    """Mean share of the variance of the species' logits that land cover carries; climate carries the rest."""
+    """Mean share of the variance of the species' logits explained by land cover; climate explains the rest."""
 
     @model_validator(mode="after")
     def _whole_cells(self) -> "VirtualConfig":

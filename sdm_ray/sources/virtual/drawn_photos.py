@@ -1,4 +1,4 @@
-"""Drawn photos of the virtual landscape: what a walker sees, and the plant at his feet.
+"""Drawn photos of the virtual landscape: landscape photos, and close-ups of plants.
 
 A landscape photo shows the land cover within half a kilometre and how hilly it is; a plant photo shows one individual
 of a species that grows there, by its flower's colour and petals and its leaf's form, on the ground of its place.
@@ -100,7 +100,7 @@ def _ground(
     draw: ImageDraw.ImageDraw, side: int, horizon: int, shares: NDArray[np.float32], moisture: float,
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
-    """Strips of land cover that grow wider towards the foot of the picture, as often as the place has each."""
+    """Strips of land cover, wider towards the foot of the picture, in proportion to the shares of the place."""
     weights = np.maximum(shares.astype(np.float64), 0)
     weights[FOREST] *= 0.4  # shown as trees, too
     weights = weights / weights.sum() if weights.sum() > 0 else np.full(5, 0.2)
@@ -148,7 +148,7 @@ def _patch(
 def _trees(
     draw: ImageDraw.ImageDraw, side: int, horizon: int, forest: float, height: float, rng: np.random.Generator
 ) -> None:
-    """Conifers where it is high, broad crowns where it is low, in number as the forest around."""
+    """Conifers at high and broad crowns at low elevation, in proportion to the forest around."""
     count = int(rng.binomial(46, np.clip(forest, 0, 1)))
     for depth in np.sort(rng.uniform(0, 0.8, count)):
         foot = horizon + depth * (side - horizon)
@@ -168,7 +168,7 @@ def _plant(size: int, species: int, cover: int, rng: np.random.Generator) -> Ima
     side = size * _OVERSAMPLING
     image = _litter(size, cover, rng).resize((side, side), Image.Resampling.BICUBIC)  # out of focus
     draw = ImageDraw.Draw(image)
-    # A species is its looks: hue, petals and leaf follow from its number alone.
+    # Hue, petals and leaf of a species follow from its number alone.
     petals, slim = 3 + species % 6, 0.14 + 0.1 * (species * 0.618 % 1)
     hue = (0.52 + 0.64 * (species * 0.381966 % 1)) % 1  # flowers are not green
     leaf = _vary(_rgb(0.22 + 0.12 * (species * 0.27 % 1), 0.62, 0.5), 12, rng)
@@ -215,7 +215,7 @@ def _blade(
 
 
 def _finish(image: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
-    """Reduce, then the camera's own: exposure and grain."""
+    """Reduce to the final size, and add exposure and grain of a camera."""
     small = np.asarray(image.resize((size, size), Image.Resampling.LANCZOS), np.float64)
     small = small * rng.uniform(0.88, 1.1) + rng.normal(0, 4, small.shape)
     return Image.fromarray(np.clip(small, 0, 255).astype(np.uint8))

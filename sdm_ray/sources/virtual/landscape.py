@@ -39,10 +39,10 @@ _EPITHETS = (
 
 
 def surveys(source: VirtualSurveys, config: PrepareConfig) -> SurveyTables:
-    """Visits to random places, the species drawn from their true probabilities there."""
+    """Surveys at random places, with species drawn from their true probabilities."""
     world = build(config.virtual, config.seed)
     rng = np.random.default_rng([config.seed, 20])
-    # People go where roads are: some areas are visited several times as often as others.
+    # Sampling bias: some areas are visited several times as often as others.
     reach = np.exp(0.6 * smooth_field(world.grid.shape, 8, rng))
     row, col = world.draw_places(source.surveys, rng, reach)
     lon, lat = world.lonlat(row, col)
@@ -63,7 +63,7 @@ def surveys(source: VirtualSurveys, config: PrepareConfig) -> SurveyTables:
 
 
 def species_table(world: World) -> pd.DataFrame:
-    """The virtual species, with names made up."""
+    """The virtual species, with invented names."""
     count = world.config.species
     epithets = _EPITHETS.split()
     epithets += [f"sp. {number}" for number in range(len(epithets) + 1, count + 1)]
@@ -117,7 +117,7 @@ def cube(source: Virtual, config: PrepareConfig, job: Job) -> dict[str, Any]:
 
 
 def render(world: World) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """What a satellite sees: (4, height, width) reflectance x 10,000, and the number of clear scenes.
+    """Satellite image: (4, height, width) reflectance x 10,000, and the number of clear scenes.
 
     Spectra of the classes, ripe and green fields, shadow by relief, drier and wetter vegetation, grain, the blur of
     the instrument, and a few places where clouds left nothing.
@@ -192,4 +192,4 @@ def _shares_around(world: World, row: NDArray[np.int64], col: NDArray[np.int64])
 def _grown(probability: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
     """One species for each place, in proportion to the probabilities (S, N)."""
     total = np.cumsum(probability, axis=0)
-    return (total < rng.random(total.shape[1]) * total[-1]).sum(axis=0)
+    return np.asarray((total < rng.random(total.shape[1]) * total[-1]).sum(axis=0))

@@ -93,7 +93,7 @@ class World:
         """Pixels along the side of a cell."""
         return round(self.config.resolution_m / self.config.pixel_m)
 
-    def lonlat(self, row: NDArray[np.int64], col: NDArray[np.int64]) -> tuple[NDArray, NDArray]:
+    def lonlat(self, row: NDArray[np.int64], col: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Degrees of the centres of pixels."""
         return to_lonlat(*self.pixels.centre(row, col))
 
@@ -147,11 +147,11 @@ def smooth_field(shape: tuple[int, int], scale: float, rng: np.random.Generator)
     down = fft.fftfreq(rows).astype(np.float32)[:, None] ** 2
     kernel = np.exp(np.float32(-2 * (np.pi * scale) ** 2) * (down + across))
     field = fft.irfft2(fft.rfft2(noise, workers=2) * kernel, s=(rows, cols), workers=2)[: shape[0], : shape[1]]
-    return ((field - field.mean()) / field.std()).astype(np.float32)
+    return np.asarray((field - field.mean()) / field.std(), np.float32)
 
 
 def _rng(seed: int, *key: int) -> np.random.Generator:
-    """One stream of chance for each part, so that changing one part leaves the others as they were."""
+    """One random stream for each part, so that a change of one part leaves the others unchanged."""
     return np.random.default_rng([seed, *key])
 
 
@@ -207,7 +207,7 @@ def _cover(
 
 
 def _reached_from_west(low: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Low land that is joined to the western edge; a hollow inland stays dry."""
+    """Sea: cells below 0 m that are connected to the western edge; depressions inland stay dry."""
     numbers, _ = ndimage.label(low)
     western = np.unique(numbers[:, 0])
     return np.isin(numbers, western[western > 0])
@@ -220,13 +220,13 @@ def _parcels(shape: tuple[int, int], pixel_m: float, rng: np.random.Generator) -
     along = np.floor((across * 0.94 + down * 0.34 + bend) / 300).astype(np.int32)
     over = np.floor((down * 0.94 - across * 0.34 + bend) / 450 + 0.5 * (along % 2)).astype(np.int32)
     numbers = (along - along.min()) * (np.ptp(over) + 1) + over - over.min()
-    return numbers.astype(np.int32)
+    return np.asarray(numbers, np.int32)
 
 
 def _logits(
     config: VirtualConfig, climate: Floats, fractions: Floats, land: NDArray[np.bool_], rng: np.random.Generator
 ) -> Floats:
-    """Each species: a bell over temperature and slopes over moisture, elevation and the shares of land cover."""
+    """Responses of each species: unimodal in temperature, linear in moisture, elevation and shares of land cover."""
     temperature, moisture, elevation = climate
     warm = (temperature - temperature[land].mean()) / temperature[land].std()
     wet = (moisture - moisture[land].mean()) / moisture[land].std()
@@ -264,7 +264,7 @@ def _intercept(signal: Floats, prevalence: float) -> float:
 
 def _standard(values: Floats, land: NDArray[np.bool_]) -> Floats:
     spread = values[land].std()
-    return (values - values[land].mean()) / (spread if spread > 0 else 1)
+    return np.asarray((values - values[land].mean()) / (spread if spread > 0 else 1))
 
 
 def _fractions(cover: NDArray[np.uint8], side: int) -> Floats:
@@ -273,7 +273,7 @@ def _fractions(cover: NDArray[np.uint8], side: int) -> Floats:
 
 def _block_mean(values: Floats, side: int) -> Floats:
     rows, cols = values.shape[0] // side, values.shape[1] // side
-    return values.reshape(rows, side, cols, side).mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
+    return np.asarray(values.reshape(rows, side, cols, side).mean(axis=(1, 3), dtype=np.float64), np.float32)
 
 
 def _to_pixels(cells: Floats, side: int, shape: tuple[int, int]) -> Floats:
@@ -282,6 +282,5 @@ def _to_pixels(cells: Floats, side: int, shape: tuple[int, int]) -> Floats:
     lines = ndimage.map_coordinates(
         cells, np.meshgrid(down, np.arange(cells.shape[1], dtype=np.float32), indexing="ij"), order=1, mode="nearest"
     )
-    return ndimage.map_coordinates(
-        lines, np.meshgrid(np.arange(shape[0], dtype=np.float32), across, indexing="ij"), order=1, mode="nearest"
-    ).astype(np.float32)
+    grid = np.meshgrid(np.arange(shape[0], dtype=np.float32), across, indexing="ij")
+    return np.asarray(ndimage.map_coordinates(lines, grid, order=1, mode="nearest"), np.float32)

@@ -101,5 +101,5 @@ def test_lucas_positions_that_cannot_be_are_left_out_or_replaced(points, data, t
 
 def test_a_table_without_photos_is_named(points, data, tmp_path):
     table = points.assign(photo_north="Photo not taken")
-    with pytest.raises(InputError, match=r"lucas\.csv: no usable row says that a photo of the views N was taken"):
+    with pytest.raises(InputError, match=r"lucas\.csv: no usable row has a photo of the views N marked as taken"):
         lucas_of(table, data, tmp_path, views="N")
