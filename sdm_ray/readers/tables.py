@@ -1,6 +1,6 @@
 """Tables as people have them: delimited text, spreadsheets, Parquet, files of points, zips and Darwin Core archives.
 
-Text is kept as it is written until `texts` or `numbers` says what a column holds, so that an id never becomes a number.
+Text is kept as it is written until `texts` or `numbers` converts a column, so that an id never becomes a number.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ def read_table(
             text. Files of points and GeoParquet have `lon` and `lat`, WGS84 degrees, of their own.
         needed: columns that must be there.
         optional: columns that are taken if they are there.
-        form: what the file does not say of itself.
+        form: settings that the file does not state itself.
         numeric: columns of text that are parsed as numbers at once, which saves memory in tables of many columns.
 
     Raises:
