@@ -52,7 +52,7 @@ class ArchiveTable:
         """Columns as they are written, what is missing as NaN.
 
         Raises:
-            InputError: the text is of another encoding than the description says.
+            InputError: the text is not in the encoding that the description states.
         """
         columns = [name for name in wanted if name in self.dialect.names]
         rows = read_text(self.path, self.opener, self.dialect, columns or [self.dialect.names[0]], numeric, blanks)

@@ -1,4 +1,4 @@
-"""An area that polygons outline."""
+"""Areas that are given as polygons."""
 
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo import grid as geo_grid
 
-_DENSITY = 100  # points along the longer side of what is outlined: a straight line there is a curve on the grid
+_DENSITY = 100  # points along the longer side of an area: a straight line in its projection is a curve on the grid
 
 
 def outline(file: str) -> shapely.Geometry:
     """The polygons of a file in EPSG:3035.
 
     Args:
-        file: GeoPackage, GeoJSON, shapefile or whatever else GDAL reads, of any projection; or `.wkt` in degrees.
+        file: GeoPackage, GeoJSON, shapefile or another format that GDAL reads, in any projection; or `.wkt` in degrees.
 
     Raises:
         InputError: it cannot be read, has no projection or no polygon.
@@ -39,24 +39,24 @@ def outline(file: str) -> shapely.Geometry:
 
 
 def inside(area: shapely.Geometry, lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether points, WGS84 degrees, lie in an area in EPSG:3035; what is no coordinate lies nowhere, (N,)."""
+    """Whether points, WGS84 degrees, lie in an area in EPSG:3035; false where a coordinate is missing, (N,)."""
     shapely.prepare(area)
     x, y = geo_grid.to_xy(lon, lat)
-    return shapely.contains_xy(area, x, y)
+    return np.asarray(shapely.contains_xy(area, x, y), bool)
 
 
 def _from_wkt(file: str) -> NDArray[Any]:
     try:
         return np.array([shapely.from_wkt(UPath(file).read_text())])
     except (shapely.errors.GEOSException, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: is no well-known text ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{file}: is not well-known text (WKT; {str(error).splitlines()[0]})") from None
 
 
 def _polygons(shapes: NDArray[Any], file: str) -> NDArray[Any]:
     shapes = shapes[shapely.get_dimensions(shapes) == 2]
     if len(shapes) == 0 or shapely.is_empty(shapes).all():
         raise InputError(f"{file}: holds no polygons")
-    return shapely.make_valid(shapes)
+    return np.asarray(shapely.make_valid(shapes))
 
 
 def _on_grid(shapes: NDArray[Any], crs: str) -> shapely.Geometry:

@@ -1,6 +1,6 @@
 """Tables as people have them: delimited text, spreadsheets, Parquet, files of points, zips and Darwin Core archives.
 
-Text is kept as it is written until `texts` or `numbers` says what a column holds, so that an id never becomes a number.
+Text is kept as it is written until `texts` or `numbers` converts a column, so that an id never becomes a number.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ def read_table(
             text. Files of points and GeoParquet have `lon` and `lat`, WGS84 degrees, of their own.
         needed: columns that must be there.
         optional: columns that are taken if they are there.
-        form: what the file does not say of itself.
+        form: settings that the file does not state itself.
         numeric: columns of text that are parsed as numbers at once, which saves memory in tables of many columns.
 
     Raises:
@@ -167,20 +167,21 @@ def _attempt(path: str, read: Callable[[], Read]) -> Read:
 def _by_format(place: UPath, form: TableFormat) -> _Table:
     if place.is_dir():
         return _archive(place, form)
-    if place.suffix in vectors.SUFFIXES:
+    suffix = place.suffix.lower()
+    if suffix in vectors.SUFFIXES:
         rows = vectors.read_points(str(place), form)
         return _Table([str(name) for name in rows.columns], lambda wanted, _: rows[wanted], in_degrees=True)
-    if place.suffix == ".zip":
+    if suffix == ".zip":
         return _zipped(place, form)
-    compression = "infer" if place.suffix in (".gz", ".bz2", ".xz") else None
+    compression = "infer" if suffix in (".gz", ".bz2", ".xz") else None
     return _file(str(place), place.name, lambda: place.open("rb", compression=compression), form)
 
 
 def _file(path: str, name: str, opener: Opener, form: TableFormat) -> _Table:
     """A table in one file, of the format that its name ends with."""
-    if name.endswith(".parquet"):
+    if name.lower().endswith(".parquet"):
         return _parquet(path, opener, form)
-    if name.endswith(_SHEETS):
+    if name.lower().endswith(_SHEETS):
         return _sheet(opener, form)
     dialect = find_dialect(path, opener, form)
     return _Table(dialect.names, lambda wanted, numeric: read_text(path, opener, dialect, wanted, numeric, form.blanks))
@@ -191,7 +192,7 @@ def _zipped(place: UPath, form: TableFormat) -> _Table:
         names = [name for name in archive.namelist() if not name.startswith("__MACOSX")]
     if any(name.rsplit("/", 1)[-1] == META for name in names):
         return _archive(place, form)
-    tables = [name for name in names if name.endswith((*_TEXT, *_SHEETS, ".parquet"))]
+    tables = [name for name in names if name.lower().endswith((*_TEXT, *_SHEETS, ".parquet"))]
     if len(tables) != 1:
         found = ", ".join(tables[:_SHOWN]) or "none"
         raise InputError(f"{place}: holds {len(tables)} tables ({found}), expected one; unpack it and name one")

@@ -22,7 +22,7 @@ _BLANKS = " "
 _BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _CODE_PAGES = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "mac_roman"]
 MISSING = ["", "NA", "<NA>", "#N/A", "NaN", "nan", "NULL", "null"]
-"""What stands for a missing value in text; `None` is a word, and may be a name."""
+"""Fields of text that are missing values; `None` is none of them, as it may be a name."""
 _READINGS = 2  # of a text of unknown encoding, in a message
 
 
@@ -32,7 +32,7 @@ class Dialect:
 
     Attributes:
         encoding: a codec of Python.
-        separator: between fields; a blank stands for any number of blanks.
+        separator: between fields; a blank means any number of blanks.
         quotes: whether fields may be enclosed in double quotes.
         header_lines: lines before the first row.
         names: of the columns, from the first on; a column without a name is "".
@@ -51,7 +51,7 @@ def find_dialect(path: str, opener: Opener, form: TableFormat) -> Dialect:
     """How a text with one line of column names is written.
 
     Raises:
-        InputError: it is empty, or of another encoding than stated or, where none is, than UTF-8.
+        InputError: it is empty, or not in the stated encoding, or, where none is stated, not in UTF-8.
     """
     with opener() as file:
         sample = file.read(_SAMPLE)
@@ -80,7 +80,7 @@ def read_text(
         dialect: how it is written.
         wanted: names of columns.
         numeric: those of them that are parsed as numbers at once, where all their fields are numbers.
-        blanks: what stands for a missing value, besides the usual.
+        blanks: further words for a missing value.
 
     Raises:
         InputError: the text has another encoding, or a row has more fields than there are columns.
@@ -135,7 +135,7 @@ def _refuse_longer_rows(path: str, opener: Opener, dialect: Dialect) -> None:
     try:
         found = _parsed(opener, dialect, [beyond], {beyond: "str"}, [])[beyond].notna().to_numpy()
     except pd.errors.ParserError as error:
-        if "Too many columns" in str(error):  # as pandas says that no row has so many
+        if "Too many columns" in str(error):  # how pandas reports that no row has so many
             return
         raise
     if found.any():
@@ -155,7 +155,7 @@ def _decoded(path: str, sample: bytes, encoding: str) -> str:
 
 
 def _other_encoding(path: str, content: bytes, encoding: str) -> InputError:
-    """A line that says which encoding a text seems to have, with a word in the likeliest ones to tell them by."""
+    """A line that names the likeliest encodings of a text, with a word of it in each."""
     if b"\0" in content[:_SAMPLE]:
         found = from_bytes(content[:_SAMPLE], cp_isolation=["utf_16_le", "utf_16_be"]).best()
         seems = f"seems to be {found.encoding.replace('_', '-')}" if found else "is no text"

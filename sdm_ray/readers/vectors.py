@@ -67,8 +67,9 @@ def read_geoparquet(path: str, table: pa.Table, form: TableFormat) -> pd.DataFra
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """An Arrow table with its columns as they are: no index, and whole numbers beside blanks keep all digits."""
-    return table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
+    """An Arrow table as columns, without an index; whole numbers keep all their digits in a column with blanks."""
+    rows: pd.DataFrame = table.to_pandas(ignore_metadata=True, integer_object_nulls=True)
+    return rows
 
 
 def to_degrees(
@@ -105,7 +106,7 @@ def _with_degrees(path: str, rows: pd.DataFrame, shapes: pd.Series, crs: str | N
     if {"lon", "lat"} <= set(rows.columns):
         return rows
     if not crs:
-        raise InputError(f"{path}: has no coordinate reference system; state it as `crs`, such as EPSG:25832")
+        raise InputError(f"{path}: has no projection (CRS); state it as `crs`, such as EPSG:25832")
     points = _single_points(shapely.from_wkb(shapes.to_numpy()))
     empty = shapely.is_missing(points) | shapely.is_empty(points)
     wrong = ~empty & (shapely.get_type_id(points) != shapely.GeometryType.POINT)

@@ -118,7 +118,7 @@ def write_reports(path: UPath, reports: list[Report]) -> None:
 
 @dataclass(frozen=True)
 class SurveyTables:
-    """Surveys and species as `stores.surveys` wants them."""
+    """Surveys and species as `stores.surveys` takes them."""
 
     surveys: pd.DataFrame
     species: pd.DataFrame
@@ -206,7 +206,7 @@ class FolderFiles:
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[str], bytes]]:
-        """Nothing to hold open."""
+        """Each file is opened when it is read."""
         root = UPath(self.path)
         yield lambda name: (root / name).read_bytes()
 
@@ -224,7 +224,7 @@ def usable_places(places: pd.DataFrame, keys: pd.Series, source: PointSource, re
     Args:
         places: columns `lon`, `lat`, degrees, and perhaps `uncertainty_m`.
         keys: what to call each row.
-        source: says where points must lie, which polygons they are taken from and how uncertain they may be.
+        source: states the region of the points, the polygons around them and their largest uncertainty.
         report: takes what is found.
 
     Returns:
@@ -242,7 +242,7 @@ def usable_places(places: pd.DataFrame, keys: pd.Series, source: PointSource, re
         usable[rows] = False
         report.drop(kind, [f"{keys.iloc[row]} (lon {lon[row]:g}, lat {lat[row]:g})" for row in rows])
     if len(usable) and not usable.any():
-        report.check(0.0)  # says why, before something else fails for want of rows
+        report.check(0.0)  # reports why, before something else fails for lack of rows
     if source.max_uncertainty_m is not None and "uncertainty_m" in places:
         uncertain = (places["uncertainty_m"] > source.max_uncertainty_m).to_numpy(bool)
         what = f"max_uncertainty_m {source.max_uncertainty_m:g}"
@@ -256,11 +256,11 @@ def usable_places(places: pd.DataFrame, keys: pd.Series, source: PointSource, re
 def _only(
     usable: NDArray[np.bool_], asked: NDArray[np.bool_], keys: pd.Series, report: Report, kind: tuple[str, str]
 ) -> NDArray[np.bool_]:
-    """The usable rows that are asked for; the others are left, under the first word of `kind`."""
-    name, told = kind
+    """The usable rows that are asked for; `kind` names the others in the report, and says it of all in a refusal."""
+    name, condition = kind
     report.leave(name, keys[usable & ~asked])
     if len(usable) and not (usable & asked).any():
-        raise InputError(f"{report.name}: no point {told}")
+        raise InputError(f"{report.name}: no point {condition}")
     return usable & asked
 
 

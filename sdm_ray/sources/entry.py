@@ -12,7 +12,7 @@ Box = tuple[float, float, float, float]
 
 
 class Download(Config):
-    """Where a file can be had when it is not there."""
+    """The address of a file that is downloaded where it is missing."""
 
     url: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -29,11 +29,11 @@ class Source(Config):
         return {}
 
     def not_shaping(self) -> set[str]:
-        """Keys that do not change what is made: where files lie, and how much loss is borne."""
+        """Keys that do not change the artefact: places of files, and the share of rows that may be unusable."""
         return set()
 
     def shaping(self) -> dict[str, Any]:
-        """The values that decide what is made."""
+        """The values that determine the artefact."""
         return self.model_dump(mode="json", exclude=self.not_shaping())
 
     def cite(self) -> str:
@@ -42,7 +42,7 @@ class Source(Config):
 
 
 class FileSource(Source):
-    """A source that lies in files."""
+    """A source that is read from files."""
 
     citation: str = ""
     """Source and licence, written into the artefact."""
@@ -71,7 +71,7 @@ class PointSource(FileSource):
     """A source of points: surveys, occurrences, photos, patches."""
 
     region: Box = EUROPE
-    """West, south, east, north, degrees: where the points must lie; what lies outside is a mistake and is dropped."""
+    """West, south, east, north, degrees: the extent of the points; a point outside is a mistake and is dropped."""
     within: str | None = None
     """File of polygons (GeoPackage, GeoJSON, shapefile, or `.wkt` in degrees): points outside are not taken."""
     max_uncertainty_m: float | None = Field(default=None, gt=0)

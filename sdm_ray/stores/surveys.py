@@ -101,7 +101,8 @@ def read_kind(path: UPath) -> ProbabilityKind:
     found = (_read(path, columns=[]).schema.metadata or {}).get(_KIND)
     if found not in (b"occurrence", b"recorded", b"relative"):
         raise InputError(f"{path}: does not say its probability_kind; write it with `sdm-ray prepare`")
-    return found.decode()
+    kind: ProbabilityKind = found.decode()
+    return kind
 
 
 def countries_named(surveys: pd.DataFrame) -> NDArray[np.str_] | None:
@@ -110,7 +111,7 @@ def countries_named(surveys: pd.DataFrame) -> NDArray[np.str_] | None:
 
 
 def labels_of(surveys: pd.DataFrame, species: pd.DataFrame) -> SparseLabels:
-    """The surveys' species as sparse labels; the column of a species is its place in the species table."""
+    """The surveys' species as sparse labels; the column of a species is its row in the species table."""
     return SparseLabels.from_lists(surveys["species"].tolist(), len(species))
 
 

@@ -33,6 +33,7 @@ def in_zip(path, **members: bytes) -> None:
         ("t.csv", lambda path: path.write_text("lon;lat;extra;\n1.5;40.0;a;\n2.5;41.0;b;\n")),
         ("t.csv", lambda path: path.write_text(" lon ,\u00a0lat, extra\n 1.5 , 40.0,a\n2.5, 41.0,b\n")),
         ("t.csv.gz", lambda path: ROWS.to_csv(path, index=False)),
+        ("t.CSV", lambda path: ROWS.to_csv(path, index=False)),
         ("t.parquet", lambda path: ROWS.to_parquet(path)),
         ("t.xlsx", lambda path: ROWS.to_excel(path, index=False)),
         ("t.zip", lambda path: in_zip(path, t__csv=ROWS.to_csv(index=False).encode())),

@@ -61,7 +61,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path):
     lines = shapely.linestrings([[[3, 43], [4, 44]]] * 3)
     with pytest.raises(InputError, match=r"row 1 is a LineString, expected points"):
         read_table(points_file(tmp_path / "lines.gpkg", shapes=lines), ["lon"])
-    with pytest.raises(InputError, match=r"lost\.gpkg: has no coordinate reference system; state it as `crs`"):
+    with pytest.raises(InputError, match=r"lost\.gpkg: has no projection \(CRS\); state it as `crs`"):
         read_table(points_file(tmp_path / "lost.gpkg", crs=None), ["lon"])
     (tmp_path / "text.gpkg").write_text("no database")
     with pytest.raises(InputError, match=r"text\.gpkg: cannot be read as a table"):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,14 @@ def test_what_is_listed_is_written(written):
 def test_mistakes_are_named(written, text, said):
     with pytest.raises(InputError, match=said):
         written(text)
+
+
+def test_the_example_of_own_tables_is_a_configuration(monkeypatch):
+    monkeypatch.setenv("SDM_RAY_DATA", "data")
+    config = load(Path(__file__).parents[2] / "configs/examples/prepare-tables.yaml", PrepareConfig)
+    assert [each.source for each in config.surveys] == ["tables", "tables", "darwin_core_events"]
+    assert [each.source for each in config.occurrences] == ["gbif", "gbif_cube"]
+    assert config.surveys[0].cover_classes == {"r": 0.1, "+": 0.5, "1": 2.5, "2": 15, "3": 37.5, "4": 62.5, "5": 87.5}
 
 
 def test_the_configuration_loads_nothing_heavy():

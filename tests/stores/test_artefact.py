@@ -94,3 +94,29 @@ def test_works_on_any_filesystem():
     artefact.begin(place, beginning("one"))
     artefact.seal(place, record("one"))
     assert artefact.read_record(place).fingerprint == "one"
+
+
+def test_what_was_sealed_is_compared_file_by_file():
+    place = UPath("memory://sealed/run/thing")
+    (place / "c").mkdir(parents=True)
+    (place / "index").write_text("one")
+    (place / "c" / "0").write_text("chunk")
+    record = artefact.Record(kind="thing", fingerprint="f", files=artefact.contents(place))
+    assert sorted(record.files) == ["c", "index"]
+    artefact.seal(place, record)
+    assert artefact.changed_files(place, record) == []
+    (place / "index").write_text("two")
+    assert artefact.changed_files(place, record) == ["index"]
+    (place / "index").unlink()
+    (place / "c" / "1").write_text("chunk")
+    assert sorted(artefact.changed_files(place, record)) == ["c", "index"]
+
+
+def test_a_parquet_file_is_sealed_with_its_companions(tmp_path):
+    place = UPath(tmp_path / "surveys.parquet")
+    place.write_text("rows")
+    (place.parent / "species.parquet").write_text("names")
+    record = artefact.Record(kind="surveys", fingerprint="f", files=artefact.contents(place, ["species.parquet", "no"]))
+    assert sorted(record.files) == ["species.parquet", "surveys.parquet"]
+    (place.parent / "species.parquet").write_text("other")
+    assert artefact.changed_files(place, record) == ["species.parquet"]

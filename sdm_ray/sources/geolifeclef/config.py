@@ -27,13 +27,13 @@ class Challenge(PointSource):
     table: str
     """The publisher's table, such as `GLC24_PA_metadata_train.csv` or `PO_metadata_train.csv`."""
     records: Records | None = None
-    """`PA`: presence-absence surveys; `PO`: presence-only. By default what the table's name says."""
+    """`PA`: presence-absence surveys; `PO`: presence-only. By default taken from the table's name."""
 
     @model_validator(mode="after")
     def _records_are_known(self) -> "Challenge":
         said = [kind for kind, name in _NAMES.items() if re.search(name, PurePosixPath(self.table).name, re.I)]
         if self.records is None and len(said) != 1:
-            raise ValueError(f"{self.table}: its name says neither PA nor PO; expected records: PA or PO")
+            raise ValueError(f"{self.table}: its name holds neither PA nor PO; expected records: PA or PO")
         if self.records is not None and said and self.records not in said:
             raise ValueError(f"{self.table}: is a {said[0]} table by its name, not records: {self.records}")
         return self
@@ -50,7 +50,7 @@ class Challenge(PointSource):
 
 
 class ChallengeSurveys(Challenge):
-    """Surveys with all their species, which are known by the challenge's numbers."""
+    """Surveys with all their species, which the challenge calls by numbers."""
 
     min_records: int = Field(default=1, ge=1)
     """Surveys that a species must be in."""
@@ -83,7 +83,7 @@ class ChallengePatches(Challenge):
         return self.bands or ("rgbnir" if self.tiff else "rgb")
 
     def not_shaping(self) -> set[str]:
-        """Also where the patches lie."""
+        """Also the folder of the patches."""
         return super().not_shaping() | {"folder"}
 
     def cite(self) -> str:
@@ -119,5 +119,5 @@ class ChallengeSeries(Challenge):
         return (self.form or ("values" if self.source == "glc23" else "cubes")) == "cubes"
 
     def not_shaping(self) -> set[str]:
-        """Also where the series lie."""
+        """Also the folder of the series."""
         return super().not_shaping() | {"folder"}

@@ -1,7 +1,7 @@
 """Satellite patches of the challenges: JPEG trees of three bands and of one, and TIFF of four.
 
-Their pixels are the publishers', and are not brought to one scale: JPEG are bytes that stand for reflectance cut at
-1, to the power of 1/2.5, times 255 (GeoPlant's documentation); TIFF are reflectance x 10,000 as we keep it.
+Their pixels are the publishers', and are not brought to one scale: JPEG are bytes, reflectance clipped
+at 1, to the power of 1/2.5, times 255 (GeoPlant's documentation); TIFF are reflectance x 10,000 as we keep it.
 """
 
 import io
@@ -40,12 +40,12 @@ class Patches:
 
     @property
     def ext(self) -> str:
-        """Of what is read: `jpg` or `npy`."""
+        """Extension of the images: `jpg` or `npy`."""
         return "npy" if self.tiff or len(self.trees) > 1 else "jpg"
 
     @contextmanager
     def opened(self) -> Iterator[Callable[[str], bytes]]:
-        """Nothing to hold open."""
+        """Each file is opened when it is read."""
         yield self._read
 
     def _read(self, key: str) -> bytes:

@@ -26,7 +26,7 @@ _VISIT = ("patchID", "year", "dayOfYear")
 
 
 def surveys(source: ChallengeSurveys, config: PrepareConfig) -> SurveyTables:
-    """Every survey with the set of all its species, which are known by the challenge's numbers.
+    """Every survey with the set of all its species, called by the challenge's numbers.
 
     Where the table states the area of surveys it is kept as `area_m2`; blank and infinite ones are unknown.
 

@@ -1,6 +1,6 @@
 """Time series of the challenges: cubes of one survey each, or tables with a row for each survey.
 
-The order of the axes is the publisher's own and was held against real cubes: Landsat is (band, quarter, year), one
+The order of the axes is the publisher's own and was compared with real cubes: Landsat is (band, quarter, year), one
 value for each quarter since 2000 at the scale of the tables of bytes; climate is (variable, year, month), where the
 temperatures of the third variable lie above those of the second and those of the fourth below, each with the course
 of a year along the last axis: precipitation, mean, highest and lowest temperature of CHELSA.
@@ -51,7 +51,7 @@ class Cubes:
         return {name: SPECS[name] for name in self.trees}
 
     def read(self, name: str, key: str) -> NDArray[np.float32]:
-        """One cube, loaded as nothing but a tensor.
+        """One cube, loaded as a tensor without running code of the file.
 
         Raises:
             FileNotFoundError: there is none.
@@ -62,7 +62,7 @@ class Cubes:
         content = self.trees[name].read(key)
         try:
             cube = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except Exception as error:  # a spoilt pickle can raise anything
+        except Exception as error:  # a damaged pickle can raise anything
             raise ValueError(f"cannot be loaded: {type(error).__name__}") from None
         expected = SPECS[name].shape
         if not isinstance(cube, torch.Tensor) or tuple(cube.shape) != expected:
@@ -89,7 +89,8 @@ class Values:
         Raises:
             KeyError: there is none.
         """
-        return self.values[name][self.rows[name][key]]
+        series: NDArray[np.float32] = self.values[name][self.rows[name][key]]
+        return series
 
 
 def find_cubes(folder: str, wanted: list[str]) -> Cubes:
@@ -122,7 +123,7 @@ def read_values(folder: str, wanted: list[str], keys: str, report: Report) -> Va
         folder: where they lie.
         wanted: names of series.
         keys: the tables' column of keys, `surveyId` or `timeSerieID`.
-        report: takes how many keys stand more than once.
+        report: takes how many keys occur more than once.
 
     Raises:
         InputError: a table is missing or cannot be read, or several could be meant.
@@ -160,7 +161,7 @@ def _climate(folder: str, keys: str, report: Report) -> pd.DataFrame:
 
 
 def _table(path: str, keys: str, columns: list[str]) -> pd.DataFrame:
-    """Numbers by key; `eos` stands where a series has ended."""
+    """Numbers by key; `eos` marks the end of a series."""
     raw = read_table(path, [keys, *columns], form=TableFormat(blanks=("eos",)), numeric=columns)
     values = {name: numbers(raw, name, path).astype(np.float32) for name in columns}
     return pd.DataFrame(values).set_axis(whole_texts(raw[keys]), axis="index")

@@ -29,16 +29,16 @@ class TableColumns(Config):
     lat: str = "lat"
     """Latitude, or with `crs` the northing."""
     species: str | list[str] = "species"
-    """The column of names in a table with a row for each species of a survey. A list stands for a wide table with a
+    """The column of names in a table with a row for each species of a survey. A list means a wide table with a
     row for each survey and a column for each species: names, patterns such as `sp_*`, or ranges `first:last`."""
     presence: str | None = None
-    """Column that says whether the species of a row was there: 0 and 1, a count, a cover, or `present` and `absent`.
+    """Column with the presence of the species of a row: 0 and 1, a count, a cover, or `present` and `absent`.
     Without it every row is a presence."""
     survey: str | None = None
     """Column that rows of one survey share; without it the rows of one place and date (or year) are one survey."""
     year: str | None = None
     date: str | None = None
-    """Column of dates, as `date_format` says; gives the year where there is no column of it."""
+    """Column of dates in `date_format`; gives the year where there is no column of it."""
     uncertainty_m: str | None = None
     country: str | None = None
     gbif_key: str | None = None
@@ -70,7 +70,7 @@ class Tables(PointSource, TableFormat):
     presence_above: float = Field(default=0, ge=0)
     """In `columns.presence` or a wide table: a larger number is a presence."""
     cover_classes: dict[str, float] = Field(default_factory=dict)
-    """The numbers that classes stand for, such as `{r: 0.1, +: 0.5, 1: 2.5, 2: 15}`."""
+    """Cover class -> its cover, such as `{r: 0.1, +: 0.5, 1: 2.5, 2: 15}`."""
 
     @field_validator("cover_classes", mode="before")
     @classmethod

@@ -31,9 +31,10 @@ def surveys(source: EuForest, config: PrepareConfig) -> SurveyTables:
     """Cells as surveys.
 
     Some plots (Forest Focus, BioSoil) have positions rounded to 500 m, which are no cell centres; most of the records
-    of Poland, Slovenia and Belarus are such. They go into the cell that the position belongs to, and that survey's
-    uncertainty is larger. Longitude and latitude are computed from the cell's centre; rows whose own columns say
-    another place are left out. A cell whose species are all too rare is kept with an empty set: it was visited.
+    of Poland, Slovenia and Belarus have such. They go into the cell that contains the position, and that survey's
+    uncertainty is larger. Longitude and latitude are computed from the cell's centre; rows whose own longitude and
+    latitude disagree with it are dropped. A cell whose species are all too rare is kept with an empty set: it was
+    visited.
 
     Raises:
         InputError: the table cannot be read, or no species has enough records.
@@ -76,7 +77,7 @@ def _read(path: str) -> pd.DataFrame:
 
 
 def _usable(rows: pd.DataFrame, source: EuForest, report: Report) -> NDArray[np.bool_]:
-    """Rows that lie in Europe and whose own longitude and latitude, if they have them, say the same as x and y."""
+    """Rows that lie in Europe and whose own longitude and latitude, if they have them, agree with x and y."""
     lon, lat = to_lonlat(rows["x"].to_numpy(), rows["y"].to_numpy())
     keys = "x " + rows["x"].map("{:.0f}".format) + " y " + rows["y"].map("{:.0f}".format)
     usable = usable_places(pd.DataFrame({"lon": lon, "lat": lat}), keys, source, report)

@@ -45,7 +45,7 @@ def surveys(source: Gbif, config: PrepareConfig) -> SurveyTables:
     rows["survey_id"] = visits(rows, "day")
     rows = rows.drop(columns="day").assign(
         year=pd.to_numeric(day.str[:4], errors="coerce").astype("Int32"),
-        uncertainty_m=_optional(raw, "coordinateUncertaintyInMeters", path),
+        uncertainty_m=_optional(raw, "coordinateUncertaintyInMeters", path, source.decimal),
         species=name,
         gbif_key=_optional(raw, "speciesKey", path).astype("Int64"),
     )
@@ -67,8 +67,8 @@ def _above_species(raw: pd.DataFrame, name: pd.Series) -> pd.Series:
     return rank.isin(_ABOVE) | (~rank.isin(["species", "subspecies", "variety", "form"]) & by_name)
 
 
-def _optional(raw: pd.DataFrame, column: str, path: str) -> pd.Series:
-    return numbers(raw, column, path) if column in raw else pd.Series(np.nan, raw.index)
+def _optional(raw: pd.DataFrame, column: str, path: str, decimal: str = ".") -> pd.Series:
+    return numbers(raw, column, path, decimal) if column in raw else pd.Series(np.nan, raw.index)
 
 
 def _optional_text(raw: pd.DataFrame, column: str) -> pd.Series:

@@ -89,7 +89,7 @@ class Gathered:
         write_surveys(job.output, surveys, species, tables[0].kind)
         write_reports(job.output.parent / f"{job.output.name}.report.json", [table.report for table in tables])
         place: UPath = job.output.parent / "species.report.json"
-        place.write_text(json.dumps(self._matched.told, indent=1, ensure_ascii=False))
+        place.write_text(json.dumps(self._matched.report, indent=1, ensure_ascii=False))
         for line in _warnings(surveys, species, tables):
             say(f"prepare: {job.output.name}: {line}")
         return _figures(surveys, species, tables)

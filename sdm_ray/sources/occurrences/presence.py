@@ -1,4 +1,4 @@
-"""Whether a value of a table says that a species was there: 0 and 1, counts, cover, cover classes, words."""
+"""Presence or absence from the values of a table: 0 and 1, counts, cover, cover classes, words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class PresenceRule:
 
     Attributes:
         above: a larger number is a presence.
-        classes: cover class -> the number that stands for it.
+        classes: cover class -> its cover, as a number.
         decimal: the decimal sign of numbers in text.
     """
 
@@ -51,19 +51,19 @@ class PresenceRule:
             if wrong.any():
                 row = int(wrong.argmax())
                 raise InputError(
-                    f"{where}, row {row + 1} holds {text.iloc[row]!r}, expected a number, present or absent; name "
-                    "what it stands for in `cover_classes`"
+                    f"{where}, row {row + 1} holds {text.iloc[row]!r}, expected a number, present or absent; state "
+                    "its cover in `cover_classes`"
                 )
         return np.where(found.isna(), np.nan, (found > self.above).astype(np.float64))
 
 
 def species_columns(names: Sequence[str], patterns: Sequence[str], others: Sequence[str], path: str) -> list[str]:
-    """Columns of a wide table that stand for species, in its order.
+    """The columns of species of a wide table, in its order.
 
     Args:
         names: all columns.
         patterns: names, patterns such as `sp_*`, or ranges `first:last`.
-        others: columns that stand for something else.
+        others: columns that are no species.
         path: what the table is called in messages.
 
     Raises:

@@ -17,7 +17,9 @@ _HARMLESS = {"homoglyphs replaced"}
 _NO_EPITHETS = {"aggr", "agg", "convar", "cv", "gr", "grex", "grp", "sect", "ser", "sl", "sstr"}
 _WIDE, _NARROW = re.compile(r"(s\.?|sensu) ?l(at|ato)?\.?"), re.compile(r"(s\.?|sensu) ?s(tr|tricto)?\.?")
 _CROSS = "\N{MULTIPLICATION SIGN}"
-_LABEL = re.compile(r" ([A-KM-Z]|\d{1,3})$|[a-z]{2}\.[a-z]{2}")  # a morphospecies, no author; or words that a dot joins
+_LABEL = re.compile(
+    r" \(?([A-KM-Z]|[A-Z]?\d{1,3})\)?$|[a-z]{2}\.[a-z]{2}"
+)  # a morphospecies, no author; or words that a dot joins
 _RANK_AND_DOT = re.compile(r"\b(subsp|ssp|var|cf|aff)\.(?=[a-z])")
 
 

@@ -43,8 +43,8 @@ def surveys_of(
 
     Args:
         rows: `survey_id, lon, lat, year, uncertainty_m, species, gbif_key` and what else a survey has; a row without
-            a species says that there was a survey.
-        source: says where points must lie and how uncertain they may be.
+            a species is a survey that found none.
+        source: states the region of the points and their largest uncertainty.
         kind: what a model of these surveys gives the probability of.
         min_records: surveys that a species must be in.
         report: takes what cannot be used.

@@ -38,12 +38,12 @@ class Matched:
     Attributes:
         species: `species_id`, `name`, `gbif_key`, in alphabetical order.
         numbers: for each source the new number of each of its species.
-        told: kind -> what was merged, what did not match, and what matched in two ways.
+        report: kind -> what was merged, what did not match, and what matched in two ways.
     """
 
     species: pd.DataFrame
     numbers: list[NDArray[np.int32]]
-    told: dict[str, object]
+    report: dict[str, object]
 
 
 def read_synonyms(path: str) -> pd.DataFrame:
@@ -121,7 +121,7 @@ def match(lists: Sequence[SpeciesList], synonyms: pd.DataFrame | None = None) ->
     species = pd.DataFrame({"species_id": number.to_numpy(), "name": taxa.index.astype(str).to_numpy()})
     species["gbif_key"] = taxa["gbif_key"].array
     parts = [rows.loc[rows["source"] == i, "new"].to_numpy(np.int32) for i in range(len(lists))]
-    return Matched(species, parts, _told(rows, species["name"], lists))
+    return Matched(species, parts, _report(rows, species["name"], lists))
 
 
 class _Accepted:
@@ -153,7 +153,7 @@ def _groups(rows: pd.DataFrame) -> NDArray[np.int64]:
     return pd.factorize(label)[0]
 
 
-def _told(rows: pd.DataFrame, names: pd.Series, lists: Sequence[SpeciesList]) -> dict[str, object]:
+def _report(rows: pd.DataFrame, names: pd.Series, lists: Sequence[SpeciesList]) -> dict[str, object]:
     """What was merged, what one source alone has, and where keys and names contradict each other."""
     sources = rows.groupby("taxon")["source"].nunique()
     alone = rows[rows["taxon"].map(sources) == 1]

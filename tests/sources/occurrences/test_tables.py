@@ -244,6 +244,16 @@ def test_ids_beside_a_blank_stay_apart(tmp_path):
     assert found.report.dropped == {"no_survey_id": ["row 101"]}
 
 
+def test_a_table_as_a_spreadsheet_of_a_country_with_decimal_commas_writes_it(tmp_path):
+    """Semicolons, decimal commas, a byte-order mark and accents."""
+    text = "\ufeffrelevé;lon;lat;espèce;précision\nforêt 1;-1,25;43,5;Isoëtes lacustris;12,5\nforêt 2;4,5;44,5;Hêtre;\n"
+    columns = {"survey": "relevé", "species": "espèce", "uncertainty_m": "précision"}
+    found = write(tmp_path, "plots.csv", text, columns=columns, decimal=",")
+    assert sets(found) == {"forêt 1": {"Isoëtes lacustris"}, "forêt 2": {"Hêtre"}}
+    assert found.surveys["lon"].tolist() == [-1.25, 4.5]
+    assert found.surveys["uncertainty_m"].fillna(-1).tolist() == [12.5, -1]
+
+
 def test_spellings_are_one_species_within_a_table(tmp_path):
     rows = "a,3.5,43.5,Abies alba\nb,4.5,44.5,ABIES ALBA Mill.\nc,5.5,45.5,Abies  alba\nd,6.5,46.5,None\n"
     found = write(tmp_path, "t.csv", "site,lon,lat,species\n" + rows, columns={"survey": "site"}, min_records=1)

@@ -29,7 +29,7 @@ def test_keys_come_before_names():
     assert found.species["name"].tolist() == ["Abies alba", "Linum narbonense L.", "Quercus ilex", "Taxus baccata"]
     assert found.species["gbif_key"].tolist() == [pd.NA, 1, 2, 7]
     assert [each.tolist() for each in found.numbers] == [[1, 2, 3], [2, 1, 3, 0]]
-    assert found.told == {
+    assert found.report == {
         "merged": {
             "Linum narbonense L.": ["Linum sp. nov."],
             "Quercus ilex": ["Quercus ilex L."],
@@ -47,7 +47,7 @@ def test_one_name_of_two_keys_is_two_species_and_is_said():
     )
     assert found.species["name"].tolist() == ["Prunus alba [GBIF 1]", "Prunus alba [GBIF 2]"]
     assert [each.tolist() for each in found.numbers] == [[0], [1, 0]]
-    assert found.told["names_of_several_keys"] == {"prunus alba": [1, 2]}
+    assert found.report["names_of_several_keys"] == {"prunus alba": [1, 2]}
 
 
 def test_spellings_of_one_species_are_listed():
