@@ -47,6 +47,14 @@ def test_learns_the_planted_signal(config, planted):
     np.testing.assert_array_equal(again.predict(x[test]), found)
 
 
+def test_a_forest_takes_a_covariate_that_no_training_row_knows(planted):
+    x, labels, train, validation, test = planted
+    wider = np.column_stack([x, np.where(np.isin(np.arange(len(x)), train), np.nan, 1.0)]).astype(np.float32)
+    forest = build_baseline(ForestConfig(trees=10), 0, 1)
+    forest.fit(wider, labels, train, validation)
+    assert auc(labels[test], forest.predict(wider[test]))[0] > 0.7
+
+
 def test_logistic_regression_learns_what_is_linear(planted):
     x, labels, train, validation, test = planted
     alone = build_baseline(LogisticConfig(features="covariates"), 0, 1)

@@ -25,7 +25,7 @@ def evaluate_figures(config, folder):
     return json.loads((folder / "metrics.json").read_text())
 
 
-def test_scores_beside_rivals_and_truth(run_dir):
+def test_scores_of_maps_baselines_and_truth(run_dir):
     config = config_of(
         run_dir,
         land="land.zarr",
@@ -73,7 +73,10 @@ def test_scores_beside_rivals_and_truth(run_dir):
     assert figures["held_out"]["block_km"] == 8 and 0.5 < figures["held_out"]["nearest_training_km"] < 8
     assert "expected calibration error" in (folder / "evaluation.html").read_text()
     assert "Whole countries left out" in (folder / "evaluation.html").read_text()
-    assert all((folder / f"{name}.png").exists() for name in ("differences", "species", "reliability", "errors", "f1"))
+    assert all(
+        (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        for name in ("differences", "species", "reliability", "errors", "f1")
+    )
     artefact.seal(folder, artefact.Record(kind="evaluation", fingerprint="f" * 32))
     report = write_report(run_dir)
     assert "AUC on held-out blocks: map 0." in report.summary
@@ -107,7 +110,7 @@ def with_surveys(run_dir, folder, change, species_change=lambda table: table) ->
 
 def test_surveys_that_do_not_know_a_species_of_the_map_are_refused(run_dir, tmp_path):
     other = with_surveys(run_dir, tmp_path, list, lambda table: table.replace("Quercus robur", "Quercus petraea"))
-    with pytest.raises(InputError, match=r"surveys\.parquet: knows no species 'Quercus robur' \(1 of the map's 3\)$"):
+    with pytest.raises(InputError, match=r"surveys\.parquet: has no species 'Quercus robur' \(1 of 3 are missing\)$"):
         evaluate(config_of(other), tmp_path)
 
 
@@ -146,16 +149,16 @@ def test_maps_that_held_out_something_else_are_refused(run_dir, tmp_path):
     abroad = {**CROSSFITTED, "held_out": "countries"}
     write_map(run_dir / "abroad.zarr", np.full((3, 64, 64), 0.5), **abroad)
     seal_map(run_dir / "abroad.zarr", "f" * 32)
-    with pytest.raises(InputError, match=r"abroad\.zarr: is of models that held out countries, expected blocks$"):
+    with pytest.raises(InputError, match=r"abroad\.zarr: its models held out countries, expected blocks$"):
         evaluate(config_of(run_dir, maps={"map": "abroad.zarr"}), tmp_path)
     countries = {"countries_out": True, "land": "land.zarr", "baselines": []}
-    with pytest.raises(InputError, match=r"crossfit\.zarr: is of models that held out blocks, expected countries$"):
+    with pytest.raises(InputError, match=r"crossfit\.zarr: its models held out blocks, expected countries$"):
         evaluate(config_of(run_dir, countries_out_map="crossfit.zarr", **countries), tmp_path)
     seal_map(run_dir / "abroad.zarr", "e" * 32)
     with pytest.raises(InputError, match=r"abroad\.zarr: was made with another land store than .*land\.zarr"):
         evaluate(config_of(run_dir, countries_out_map="abroad.zarr", **countries), tmp_path)
     write_map(run_dir / "silent.zarr", np.full((3, 64, 64), 0.5), crossfitted=True)
-    with pytest.raises(InputError, match=r"silent\.zarr: is of models that held out what the map does not tell"):
+    with pytest.raises(InputError, match=r"silent\.zarr: its models held out what the map does not record"):
         evaluate(config_of(run_dir, maps={"map": "silent.zarr"}), tmp_path)
 
 

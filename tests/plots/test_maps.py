@@ -19,7 +19,7 @@ def test_sea_is_grey_and_land_in_colour():
 def test_one_colour_scale_for_truth_and_map():
     truth = np.repeat([0.0, 1.0], 200).reshape(1, 20, 20)
     both = {"truth": truth, "map": np.full((1, 20, 20), 0.5)}
-    png = map_plots.maps_beside(both, ["Aus bus"], "p", captions={"map": ["rank correlation 0.5"]})
+    png = map_plots.map_grid(both, ["Aus bus"], "p", captions={"map": ["rank correlation 0.5"]})
     middle = (33, 145, 140)  # of viridis
     assert share(png, middle) > 0.1 and share(png, VIRIDIS_LOW) > 0.05 and share(png, VIRIDIS_HIGH) > 0.05
 
