@@ -13,19 +13,25 @@ NAMES = {
     "accuracy": "accuracy",
 }
 RULES = {
-    "expected_size": "as many of the likeliest species as the probabilities sum up to",
-    "max_expected_f1": "set with the highest expected F1",
-    "threshold": "all species above one threshold",
-    "top_k": "fixed number of the likeliest species",
+    "expected_size": ("expected size", "as many of the likeliest species as the probabilities sum up to"),
+    "max_expected_f1": ("maximum expected F1", "the set with the highest expected F1"),
+    "threshold": ("threshold", "all species above one threshold"),
+    "top_k": ("top k", "a fixed number of the likeliest species"),
 }
-"""Rules for the set of species of a survey, as pages explain them."""
+"""Rule for the set of species of a survey -> its name and its definition."""
+KINDS = {
+    "occurrence": "probabilities of occurrence in a survey",
+    "recorded": "probabilities of a record in a cell of an inventory",
+    "relative": "relative suitabilities, which only rank places",
+}
+"""Probability kind -> its definition."""
 
 
 def name_of(score: str) -> str:
-    """The name of a score: `tss` is "TSS", `f1, top_k` is "F1, fixed number of the likeliest species"."""
+    """The name of a score: "TSS" for `tss`, "F1 (top k)" for `f1, top_k`."""
     first, _, rule = score.partition(", ")
     first = NAMES.get(first, first.replace("f1", "F1").replace("@", " at "))
-    return f"{first}, {RULES.get(rule, rule)}" if rule else first
+    return f"{first} ({RULES[rule][0] if rule in RULES else rule})" if rule else first
 
 
 def shown(value: float | None, form: str = ".3f") -> str:

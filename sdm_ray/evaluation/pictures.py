@@ -27,6 +27,8 @@ CAPTIONS = {
     "f1.png": "Mean F1 of the sets of species of the surveys in each block.",
 }
 """File name -> caption, in the order of a page."""
+HALF_WIDTH = {"errors.png", "f1.png"}
+"""Pictures that a page shows side by side."""
 
 
 def write_pictures(
@@ -68,7 +70,7 @@ def write_pictures(
 def _error_maps(method: str, blocks: pd.DataFrame, size_m: float) -> dict[str, bytes]:
     """Maps of the errors of a method by block."""
     corners = blocks["west_m"].to_numpy(), blocks["south_m"].to_numpy()
-    title, unit = f"{method}: predicted minus observed richness", "mean error (species per survey)"
+    title, unit = f"{method}: error of richness", "predicted minus observed (species per survey)"
     richness = blocks["richness_error"].to_numpy()
     made = {"errors.png": map_plots.block_picture(*corners, richness, size_m, title, unit, signed=True)}
     if scores := [str(name) for name in blocks if str(name).startswith("f1")]:

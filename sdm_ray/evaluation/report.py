@@ -1,6 +1,7 @@
 """`report.html`: one self-contained page of the finished artefacts of a run folder."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
 from typing import Any
@@ -61,9 +62,10 @@ def write_report(run_dir: UPath) -> Report:
     summary: list[str] = []
     if shown:
         first, *others = sorted(shown, key=lambda path: (path.name != "map.zarr", path.name))
-        sections += [_map_section(first, others, truth), _layers_section(first, f"Layers of {first.name}")]
+        sections += [_map_section(first, others, truth), *_layer_sections(first, f"Layers of {first.name}")]
         summary.append(_size(first))
-    sections += [_layers_section(run_dir / name, name) for name in named["indicators"]]
+    for name in named["indicators"]:
+        sections += _layer_sections(run_dir / name, f"Indicators: {name}")
     sections += [_curves_section(run_dir / name, kind) for kind in _TRAINED for name in named[kind]]
     for name in named["evaluation"]:
         figures = json.loads((run_dir / name / "metrics.json").read_text())
@@ -123,7 +125,7 @@ def _map_section(path: UPath, others: list[UPath], truth: UPath | None) -> Secti
     place = {label: {str(n): i for i, n in enumerate(each["species"].values)} for label, each in opened.items()}
     names = _frequent_to_rare(path, [name for name in place[path.stem] if all(name in each for each in place.values())])
     if not names:
-        return Section(path.name, ["The maps have no species in common."])
+        return Section(f"Map: {path.name}", ["The maps have no species in common."])
     columns = {
         label: each["probability"].isel(species=[place[label][name] for name in names]).values
         for label, each in opened.items()
@@ -134,7 +136,7 @@ def _map_section(path: UPath, others: list[UPath], truth: UPath | None) -> Secti
         "Species from the highest to the lowest mean probability, each with a colour scale of its own; cells without a"
         " value are grey."
     )
-    return Section(path.name, pictures=[Picture(caption, png)])
+    return Section(f"Map: {path.name}", pictures=[Picture(caption, png)])
 
 
 def _size(path: UPath) -> str:
@@ -165,20 +167,27 @@ def _frequent_to_rare(path: UPath, names: list[str]) -> list[str]:
     return [ranked[pick] for pick in picks]
 
 
-def _layers_section(path: UPath, title: str) -> Section:
-    """A picture of every two-dimensional layer of a store with values."""
+def _layer_sections(path: UPath, title: str) -> list[Section]:
+    """A picture of every two-dimensional layer of a store with values; nothing without any."""
     data = _thinned(_open(path, finest=True), 2 * _SHOWN_CELLS)
     kind = _probability_kind(path)
     made = []
     for name, layer in data.data_vars.items():
         is_layer = layer.dims == ("y", "x") and np.issubdtype(layer.dtype, np.number)
         if is_layer and layer_has_meaning(str(name), kind):
-            text = str(layer.attrs.get("long_name", name)).replace("_", " ")
             values = layer.values.astype(float)
-            if np.isfinite(values).any():
-                png = map_plots.map_picture(values, str(name), _unit(layer.attrs), extent=_extent(data))
-                made.append(Picture(text, png, half=True))
-    return Section(title, pictures=made)
+            if not np.isfinite(values).any():
+                continue
+            text, label = str(layer.attrs.get("long_name", name)), str(name).replace("_", " ")
+            if classes := flag_classes(layer.attrs, values):
+                png = map_plots.class_map_picture(values, classes, label, extent=_extent(data))
+            else:
+                unit = str(layer.attrs.get("units", ""))
+                png = map_plots.map_picture(
+                    values, label, unit if unit not in ("", "1") else label, extent=_extent(data)
+                )
+            made.append(Picture(text, png, half=True))
+    return [Section(title, pictures=made)] if made else []
 
 
 def _probability_kind(path: UPath) -> str:
@@ -206,13 +215,19 @@ def _thinned(data: xarray.Dataset, side: int) -> xarray.Dataset:
     return data.isel(x=slice(None, None, step), y=slice(None, None, step))
 
 
-def _unit(attrs: dict[str, Any]) -> str:
-    meanings, values = attrs.get("flag_meanings"), attrs.get("flag_values", attrs.get("flag_masks"))
-    if meanings and values is not None:
-        pairs = zip(np.ravel(values), str(meanings).split(), strict=False)
-        return ", ".join(f"{value} {meaning.replace('_', ' ')}" for value, meaning in pairs)
-    unit = str(attrs.get("units", ""))
-    return "" if unit == "1" else unit
+def flag_classes(attrs: Mapping[str, Any], values: np.ndarray) -> dict[float, str]:
+    """Value -> meaning of a CF flag variable, of several masks the meanings of all; empty for other layers."""
+    meanings = [each.replace("_", " ") for each in str(attrs.get("flag_meanings", "")).split()]
+    if "flag_values" in attrs:
+        return dict(zip(np.ravel(attrs["flag_values"]).astype(float).tolist(), meanings, strict=False))
+    if "flag_masks" not in attrs:
+        return {}
+    masks = np.ravel(attrs["flag_masks"]).astype(int).tolist()
+    found = {}
+    for value in np.unique(values[np.isfinite(values)]).tolist():
+        present = [meaning for mask, meaning in zip(masks, meanings, strict=False) if int(value) & mask]
+        found[value] = ", ".join(present) or "none"
+    return found
 
 
 def _extent(data: xarray.Dataset) -> Extent:

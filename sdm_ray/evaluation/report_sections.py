@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 from upath import UPath
 
-from sdm_ray.evaluation.formatting import NAMES, interval, name_of, shown
-from sdm_ray.evaluation.pictures import CAPTIONS
+from sdm_ray.evaluation.formatting import KINDS, NAMES, RULES, interval, name_of, shown
+from sdm_ray.evaluation.pictures import CAPTIONS, HALF_WIDTH
 from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.plots.html import Picture, Section, Table
 
@@ -23,8 +23,9 @@ _NOTES = {
     "folds": "Means of the scores within folds, the usual figure of cross-validation: how well each fold's model ranks"
     " places.",
     "countries": "No survey of a scored country was used for training, so that models extrapolate across borders, where"
-    " inventories differ as well. Scores are lower than on held-out blocks for every method.",
+    " inventories differ as well. Scores are usually lower than on held-out blocks.",
 }
+_FEW_UNITS = 10  # resampled units below which intervals are unreliable
 _CALIBRATED = (
     "The models of a map are calibrated on blocks of their own, baselines are scored as fitted: compare their Brier"
     " scores, calibration errors and sets of species with this in mind."
@@ -41,7 +42,9 @@ def sections(folder: UPath, figures: Mapping[str, Any]) -> list[Section]:
     made = [_scheme_section(scheme, figures) for scheme in _SCHEMES if scheme in figures]
     if made:
         names = [name for name in CAPTIONS if (folder / name).exists()]
-        made[0].pictures.extend(Picture(CAPTIONS[name], (folder / name).read_bytes()) for name in names)
+        made[0].pictures.extend(
+            Picture(CAPTIONS[name], (folder / name).read_bytes(), half=name in HALF_WIDTH) for name in names
+        )
     if "species_means" in figures:
         made.append(_probability_section(figures))
     if (folder / "countries.csv").exists():
@@ -60,12 +63,14 @@ def _scheme_section(scheme: str, figures: Mapping[str, Any]) -> Section:
     scores = figures[scheme]
     unit = "countries" if scheme == "countries" else "blocks"
     texts = [
-        f"{scores['surveys']} surveys; probabilities of kind '{figures['probability_kind']}'. Macro means over"
+        f"{scores['surveys']} surveys; values are {KINDS[figures['probability_kind']]}. Macro means over"
         f" {scores['species_counted']} species with at least {figures['min_positives']} surveys;"
         f" {scores['species_left_out']} species are left out. 95 % intervals from {figures['resamples']} bootstrap"
         f" resamples of {scores['resampled']} {unit}, the same for every method.",
         _NOTES[scheme],
     ]
+    if scores["resampled"] < _FEW_UNITS:
+        texts.append(f"Intervals from {scores['resampled']} {unit} are too few to rely on.")
     if scheme == "blocks" and "held_out" in figures:
         texts.insert(1, _held_out_text(figures["held_out"]))
     if scores.get("surveys_left_out"):
@@ -97,12 +102,13 @@ def _held_out_text(held_out: Mapping[str, Any]) -> str:
 def _probability_section(figures: Mapping[str, Any]) -> Section:
     """Scores of probabilities and sets of species, and scores by prevalence."""
     absolute = has_levels(figures["probability_kind"])
-    texts = ["Relative suitabilities only rank places: scores that need probabilities are left out."]
+    texts = ["Scores that need probabilities are left out for relative suitabilities."]
     if absolute:
         texts = [
             "Thresholds and sizes of sets for a fold are chosen on the held-out surveys of the other folds. For Brier"
             " score and expected calibration error lower is better.",
             _CALIBRATED,
+            "Sets of species: " + "; ".join(f"{name}: {definition}" for name, definition in RULES.values()) + ".",
         ]
     methods = list(next(iter(figures["species_means"].values())))
     rows = [[name_of(s), *(interval(each[m]) for m in methods)] for s, each in figures.get("surveys", {}).items()]

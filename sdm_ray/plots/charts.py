@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from sdm_ray.plots.figures import COLOURS, new_figure, panels, png
 
@@ -32,6 +33,8 @@ def curves(history: Sequence[Mapping[str, float]], title: str) -> bytes:
                 label=name.rpartition("/")[0],
             )
         axis.set(title=panel.replace("_", " "), xlabel="epoch")
+        axis.set_xlim(0.5, len(history) + 0.5)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.grid(alpha=0.3)
         if len(names) > 1:
             axis.legend(frameon=False)
@@ -63,7 +66,7 @@ def bars(values: Mapping[str, np.ndarray], names: Sequence[str], title: str, uni
         axis.scatter(each[order], places, s=size, zorder=above, color=colour, label=method)
     axis.set_yticks(places, [names[i] for i in order], fontsize=7, fontstyle="italic")
     axis.set(xlabel=unit, ylim=(-1, len(names)))
-    axis.set_title(title, fontweight="bold")
+    figure.suptitle(title, fontweight="bold")  # wider than the axis
     axis.grid(axis="x", alpha=0.3)
     figure.legend(*axis.get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=3, fontsize=8)
     return png(figure)
@@ -86,7 +89,7 @@ def intervals(rows: Mapping[str, tuple[float, float, float]], title: str, unit: 
         axis.axvline(0, color="black", linestyle=":", linewidth=1)
     axis.set_yticks([-place for place in range(len(rows))], list(rows))
     axis.set(xlabel=unit, ylim=(-len(rows) + 0.4, 0.6))
-    axis.set_title(title, fontweight="bold")
+    figure.suptitle(title, fontweight="bold")  # wider than the axis
     axis.grid(axis="x", alpha=0.3)
     return png(figure)
 

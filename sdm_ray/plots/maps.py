@@ -6,15 +6,15 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
-from matplotlib.colors import Normalize, TwoSlopeNorm
+from matplotlib.colors import Colormap, ListedColormap, Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 
 from sdm_ray.geo.grid import Extent
-from sdm_ray.plots.figures import new_figure, png
+from sdm_ray.plots.figures import COLOURS, new_figure, png
 
-_SEA = "#e8e8e8"
+_NO_DATA = "#e8e8e8"
 
 
 def map_picture(
@@ -38,6 +38,33 @@ def map_picture(
     figure = new_figure(6.4, 6.4 * min(max(height / width, 0.4), 1.6))
     axis = figure.subplots()
     _draw_map(figure, axis, values, unit, limits or _limits([values]), extent)
+    axis.set_title(title, fontweight="bold")
+    return png(figure)
+
+
+def class_map_picture(
+    values: np.ndarray, classes: Mapping[float, str], title: str, *, extent: Extent | None = None
+) -> bytes:
+    """One map of classes, with a legend of those that occur.
+
+    Args:
+        values: (h, w), north up, NaN where there is no value.
+        classes: value -> name.
+        title: of the map.
+        extent: west, south, east, north in EPSG:3035 metres, for axes in kilometres.
+    """
+    height, width = values.shape
+    figure = new_figure(6.4, 6.4 * min(max(height / width, 0.4), 1.6) + 0.4)
+    axis = figure.subplots()
+    shown = [value for value in classes if (values == value).any()]
+    numbers = np.full(values.shape, np.nan)
+    for number, value in enumerate(shown):
+        numbers[values == value] = number
+    colours = ListedColormap([COLOURS[number % len(COLOURS)] for number in range(max(1, len(shown)))], "classes")
+    limits = (-0.5, max(1, len(shown)) - 0.5)
+    _draw_map(None, axis, numbers, "", limits, extent, colours=colours, ticks=extent is not None)
+    handles = [Patch(color=colours(number), label=classes[value]) for number, value in enumerate(shown)]
+    figure.legend(handles=handles, frameon=False, loc="outside lower center", ncols=2, fontsize=8)
     axis.set_title(title, fontweight="bold")
     return png(figure)
 
@@ -126,7 +153,7 @@ def block_picture(
     drawn = PatchCollection(squares, cmap=colours, norm=norm, edgecolor="white", linewidth=0.4)
     drawn.set_array(values)
     axis.add_collection(drawn)
-    axis.set_facecolor(_SEA)
+    axis.set_facecolor(_NO_DATA)
     axis.autoscale_view()
     axis.set(aspect="equal", xlabel="easting (km, EPSG:3035)", ylabel="northing (km)")
     axis.set_title(title, fontweight="bold")
@@ -143,9 +170,10 @@ def _draw_map(
     extent: Extent | None,
     *,
     ticks: bool = True,
+    colours: Colormap | None = None,
 ) -> AxesImage:
     """Draw a map on an axis, and its colour bar where a figure is given."""
-    colours = colormaps["viridis"].with_extremes(bad=_SEA)
+    colours = (colours or colormaps["viridis"]).with_extremes(bad=_NO_DATA)
     place = None
     if extent:
         west, south, east, north = (edge / 1000 for edge in extent)
