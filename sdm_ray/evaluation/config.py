@@ -112,7 +112,7 @@ class EvaluateConfig(JobConfig):
         if self.countries_out and not (self.baselines or self.countries_out_map):
             raise ValueError("countries_out: there is neither a baseline nor a countries_out_map to score")
         if self.countries_out and self.land is None:
-            raise ValueError("countries_out: needs `land`, which knows the countries")
+            raise ValueError("countries_out: needs `land`, a store of countries")
         if self.truth_maps and self.truth is None:
             raise ValueError("truth_maps: needs `truth`")
         return self

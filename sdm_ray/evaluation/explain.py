@@ -170,4 +170,4 @@ def _curve(each: Tested, column: int, points: np.ndarray, seed: int) -> np.ndarr
     shown = np.tile(each.known[rows], (len(points), 1))
     shown[:, column] = True
     found = each.predict(np.tile(each.lonlat[rows], (len(points), 1)), values, shown)
-    return found.reshape(len(points), len(rows), -1).mean(axis=1)
+    return np.asarray(found.reshape(len(points), len(rows), -1).mean(axis=1))

@@ -60,6 +60,7 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
         "min_positives": config.min_positives,
         "resamples": config.resamples,
         "held_out": held_out_by(config.blocks, surveys.x, surveys.y, folds),
+        "pretraining": {label: Map(config.path(name)).attrs.get("pretraining") for label, name in config.maps.items()},
         "surveys_outside_the_map": outside,
         "species_not_mapped": unmapped,
         "blocks": by_blocks,

@@ -39,14 +39,13 @@ def map_predictions(
         InputError: a map may not be scored at the surveys, or lacks a species.
     """
     found, others = {}, np.zeros(len(surveys.x), bool)
+    own = holdout.fold(surveys.x, surveys.y, surveys.country)
     for label, name in maps.items():
         path = config.path(name)
         require_held_out(path, holdout)
         found[label] = held_out_data.map_at(path, surveys.x, surveys.y, surveys.species)
         grid = Map(path).grid
-        other = holdout.fold(*grid.centre(*grid.cell(surveys.x, surveys.y))) != holdout.fold(
-            surveys.x, surveys.y, surveys.country
-        )
+        other = holdout.fold(*grid.centre(*grid.cell(surveys.x, surveys.y))) != own
         found[label][other] = np.nan
         others |= other
     return found, int(others.sum())

@@ -70,9 +70,12 @@ def _scheme_section(scheme: str, figures: Mapping[str, Any]) -> Section:
         _NOTES[scheme],
     ]
     if scores["resampled"] < _FEW_UNITS:
-        texts.append(f"Intervals from {scores['resampled']} {unit} are too few to rely on.")
+        texts.append(f"Intervals from {scores['resampled']} {unit} are unreliable.")
     if scheme == "blocks" and "held_out" in figures:
         texts.insert(1, _held_out_text(figures["held_out"]))
+    transductive = [label for label, each in figures.get("pretraining", {}).items() if each == "transductive"]
+    if transductive and scheme != "countries":
+        texts.append(f"{', '.join(transductive)}: the encoder was pretrained on images of held-out blocks as well.")
     if scores.get("surveys_left_out"):
         texts.append(
             f"{scores['surveys_left_out']} surveys are left out, where a method has no held-out value;"

@@ -125,7 +125,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
     """Mean of the finite values along the first axis, NaN where there are none."""
     defined = np.isfinite(values)
     with np.errstate(invalid="ignore"):
-        return np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0)
+        return np.asarray(np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0))
 
 
 def mean_interval(values: np.ndarray, blocks: np.ndarray, *, resamples: int = 200, seed: int = 0) -> Interval:

@@ -1,4 +1,4 @@
-"""The baselines learn what is planted, survive what is missing, and give the same twice."""
+"""Baselines fit a simulated signal with missing covariates, and are reproducible."""
 
 import numpy as np
 import pytest

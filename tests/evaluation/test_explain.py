@@ -43,11 +43,11 @@ def explained(run_dir, tmp_path_factory) -> UPath:
     for fold in [*range(3), None]:
         torch.manual_seed(0)
         model = SpeciesModel(CONFIG, 3)
-        taught = torch.from_numpy(role(held.x, held.y, BLOCKS, fold) == Role.TRAIN)
+        trained = torch.from_numpy(role(held.x, held.y, BLOCKS, fold) == Role.TRAIN)
         optimiser = torch.optim.Adam(model.parameters(), 0.02)
         for _ in range(60):
             optimiser.zero_grad()
-            bce(model({name: part[taught] for name, part in batch.items()}), labels[taught]).backward()
+            bce(model({name: part[trained] for name, part in batch.items()}), labels[trained]).backward()
             optimiser.step()
         about = SpeciesFolder(CONFIG, species, "occurrence", BLOCKS, fold, 0 if fold is not None else 3, None, "none")
         place = folder / "model" if fold is None else folder / "model" / "folds" / str(fold)

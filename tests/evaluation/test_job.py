@@ -12,8 +12,10 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.report import write_report
 from sdm_ray.geo.blocks import Blocks
+from sdm_ray.geo.grid import to_xy
 from sdm_ray.geo.windows import Window
 from sdm_ray.stores import artefact
+from sdm_ray.stores.land import Land
 from sdm_ray.stores.maps import Map
 from sdm_ray.stores.surveys import read_surveys, write_surveys
 
@@ -170,6 +172,22 @@ def test_a_map_of_countries_left_out_is_scored(run_dir, tmp_path):
     found = evaluate_figures(config, UPath(tmp_path) / "evaluation")["countries"]
     assert found["values"]["auc"]["map"]["value"] > 0.8
     assert found["surveys_left_out"] == found["surveys_in_cells_of_other_folds"] == 0
+    abroad = UPath(tmp_path) / "abroad"
+    abroad.mkdir()
+    for name in ("crossfit.zarr", "foreign.zarr", "covariates.zarr", "land.zarr"):
+        (abroad / name).symlink_to(run_dir / name)
+    surveys, species = read_surveys(run_dir / "surveys.parquet")
+    x, y = to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy())
+    land = Land(run_dir / "land.zarr")
+    country = np.array(land.countries)[land.country_at(x, y)]
+    country[np.flatnonzero(country == "BE")[:20]] = "AT"
+    write_surveys(abroad / "surveys.parquet", surveys.assign(country=country), species, "occurrence")
+    config = config.model_copy(update={"run_dir": str(abroad)})
+    found = evaluate_figures(config, abroad / "evaluation")["countries"]
+    assert found["surveys_left_out"] == found["surveys_in_cells_of_other_folds"] == 20
+    assert found["surveys"] == 880
+    page = (abroad / "evaluation" / "evaluation.html").read_text()
+    assert "20 surveys are left out" in page and "20 of them lie in a cell of another fold" in page
 
 
 def test_blocks_that_cut_cells_are_refused(run_dir, tmp_path):

@@ -31,11 +31,11 @@ def test_every_score_of_a_country_is_of_its_own_surveys(held):
     found = regions.by_country(surveys, {"map": p}, 10, {"map": np.full_like(p, 0.4)}, {"f1": {"map": f1}})
     at = found.set_index("country").loc["AT"]
     assert (at["surveys"], at["species"]) == (400, 2)
-    truth, said = surveys.labels[:400, :2], p[:400, :2]
+    truth, predicted = surveys.labels[:400, :2], p[:400, :2]
     for name, by_hand in (("auc", roc_auc_score), ("average_precision", average_precision_score)):
-        assert at[f"{name}: map"] == pytest.approx(by_hand(truth, said))
-    assert at["brier: map"] == pytest.approx(np.mean([brier_score_loss(truth[:, s], said[:, s]) for s in (0, 1)]))
-    above = said >= 0.4
+        assert at[f"{name}: map"] == pytest.approx(by_hand(truth, predicted))
+    assert at["brier: map"] == pytest.approx(np.mean([brier_score_loss(truth[:, s], predicted[:, s]) for s in (0, 1)]))
+    above = predicted >= 0.4
     hits = [above[truth[:, s] == 1, s].mean() - above[truth[:, s] == 0, s].mean() for s in (0, 1)]
     assert at["tss: map"] == pytest.approx(np.mean(hits))
     assert at["f1: map"] == pytest.approx(f1[:400].mean())

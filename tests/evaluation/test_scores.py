@@ -36,6 +36,11 @@ def figures_of(held, predictions):
     return comparison, countries, figures | {"within": {"blocks": regions.within(countries)}}
 
 
+@pytest.fixture(scope="module")
+def figures(held):
+    return figures_of(*held)[2]
+
+
 def test_figures_survive_json(held):
     surveys, predictions = held
     _, _, figures = figures_of(surveys, predictions)
@@ -66,6 +71,13 @@ def test_tables_and_page(held, tmp_path):
     page = render("Evaluation", summary.headline(figures), report_sections.sections(folder, figures))
     assert page.count("data:image/png") == 5 and "map minus random forest, both" in page
     assert "Scores by country" in page and "<td>BE</td>" in page
+
+
+def test_a_transductive_encoder_is_told(figures, tmp_path):
+
+    for pretraining, told in (("transductive", True), ("inductive", False), (None, False)):
+        found = report_sections.sections(UPath(tmp_path), figures | {"pretraining": {"map": pretraining}})
+        assert any("map: the encoder was pretrained on images" in text for text in found[0].texts) == told
 
 
 def test_relative_probabilities_have_no_reliability(held, tmp_path):
