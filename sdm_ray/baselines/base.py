@@ -1,4 +1,4 @@
-"""The baselines: random forest and gradient boosting, fitted on the same rows as the model beside them."""
+"""What all baselines share: an interface, features, and a small grid of settings to choose from."""
 
 from itertools import product
 from typing import Protocol
@@ -20,17 +20,21 @@ _GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
 
 
 class Baseline(Protocol):
-    """What is fitted on some rows and predicts the probability of every species on others."""
+    """A method that is fitted on some rows and predicts probabilities of every species on others."""
 
     @property
     def name(self) -> str:
-        """Method and features, as tables show it."""
+        """Method and features, as shown in tables."""
         ...
 
     def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> None:
-        """Learn from the rows `train`; choose how long to learn on the rows `validation`.
+        """Fit on the rows `train`; choose the number of iterations on the rows `validation`.
 
-        Labels are 0 and 1, or `models.presence.UNKNOWN`.
+        Args:
+            x: features of all rows, (N, F).
+            labels: 0, 1 or `models.species_losses.UNKNOWN`, (N, S).
+            train: row numbers.
+            validation: row numbers.
         """
         ...
 
@@ -42,10 +46,16 @@ class Baseline(Protocol):
 def feature_matrix(
     kind: Features, lon: np.ndarray, lat: np.ndarray, covariates: np.ndarray | None = None
 ) -> np.ndarray:
-    """Features (N, F) float32 of surveys: degrees, covariates (N, C), or both side by side.
+    """Features of surveys, float32 (N, F): coordinates, covariates, or both in this order.
+
+    Args:
+        kind: which features.
+        lon: degrees, (N,).
+        lat: degrees, (N,).
+        covariates: (N, C), NaN where unknown.
 
     Raises:
-        InputError: covariates are asked for and there are none.
+        InputError: covariates are needed and none are given.
     """
     place = np.column_stack([lon, lat]).astype(np.float32)
     if kind == "coordinates":
@@ -77,7 +87,7 @@ def tuned(
     seed: int,
     threads: int,
 ) -> BaselineConfig:
-    """The configuration of the small fixed grid with the highest macro AUC on the rows `validation`."""
+    """The settings, of a small fixed grid, with the highest macro AUC on the rows `validation`."""
     grid = _GRIDS[config.kind]
     best, best_score = config, -np.inf
     for values in product(*grid.values()):

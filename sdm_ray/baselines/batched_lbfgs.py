@@ -1,4 +1,4 @@
-"""Many smooth convex functions minimised side by side, each by an L-BFGS of its own."""
+"""L-BFGS for many smooth convex functions at once, each with its own steps and curvature."""
 
 from collections.abc import Callable
 
@@ -6,26 +6,26 @@ import torch
 from torch import Tensor
 
 Functions = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(points (D, A), numbers of functions (A,)) -> their values (A,) and gradients (D, A)."""
+"""(points (D, A), indices of functions (A,)) -> values (A,) and gradients (D, A)."""
 
 MEMORY = 10
-"""Steps of each function that are remembered."""
+"""Steps that each function's curvature is estimated from."""
 
-_ENOUGH = 1e-4  # of the fall that the slope promises (Armijo's condition)
-_SHORTER = 0.3
+_ARMIJO = 1e-4  # a step is accepted if the value falls by this share of what the gradient predicts
+_SHRINK = 0.3  # a rejected step is tried again so much shorter
 
 
 def minimise(functions: Functions, start: Tensor, tolerance: float, *, most: int = 200) -> Tensor:
-    """Where each of S functions is least, (D, S), by L-BFGS (Nocedal & Wright 2006, Numerical Optimization, 7.2).
+    """Minimisers (D, S) of S functions by L-BFGS (Nocedal & Wright 2006, Numerical Optimization, 7.2).
 
-    All functions are evaluated at once, each at a point of its own: some begin a new step while others try a shorter
-    one. A function that has come to its end is not evaluated again.
+    All functions are evaluated at once, each at its own point: some take a new step while others try a shorter one.
+    A function that has converged is not evaluated again.
 
     Args:
-        functions: what is minimised.
-        start: where to begin, (D, S).
-        tolerance: a function that falls by no more than this is at its end.
-        most: evaluations of all functions together.
+        functions: to minimise.
+        start: initial points, (D, S).
+        tolerance: a function whose value falls by no more than this has converged.
+        most: most evaluations of all functions.
     """
     found, which = start.clone(), torch.arange(start.shape[1])
     point = start
@@ -36,17 +36,17 @@ def minimise(functions: Functions, start: Tensor, tolerance: float, *, most: int
     for _ in range(most - 1):
         step = length * direction
         new_value, new_gradient = functions(point + step, which)
-        promised = -(gradient * step).sum(0)
-        falls = new_value <= value - _ENOUGH * promised
-        ended = torch.where(falls, value - new_value, promised) <= tolerance
-        curvature.learn(torch.where(falls, step, 0), torch.where(falls, new_gradient - gradient, 0))
+        predicted = -(gradient * step).sum(0)
+        falls = new_value <= value - _ARMIJO * predicted
+        converged = torch.where(falls, value - new_value, predicted) <= tolerance
+        curvature.update(torch.where(falls, step, 0), torch.where(falls, new_gradient - gradient, 0))
         point = torch.where(falls, point + step, point)
         value, gradient = torch.where(falls, new_value, value), torch.where(falls, new_gradient, gradient)
         direction = torch.where(falls, -curvature.solve(gradient), direction)
-        length = torch.where(falls, 1, _SHORTER * length)
+        length = torch.where(falls, 1, _SHRINK * length)
         found[:, which] = point
-        if ended.any():
-            on = ~ended
+        if converged.any():
+            on = ~converged
             which, point, gradient, direction = which[on], point[:, on], gradient[:, on], direction[:, on]
             value, length = value[on], length[on]
             curvature.keep(on)
@@ -56,31 +56,31 @@ def minimise(functions: Functions, start: Tensor, tolerance: float, *, most: int
 
 
 class _Curvature:
-    """The last steps of some functions and what the gradients did, which tell of second derivatives.
+    """The last steps of each function and the changes of its gradient, which estimate its second derivatives.
 
     Args:
         dimensions: of a point.
-        functions: how many.
+        functions: number of functions.
     """
 
     def __init__(self, dimensions: int, functions: int) -> None:
         self._steps = torch.zeros(MEMORY, dimensions, functions)
         self._changes = torch.zeros(MEMORY, dimensions, functions)
-        self._inverse = torch.zeros(MEMORY, functions)  # of step times change; 0 where there is nothing to learn
+        self._inverse = torch.zeros(MEMORY, functions)  # of step times change; 0 where that is not positive
         self._scale = torch.ones(functions)
         self._newest = -1
 
-    def learn(self, step: Tensor, change: Tensor) -> None:
-        """Steps and changes of gradients, (D, A); zero where a function made none."""
+    def update(self, step: Tensor, change: Tensor) -> None:
+        """Add steps and changes of gradients, (D, A), zero for a function that took no step."""
         self._newest = (self._newest + 1) % MEMORY
         product, square = (step * change).sum(0), (change**2).sum(0)
-        tells = product > 1e-12 * square
+        usable = product > 1e-12 * square
         self._steps[self._newest], self._changes[self._newest] = step, change
-        self._inverse[self._newest] = torch.where(tells, 1 / product, 0)
-        self._scale = torch.where(tells, product / square, self._scale)
+        self._inverse[self._newest] = torch.where(usable, 1 / product, 0)
+        self._scale = torch.where(usable, product / square, self._scale)
 
     def solve(self, gradient: Tensor) -> Tensor:
-        """The inverse second derivatives times (D, A), by the two loops of L-BFGS."""
+        """The inverse Hessians times gradients (D, A), by the two-loop recursion."""
         order = [(self._newest - age) % MEMORY for age in range(MEMORY)]  # the newest first
         found, shares = gradient.clone(), {}
         for i in order:
@@ -92,6 +92,6 @@ class _Curvature:
         return found
 
     def keep(self, which: Tensor) -> None:
-        """Forget all functions but these, (A,) of bool."""
+        """Keep some of the functions, a mask (A,)."""
         self._steps, self._changes = self._steps[:, :, which], self._changes[:, :, which]
         self._inverse, self._scale = self._inverse[:, which], self._scale[which]

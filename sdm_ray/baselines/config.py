@@ -1,4 +1,4 @@
-"""What baselines are configured by. Light: no numerics are imported here."""
+"""Configuration of the baselines; imports nothing heavy."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -9,15 +9,15 @@ from sdm_ray.config import Config
 
 Features = Literal["coordinates", "covariates", "both"]
 RIDGES = (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""Penalties of regressions to choose from: of few occurrences the strong ones are best, of many the weak."""
+"""Ridge penalties to choose from: with few occurrences strong ones are best, with many weak ones."""
 
 
 class TreesConfig(Config):
-    """How the trees of a random forest are grown, all species in one."""
+    """The trees of a random forest, one forest for all species."""
 
     trees: int = Field(default=200, ge=1)
     max_features: float = Field(default=0.3, gt=0, le=1)
-    """Share of the features tried at each split."""
+    """Share of the features that each split considers."""
     min_samples_leaf: int = Field(default=10, ge=1)
 
 
@@ -42,21 +42,22 @@ class BoostingConfig(Config):
     num_leaves: int = Field(default=15, ge=2)
     min_child_samples: int = Field(default=50, ge=1)
     tune: bool = False
-    """Choose `learning_rate`, `num_leaves` and `min_child_samples` likewise."""
+    """Choose `learning_rate`, `num_leaves` and `min_child_samples` from a small grid on the `validation` rows of each
+    fold."""
 
 
 class LogisticConfig(Config):
-    """A logistic regression for each species on fixed features of a place."""
+    """A ridge logistic regression for each species on fixed features of a place."""
 
     kind: Literal["logistic"] = "logistic"
     features: Features = "both"
-    """Coordinates are a ladder of Fourier features."""
+    """Coordinates become Fourier features."""
     wavelengths_km: tuple[float, ...] = (3000, 1500, 750, 500, 250)
-    """Of the ladder."""
+    """Of the Fourier features."""
     geoclip: str | None = None
-    """Published weights of GeoCLIP's location encoder (its wheel), whose features of the coordinates come beside."""
+    """Published weights of GeoCLIP's location encoder (its wheel), whose features of the coordinates are added."""
     ridge: tuple[PositiveFloat, ...] = Field(RIDGES, min_length=1)
-    """Penalties to choose from for each species, by parts of the rows."""
+    """Penalties to choose from for each species, by cross-validation on the training rows."""
     tune: Literal[False] = False
 
 
@@ -82,5 +83,5 @@ BaselineConfig = Annotated[ForestConfig | BoostingConfig | LogisticConfig | Maxe
 
 
 def baseline_files(baselines: Iterable[BaselineConfig]) -> list[str]:
-    """Published weights that baselines use."""
+    """Files of published weights that baselines read."""
     return [each.geoclip for each in baselines if isinstance(each, LogisticConfig) and each.geoclip is not None]

@@ -7,11 +7,11 @@ import numpy as np
 from sdm_ray.baselines.config import BoostingConfig
 from sdm_ray.models.species_losses import UNKNOWN
 
-_FEW_ROUNDS, _FEW_IN_LEAF = 100, 5  # where there are too few labels to choose by
+_FEW_ROUNDS, _FEW_IN_LEAF = 100, 5  # where labels are too few to stop early
 
 
 class Boosting:
-    """One LightGBM model a species over one common binning; it handles missing values itself."""
+    """One LightGBM model for each species, all with the same bins; LightGBM handles missing values."""
 
     def __init__(self, config: BoostingConfig, seed: int, threads: int) -> None:
         self.name = f"gradient boosting, {config.features}"
@@ -32,11 +32,11 @@ class Boosting:
         self._models: list[Any] = []
 
     def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> None:
-        """Learn each species from `train` and stop on `validation`.
+        """Fit each species on `train` with early stopping on `validation`.
 
-        A species with one class in `train` gets its constant share. One with no positives in `validation` learns
-        for as many rounds as the median of the others. Where labels are unknown, each species learns on the rows
-        that are known of it, its presences weighing as much as its absences, for a fixed number of rounds.
+        A species with a single class in `train` is predicted by its prevalence there. One without presences in
+        `validation` takes the median number of rounds of the others. Where labels are unknown, each species is fitted
+        to its known labels, presences weighing as much as absences, for a fixed number of rounds.
         """
         import lightgbm
 

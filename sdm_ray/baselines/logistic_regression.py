@@ -1,4 +1,4 @@
-"""Logistic regressions on fixed features of places as a baseline."""
+"""Logistic regression on fixed features of places as a baseline."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ _ROWS_AT_ONCE = 8192
 
 
 class Logistic:
-    """One logistic regression for each species, all fitted at once, presences weighing as much as absences.
+    """A ridge logistic regression for each species, presences weighing as much as absences.
 
-    A missing covariate gets the mean of the training rows.
+    Features are standardised; a missing covariate is imputed by the mean of the training rows.
     """
 
     def __init__(self, config: LogisticConfig) -> None:
@@ -29,7 +29,7 @@ class Logistic:
         self._mean = self._std = self._matrix = self._bias = torch.zeros(0)
 
     def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> None:
-        """Learn from `train`, parts of which choose the penalties."""
+        """Fit on `train`; penalties are chosen by cross-validation in it."""
         features = self._features(x[train])
         self._mean = torch.nanmean(features, 0)
         spread = torch.sqrt(torch.nanmean((features - self._mean) ** 2, 0))
@@ -45,7 +45,7 @@ class Logistic:
         return torch.nan_to_num((features - self._mean) / self._std)
 
     def _features(self, x: np.ndarray) -> torch.Tensor:
-        """Features of places; the matrix begins with degrees unless it is of covariates alone."""
+        """Features of places: coordinates, the first two columns unless there are covariates alone, become features."""
         given = torch.from_numpy(x)
         if self._config.features == "covariates":
             return given.float()
@@ -57,15 +57,15 @@ class Logistic:
 
 
 def heads(x: torch.Tensor, labels: torch.Tensor, ridge: Sequence[float] = RIDGES) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logistic regressions on features that are standardised first, presences weighing as much as absences.
+    """Ridge logistic regressions on standardised features, presences weighing as much as absences.
 
     Args:
         x: features, float32 (N, F).
-        labels: 0, 1 or `models.presence.UNKNOWN`, (N, S).
-        ridge: penalties of the squared matrix, of which parts of the rows choose one for each species.
+        labels: 0, 1 or `models.species_losses.UNKNOWN`, (N, S).
+        ridge: penalties of the squared coefficients, one of which is chosen for each species by cross-validation.
 
     Returns:
-        A matrix (S, F) and a bias (S,) of logits of the features as they are given.
+        Coefficients (S, F) and intercepts (S,) for the features as given, before standardisation.
     """
     std, mean = torch.std_mean(x, 0)
     std = torch.where(std > 1e-6, std, torch.ones_like(std))

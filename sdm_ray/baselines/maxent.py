@@ -1,25 +1,25 @@
-"""Maximum entropy by elapid as a baseline, for presence-only records."""
+"""MaxEnt by elapid as a baseline for presence-only records."""
 
 from typing import Any
 
 import numpy as np
 
 from sdm_ray.baselines.config import MaxentConfig
-from sdm_ray.baselines.medians import Medians
 from sdm_ray.errors import InputError
 from sdm_ray.models.species_losses import UNKNOWN
 
-_FEWEST = 2  # presences that elapid can fit
+_FEWEST = 2  # fewest presences that elapid can fit
 
 
 class Maxent:
-    """One MaxEnt model a species: its presences against a background (Phillips et al. 2017, as elapid fits it).
+    """A MaxEnt model for each species: its presences against a background (Phillips et al. 2017, as elapid fits it).
 
-    What it predicts is relative suitability by the complementary log-log. The background is the rows whose absences
-    are known, and where all are, a draw of all rows. A missing covariate gets the median of the training rows.
+    Predictions are relative suitabilities, by the complementary log-log. The background of a species is the rows where
+    it is known to be absent or, where labels are complete, a random sample of all training rows. A missing covariate
+    is imputed by the median of the training rows.
     """
 
-    _medians: Medians  # of the rows that it was fitted on
+    _imputer: Any  # fitted on the training rows
 
     def __init__(self, config: MaxentConfig, seed: int, threads: int) -> None:
         try:
@@ -37,25 +37,27 @@ class Maxent:
         self._models: list[Any] = []
 
     def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> None:
-        """Learn from `train`; the regularisation is elapid's own choice."""
-        self._medians = Medians(x[train])
+        """Fit on `train`; elapid chooses the regularisation."""
+        from sklearn.impute import SimpleImputer
+
+        self._imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(x[train])
         drawn = np.random.default_rng(self._seed).permutation(train)[: self._config.background]
         for label in labels.T:
             present = train[label[train] == 1]
-            few = (label[train] == UNKNOWN).any()
-            background = train[label[train] == 0] if few else drawn
+            incomplete = (label[train] == UNKNOWN).any()
+            background = train[label[train] == 0] if incomplete else drawn
             if len(present) < _FEWEST or not len(background):
                 self._models.append(None)
                 continue
             rows = np.concatenate([present, background])
             model = self._make()
             model.fit(
-                self._medians.fill(x[rows]).astype(np.float64), np.repeat([1, 0], [len(present), len(background)])
+                self._imputer.transform(x[rows]).astype(np.float64), np.repeat([1, 0], [len(present), len(background)])
             )
             self._models.append(model)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Relative suitabilities (n, S) float32; 0 for a species without enough of both."""
-        whole = self._medians.fill(x).astype(np.float64)
+        """Relative suitabilities (n, S) float32; 0 for a species with too few presences or no background."""
+        whole = self._imputer.transform(x).astype(np.float64)
         parts = [np.zeros(len(x)) if model is None else model.predict(whole) for model in self._models]
         return np.stack(parts, axis=1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Logistic regressions with a ridge penalty, one for each species, all fitted at once."""
+"""Ridge logistic regressions, one for each species, all fitted at once."""
 
 import math
 from collections.abc import Sequence
@@ -10,23 +10,23 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from sdm_ray.baselines.batched_lbfgs import MEMORY, minimise
 from sdm_ray.models.species_losses import UNKNOWN
 
-_NUMBERS_AT_ONCE = 1 << 26  # of labels, and of what fits remember; there are some copies of 0.3 GB each
+_NUMBERS_AT_ONCE = 1 << 26  # of labels and of L-BFGS; there are some copies of 0.3 GB each
 _TOLERANCE = 1e-7  # of losses, which begin near log(2)
-_PARTS = 5
+_PARTS = 5  # of the cross-validation that chooses penalties
 _HELD_OUT = 10_000
-"""Rows that are enough to choose penalties by."""
+"""Held-out rows that are enough to choose penalties."""
 
 
 class Regressions:
-    """Weighted logistic regressions on some rows, each fit starting where the one before has ended.
+    """Weighted ridge logistic regressions; each fit starts from the solution of the fit before.
 
-    They are fitted along the principal axes of the features, each scaled by how much the loss of a species curves
-    there: on features that resemble each other, as waves of a place do, that takes far fewer steps.
+    Coefficients are along the principal axes of the features, each scaled by the curvature of a species' loss along it
+    (a diagonal preconditioner): with correlated features, such as Fourier features, that takes far fewer steps.
 
     Args:
         x: standardised features, (N, F).
         y: 0 or 1, (N, S).
-        weight: of each label, (N, S), summing to about 1 for a species.
+        weight: of each label, (N, S), summing to about 1 for each species.
     """
 
     def __init__(self, x: Tensor, y: Tensor, weight: Tensor) -> None:
@@ -35,7 +35,7 @@ class Regressions:
         self._along, self._bias = torch.zeros(x.shape[1], y.shape[1]), torch.zeros(y.shape[1])
 
     def fit(self, ridge: Tensor) -> tuple[Tensor, Tensor]:
-        """Matrix (F, S) and bias (S,) by penalties (S,) of the squared matrix."""
+        """Coefficients (F, S) and intercepts (S,) with penalties (S,) of the squared coefficients."""
         scale, level = self._scales(ridge)
 
         def losses(scaled: Tensor, which: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,28 +44,28 @@ class Regressions:
             logits = torch.addmm(scaled[-1] * level[which], self._x, along)
             loss = _losses(logits, y, weight).sum(0) + (penalty * along**2).sum(0)
             error = weight * (torch.sigmoid(logits) - y)
-            uphill = (self._x.T @ error + 2 * penalty * along) * scale[:, which]
-            return loss, torch.cat([uphill, (error.sum(0) * level[which])[None]])
+            gradient = (self._x.T @ error + 2 * penalty * along) * scale[:, which]
+            return loss, torch.cat([gradient, (error.sum(0) * level[which])[None]])
 
         found = minimise(losses, torch.cat([self._along / scale, (self._bias / level)[None]]), _TOLERANCE)
         self._along, self._bias = found[:-1] * scale, found[-1] * level
         return self._axes @ self._along, self._bias
 
     def _scales(self, ridge: Tensor) -> tuple[Tensor, Tensor]:
-        """By which steps along the axes, (F, S), and of the bias, (S,), change the loss about equally."""
-        said = torch.sigmoid(self._x @ self._along + self._bias)
-        curve = self._weight * said * (1 - said)
+        """Scales of the coefficients, (F, S), and intercepts, (S,), at which the loss has about unit curvature."""
+        p = torch.sigmoid(self._x @ self._along + self._bias)
+        curve = self._weight * p * (1 - p)
         return torch.rsqrt((self._x**2).T @ curve + 2 * ridge), torch.rsqrt(curve.sum(0).clamp(min=1e-3))
 
 
 def best(x: Tensor, labels: Tensor, ridges: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Matrix (F, S) and bias (S,) of the regressions by the penalty that suits each species.
+    """Coefficients (F, S) and intercepts (S,) with the best penalty for each species.
 
-    Presences weigh as much as absences. As many species as memory is sure to hold are fitted together.
+    Presences weigh as much as absences. Species are fitted in groups that fit into memory.
 
     Args:
         x: standardised features, (N, F).
-        labels: 0, 1 or `models.presence.UNKNOWN`, uint8 (N, S).
+        labels: 0, 1 or `models.species_losses.UNKNOWN`, uint8 (N, S).
         ridges: penalties to choose from.
     """
     found = []
@@ -79,30 +79,31 @@ def best(x: Tensor, labels: Tensor, ridges: Sequence[float]) -> tuple[Tensor, Te
 
 
 def _chosen(x: Tensor, y: Tensor, weight: Tensor, ridges: Sequence[float]) -> Tensor:
-    """The penalty of each species, (S,), that does best on parts of the rows when the others are learnt from.
+    """The penalty of each species, (S,), with the lowest held-out loss in cross-validation.
 
-    What a few presences say of it is uncertain, so the mean of all species counts twice beside their own loss. Only
-    species that are present on both sides of a part say anything; where there are none, the strongest is taken.
+    With few presences a species' own loss is uncertain, so twice the mean loss of all species is added to it. A part
+    counts for the species that are present both in it and outside of it; a species without such a part takes the
+    strongest penalty.
 
     Args:
         x: standardised features, (N, F).
         y: 0 or 1, (N, S).
         weight: of each label, (N, S).
-        ridges: from the strongest to the weakest; what is weaker than suits any species is not tried.
+        ridges: from the strongest to the weakest; the search ends where a weaker one suits no species.
     """
     chosen, lowest = torch.full((y.shape[1],), ridges[0]), torch.full((y.shape[1],), math.inf)
     if len(ridges) == 1:
         return chosen
     enough = min(_PARTS, math.ceil(_PARTS * _HELD_OUT / len(y)))
     parts = [torch.arange(len(y)) % _PARTS == part for part in range(enough)]
-    telling = torch.stack([y[held].any(0) & y[~held].any(0) for held in parts])
-    fits = [Regressions(x[~held], y[~held], weight[~held]) for held in parts]
+    usable = torch.stack([y[held_out].any(0) & y[~held_out].any(0) for held_out in parts])
+    fits = [Regressions(x[~held_out], y[~held_out], weight[~held_out]) for held_out in parts]
     for ridge in ridges:
         own = torch.zeros_like(lowest)
-        for held, tells, fit in zip(parts, telling, fits, strict=True):
+        for held_out, counts, fit in zip(parts, usable, fits, strict=True):
             matrix, bias = fit.fit(torch.full_like(chosen, ridge))
-            own += tells * _losses(x[held] @ matrix + bias, y[held], weight[held]).sum(0)
-        loss = own + 2 * own.sum() / telling.any(0).sum().clamp(min=1)
+            own += counts * _losses(x[held_out] @ matrix + bias, y[held_out], weight[held_out]).sum(0)
+        loss = own + 2 * own.sum() / usable.any(0).sum().clamp(min=1)
         better = loss < lowest
         if not better.any():
             break

@@ -1,4 +1,4 @@
-"""Wrong coordinates of images: planted faults, and how well the match of image and place tells them."""
+"""Detection of coordinate errors: simulated errors of images' coordinates, ranked by the match of image and place."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ _TAIL_M = 5000.0  # half of the heavy-tailed errors are larger
 
 @dataclass(frozen=True)
 class Detection:
-    """How well one kind of fault is told from correct coordinates.
+    """Detection of one kind of error.
 
     Attributes:
-        auc: of faults against correct coordinates, by the cosine of image and place; 0.5 is chance.
-        pairs: correct pairs, and as many faulty ones.
-        shift_km: median distance by which the fault moved coordinates.
+        auc: ROC-AUC of wrong against correct coordinates by the cosine similarity of image and place; 0.5 is chance.
+        pairs: number of correct pairs, and of wrong ones.
+        shift_km: median distance between wrong and correct coordinates.
     """
 
     auc: float
@@ -39,19 +39,26 @@ class Detection:
 
 @dataclass(frozen=True)
 class _Matched:
-    """Images that an encoder of other blocks has embedded."""
+    """Images embedded by the encoder that held out their blocks."""
 
     image: np.ndarray  # (n, D), unit length
-    own: np.ndarray  # (n, D), of their coordinates
+    own: np.ndarray  # embeddings of their own coordinates, (n, D), unit length
     lonlat: np.ndarray  # (n, 2)
     model: AlignmentModel
 
 
 def detect(config: CoordinatesConfig, encoder: UPath, shards: UPath, scale: str, seed: int) -> dict[Fault, Detection]:
-    """ROC-AUC of planted faults on the images of one scale, in blocks that no encoder used for them has seen.
+    """Detection of simulated errors by kind, on images of one scale in held-out blocks.
+
+    Args:
+        config: kinds of errors and number of images.
+        encoder: cross-fitted encoder.
+        shards: images.
+        scale: of the images.
+        seed: of the sample and the errors.
 
     Raises:
-        InputError: the encoder has no fold models or no tower of the scale, or no image lies in its blocks.
+        InputError: the encoder has no fold encoders or no tower for the scale, or fewer than two images are held out.
     """
     matched = [each for each in _matched(config, encoder, shards, scale, seed) if len(each.image)]
     found = {}
@@ -59,7 +66,7 @@ def detect(config: CoordinatesConfig, encoder: UPath, shards: UPath, scale: str,
         rng = np.random.default_rng([seed, number])
         correct, wrong, shifts = [], [], []
         for each in matched:
-            lonlat = PLANT[fault](each.lonlat, rng)
+            lonlat = SIMULATE[fault](each.lonlat, rng)
             correct.append((each.image * each.own).sum(axis=1))
             wrong.append((each.image * _places(each.model, lonlat)).sum(axis=1))
             moved = np.subtract(to_xy(*lonlat.T), to_xy(*each.lonlat.T))
@@ -72,12 +79,14 @@ def detect(config: CoordinatesConfig, encoder: UPath, shards: UPath, scale: str,
 
 
 def _matched(config: CoordinatesConfig, path: UPath, shards: UPath, scale: str, seed: int) -> list[_Matched]:
-    """The images of each fold, embedded by the encoder that never saw their blocks."""
+    """The images of each fold, embedded by the encoder that held out their blocks."""
     whole = load_encoder(path)
     if scale not in whole.images or whole.images[scale].bands:
-        raise InputError(f"{path}: was not trained on shards of the scale {scale}; found {', '.join(whole.images)}")
+        raise InputError(f"{path}: was not trained on shards of scale {scale}; found {', '.join(whole.images)}")
     if not is_whole(path / "folds" / "0"):
-        raise InputError(f"{path}: has no encoder of each fold, so it saw the images; expected `crossfit: true`")
+        raise InputError(
+            f"{path}: has no fold encoders, so that it was trained on the images; expected `crossfit: true`"
+        )
     dataset = photos_of(shards, scale, whole.images[scale].size)
     x, y = to_xy(*dataset.lonlat.T)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(x))[: config.images])
@@ -89,7 +98,7 @@ def _matched(config: CoordinatesConfig, path: UPath, shards: UPath, scale: str, 
         image, own = embed(model, scale, part, slice(0, len(held_out)))
         found.append(_Matched(image, own, part.lonlat, model))
     if sum(len(each.image) for each in found) < 2:
-        raise InputError(f"{shards}: has fewer than two images of the scale {scale} in the blocks of {path}")
+        raise InputError(f"{shards}: has fewer than two images of scale {scale} in the held-out blocks of {path}")
     return found
 
 
@@ -107,7 +116,7 @@ def _sign_flipped(lonlat: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _stale(lonlat: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The last position of the receiver: that of the image before, in their order in the shards."""
+    """The previous position of the receiver: that of the image before, in the order of the shards."""
     return np.roll(lonlat, 1, axis=0)
 
 
@@ -122,11 +131,11 @@ def _rounded(lonlat: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.round(lonlat)
 
 
-PLANT: dict[Fault, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+SIMULATE: dict[Fault, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
     "swap": _swapped,
     "sign_flip": _sign_flipped,
     "stale": _stale,
     "heavy_tail": _heavy_tail,
     "rounding": _rounded,
 }
-"""Coordinates (n, 2), WGS84 degrees, to faulty ones."""
+"""Kind of error -> from coordinates (n, 2), WGS84 degrees, to wrong ones."""

@@ -1,4 +1,4 @@
-"""What a species model goes by: permutation importance and response curves, both on held-out blocks."""
+"""Permutation importance and response curves of a species model, on held-out surveys."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import torch
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.config import EvaluateConfig, ExplainConfig
 from sdm_ray.evaluation.folds import Fold
-from sdm_ray.evaluation.scores import Held
+from sdm_ray.evaluation.scores import HeldOutSurveys
 from sdm_ray.metrics.block_bootstrap import Interval, compare
 from sdm_ray.model_io import LoadedModel, load_species_model, read_species_folder
 from sdm_ray.models.batch import inputs_of, uses_covariates
@@ -18,23 +18,23 @@ from sdm_ray.progress import track
 from sdm_ray.stores.covariates import Covariates
 
 LOCATION = "location"
-_AS_IT_IS = "as it is"
+_UNCHANGED = "unchanged"
 _ROWS = 8192
-_CURVE_SURVEYS = 400  # of each fold, behind a point of a curve
+_CURVE_SURVEYS = 400  # surveys of each fold for a point of a curve
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A fold's model and surveys that it never saw."""
+    """A fold's model and surveys that it held out."""
 
     model: LoadedModel
-    rows: np.ndarray  # numbers of the surveys
-    lonlat: np.ndarray  # (n, 2)
+    rows: np.ndarray  # row numbers of the surveys, (n,)
+    lonlat: np.ndarray  # degrees, (n, 2)
     values: np.ndarray  # covariates, (n, C)
     known: np.ndarray  # which of them are known, (n, C)
 
     def predict(self, lonlat: np.ndarray, values: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """Probabilities (n, S) of places, without images."""
+        """Probabilities (n, S) at places, without images."""
         parts = []
         for start in range(0, len(lonlat), _ROWS):
             part = slice(start, start + _ROWS)
@@ -44,11 +44,13 @@ class Tested:
         return np.concatenate(parts)
 
 
-def read_tested(config: EvaluateConfig, explained: ExplainConfig, held: Held, folds: Sequence[Fold]) -> list[Tested]:
-    """The fold models of a folder, each with a draw of the surveys that its fold tests.
+def read_tested(
+    config: EvaluateConfig, explained: ExplainConfig, surveys: HeldOutSurveys, folds: Sequence[Fold]
+) -> list[Tested]:
+    """The fold models of a folder, each with a sample of its fold's test surveys.
 
     Raises:
-        InputError: the folder has no fold models or others, knows other species, or uses covariates that the store
+        InputError: the fold models are missing or of other blocks, have other species, or use covariates that the store
             does not have.
     """
     assert config.covariates is not None
@@ -59,40 +61,40 @@ def read_tested(config: EvaluateConfig, explained: ExplainConfig, held: Held, fo
     if about.countries or about.blocks != blocks:
         held_out = "countries" if about.countries else about.blocks
         raise InputError(f"{path}: its fold models held out {held_out}, expected {blocks} as configured")
-    if (names := about.species["name"].tolist()) != held.species:
-        raise InputError(f"{path}: its {len(names)} species are not the {len(held.species)} of the map")
+    if (names := about.species["name"].tolist()) != surveys.species:
+        raise InputError(f"{path}: its {len(names)} species are not the {len(surveys.species)} of the map")
     store = Covariates(covariates).select(about.config.covariates, f", which {path} was trained with")
     found = []
     for number, fold in enumerate(folds):
         drawn = np.random.default_rng([config.seed, number]).permutation(fold.test)[: explained.surveys // len(folds)]
         rows = np.sort(drawn)
-        values, known = store.at(held.x[rows], held.y[rows])
-        lonlat = np.column_stack([held.lon[rows], held.lat[rows]])
+        values, known = store.at(surveys.x[rows], surveys.y[rows])
+        lonlat = np.column_stack([surveys.lon[rows], surveys.lat[rows]])
         found.append(Tested(load_species_model(path, number), rows, lonlat, values, known))
     return found
 
 
 def importance(
     tested: Sequence[Tested],
-    held: Held,
+    surveys: HeldOutSurveys,
     groups: Mapping[str, Sequence[str]],
     *,
     seed: int,
     resamples: int,
     min_positives: int,
 ) -> dict[str, Interval]:
-    """By how much the macro AUC falls where an input is exchanged between surveys, the most important one first.
+    """Permutation importance: decrease of macro AUC if an input is permuted between surveys, largest first.
 
-    Every other input stays (Breiman 2001); what stands in a group is exchanged together, since one of several
-    correlated covariates can stand in for another. Intervals are over blocks.
+    All other inputs are unchanged (Breiman 2001, Machine Learning 45:5). Covariates of a group are permuted together,
+    since one of several correlated covariates can replace another. Intervals are from resampled blocks.
 
     Args:
         tested: fold models and surveys.
-        held: the surveys.
-        groups: name -> covariates that are exchanged together; others are exchanged one by one.
-        seed: of the exchange.
+        surveys: all surveys.
+        groups: name -> covariates that are permuted together; others are permuted one by one.
+        seed: of the permutations.
         resamples: number of resamples.
-        min_positives: fewest positives of a species that counts.
+        min_positives: fewest surveys with a species in the means.
 
     Raises:
         InputError: a group names a covariate that the model does not use.
@@ -100,21 +102,22 @@ def importance(
     names = list(tested[0].model.config.covariates)
     inputs = _inputs(names, groups, with_location=tested[0].model.config.location is not None)
     rows = np.concatenate([each.rows for each in tested])
-    found = {_AS_IT_IS: np.concatenate([each.predict(each.lonlat, each.values, each.known) for each in tested])}
+    found = {_UNCHANGED: np.concatenate([each.predict(each.lonlat, each.values, each.known) for each in tested])}
     for name, columns in track(list(inputs.items()), len(inputs), "importance"):
-        found[name] = np.concatenate([_exchanged(each, columns, seed) for each in tested])
+        found[name] = np.concatenate([_permuted(each, columns, seed) for each in tested])
     compared = compare(
-        held.labels[rows], found, held.block[rows], seed=seed, resamples=resamples, min_positives=min_positives
+        surveys.labels[rows], found, surveys.block[rows], seed=seed, resamples=resamples, min_positives=min_positives
     )
     pairs = compared.differences["auc"]
-    drops = {second: drop for (first, second), drop in pairs.items() if first == _AS_IT_IS}
+    drops = {second: drop for (first, second), drop in pairs.items() if first == _UNCHANGED}
     return dict(sorted(drops.items(), key=lambda item: -item[1].value))
 
 
 def responses(tested: Sequence[Tested], species: Sequence[str], steps: int, seed: int) -> pd.DataFrame:
-    """Response curves: mean probability of each species where one covariate is set to a value everywhere.
+    """Response curves: mean probability of each species with one covariate set to a value at all surveys.
 
-    Partial dependence (Friedman 2001) over held-out surveys between the 2nd and the 98th percentile of a covariate.
+    Partial dependence (Friedman 2001, Annals of Statistics 29:1189) on held-out surveys, between the 2nd and the 98th
+    percentile of a covariate.
 
     Returns:
         Rows of `covariate`, `value`, `species`, `mean` over the fold models, and their `low` and `high`.
@@ -134,7 +137,7 @@ def responses(tested: Sequence[Tested], species: Sequence[str], steps: int, seed
 
 
 def _inputs(names: list[str], groups: Mapping[str, Sequence[str]], *, with_location: bool) -> dict[str, list[int]]:
-    """What is exchanged -> columns of the covariates; the location has none."""
+    """Input -> columns of the covariates; none for the location."""
     for group, members in groups.items():
         unknown = [name for name in members if name not in names]
         if unknown:
@@ -145,8 +148,8 @@ def _inputs(names: list[str], groups: Mapping[str, Sequence[str]], *, with_locat
     return found | {name: [column] for column, name in enumerate(names) if name not in grouped}
 
 
-def _exchanged(each: Tested, columns: list[int], seed: int) -> np.ndarray:
-    """Predictions where the surveys have exchanged some covariates, or their locations."""
+def _permuted(each: Tested, columns: list[int], seed: int) -> np.ndarray:
+    """Predictions with some covariates, or the locations, permuted between surveys."""
     order = np.random.default_rng(seed).permutation(len(each.rows))
     if not columns:
         return each.predict(each.lonlat[order], each.values, each.known)
@@ -159,7 +162,7 @@ def _exchanged(each: Tested, columns: list[int], seed: int) -> np.ndarray:
 
 
 def _curve(each: Tested, column: int, points: np.ndarray, seed: int) -> np.ndarray:
-    """Mean probabilities (points, S) where a covariate has each of some values."""
+    """Mean probabilities (points, S) with a covariate set to each of some values."""
     known = uses_covariates(each.model.config, each.known)
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(known))[:_CURVE_SURVEYS]
     values = np.tile(each.values[rows], (len(points), 1))
@@ -167,4 +170,4 @@ def _curve(each: Tested, column: int, points: np.ndarray, seed: int) -> np.ndarr
     shown = np.tile(each.known[rows], (len(points), 1))
     shown[:, column] = True
     found = each.predict(np.tile(each.lonlat[rows], (len(points), 1)), values, shown)
-    return found.reshape(len(points), len(rows), -1).mean(axis=1)
+    return np.asarray(found.reshape(len(points), len(rows), -1).mean(axis=1))

@@ -1,4 +1,4 @@
-"""Which rows teach, choose and test: by spatial blocks, or by whole countries."""
+"""Folds of spatial blocks or of whole countries, and baselines cross-fitted in them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ class Fold:
     test: np.ndarray
 
     def check(self, labels: np.ndarray) -> None:
-        """See that the fold can teach and test.
+        """See that the fold has surveys to train and to test on, with presences and absences in both.
 
         Raises:
-            InputError: a role that is needed has no survey, or the surveys of one role hold a single class.
+            InputError: there are none, or they hold a single class.
         """
         for use, rows in (("train", self.train), ("test", self.test)):
             if not len(rows):
@@ -42,14 +42,14 @@ class Fold:
 
 
 def folds_of(x: np.ndarray, y: np.ndarray, holdout: HoldOut, named: np.ndarray | None = None) -> list[Fold]:
-    """One fold for each held-out set of places, as the models of a cross-fitted map have them.
+    """The folds of surveys, the same as of the models of a cross-fitted map.
 
-    Folds without any country are left out of the list: there may be fewer countries than folds.
+    Folds without a country are left out: there may be fewer countries than folds.
 
     Args:
         x: (N,) EPSG:3035 metres.
         y: (N,) EPSG:3035 metres.
-        holdout: what is held out together.
+        holdout: blocks or countries that are held out together.
         named: (N,) country that each survey names, "" for none; None where none is named.
     """
     numbers: Sequence[int] = range(holdout.blocks.folds)
@@ -71,13 +71,13 @@ def cross_fit(
     seed: int,
     threads: int,
 ) -> tuple[dict[str, np.ndarray], dict[str, list[dict[str, Any]]]]:
-    """Fit each baseline fold by fold and predict the rows that the fold holds out.
+    """Fit each baseline in each fold and predict the test rows of the fold.
 
     Args:
         baselines: their settings.
         features: kind of features -> (N, F).
         labels: (N, S) of 0 and 1.
-        folds: the folds; together they test every row that is to be predicted.
+        folds: together they test every row that is to be predicted.
         seed: of the baselines.
         threads: for each fit.
 
@@ -110,9 +110,10 @@ def cross_fit(
 
 
 def held_out_by(blocks: Blocks, x: np.ndarray, y: np.ndarray, folds: Sequence[Fold]) -> dict[str, float | int | None]:
-    """How surveys were held out, and how far from test surveys the nearest training survey of the fold lies.
+    """How surveys were held out, and distances from test surveys to the nearest training survey of their fold.
 
-    Without a buffer, blocks alone keep no distance at their edges: the 5th percentile tells how near surveys come.
+    At the edges of blocks without a buffer training surveys may lie next to test surveys: the 5th percentile of the
+    distances shows how near they come.
 
     Args:
         blocks: settings of the folds.

@@ -1,4 +1,4 @@
-"""The job `evaluate`: cross-fitted maps at the surveys beside baselines of the same folds; encoders on wrong places."""
+"""The job `evaluate`: scores of cross-fitted maps, of baselines in the same folds, and of encoders."""
 
 import json
 from collections.abc import Mapping
@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from upath import UPath
 
-from sdm_ray.evaluation import coordinate_errors, explain, held_out_data, occurrence_scores, regions, report_sections
+from sdm_ray.evaluation import coordinate_errors, explain, held_out_data, occurrence_scores, pictures, regions, tables
 from sdm_ray.evaluation.config import CoordinatesConfig, EvaluateConfig, ExplainConfig
 from sdm_ray.evaluation.folds import Fold, folds_of, held_out_by
 from sdm_ray.evaluation.methods import Predictions, baseline_predictions, map_predictions, where_all_predict
-from sdm_ray.evaluation.scores import Held, as_json, number, score
+from sdm_ray.evaluation.report_sections import sections
+from sdm_ray.evaluation.scores import HeldOutSurveys, as_json, number, score
+from sdm_ray.evaluation.summary import flat, headline
 from sdm_ray.job import Job
 from sdm_ray.metrics.block_bootstrap import METRICS, mean_interval
 from sdm_ray.metrics.probability_kind import has_levels
@@ -23,7 +25,7 @@ from sdm_ray.stores.maps import Map
 
 
 def run(config: EvaluateConfig, job: Job) -> dict[str, Any]:
-    """Score the maps and the baselines, and try the encoder; writes metrics.json, tables, pictures and evaluation.html.
+    """Score maps and baselines, and the encoder; writes metrics.json, tables, pictures and evaluation.html.
 
     Raises:
         InputError: a map or encoder did not hold out what is scored, a map lacks a species or too many surveys; a fold
@@ -31,34 +33,34 @@ def run(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     """
     figures = _score_maps(config, job) if config.maps else {}
     if config.coordinates is not None:
-        figures["coordinates"] = _wrong_coordinates(config, config.coordinates)
+        figures["coordinates"] = _coordinate_errors(config, config.coordinates)
     (job.output / "metrics.json").write_text(json.dumps(figures, indent=1))
-    page = render("Evaluation", report_sections.headline(figures), report_sections.sections(job.output, figures))
-    (job.output / "evaluation.html").write_text(page)
-    say(f"evaluate: {report_sections.headline(figures)}")
-    return report_sections.flat(figures)
+    (job.output / "evaluation.html").write_text(render("Evaluation", headline(figures), sections(job.output, figures)))
+    say(f"evaluate: {headline(figures)}")
+    return flat(figures)
 
 
 def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
-    """Figures of maps and baselines; writes two tables and the pictures."""
+    """Scores of maps and baselines; writes tables and pictures."""
     species = held_out_data.map_species(config.path(next(iter(config.maps.values()))))
     land = config.path(config.land) if config.land else None
-    held, unmapped = held_out_data.read_held(config.path(config.surveys), species, config.blocks, land)
-    held = _of_one_kind(config, held)
-    say(f"evaluate: {len(held.labels)} surveys, {len(species)} species ({unmapped} more are not in the map)")
+    surveys, unmapped = held_out_data.read_held_out(config.path(config.surveys), species, config.blocks, land)
+    surveys = _of_one_kind(config, surveys)
+    say(f"evaluate: {len(surveys.labels)} surveys, {len(species)} species ({unmapped} more are not mapped)")
     holdout = HoldOut(config.blocks)
-    maps, _ = map_predictions(config, held, config.maps, holdout)
-    folds = folds_of(held.x, held.y, holdout)
-    baselines, settings = baseline_predictions(config, held, folds)
-    scored, predictions, outside = where_all_predict(config, held, {**maps, **baselines})
+    maps, _ = map_predictions(config, surveys, config.maps, holdout)
+    folds = folds_of(surveys.x, surveys.y, holdout)
+    baselines, settings = baseline_predictions(config, surveys, folds)
+    scored, predictions, outside = where_all_predict(config, surveys, {**maps, **baselines})
     how: dict[str, Any] = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     comparison, by_blocks = score(scored, predictions, scored.block, **how)
     numbers = holdout.fold(scored.x, scored.y)
     figures: dict[str, Any] = {
-        "probability_kind": held.probability_kind,
+        "probability_kind": surveys.probability_kind,
         "min_positives": config.min_positives,
         "resamples": config.resamples,
-        "held_out": held_out_by(config.blocks, held.x, held.y, folds),
+        "held_out": held_out_by(config.blocks, surveys.x, surveys.y, folds),
+        "pretraining": {label: Map(config.path(name)).attrs.get("pretraining") for label, name in config.maps.items()},
         "surveys_outside_the_map": outside,
         "species_not_mapped": unmapped,
         "blocks": by_blocks,
@@ -68,110 +70,114 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     }
     tested = folds_of(scored.x, scored.y, holdout)
     cuts = occurrence_scores.cuts_by_fold(scored, predictions, tested)
-    surveys = _sets(config, scored, predictions, tested, figures)
+    by_survey = _sets(config, scored, predictions, tested, figures)
     per_species = comparison.species | occurrence_scores.species_scores(scored, predictions, cuts)
     _means(config, scored, per_species, figures)
     figures["calibration_by_prevalence"] = occurrence_scores.calibration_by_prevalence(scored, predictions, per_species)
-    countries = regions.by_country(scored, predictions, config.min_positives, cuts, surveys)
+    countries = regions.by_country(scored, predictions, config.min_positives, cuts, by_survey)
     figures["within"]["blocks"] = regions.within(countries)
     if config.countries_out:
-        figures["countries"], figures["within"]["countries"] = _countries_out(config, held)
-    truth = _truth(config, held, figures)
+        figures["countries"], figures["within"]["countries"] = _countries_out(config, surveys)
+    truth = _truth(config, surveys, figures)
     if config.explain is not None:
-        figures["importance"] = _explain(config, config.explain, held, folds, job.output)
+        figures["importance"] = _explain(config, config.explain, surveys, folds, job.output)
     main = next(iter(predictions))
-    tables = {
-        "species.csv": report_sections.species_table(scored, per_species, truth),
-        "thresholds.csv": report_sections.cut_table(scored, predictions[main]),
+    written = {
+        "species.csv": tables.species_table(scored, per_species, truth),
+        "thresholds.csv": tables.threshold_table(scored, predictions[main]),
         "countries.csv": countries,
     }
     if has_levels(scored.probability_kind):
-        errors = regions.survey_errors(scored, predictions[main])
-        by_survey = errors | {score: methods[main] for score, methods in surveys.items() if score.startswith("f1")}
-        tables["blocks.csv"] = regions.by_block(scored, by_survey, config.blocks)
-    for name, table in tables.items():
+        f1 = {name: methods[main] for name, methods in by_survey.items() if name.startswith("f1")}
+        errors = regions.survey_errors(scored, predictions[main]) | f1
+        written["blocks.csv"] = regions.by_block(scored, errors, config.blocks)
+    for name, table in written.items():
         (job.output / name).write_text(table.to_csv(index=False))
-    drawn = (scored, predictions, comparison, tables.get("blocks.csv"), config.blocks.size_m)
-    for picture in report_sections.write_pictures(job.output, *drawn):
+    drawn = (scored, predictions, comparison, written.get("blocks.csv"), config.blocks.size_m)
+    for picture in pictures.write_pictures(job.output, *drawn):
         job.tracker.picture(picture)
     return figures
 
 
 def _sets(
-    config: EvaluateConfig, held: Held, predictions: Predictions, folds: list[Fold], figures: dict[str, Any]
+    config: EvaluateConfig,
+    surveys: HeldOutSurveys,
+    predictions: Predictions,
+    folds: list[Fold],
+    figures: dict[str, Any],
 ) -> regions.BySurvey:
-    """Scores of each survey's set of species; their means go into the figures. None of `relative` probabilities."""
-    if not has_levels(held.probability_kind):
+    """Scores of each survey's set of species, whose means are added to the figures; none for `relative` ones."""
+    if not has_levels(surveys.probability_kind):
         return {}
-    surveys, figures["species_means"] = occurrence_scores.set_scores(held, predictions, folds, config)
+    by_survey, figures["species_means"] = occurrence_scores.set_scores(surveys, predictions, folds, config)
     how = {"resamples": config.resamples, "seed": config.seed}
     figures["surveys"] = {
-        score: {method: as_json(mean_interval(each, held.block, **how)) for method, each in methods.items()}
-        for score, methods in surveys.items()
+        score: {method: as_json(mean_interval(each, surveys.block, **how)) for method, each in methods.items()}
+        for score, methods in by_survey.items()
     }
-    return surveys
+    return by_survey
 
 
 def _means(
     config: EvaluateConfig,
-    held: Held,
+    surveys: HeldOutSurveys,
     species: Mapping[str, Mapping[str, np.ndarray]],
     figures: dict[str, Any],
 ) -> None:
-    """Means of the species' scores over all that count, and by prevalence, into the figures."""
-    counted = np.count_nonzero(held.labels, axis=0) >= config.min_positives
+    """Add means of the species' scores to the figures, over all species with enough surveys and by prevalence."""
+    counted = np.count_nonzero(surveys.labels, axis=0) >= config.min_positives
     means = {
         score: {method: number(float(np.nanmean(each[counted]))) for method, each in methods.items()}
         for score, methods in species.items()
-        if score not in METRICS  # which have intervals of their own
+        if score not in METRICS  # whose means have intervals
     }
     figures["species_means"] = means | figures.get("species_means", {})
-    figures["prevalence"] = occurrence_scores.by_prevalence(held, species, config.min_positives)
+    figures["prevalence"] = occurrence_scores.by_prevalence(surveys, species, config.min_positives)
 
 
 def _explain(
-    config: EvaluateConfig, explained: ExplainConfig, held: Held, folds: list[Fold], folder: UPath
+    config: EvaluateConfig, explained: ExplainConfig, surveys: HeldOutSurveys, folds: list[Fold], folder: UPath
 ) -> dict[str, Any]:
-    """Importance of the inputs; writes the response curves as a table and a picture."""
-    tested = explain.read_tested(config, explained, held, folds)
+    """Permutation importance of the inputs; writes response curves as a table and a picture."""
+    tested = explain.read_tested(config, explained, surveys, folds)
     how = {"resamples": config.resamples, "min_positives": config.min_positives}
-    drops = explain.importance(tested, held, explained.groups, seed=config.seed, **how)
-    curves = explain.responses(tested, held.species, explained.steps, config.seed)
+    drops = explain.importance(tested, surveys, explained.groups, seed=config.seed, **how)
+    curves = explain.responses(tested, surveys.species, explained.steps, config.seed)
     (folder / "responses.csv").write_text(curves.to_csv(index=False))
-    report_sections.write_explained(folder, held, drops, curves)
+    pictures.write_explanation(folder, surveys, drops, curves)
     return {name: as_json(drop) for name, drop in drops.items()}
 
 
-def _wrong_coordinates(config: EvaluateConfig, tried: CoordinatesConfig) -> dict[str, dict[str, dict[str, Any]]]:
-    """Scale -> fault -> how well it is told."""
+def _coordinate_errors(config: EvaluateConfig, settings: CoordinatesConfig) -> dict[str, dict[str, dict[str, Any]]]:
+    """Scale -> simulated error -> how well it is detected."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for scale, shards in tried.scales.items():
+    for scale, shards in settings.scales.items():
         detections = coordinate_errors.detect(
-            tried, config.path(tried.encoder), config.path(shards), scale, config.seed
+            settings, config.path(settings.encoder), config.path(shards), scale, config.seed
         )
-        found[scale] = {fault: asdict(each) for fault, each in detections.items()}
+        found[scale] = {error: asdict(each) for error, each in detections.items()}
     return found
 
 
-def _of_one_kind(config: EvaluateConfig, held: Held) -> Held:
+def _of_one_kind(config: EvaluateConfig, surveys: HeldOutSurveys) -> HeldOutSurveys:
     """The surveys, of kind `relative` where a map holds relative suitabilities: all methods are then scored by rank."""
     kinds = {label: Map(config.path(name)).probability_kind for label, name in config.maps.items()}
     ranks = [label for label, kind in kinds.items() if not has_levels(kind)]
-    if ranks and has_levels(held.probability_kind):
+    if ranks and has_levels(surveys.probability_kind):
         say(f"evaluate: {ranks[0]} holds relative suitabilities: methods are scored by rank alone")
-        return replace(held, probability_kind=kinds[ranks[0]])
-    return held
+        return replace(surveys, probability_kind=kinds[ranks[0]])
+    return surveys
 
 
-def _countries_out(config: EvaluateConfig, held: Held) -> tuple[dict[str, Any], dict[str, float | None]]:
-    """The second figure: baselines, and a map where there is one, that never saw a scored survey's country."""
+def _countries_out(config: EvaluateConfig, surveys: HeldOutSurveys) -> tuple[dict[str, Any], dict[str, float | None]]:
+    """Scores with whole countries left out, of the baselines and of the map for it; AUC within countries by method."""
     assert config.land is not None
     holdout = HoldOut(config.blocks, str(config.path(config.land)))
-    folds = folds_of(held.x, held.y, holdout, held.country)
+    folds = folds_of(surveys.x, surveys.y, holdout, surveys.country)
     named = {next(iter(config.maps)): config.countries_out_map} if config.countries_out_map else {}
-    maps, of_other_folds = map_predictions(config, held, named, holdout)
-    baselines, _ = baseline_predictions(config, held, folds)
-    scored, predictions, left_out = where_all_predict(config, held, {**maps, **baselines})
+    maps, of_other_folds = map_predictions(config, surveys, named, holdout)
+    baselines, _ = baseline_predictions(config, surveys, folds)
+    scored, predictions, left_out = where_all_predict(config, surveys, {**maps, **baselines})
     assert scored.country is not None
     groups = np.unique(scored.country, return_inverse=True)[1]
     how: dict[str, Any] = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
@@ -180,13 +186,13 @@ def _countries_out(config: EvaluateConfig, held: Held) -> tuple[dict[str, Any], 
     return figures, regions.within(regions.by_country(scored, predictions, config.min_positives))
 
 
-def _truth(config: EvaluateConfig, held: Held, figures: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Rank correlations of maps with the truth by species; their means go into the figures."""
+def _truth(config: EvaluateConfig, surveys: HeldOutSurveys, figures: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Rank correlations of maps with the truth by species, whose means are added to the figures."""
     if config.truth is None:
         return {}
     compared = {label: config.path(name) for label, name in config.compared_with_truth().items()}
     found, cells = held_out_data.truth_correlation(
-        config.path(config.truth), compared, held, config.truth_cells, config.seed
+        config.path(config.truth), compared, surveys, config.truth_cells, config.seed
     )
     figures["truth"] = {
         label: {"spearman": number(float(np.nanmean(each))), "cells": cells} for label, each in found.items()

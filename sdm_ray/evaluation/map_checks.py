@@ -1,4 +1,4 @@
-"""Whether a map may be scored at surveys: each cell from a model that held out its block, or its country."""
+"""Checks that a map may be scored at surveys: each cell comes from a model that held out its block or country."""
 
 import json
 from dataclasses import asdict
@@ -28,12 +28,12 @@ def require_held_out(path: UPath, holdout: HoldOut) -> None:
     expected = "blocks" if holdout.countries is None else "countries"
     if not found.attrs.get("crossfitted"):
         raise InputError(
-            f"{path}: is not cross-fitted, so its model saw the surveys it would be scored on; expected a map"
+            f"{path}: is not cross-fitted, so that its model was trained on the surveys to score it on; expected a map"
             " made with `crossfit: true`"
         )
     if (held_out := found.attrs.get("held_out")) != expected:
         raise InputError(
-            f"{path}: is of models that held out {held_out or 'what the map does not tell'}, expected {expected}"
+            f"{path}: its models held out {held_out or 'what the map does not record'}, expected {expected}"
         )
     _check_blocks(path, found.attrs.get("blocks"), holdout.blocks)
     if holdout.countries is not None:

@@ -11,7 +11,7 @@ from sdm_ray.evaluation import held_out_data
 from sdm_ray.evaluation.config import EvaluateConfig
 from sdm_ray.evaluation.folds import Fold, cross_fit
 from sdm_ray.evaluation.map_checks import require_held_out
-from sdm_ray.evaluation.scores import Held
+from sdm_ray.evaluation.scores import HeldOutSurveys
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.maps import Map
 
@@ -20,7 +20,7 @@ Predictions = dict[str, np.ndarray]
 
 
 def map_predictions(
-    config: EvaluateConfig, held: Held, maps: Mapping[str, str], holdout: HoldOut
+    config: EvaluateConfig, surveys: HeldOutSurveys, maps: Mapping[str, str], holdout: HoldOut
 ) -> tuple[Predictions, int]:
     """Each map at the surveys, NaN where its cell has no value or one of another fold than the survey.
 
@@ -28,42 +28,45 @@ def map_predictions(
 
     Args:
         config: of the job.
-        held: the surveys.
+        surveys: the surveys.
         maps: label -> name of the map.
         holdout: what the maps' models held out together.
 
     Returns:
-        The predictions, and the number of surveys whose cell in a map is of another fold.
+        The predictions, and the number of surveys whose cell in any map is of another fold.
 
     Raises:
         InputError: a map may not be scored at the surveys, or lacks a species.
     """
-    found, others = {}, np.zeros(len(held.x), bool)
+    found, others = {}, np.zeros(len(surveys.x), bool)
+    own = holdout.fold(surveys.x, surveys.y, surveys.country)
     for label, name in maps.items():
         path = config.path(name)
         require_held_out(path, holdout)
-        found[label] = held_out_data.map_at(path, held.x, held.y, held.species)
+        found[label] = held_out_data.map_at(path, surveys.x, surveys.y, surveys.species)
         grid = Map(path).grid
-        other = holdout.fold(*grid.centre(*grid.cell(held.x, held.y))) != holdout.fold(held.x, held.y, held.country)
+        other = holdout.fold(*grid.centre(*grid.cell(surveys.x, surveys.y))) != own
         found[label][other] = np.nan
         others |= other
     return found, int(others.sum())
 
 
 def baseline_predictions(
-    config: EvaluateConfig, held: Held, folds: Sequence[Fold]
+    config: EvaluateConfig, surveys: HeldOutSurveys, folds: Sequence[Fold]
 ) -> tuple[Predictions, dict[str, list[dict[str, Any]]]]:
     """The baselines' predictions at what each fold holds out, and their settings in each fold."""
-    covariates = held_out_data.covariates_at(config.path(config.covariates), held) if config.covariates else None
+    covariates = held_out_data.covariates_at(config.path(config.covariates), surveys) if config.covariates else None
     features = {
-        baseline.features: feature_matrix(baseline.features, held.lon, held.lat, covariates)
+        baseline.features: feature_matrix(baseline.features, surveys.lon, surveys.lat, covariates)
         for baseline in config.baselines
     }
-    return cross_fit(config.baselines, features, held.labels, folds, seed=config.seed, threads=config.threads)
+    return cross_fit(config.baselines, features, surveys.labels, folds, seed=config.seed, threads=config.threads)
 
 
-def where_all_predict(config: EvaluateConfig, held: Held, predictions: Predictions) -> tuple[Held, Predictions, int]:
-    """The surveys where every method has a value, the predictions there, and how many surveys are left out.
+def where_all_predict(
+    config: EvaluateConfig, surveys: HeldOutSurveys, predictions: Predictions
+) -> tuple[HeldOutSurveys, Predictions, int]:
+    """The surveys where every method has a value, the predictions there, and the number of surveys left out.
 
     Raises:
         InputError: more surveys are left out than `max_outside` allows.
@@ -77,4 +80,4 @@ def where_all_predict(config: EvaluateConfig, held: Held, predictions: Predictio
             f"{config.path(config.maps.get(worst, worst))}: has no held-out value at {without[worst]} of {len(known)}"
             f" surveys, max_outside allows {config.max_outside:.0%}"
         )
-    return held.rows(known), {label: each[known] for label, each in predictions.items()}, outside
+    return surveys.rows(known), {label: each[known] for label, each in predictions.items()}, outside

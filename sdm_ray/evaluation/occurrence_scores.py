@@ -1,6 +1,6 @@
-"""Figures of probabilities of occurrence: the sets of species that follow from them, and whether they are calibrated.
+"""Scores of probabilities: sets of species, TSS, Brier score and calibration, also by prevalence.
 
-What has to be chosen (a threshold, the size of a set) is chosen for each fold on the held-out surveys of the others.
+Thresholds and sizes of sets for a fold are chosen on the held-out surveys of the other folds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 from sdm_ray.evaluation.config import EvaluateConfig, SetsConfig
 from sdm_ray.evaluation.folds import Fold
-from sdm_ray.evaluation.scores import Held, number
+from sdm_ray.evaluation.scores import HeldOutSurveys, number
 from sdm_ray.metrics import species_sets
 from sdm_ray.metrics.calibration import boyce, brier, calibration_error, cuts, tss
 from sdm_ray.metrics.config import PREVALENCE, SetRule
@@ -21,82 +21,82 @@ _RECALL = (20, 100)
 
 
 def species_scores(
-    held: Held, predictions: Mapping[str, np.ndarray], cuts: Mapping[str, np.ndarray]
+    surveys: HeldOutSurveys, predictions: Mapping[str, np.ndarray], cuts: Mapping[str, np.ndarray]
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Score -> method -> (S,): Boyce's index and, unless probabilities are `relative`, TSS, Brier and calibration.
+    """Score -> method -> (S,): Boyce index and, unless probabilities are `relative`, TSS, Brier score and calibration.
 
     Args:
-        held: the surveys.
+        surveys: the surveys.
         predictions: method -> (N, S).
-        cuts: method -> thresholds of TSS, (N, S), see `cuts_by_fold`.
+        cuts: method -> thresholds for TSS, (N, S), see `cuts_by_fold`.
     """
-    found = {"boyce": {method: boyce(held.labels, each) for method, each in predictions.items()}}
-    if not has_levels(held.probability_kind):
+    found = {"boyce": {method: boyce(surveys.labels, each) for method, each in predictions.items()}}
+    if not has_levels(surveys.probability_kind):
         return found
-    kind = held.probability_kind
-    found["tss"] = {method: tss(held.labels, p, cuts[method], kind) for method, p in predictions.items()}
-    found["brier"] = {m: brier(held.labels, p, kind) for m, p in predictions.items()}
-    found["calibration_error"] = {m: calibration_error(held.labels, p, kind) for m, p in predictions.items()}
+    kind = surveys.probability_kind
+    found["tss"] = {method: tss(surveys.labels, p, cuts[method], kind) for method, p in predictions.items()}
+    found["brier"] = {m: brier(surveys.labels, p, kind) for m, p in predictions.items()}
+    found["calibration_error"] = {m: calibration_error(surveys.labels, p, kind) for m, p in predictions.items()}
     return found
 
 
 def set_scores(
-    held: Held, predictions: Mapping[str, np.ndarray], folds: Sequence[Fold], config: EvaluateConfig
+    surveys: HeldOutSurveys, predictions: Mapping[str, np.ndarray], folds: Sequence[Fold], config: EvaluateConfig
 ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, dict[str, float | None]]]:
-    """How right the sets of species are, by each rule, and the likeliest species.
+    """F1 of the sets of species by each rule, and recall of the likeliest species.
 
     Args:
-        held: the surveys.
+        surveys: the surveys.
         predictions: method -> probabilities (N, S).
-        folds: what tested them.
+        folds: the folds that tested them.
         config: of the job.
 
     Returns:
-        Score -> method -> its value for each survey, (N,) (F1, recall at 20 and at 100), and score -> method -> micro
-        and macro F1 over the species that count.
+        Score -> method -> value of each survey, (N,) (F1, recall at 20 and at 100), and score -> method -> micro and
+        macro F1 over the species with at least `min_positives` surveys.
     """
-    surveys: dict[str, dict[str, np.ndarray]] = {}
+    by_survey: dict[str, dict[str, np.ndarray]] = {}
     pooled: dict[str, dict[str, float | None]] = {}
-    counted = np.count_nonzero(held.labels, axis=0) >= config.min_positives
+    counted = np.count_nonzero(surveys.labels, axis=0) >= config.min_positives
     for method, each in predictions.items():
         for rule in config.sets.rules:
-            chosen = chosen_sets(held, each, folds, rule, config.sets)
-            surveys.setdefault(f"f1, {rule}", {})[method] = species_sets.survey_f1(held.labels, chosen)
+            chosen = chosen_sets(surveys, each, folds, rule, config.sets)
+            by_survey.setdefault(f"f1, {rule}", {})[method] = species_sets.survey_f1(surveys.labels, chosen)
             for name, value in zip(
-                ("micro", "macro"), species_sets.pooled_f1(held.labels, chosen, counted), strict=True
+                ("micro", "macro"), species_sets.pooled_f1(surveys.labels, chosen, counted), strict=True
             ):
                 pooled.setdefault(f"{name} f1, {rule}", {})[method] = number(value)
-        if (held.labels.sum(axis=1) == 1).all():  # classes: the likeliest is right or wrong
-            surveys.setdefault("accuracy", {})[method] = species_sets.survey_recall(held.labels, each, 1)
+        if (surveys.labels.sum(axis=1) == 1).all():  # classes
+            by_survey.setdefault("accuracy", {})[method] = species_sets.survey_recall(surveys.labels, each, 1)
         for k in _RECALL:
-            if k < held.labels.shape[1]:
-                surveys.setdefault(f"recall@{k}", {})[method] = species_sets.survey_recall(held.labels, each, k)
-    return surveys, pooled
+            if k < surveys.labels.shape[1]:
+                by_survey.setdefault(f"recall@{k}", {})[method] = species_sets.survey_recall(surveys.labels, each, k)
+    return by_survey, pooled
 
 
 def chosen_sets(
-    held: Held, probabilities: np.ndarray, folds: Sequence[Fold], rule: SetRule, config: SetsConfig
+    surveys: HeldOutSurveys, probabilities: np.ndarray, folds: Sequence[Fold], rule: SetRule, config: SetsConfig
 ) -> np.ndarray:
-    """The set of species of each survey by one rule, bool (N, S)."""
+    """The set of species of each survey by a rule, bool (N, S)."""
     if rule in ("expected_size", "max_expected_f1"):
         return species_sets.choose(probabilities, rule)
     chosen = np.zeros(probabilities.shape, bool)
     for fold, others in _folds_and_others(folds):
         k, cut = config.k, config.threshold
         if rule == "top_k":
-            k = k or max(1, round(held.labels[others].sum(axis=1).mean()))
+            k = k or max(1, round(surveys.labels[others].sum(axis=1).mean()))
         else:
-            cut = cut or species_sets.best_threshold(held.labels[others], probabilities[others])
+            cut = cut or species_sets.best_threshold(surveys.labels[others], probabilities[others])
         chosen[fold.test] = species_sets.choose(probabilities[fold.test], rule, k, cut)
     return chosen
 
 
 def by_prevalence(
-    held: Held, species: Mapping[str, Mapping[str, np.ndarray]], min_positives: int
+    surveys: HeldOutSurveys, species: Mapping[str, Mapping[str, np.ndarray]], min_positives: int
 ) -> list[dict[str, Any]]:
-    """Mean scores of the species of each class of prevalence: the class, its species, and score -> method -> value."""
-    positives = np.count_nonzero(held.labels, axis=0)
-    share = positives / len(held.labels)
+    """Mean scores by class of prevalence: bounds of the class, number of species, and score -> method -> value."""
+    positives = np.count_nonzero(surveys.labels, axis=0)
+    share = positives / len(surveys.labels)
     found = []
     for low, high in pairwise(PREVALENCE):
         chosen = (share > low) & (share <= high) & (positives >= min_positives)
@@ -107,15 +107,15 @@ def by_prevalence(
 
 
 def calibration_by_prevalence(
-    held: Held, predictions: Mapping[str, np.ndarray], species: Mapping[str, Mapping[str, np.ndarray]]
+    surveys: HeldOutSurveys, predictions: Mapping[str, np.ndarray], species: Mapping[str, Mapping[str, np.ndarray]]
 ) -> list[dict[str, Any]]:
-    """Whether the probabilities of rare and of frequent species have the right level; none of `relative` ones.
+    """Calibration of rare and of frequent species; empty for `relative` probabilities.
 
-    All species count, those that no survey holds in the rarest class: leaving them out would make every method look
-    too low there.
+    All species are included, those without any survey in the rarest class: without them predictions would look too low
+    there.
 
     Args:
-        held: the surveys.
+        surveys: the surveys.
         predictions: method -> probabilities (N, S).
         species: score -> method -> (S,), with `calibration_error`.
 
@@ -123,9 +123,9 @@ def calibration_by_prevalence(
         For each class of prevalence: its bounds, number of species, mean share of surveys with a species (`observed`),
         and by method the mean probability (`predicted`), their ratio and the mean expected calibration error.
     """
-    if not has_levels(held.probability_kind):
+    if not has_levels(surveys.probability_kind):
         return []
-    share = np.count_nonzero(held.labels, axis=0) / len(held.labels)
+    share = np.count_nonzero(surveys.labels, axis=0) / len(surveys.labels)
     found = []
     for low, high in pairwise(PREVALENCE):
         chosen = (share > low if low else share >= 0) & (share <= high)
@@ -146,22 +146,24 @@ def calibration_by_prevalence(
     return found
 
 
-def cuts_by_fold(held: Held, predictions: Mapping[str, np.ndarray], folds: Sequence[Fold]) -> dict[str, np.ndarray]:
-    """Each survey's thresholds of highest TSS, chosen on the other folds: method -> (N, S).
+def cuts_by_fold(
+    surveys: HeldOutSurveys, predictions: Mapping[str, np.ndarray], folds: Sequence[Fold]
+) -> dict[str, np.ndarray]:
+    """Thresholds with the highest TSS in the other folds, for each survey: method -> (N, S).
 
-    NaN, which nothing is above, where there is none; of `relative` probabilities there are none at all.
+    NaN, which no probability reaches, where a species has none; empty for `relative` probabilities.
     """
-    if not has_levels(held.probability_kind):
+    if not has_levels(surveys.probability_kind):
         return {}
     found = {method: np.full(each.shape, np.nan, np.float32) for method, each in predictions.items()}
     for fold, others in _folds_and_others(folds):
         for method, each in predictions.items():
-            found[method][fold.test] = cuts(held.labels[others], each[others])["max_tss"]
+            found[method][fold.test] = cuts(surveys.labels[others], each[others])["max_tss"]
     return found
 
 
 def _folds_and_others(folds: Sequence[Fold]) -> list[tuple[Fold, np.ndarray]]:
-    """Each fold with the rows that the others test."""
+    """Each fold with the test rows of all others; with its own if there is only one fold."""
     pairs = []
     for fold in folds:
         others = [each.test for each in folds if each is not fold]

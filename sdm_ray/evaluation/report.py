@@ -1,6 +1,7 @@
-"""`report.html`: one self-contained page of whatever a run folder holds."""
+"""`report.html`: one self-contained page of the finished artefacts of a run folder."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
 from typing import Any
@@ -10,7 +11,9 @@ import xarray
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation import few_shot, report_sections
+from sdm_ray.evaluation import few_shot
+from sdm_ray.evaluation.report_sections import sections as evaluation_sections
+from sdm_ray.evaluation.summary import headline
 from sdm_ray.geo.grid import Extent
 from sdm_ray.geo.windows import Window
 from sdm_ray.metrics.probability_kind import layer_has_meaning
@@ -23,7 +26,7 @@ from sdm_ray.stores import artefact, raster
 from sdm_ray.stores.maps import Map
 
 _SHOWN_SPECIES = 6
-_SHOWN_CELLS = 450  # along the longer side: a pyramid's level below this shows no more on a page
+_SHOWN_CELLS = 450  # along the longer side: coarser levels of a pyramid are not shown
 _SHOWN = ("loss", "bce", "auc", "top5", "error_km", "alignment", "dense_error")
 _KINDS = ("map", "indicators", "encoder", "model", "evaluation", "comparison")
 _TRAINED = {"encoder": "Encoder", "model": "Species model"}
@@ -35,7 +38,7 @@ class Report:
 
     Attributes:
         path: of the page.
-        summary: its one line.
+        summary: the main figures in one line.
     """
 
     path: UPath
@@ -43,7 +46,7 @@ class Report:
 
 
 def write_report(run_dir: UPath) -> Report:
-    """Assemble `report.html` from the finished artefacts of a run folder.
+    """Write `report.html` from the finished artefacts of a run folder.
 
     Raises:
         InputError: the folder holds no finished artefact.
@@ -59,14 +62,15 @@ def write_report(run_dir: UPath) -> Report:
     summary: list[str] = []
     if shown:
         first, *others = sorted(shown, key=lambda path: (path.name != "map.zarr", path.name))
-        sections += [_map_section(first, others, truth), _layers_section(first, f"{first.name}: its quality")]
+        sections += [_map_section(first, others, truth), *_layer_sections(first, f"Layers of {first.name}")]
         summary.append(_size(first))
-    sections += [_layers_section(run_dir / name, name) for name in named["indicators"]]
+    for name in named["indicators"]:
+        sections += _layer_sections(run_dir / name, f"Indicators: {name}")
     sections += [_curves_section(run_dir / name, kind) for kind in _TRAINED for name in named[kind]]
     for name in named["evaluation"]:
         figures = json.loads((run_dir / name / "metrics.json").read_text())
-        sections += report_sections.sections(run_dir / name, figures)
-        summary.append(report_sections.headline(figures))
+        sections += evaluation_sections(run_dir / name, figures)
+        summary.append(headline(figures))
     for name in named["comparison"]:
         sections.append(few_shot.section(run_dir / name, json.loads((run_dir / name / "metrics.json").read_text())))
     sections.append(_artefacts_section(found))
@@ -96,7 +100,7 @@ def _artefacts(run_dir: UPath) -> tuple[dict[str, artefact.Record], list[str]]:
 
 
 def _curves_section(path: UPath, kind: str) -> Section:
-    """Training curves from the `history` of a metrics.json: of a fold, where figures on held-out blocks are known."""
+    """Learning curves from the `history` of a metrics.json: those of fold 0 if there are fold models."""
     fold = path / "folds" / "0"
     title = f"{_TRAINED[kind]}: {path.name}" + (" (fold 0)" if fold.exists() else "")
     metrics = json.loads(((fold if fold.exists() else path) / "metrics.json").read_text())
@@ -104,16 +108,16 @@ def _curves_section(path: UPath, kind: str) -> Section:
         {name: value for name, value in row.items() if name.endswith(_SHOWN)} for row in metrics.get("history", [])
     ]
     if not history:
-        return Section(title, ["No training history was kept."])
-    shown = [Picture("Training curves", charts.curves(history, title))]
+        return Section(title, ["There is no training history."])
+    shown = [Picture("Learning curves on training and validation blocks.", charts.curves(history, title))]
     embedding = path / "embedding.png"
     if embedding.exists():
-        shown.append(Picture("Places of like colours are alike to the encoder", embedding.read_bytes()))
+        shown.append(Picture("Embeddings of places: similar colours are similar embeddings.", embedding.read_bytes()))
     return Section(title, pictures=shown)
 
 
 def _map_section(path: UPath, others: list[UPath], truth: UPath | None) -> Section:
-    """Species of a map, beside the truth and beside maps of the same place made otherwise."""
+    """Some species of a map, next to the truth and to other maps of the same cells."""
     data = _open(path)
     sources = {} if truth is None else {"truth": truth}
     sources |= {path.stem: path} | {other.stem: other for other in others}
@@ -121,26 +125,29 @@ def _map_section(path: UPath, others: list[UPath], truth: UPath | None) -> Secti
     place = {label: {str(n): i for i, n in enumerate(each["species"].values)} for label, each in opened.items()}
     names = _frequent_to_rare(path, [name for name in place[path.stem] if all(name in each for each in place.values())])
     if not names:
-        return Section(path.name, ["The maps have no species in common."])
+        return Section(f"Map: {path.name}", ["The maps have no species in common."])
     columns = {
         label: each["probability"].isel(species=[place[label][name] for name in names]).values
         for label, each in opened.items()
     }
     unit = f"probability ({Map(path).probability_kind})"
-    png = map_plots.maps_beside(columns, names, unit, extent=_extent(data), captions=_captions(columns))
-    caption = "From the most frequent species to the rarest; one colour scale a species; sea is grey"
-    return Section(path.name, pictures=[Picture(caption, png)])
+    png = map_plots.map_grid(columns, names, unit, extent=_extent(data), captions=_captions(columns))
+    caption = (
+        "Species from the highest to the lowest mean probability, each with a colour scale of its own; cells without a"
+        " value are grey."
+    )
+    return Section(f"Map: {path.name}", pictures=[Picture(caption, png)])
 
 
 def _size(path: UPath) -> str:
-    """How large a map is, in words."""
+    """Number of species and cells of a map."""
     store = Map(path)
     known = np.isfinite(store.read(Window(0, 0, *store.grid.shape), 0))
     return f"map of {len(store.species)} species on {np.count_nonzero(known):,} cells"
 
 
 def _captions(columns: dict[str, np.ndarray]) -> dict[str, list[str]]:
-    """Under each map its rank correlation with the truth on the cells shown."""
+    """Rank correlation of each species' map with the truth on the cells shown."""
     if "truth" not in columns:
         return {}
     flat = {label: each.reshape(len(each), -1) for label, each in columns.items()}
@@ -152,7 +159,7 @@ def _captions(columns: dict[str, np.ndarray]) -> dict[str, list[str]]:
 
 
 def _frequent_to_rare(path: UPath, names: list[str]) -> list[str]:
-    """Some of the species, evenly from the one with the highest mean probability to the lowest."""
+    """Some of the species, at even steps from the highest to the lowest mean probability."""
     coarse = _thinned(_open(path), 64)["probability"]
     mean = dict(zip(map(str, coarse["species"].values), coarse.mean(("y", "x")).values, strict=True))
     ranked = sorted(names, key=lambda name: -np.nan_to_num(mean[name]))
@@ -160,30 +167,37 @@ def _frequent_to_rare(path: UPath, names: list[str]) -> list[str]:
     return [ranked[pick] for pick in picks]
 
 
-def _layers_section(path: UPath, title: str) -> Section:
-    """Every two-dimensional layer of a store that says something, as a picture."""
+def _layer_sections(path: UPath, title: str) -> list[Section]:
+    """A picture of every two-dimensional layer of a store with values; nothing without any."""
     data = _thinned(_open(path, finest=True), 2 * _SHOWN_CELLS)
     kind = _probability_kind(path)
     made = []
     for name, layer in data.data_vars.items():
         is_layer = layer.dims == ("y", "x") and np.issubdtype(layer.dtype, np.number)
         if is_layer and layer_has_meaning(str(name), kind):
-            text = str(layer.attrs.get("long_name", name)).replace("_", " ")
             values = layer.values.astype(float)
-            if np.isfinite(values).any():
-                png = map_plots.map_picture(values, str(name), _unit(layer.attrs), extent=_extent(data))
-                made.append(Picture(text, png, half=True))
-    return Section(title, pictures=made)
+            if not np.isfinite(values).any():
+                continue
+            text, label = str(layer.attrs.get("long_name", name)), str(name).replace("_", " ")
+            if classes := flag_classes(layer.attrs, values):
+                png = map_plots.class_map_picture(values, classes, label, extent=_extent(data))
+            else:
+                unit = str(layer.attrs.get("units", ""))
+                png = map_plots.map_picture(
+                    values, label, unit if unit not in ("", "1") else label, extent=_extent(data)
+                )
+            made.append(Picture(text, png, half=True))
+    return [Section(title, pictures=made)] if made else []
 
 
 def _probability_kind(path: UPath) -> str:
-    """What the probabilities of a map, or of the map behind indicators, are of."""
+    """The probability kind of a map, or of the map that indicators were derived from."""
     attrs = raster.open_group(path).attrs
     return str(attrs.get("sdm_ray", attrs).get("probability_kind", "occurrence"))
 
 
 def _open(path: UPath, *, finest: bool = False) -> xarray.Dataset:
-    """A store without pyramid, or the level of a map that is fit for a page."""
+    """A store without a pyramid, or the level of a pyramid whose resolution suits a page."""
     group = raster.open_group(path)
     levels = [str(level) for level in takewhile(lambda level: str(level) in group, count())]
     if not levels:
@@ -196,18 +210,24 @@ def _open(path: UPath, *, finest: bool = False) -> xarray.Dataset:
 
 
 def _thinned(data: xarray.Dataset, side: int) -> xarray.Dataset:
-    """Every n-th row and column, so that the longer side has about `side` cells."""
+    """Every nth row and column, so that the longer side has about `side` cells."""
     step = max(1, max(data.sizes["x"], data.sizes["y"]) // side)
     return data.isel(x=slice(None, None, step), y=slice(None, None, step))
 
 
-def _unit(attrs: dict[str, Any]) -> str:
-    meanings, values = attrs.get("flag_meanings"), attrs.get("flag_values", attrs.get("flag_masks"))
-    if meanings and values is not None:
-        pairs = zip(np.ravel(values), str(meanings).split(), strict=False)
-        return ", ".join(f"{value} {meaning.replace('_', ' ')}" for value, meaning in pairs)
-    unit = str(attrs.get("units", ""))
-    return "" if unit == "1" else unit
+def flag_classes(attrs: Mapping[str, Any], values: np.ndarray) -> dict[float, str]:
+    """Value -> meaning of a CF flag variable, of several masks the meanings of all; empty for other layers."""
+    meanings = [each.replace("_", " ") for each in str(attrs.get("flag_meanings", "")).split()]
+    if "flag_values" in attrs:
+        return dict(zip(np.ravel(attrs["flag_values"]).astype(float).tolist(), meanings, strict=False))
+    if "flag_masks" not in attrs:
+        return {}
+    masks = np.ravel(attrs["flag_masks"]).astype(int).tolist()
+    found = {}
+    for value in np.unique(values[np.isfinite(values)]).tolist():
+        present = [meaning for mask, meaning in zip(masks, meanings, strict=False) if int(value) & mask]
+        found[value] = ", ".join(present) or "none"
+    return found
 
 
 def _extent(data: xarray.Dataset) -> Extent:
@@ -219,5 +239,5 @@ def _extent(data: xarray.Dataset) -> Extent:
 def _artefacts_section(found: dict[str, artefact.Record]) -> Section:
     rows = [[name, record.kind, record.fingerprint[:12]] for name, record in found.items()]
     sources = sorted({source for record in found.values() for source in record.sources})
-    texts = ["Data sources and their terms: " + "; ".join(sources)] if sources else []
+    texts = ["Data sources and their licences: " + "; ".join(sources)] if sources else []
     return Section("Artefacts", texts, [Table("Finished artefacts", ["name", "kind", "fingerprint"], rows)])

@@ -1,4 +1,4 @@
-"""From labels and predictions to the figures of `metrics.json`: plain dictionaries, NaN as null."""
+"""Held-out surveys and their scores, as the plain dictionaries of `metrics.json`."""
 
 import math
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from sdm_ray.metrics.block_bootstrap import Comparison, Interval, compare
 
 
 @dataclass(frozen=True)
-class Held:
-    """The surveys that are scored.
+class HeldOutSurveys:
+    """Surveys that predictions are scored on.
 
     Attributes:
         labels: (N, S) uint8.
@@ -22,8 +22,8 @@ class Held:
         x: (N,) EPSG:3035 metres.
         y: (N,) EPSG:3035 metres.
         block: (N,) int64 block ids.
-        country: (N,) names or codes, or None where nothing says them.
-        probability_kind: what the probabilities are of.
+        country: (N,) names or codes; None where they are not known.
+        probability_kind: `occurrence`, `recorded` or `relative` (see `metrics.probability_kind`).
     """
 
     labels: np.ndarray
@@ -36,15 +36,15 @@ class Held:
     country: np.ndarray | None
     probability_kind: str
 
-    def rows(self, chosen: np.ndarray) -> "Held":
-        """Some of the surveys, by mask or number."""
+    def rows(self, chosen: np.ndarray) -> "HeldOutSurveys":
+        """Some of the surveys, by mask or row numbers."""
         country = None if self.country is None else self.country[chosen]
         columns = {name: getattr(self, name)[chosen] for name in ("labels", "lon", "lat", "x", "y", "block")}
         return replace(self, **columns, country=country)
 
 
 def score(
-    held: Held,
+    surveys: HeldOutSurveys,
     predictions: Mapping[str, np.ndarray],
     block: np.ndarray,
     *,
@@ -53,22 +53,22 @@ def score(
     seed: int,
     min_positives: int,
 ) -> tuple[Comparison, dict[str, Any]]:
-    """Macro scores and paired differences on one way of holding out.
+    """Macro scores and paired differences under one scheme of holding out.
 
     Args:
-        held: the surveys.
+        surveys: the surveys.
         predictions: method -> (N, S).
-        block: (N,) what is drawn again: blocks, or countries where whole countries were left out.
-        folds: (N,) fold that holds each survey out, for means over the folds' own scores (see `bootstrap.compare`).
+        block: (N,) units of the bootstrap: blocks, or countries where whole countries were left out.
+        folds: (N,) fold that holds out each survey, for means of scores within folds (see `block_bootstrap.compare`).
         resamples: number of resamples.
         seed: of the resamples.
-        min_positives: fewest positives of a species that counts.
+        min_positives: fewest surveys with a species in the means.
     """
     found = compare(
-        held.labels, predictions, block, folds=folds, resamples=resamples, seed=seed, min_positives=min_positives
+        surveys.labels, predictions, block, folds=folds, resamples=resamples, seed=seed, min_positives=min_positives
     )
     figures = {
-        "surveys": len(held.labels),
+        "surveys": len(surveys.labels),
         "species_counted": found.counted,
         "species_left_out": found.left_out,
         "resampled": found.blocks,
@@ -85,10 +85,10 @@ def score(
 
 
 def as_json(interval: Interval) -> dict[str, float | None]:
-    """An interval for a JSON file."""
+    """An interval as JSON, NaN as null."""
     return {name: number(getattr(interval, name)) for name in ("value", "low", "high")}
 
 
 def number(value: float) -> float | None:
-    """A float for a JSON file, which knows no NaN."""
+    """A number as JSON, NaN as null."""
     return float(value) if math.isfinite(value) else None

@@ -1,7 +1,7 @@
-"""Intervals that respect space: whole blocks are drawn again, the same ones for every method.
+"""Confidence intervals by the block bootstrap: whole spatial blocks are resampled, the same ones for every method.
 
-Neighbouring surveys share their species and their errors, so drawing single surveys again would make
-intervals far too narrow (Roberts et al. 2017, Ecography 40:913).
+Neighbouring surveys have similar species and errors, so that resampling single surveys would make intervals far too
+narrow (Roberts et al. 2017, Ecography 40:913).
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Comparison:
         differences: metric -> (first, second) -> first minus second with interval.
         species: metric -> method -> (S,) score of each species on all rows, NaN where not defined.
         counted: number of species in the macro means.
-        left_out: number of species with fewer positives than asked for, or no negatives.
+        left_out: number of species with fewer positives than `min_positives`, or no negatives.
         blocks: number of blocks.
     """
 
@@ -54,8 +54,8 @@ def block_resamples(blocks: np.ndarray, resamples: int, seed: int) -> tuple[np.n
         seed: of the draws.
 
     Returns:
-        (N,) position of each row's block among the sorted ids, and (B, 1 + resamples) how often each block
-        counts: the first column is the data as they are.
+        (N,) position of each row's block among the sorted ids, and (B, 1 + resamples) weight of each block in each
+        resample; the first column is the original sample.
     """
     ids, position = np.unique(blocks, return_inverse=True)
     draws = np.random.default_rng(seed).multinomial(len(ids), np.full(len(ids), 1 / len(ids)), size=resamples)
@@ -72,21 +72,21 @@ def compare(
     seed: int = 0,
     min_positives: int = 10,
 ) -> Comparison:
-    """Macro AUC and average precision of each method, and all differences, with block-bootstrap intervals.
+    """Macro AUC and average precision of each method, and all pairwise differences, with block-bootstrap intervals.
 
-    The species of the macro means are chosen once, on all rows. In a resample that lost a species' last
-    positive block that species is left out, for every method alike.
+    The species of the macro means are chosen once, on all rows. A resample without a block that holds a species leaves
+    that species out, for every method alike.
 
     Args:
         labels: (N, S) of 0 and 1.
         predictions: method -> (N, S) scores.
         blocks: (N,) int64 block id of each row.
-        folds: (N,) fold that holds each row out: scores are means over the folds' own, where the levels of their
-            models do not count, of a species over those that hold enough positives of it, with intervals moved to lie
-            around the value; None for scores of all rows together, where levels count.
+        folds: (N,) fold that holds out each row, for means of scores within folds, where a species is scored in the
+            folds with at least `min_positives` positives and intervals are shifted to lie around the value; None for
+            scores of all rows pooled, where differences of level between the folds' models lower the score.
         resamples: number of resamples.
         seed: of the resamples.
-        min_positives: fewest positives of a species that counts.
+        min_positives: fewest positives of a species in the means.
     """
     position, weights = block_resamples(blocks, resamples, seed)
     positives = np.count_nonzero(labels, axis=0)
@@ -113,23 +113,23 @@ def compare(
 
 
 def around_value(draws: np.ndarray) -> np.ndarray:
-    """Resamples moved so that their median is the first draw, the value.
+    """Resamples shifted so that their median is the first draw, the value.
 
-    Within a fold a resample often loses the only block that holds a species, whose score there, mostly a high one, is
-    then missing: without this the intervals lie below their values.
+    Within a fold a resample often misses the only block that holds a species, whose score there, mostly a high one, is
+    then undefined: unshifted intervals would lie below their values.
     """
     return np.concatenate([draws[:1], draws[1:] + (draws[0] - np.nanmedian(draws[1:]))])
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis of what is defined, NaN where nothing is."""
+    """Mean of the finite values along the first axis, NaN where there are none."""
     defined = np.isfinite(values)
     with np.errstate(invalid="ignore"):
-        return np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0)
+        return np.asarray(np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0))
 
 
 def mean_interval(values: np.ndarray, blocks: np.ndarray, *, resamples: int = 200, seed: int = 0) -> Interval:
-    """Mean over rows with its interval; rows without a value (NaN) count in no mean.
+    """Mean over rows with its interval; rows without a value (NaN) are left out.
 
     Args:
         values: (N,), such as the F1 of each survey.
@@ -146,12 +146,12 @@ def mean_interval(values: np.ndarray, blocks: np.ndarray, *, resamples: int = 20
 
 
 def macro_of_columns(each: np.ndarray, positives: np.ndarray, min_positives: int) -> np.ndarray:
-    """(R,) mean over the species that count and are defined in each resample; each is (S, R)."""
+    """Mean over species with at least `min_positives` positives, (R,) of scores (S, R); undefined ones are left out."""
     return _mean(each[positives >= min_positives])
 
 
 def as_interval(draws: np.ndarray) -> Interval:
-    """The first draw is the value; the percentiles of the others its interval."""
+    """The first draw as the value, with the 2.5th and 97.5th percentile of the others."""
     again = draws[1:][np.isfinite(draws[1:])]
     low, high = np.percentile(again, [2.5, 97.5]) if len(again) else (np.nan, np.nan)
     return Interval(float(draws[0]), float(low), float(high))

@@ -1,27 +1,27 @@
-"""Whether probabilities mean what they say, and where to cut them.
+"""Calibration of probabilities, Boyce's index, and thresholds.
 
-Everywhere `labels` is (N, S) of 0 and 1 and `probabilities` is (N, S). What is not defined is NaN, never a guess.
+Throughout, `labels` is (N, S) of 0 and 1 and `probabilities` is (N, S). What is not defined is NaN.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import spearmanr
 from sklearn.metrics import roc_curve
 
 from sdm_ray.metrics.probability_kind import require_levels
 
 Cut = Literal["max_tss", "equal", "tenth_percentile", "minimum_presence", "prevalence"]
-"""A threshold by name: highest true skill statistic; sensitivity equal to specificity; one that a tenth of the
-presences miss; one that no presence misses; the share of surveys with the species."""
+"""A threshold by name: the highest true skill statistic; sensitivity equal to specificity; the tenth percentile of the
+presences' probabilities; their minimum; the prevalence."""
 
 
 def brier(labels: np.ndarray, probabilities: np.ndarray, probability_kind: str, *, force: bool = False) -> np.ndarray:
     """Brier score of each species, the mean squared error of its probabilities (S,).
 
     Raises:
-        InputError: the probabilities are `relative`, which has no zero and no one, and `force` is not set.
+        InputError: the probabilities are `relative` and `force` is not set.
     """
     require_levels("Brier score", probability_kind, force=force)
     return _per_species(labels, probabilities, lambda label, p: float(np.mean((p - label) ** 2)))
@@ -30,10 +30,10 @@ def brier(labels: np.ndarray, probabilities: np.ndarray, probability_kind: str, 
 def calibration_error(
     labels: np.ndarray, probabilities: np.ndarray, probability_kind: str, bins: int = 10, *, force: bool = False
 ) -> np.ndarray:
-    """Expected calibration error of each species (S,): mean distance of what was predicted and what was there.
+    """Expected calibration error of each species (S,): mean over bins of |mean probability - prevalence in the bin|.
 
-    In bins of equal numbers of surveys, since most probabilities of a rare species lie close to 0 (Nguyen and O'Connor
-    2015).
+    Bins hold equal numbers of surveys, since most probabilities of a rare species lie close to 0 (Nguyen and O'Connor
+    2015, "Posterior calibration and exploratory analysis for natural language processing models").
 
     Raises:
         InputError: the probabilities are `relative` and `force` is not set.
@@ -68,20 +68,20 @@ def tss(
     with np.errstate(divide="ignore", invalid="ignore"):
         sensitivity = np.count_nonzero(above & present, axis=0) / positives
         specificity = np.count_nonzero(~above & ~present, axis=0) / (len(labels) - positives)
-    return sensitivity + specificity - 1
+    return np.asarray(sensitivity + specificity - 1)
 
 
 def boyce(labels: np.ndarray, scores: np.ndarray, windows: int = 101, share: float = 0.1) -> np.ndarray:
-    """Continuous Boyce index of each species against all rows as the background, -1 to 1 (S,).
+    """Continuous Boyce index of each species with all rows as the background, -1 to 1 (S,).
 
-    Rank correlation of a score with the ratio of presences to background in windows that move over the scores' range;
-    neighbouring windows of equal ratio count once (Hirzel et al. 2006, Ecological Modelling 199:142).
+    Spearman correlation of the score with the predicted-to-expected ratio of presences in moving windows of the score;
+    consecutive windows with the same ratio count once (Hirzel et al. 2006, Ecological Modelling 199:142).
 
     Args:
         labels: presences, (N, S).
         scores: any score that is higher where the species is likelier, (N, S).
         windows: number of windows.
-        share: width of a window, of the scores' range.
+        share: width of a window as a share of the scores' range.
     """
     return _per_species(labels, scores, lambda label, score: _boyce(label, score, windows, share))
 
@@ -94,7 +94,7 @@ def cuts(labels: np.ndarray, probabilities: np.ndarray) -> Mapping[Cut, np.ndarr
         if present.all() or not present.any():
             continue
         misses, hits, levels = roc_curve(present, p.astype(np.float64), drop_intermediate=False)
-        misses, hits, levels = misses[1:], hits[1:], levels[1:]  # without the level that nothing reaches
+        misses, hits, levels = misses[1:], hits[1:], levels[1:]  # without the threshold that no row reaches
         found["max_tss"][species] = levels[np.argmax(hits - misses)]
         found["equal"][species] = levels[np.argmin(np.abs(hits + misses - 1))]
         found["tenth_percentile"][species] = np.percentile(p[present], 10)
@@ -104,7 +104,7 @@ def cuts(labels: np.ndarray, probabilities: np.ndarray) -> Mapping[Cut, np.ndarr
 
 
 PRESENCE_CUTS: tuple[Cut, ...] = ("tenth_percentile", "minimum_presence")
-"""Those that need no absences."""
+"""Thresholds that need no absences."""
 _CUTS: tuple[Cut, ...] = ("max_tss", "equal", "tenth_percentile", "minimum_presence", "prevalence")
 
 
@@ -126,8 +126,7 @@ def _boyce(label: np.ndarray, score: np.ndarray, windows: int, share: float) -> 
     kept = np.append(True, np.diff(ratio) != 0)
     if kept.sum() < 3:
         return float("nan")
-    a, b = (rankdata(values[kept]) for values in (ratio, centre))
-    return float(np.corrcoef(a, b)[0, 1])
+    return float(spearmanr(ratio[kept], centre[kept]).statistic)
 
 
 def _per_species(

@@ -16,7 +16,7 @@ def has_levels(kind: str) -> bool:
 
 
 def layer_has_meaning(name: str, kind: str) -> bool:
-    """Whether a layer means something beside values of a kind: sums of relative suitabilities count no species."""
+    """Whether a layer is meaningful for values of a kind: sums of relative suitabilities are no numbers of species."""
     return has_levels(kind) or name not in _FROM_SUMS
 
 

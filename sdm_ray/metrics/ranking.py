@@ -1,7 +1,7 @@
 """Scores per species: AUC, average precision, and rank correlation.
 
-Everywhere `labels` is (N, S) of 0 and 1 and `scores` is (N, S), one column a species. A species for which a
-score is not defined (no positives, or no negatives) gets NaN, never a guess.
+Throughout, `labels` is (N, S) of 0 and 1 and `scores` is (N, S), one column for each species. A score that is not
+defined (no positives, or no negatives) is NaN.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class Macro:
     """Mean of a score over species.
 
     Attributes:
-        value: the mean; NaN where no species counts.
-        counted: how many species it is the mean of.
-        left_out: how many had too few positives or no defined score.
+        value: the mean; NaN without any species.
+        counted: number of species in the mean.
+        left_out: number of species with too few positives or an undefined score.
     """
 
     value: float
@@ -35,12 +35,12 @@ def macro(values: np.ndarray, positives: np.ndarray, min_positives: int = 1) -> 
 
 
 def auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Area under the ROC curve of each species: the chance that a positive outranks a negative, ties half.
+    """Area under the ROC curve of each species: the probability that a positive outranks a negative, ties one half.
 
     Args:
         labels: (N, S) of 0 and 1.
         scores: (N, S), finite.
-        weights: (N,) non-negative, how often each row counts.
+        weights: (N,) non-negative weights of the rows.
 
     Returns:
         (S,) float64.
@@ -61,9 +61,9 @@ def auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = Non
 
 
 def average_precision(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Average precision of each species, sum of (recall step) x precision, as scikit-learn defines it.
+    """Average precision of each species: sum of precision times increase of recall, as scikit-learn defines it.
 
-    Args and result as for `auc`.
+    Arguments and result as for `auc`.
     """
     return _weighted(labels, scores, np.ones(len(labels)) if weights is None else weights)[1]
 
@@ -81,17 +81,17 @@ def block_scores(
     weights: np.ndarray,
     row_weights: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """AUC and average precision for many weightings of whole blocks, exactly, ties included.
+    """AUC and average precision under many weightings of whole blocks, exact with ties.
 
-    Both scores need, for each score level that holds a positive, only how much weight lies above and at that
-    level. Counting rows per level and block once turns every weighting into one matrix product, so hundreds
-    of bootstrap resamples cost little more than the one sort per species.
+    Both scores need only the weight of rows above and at each score that a positive has. Counting rows by score and
+    block once turns every weighting into a matrix product, so that hundreds of bootstrap resamples cost little more
+    than one sort of each species' scores.
 
     Args:
         labels: (N, S) of 0 and 1.
         scores: (N, S), finite.
         block: (N,) block of each row, 0..B-1.
-        weights: (B, R) non-negative, how often each block counts in each of R weightings.
+        weights: (B, R) non-negative, weight of each block in each of R weightings.
         row_weights: (N,) non-negative, a further weight of each row within its block.
 
     Returns:
@@ -155,7 +155,7 @@ def _species_scores(
 
 
 def spearman(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Spearman's rank correlation of each species' map with the truth.
+    """Spearman's rank correlation of predictions with the truth, for each species.
 
     Args:
         predicted: (S, n); cells that are not finite here or in `truth` are left out.
@@ -168,12 +168,10 @@ def spearman(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    known = np.isfinite(first) & np.isfinite(second)
-    if not known.any():
-        return float("nan")
-    from scipy.stats import rankdata
+    from scipy.stats import spearmanr
 
-    ranks = [rankdata(values[known]) for values in (first, second)]
-    a, b = (rank - rank.mean() for rank in ranks)
-    scale = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / scale) if scale > 0 else float("nan")
+    known = np.isfinite(first) & np.isfinite(second)
+    a, b = first[known], second[known]
+    if not len(a) or (a == a[0]).all() or (b == b[0]).all():
+        return float("nan")
+    return float(spearmanr(a, b).statistic)

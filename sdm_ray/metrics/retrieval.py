@@ -1,4 +1,4 @@
-"""How well images and coordinates are matched: embeddings of pairs, and figures on them."""
+"""Retrieval of coordinates by images: embeddings of pairs, and scores of the matching."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,11 +18,11 @@ def embed(model: AlignmentModel, name: str, dataset: Any, rows: slice) -> tuple[
     Args:
         model: in evaluation mode, on any device.
         name: the modality.
-        dataset: `fetch(ids, passes)` gives a batch of pairs.
+        dataset: called with ids and epochs, returns a batch of pairs.
         rows: ids to embed.
 
     Returns:
-        The others (n, D) and the locations (n, D), float32.
+        Embeddings of the images (n, D) and of their coordinates (n, D), float32.
     """
     nothing = np.empty((0, model.config.dim), np.float32)
     others, locations = [nothing], [nothing]
@@ -35,7 +35,7 @@ def embed(model: AlignmentModel, name: str, dataset: Any, rows: slice) -> tuple[
 
 
 def matching(other: np.ndarray, location: np.ndarray, xy: np.ndarray) -> dict[str, float]:
-    """How well pairs are matched among themselves.
+    """Retrieval of each image's own coordinates among those of all images.
 
     Args:
         other: unit embeddings of the images, (n, D).
@@ -43,10 +43,10 @@ def matching(other: np.ndarray, location: np.ndarray, xy: np.ndarray) -> dict[st
         xy: EPSG:3035 metres, (n, 2).
 
     Returns:
-        Share of the images whose own coordinates are first (`top1`) or among the first five (`top5`); of the distance
-        to the coordinates that match best the median (`error_km`) and the share within 1, 25 and 200 km; alignment,
-        the mean squared distance of a pair, and uniformity of images and of coordinates, the logarithm of the mean
-        Gaussian potential (Wang and Isola 2020, t = 2).
+        Share of the images whose own coordinates rank first (`top1`) or among the first five (`top5`); median distance
+        to the best-matching coordinates (`error_km`), and the share within 1, 25 and 200 km; alignment, the mean
+        squared distance of a pair, and uniformity of images and of coordinates, the logarithm of the mean Gaussian
+        potential (Wang and Isola 2020, t = 2).
     """
     similarity = other @ location.T
     own = np.diag(similarity)

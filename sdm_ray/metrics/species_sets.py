@@ -1,7 +1,7 @@
-"""Which species a survey holds, from their probabilities, and how right that is.
+"""The set of species predicted for a survey from their probabilities, and scores of such sets.
 
-A set is chosen in one of four ways: the k likeliest species, all above a threshold, the set of the highest expected F1,
-or its simple form, as many species as the probabilities sum up to.
+A set is chosen by one of four rules: the k likeliest species; all above a threshold; the set with the highest expected
+F1; or a simpler form of it, as many of the likeliest species as the probabilities sum up to.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 
 from sdm_ray.metrics.config import SetRule
 
-_CELLS = 1 << 22  # numbers that the expected F1 of some rows takes at once
+_CELLS = 1 << 22  # numbers in the arrays of expected F1: bounds their memory
 _THRESHOLDS = np.round(np.arange(0.02, 1, 0.02), 2)
 
 
@@ -22,9 +22,9 @@ def choose(
 
     Args:
         probabilities: (N, S).
-        rule: how.
-        k: of `top_k`.
-        threshold: of `threshold`.
+        rule: name of the rule.
+        k: number of species for `top_k`.
+        threshold: for `threshold`.
     """
     if rule == "top_k":
         assert k is not None
@@ -46,14 +46,14 @@ def expected_size(probabilities: np.ndarray) -> np.ndarray:
 
 
 def max_expected_f1(probabilities: np.ndarray, most: int = 200) -> np.ndarray:
-    """The set with the highest expected F1 were the species independent, bool (N, S).
+    """The set with the highest expected F1 if species were independent, bool (N, S).
 
     The best set of every size holds the likeliest species, and the expected F1 of all sizes takes time quadratic in
     the number of species (Ye et al. 2012, Optimizing F-measure: a tale of two approaches, section 4).
 
     Args:
         probabilities: (N, S).
-        most: species of a survey beyond so many likeliest ones are taken as absent.
+        most: only this number of likeliest species is considered in a survey.
     """
     width = min(most, probabilities.shape[1])
     sizes = np.empty(len(probabilities), int)
@@ -66,13 +66,13 @@ def max_expected_f1(probabilities: np.ndarray, most: int = 200) -> np.ndarray:
 
 
 def expected_f1(descending: np.ndarray) -> np.ndarray:
-    """Expected F1 of the sets of the 0, 1, … S likeliest species, (N, S + 1); without any it is 1 where none is there.
+    """Expected F1 of the sets of the 0, 1, … S likeliest species, (N, S + 1); an empty set of an empty survey has 1.
 
     Args:
         descending: probabilities of independent species, the highest first, (N, S).
     """
     rows, species = descending.shape
-    right = np.zeros((rows, species + 1, species + 1))  # [:, k, j]: chance that j of the first k are there
+    right = np.zeros((rows, species + 1, species + 1))  # [:, k, j]: probability that j of the first k are present
     right[:, 0, 0] = 1
     for k in range(1, species + 1):
         p = descending[:, k - 1, None]
@@ -80,7 +80,7 @@ def expected_f1(descending: np.ndarray) -> np.ndarray:
         right[:, k, 1:] += right[:, k - 1, :-1] * p
     found = np.empty((rows, species + 1))
     found[:, 0] = right[:, species, 0]
-    # [:, a]: mean of 1 / (a + those of the species behind k that are there); from k = S backwards
+    # [:, a]: mean of 1 / (a + number present among the species after k); from k = S backwards
     inverse = np.tile(1 / np.maximum(np.arange(2 * species + 1), 1.0), (rows, 1))
     for k in range(species, 0, -1):
         j = np.arange(1, k + 1)
@@ -97,26 +97,24 @@ def best_threshold(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def survey_f1(labels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """F1 of each survey's set, (N,); 1 where nothing was chosen and nothing is there."""
+    """F1 of each survey's set, (N,); 1 where both the set and the survey are empty."""
     both = np.count_nonzero(labels.astype(bool) & chosen, axis=1)
     either = np.count_nonzero(labels, axis=1) + np.count_nonzero(chosen, axis=1)
     return np.where(either > 0, 2 * both / np.maximum(either, 1), 1.0)
 
 
 def pooled_f1(labels: np.ndarray, chosen: np.ndarray, counted: np.ndarray) -> tuple[float, float]:
-    """Micro and macro F1 over the species that count, (S,) bool."""
-    each = [f1_score(labels[:, counted], chosen[:, counted], average=way, zero_division=0) for way in _WAYS]
-    return float(each[0]), float(each[1])
-
-
-_WAYS = ("micro", "macro")
+    """Micro and macro F1 over the species of a mask, (S,) bool."""
+    y, predicted = labels[:, counted], chosen[:, counted]
+    micro, macro = (f1_score(y, predicted, average=average, zero_division=0) for average in ("micro", "macro"))
+    return float(micro), float(macro)
 
 
 def survey_recall(labels: np.ndarray, probabilities: np.ndarray, k: int) -> np.ndarray:
     """Share of each survey's species that are among its k likeliest ones, (N,); NaN where it has no species."""
-    there = np.count_nonzero(labels, axis=1)
+    present = np.count_nonzero(labels, axis=1)
     hits = np.count_nonzero(labels.astype(bool) & top_k(probabilities, k), axis=1)
-    return np.where(there > 0, hits / np.maximum(there, 1), np.nan)
+    return np.where(present > 0, hits / np.maximum(present, 1), np.nan)
 
 
 def _likeliest(probabilities: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""An embedding of coordinates as a picture."""
+"""A picture of the location encoder."""
 
 import numpy as np
 import torch
@@ -13,7 +13,11 @@ _AT_ONCE = 8192
 def embedding_picture(model: AlignmentModel, extent: Extent) -> bytes:
     """The first three principal components of the location encoder as red, green and blue, PNG.
 
-    Each is stretched between its 2nd and 98th percentile. Places with like colours are alike to the encoder.
+    Each is scaled between its 2nd and 98th percentile. Places of similar colours have similar embeddings.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        extent: west, south, east, north in EPSG:3035 metres.
     """
     from sdm_ray.plots.maps import colour_map_picture  # a second of the start of every worker
 
@@ -28,7 +32,9 @@ def embedding_picture(model: AlignmentModel, extent: Extent) -> bytes:
     low, high = np.percentile(components, [2, 98], axis=0)
     colours = ((components - low) / np.maximum(high - low, 1e-12)).clip(0, 1).reshape(len(y), len(x), -1)
     shown = ", ".join(f"{share:.0%}" for share in shares)
-    return colour_map_picture(colours, f"Location encoder: three principal components ({shown} of variance)", extent)
+    return colour_map_picture(
+        colours, f"Location encoder, first three principal components ({shown} of variance)", extent
+    )
 
 
 def principal_components(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Figures as PNG bytes: one style for maps and charts."""
+"""Figures as PNG bytes, in one style for maps and charts."""
 
 import io
 
@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind readers tell apart
+# Okabe and Ito's palette, which colour-blind readers can distinguish
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999", "#000000")
 
 
 def panels(count: int, *, width: float, height: float, columns: int) -> tuple[Figure, list[Axes]]:
-    """A figure of so many panels, each of a width and a height in inches, so many side by side."""
+    """A figure of `count` panels in rows of at most `columns`; width and height of a panel in inches."""
     across = min(max(count, 1), columns)
     down = -(-max(count, 1) // across)
     figure = new_figure(width * across, height * down + 0.4)
@@ -23,7 +23,7 @@ def panels(count: int, *, width: float, height: float, columns: int) -> tuple[Fi
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure of a width and a height in inches."""
+    """A figure; width and height in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader
 
 @dataclass(frozen=True)
 class Table:
-    """A table; cells are shown as they are, numbers already rounded."""
+    """A table; cells are shown as given, with numbers already rounded."""
 
     caption: str
     header: Sequence[str]
@@ -18,7 +18,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG picture; two of half the width stand side by side."""
+    """A PNG picture; two of half width are shown side by side."""
 
     caption: str
     png: bytes
@@ -26,13 +26,13 @@ class Picture:
 
     @property
     def source(self) -> str:
-        """The picture as a data URL, so that the page needs no other file."""
+        """The picture as a data URL, so that the page needs no other files."""
         return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"
 
 
 @dataclass(frozen=True)
 class Section:
-    """What stands under one heading, in this order: texts, tables, pictures."""
+    """The content under one heading: texts, tables and pictures in this order."""
 
     title: str
     texts: list[str] = field(default_factory=list)
@@ -41,6 +41,6 @@ class Section:
 
 
 def render(title: str, summary: str, sections: Sequence[Section]) -> str:
-    """The page as HTML; every text is escaped."""
+    """The page as HTML; all texts are escaped."""
     environment = Environment(loader=PackageLoader("sdm_ray.plots"), autoescape=True, trim_blocks=True)
     return environment.get_template("page.html.j2").render(title=title, summary=summary, sections=sections)

@@ -1,4 +1,4 @@
-"""Maps as PNG bytes. Sea in light grey, viridis, units on every colour bar."""
+"""Maps as PNG bytes: viridis, no data in light grey, a unit on every colour bar."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,15 +6,15 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
-from matplotlib.colors import Normalize, TwoSlopeNorm
+from matplotlib.colors import Colormap, ListedColormap, Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 
 from sdm_ray.geo.grid import Extent
-from sdm_ray.plots.figures import new_figure, png
+from sdm_ray.plots.figures import COLOURS, new_figure, png
 
-_SEA = "#e8e8e8"
+_NO_DATA = "#e8e8e8"
 
 
 def map_picture(
@@ -28,11 +28,11 @@ def map_picture(
     """One map.
 
     Args:
-        values: (h, w), north up, NaN at sea.
-        title: above it.
-        unit: on the colour bar.
-        extent: outer bounds in metres, for axes in kilometres.
-        limits: of the colour scale; by default the data's 1st and 99th percentile.
+        values: (h, w), north up, NaN where there is no value.
+        title: of the map.
+        unit: label of the colour bar.
+        extent: west, south, east, north in EPSG:3035 metres, for axes in kilometres.
+        limits: of the colour scale; by default the 1st and 99th percentile of the values.
     """
     height, width = values.shape
     figure = new_figure(6.4, 6.4 * min(max(height / width, 0.4), 1.6))
@@ -42,8 +42,41 @@ def map_picture(
     return png(figure)
 
 
+def class_map_picture(
+    values: np.ndarray, classes: Mapping[float, str], title: str, *, extent: Extent | None = None
+) -> bytes:
+    """One map of classes, with a legend of those that occur.
+
+    Args:
+        values: (h, w), north up, NaN where there is no value.
+        classes: value -> name.
+        title: of the map.
+        extent: west, south, east, north in EPSG:3035 metres, for axes in kilometres.
+    """
+    height, width = values.shape
+    figure = new_figure(6.4, 6.4 * min(max(height / width, 0.4), 1.6) + 0.4)
+    axis = figure.subplots()
+    shown = [value for value in classes if (values == value).any()]
+    numbers = np.full(values.shape, np.nan)
+    for number, value in enumerate(shown):
+        numbers[values == value] = number
+    colours = ListedColormap([COLOURS[number % len(COLOURS)] for number in range(max(1, len(shown)))], "classes")
+    limits = (-0.5, max(1, len(shown)) - 0.5)
+    _draw_map(None, axis, numbers, "", limits, extent, colours=colours, ticks=extent is not None)
+    handles = [Patch(color=colours(number), label=classes[value]) for number, value in enumerate(shown)]
+    figure.legend(handles=handles, frameon=False, loc="outside lower center", ncols=2, fontsize=8)
+    axis.set_title(title, fontweight="bold")
+    return png(figure)
+
+
 def colour_map_picture(colours: np.ndarray, title: str, extent: Extent) -> bytes:
-    """One map of colours (h, w, 3) between 0 and 1, north up; `extent` in metres."""
+    """One map of RGB colours.
+
+    Args:
+        colours: between 0 and 1, north up, (h, w, 3).
+        title: of the map.
+        extent: west, south, east, north in EPSG:3035 metres.
+    """
     height, width = colours.shape[:2]
     figure = new_figure(6.4, 6.4 * min(max(height / width, 0.4), 1.6))
     axis = figure.subplots()
@@ -54,7 +87,7 @@ def colour_map_picture(colours: np.ndarray, title: str, extent: Extent) -> bytes
     return png(figure)
 
 
-def maps_beside(
+def map_grid(
     columns: Mapping[str, np.ndarray],
     names: Sequence[str],
     unit: str,
@@ -62,14 +95,14 @@ def maps_beside(
     extent: Extent | None = None,
     captions: Mapping[str, Sequence[str]] | None = None,
 ) -> bytes:
-    """Species maps side by side, for each species one map a source, all in the colour scale of that species.
+    """Maps of several species, for each one map by source, with one colour scale for each species.
 
     Args:
-        columns: label -> (S, h, w), NaN at sea; the truth first where there is one.
+        columns: source -> (S, h, w), NaN where there is no value; the truth first where there is one.
         names: (S,) names of the species.
-        unit: on the colour bars.
-        extent: outer bounds in metres.
-        captions: label -> (S,) what to write under a map, such as its rank correlation with the truth.
+        unit: label of the colour bars.
+        extent: west, south, east, north in EPSG:3035 metres.
+        captions: source -> (S,) captions under the maps, such as rank correlations with the truth.
     """
     count = len(columns)
     across = min(max(1, 4 // count), len(names))  # species in one row of the picture
@@ -100,16 +133,16 @@ def maps_beside(
 def block_picture(
     x: np.ndarray, y: np.ndarray, values: np.ndarray, size_m: float, title: str, unit: str, *, signed: bool = False
 ) -> bytes:
-    """Where a model errs: a square a block, coloured by its value (yellow high, violet low).
+    """A value of each spatial block, as coloured squares.
 
     Args:
-        x: (B,) west edges in metres.
-        y: (B,) south edges in metres.
+        x: (B,) west edges, EPSG:3035 metres.
+        y: (B,) south edges, EPSG:3035 metres.
         values: (B,).
-        size_m: side of a block.
-        title: above it.
-        unit: on the colour bar.
-        signed: whether values are errors, coloured around zero (purple too high, orange too low).
+        size_m: side of a block, metres.
+        title: of the map.
+        unit: label of the colour bar.
+        signed: whether values are signed errors, whose colours diverge from zero (purple positive, orange negative).
     """
     side = size_m / 1000
     squares = [Rectangle((east, north), side, side) for east, north in zip(x / 1000, y / 1000, strict=True)]
@@ -120,7 +153,7 @@ def block_picture(
     drawn = PatchCollection(squares, cmap=colours, norm=norm, edgecolor="white", linewidth=0.4)
     drawn.set_array(values)
     axis.add_collection(drawn)
-    axis.set_facecolor(_SEA)
+    axis.set_facecolor(_NO_DATA)
     axis.autoscale_view()
     axis.set(aspect="equal", xlabel="easting (km, EPSG:3035)", ylabel="northing (km)")
     axis.set_title(title, fontweight="bold")
@@ -137,9 +170,10 @@ def _draw_map(
     extent: Extent | None,
     *,
     ticks: bool = True,
+    colours: Colormap | None = None,
 ) -> AxesImage:
-    """Draw, with a colour bar of its own where a figure is given."""
-    colours = colormaps["viridis"].with_extremes(bad=_SEA)
+    """Draw a map on an axis, and its colour bar where a figure is given."""
+    colours = (colours or colormaps["viridis"]).with_extremes(bad=_NO_DATA)
     place = None
     if extent:
         west, south, east, north = (edge / 1000 for edge in extent)
@@ -158,7 +192,7 @@ def _draw_map(
 
 
 def _limits(maps: Sequence[np.ndarray]) -> tuple[float, float]:
-    """1st to 99th percentile of all finite values, so that a few extremes do not wash a map out."""
+    """1st and 99th percentile of all finite values, so that a few extremes do not take most of the colour scale."""
     known = np.concatenate([values[np.isfinite(values)] for values in maps])
     if not len(known):
         return 0.0, 1.0

@@ -1,4 +1,4 @@
-"""The baselines learn what is planted, survive what is missing, and give the same twice."""
+"""Baselines fit a simulated signal with missing covariates, and are reproducible."""
 
 import numpy as np
 import pytest
@@ -45,6 +45,14 @@ def test_learns_the_planted_signal(config, planted):
     again = build_baseline(config, seed=1, threads=2)
     again.fit(x, labels, train, validation)
     np.testing.assert_array_equal(again.predict(x[test]), found)
+
+
+def test_a_forest_takes_a_covariate_that_no_training_row_knows(planted):
+    x, labels, train, validation, test = planted
+    wider = np.column_stack([x, np.where(np.isin(np.arange(len(x)), train), np.nan, 1.0)]).astype(np.float32)
+    forest = build_baseline(ForestConfig(trees=10), 0, 1)
+    forest.fit(wider, labels, train, validation)
+    assert auc(labels[test], forest.predict(wider[test]))[0] > 0.7
 
 
 def test_logistic_regression_learns_what_is_linear(planted):

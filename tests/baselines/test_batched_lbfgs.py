@@ -1,4 +1,4 @@
-"""Many convex functions minimised at once, beside SciPy one by one."""
+"""Many convex functions minimised at once, compared with SciPy one by one."""
 
 import numpy as np
 import torch

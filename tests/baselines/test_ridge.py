@@ -1,4 +1,4 @@
-"""Penalised logistic regressions, beside scikit-learn's."""
+"""Ridge logistic regressions, compared with scikit-learn's."""
 
 import numpy as np
 import pytest

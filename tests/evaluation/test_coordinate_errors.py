@@ -1,4 +1,4 @@
-"""From pretraining to the job `evaluate`: an encoder that has learnt a landscape tells wrong coordinates."""
+"""From pretraining to the job `evaluate`: an encoder trained on a landscape detects coordinate errors."""
 
 import json
 
@@ -11,7 +11,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation import job as evaluate
 from sdm_ray.evaluation.config import EvaluateConfig
-from sdm_ray.evaluation.coordinate_errors import PLANT
+from sdm_ray.evaluation.coordinate_errors import SIMULATE
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.training.pretrain import job as pretrain
 from sdm_ray.training.pretrain.config import PretrainConfig
@@ -35,37 +35,37 @@ def settings(world, **changes):
     }
 
 
-def test_faults_that_are_told_from_correct_coordinates(world, execute):
+def test_errors_are_detected_by_the_match_of_image_and_place(world, execute):
     execute(PretrainConfig, pretrain.run, **settings(world, output="keen", crossfit=True))
     assert UPath(world / "keen" / "embedding.png").read_bytes().startswith(b"\x89PNG")
     tried = {"encoder": "keen", "scales": {"plant": "shards"}, "images": 150}
     record = execute(EvaluateConfig, evaluate.run, run_dir=str(world), output="tried", maps={}, coordinates=tried)
     found = json.loads((world / "tried" / "metrics.json").read_text())["coordinates"]["plant"]
-    assert list(found) == list(PLANT)
+    assert list(found) == list(SIMULATE)
     assert all(0 <= each["auc"] <= 1 and each["shift_km"] > 0 for each in found.values())
     assert 100 < found["stale"]["pairs"] <= 150  # of images in blocks that are held out of some fold
     assert found["stale"]["auc"] > 0.65
     assert record.figures["coordinates/plant/stale"] == found["stale"]["auc"]
-    assert "Wrong coordinates" in (world / "tried" / "evaluation.html").read_text()
+    assert "Coordinate errors" in (world / "tried" / "evaluation.html").read_text()
 
 
 def test_an_encoder_that_saw_the_images_is_refused(world, execute):
     execute(PretrainConfig, pretrain.run, **settings(world, output="sly", optim={"epochs": 1, "steps_per_epoch": 1}))
     tried = {"encoder": "sly", "scales": {"plant": "shards"}}
-    with pytest.raises(InputError, match=r"sly: has no encoder of each fold.*crossfit: true"):
+    with pytest.raises(InputError, match=r"sly: has no fold encoders.*crossfit: true"):
         execute(EvaluateConfig, evaluate.run, run_dir=str(world), output="refused", maps={}, coordinates=tried)
     tried = {"encoder": "sly", "scales": {"satellite": "shards"}}
-    with pytest.raises(InputError, match="not trained on shards of the scale satellite; found plant"):
+    with pytest.raises(InputError, match="not trained on shards of scale satellite; found plant"):
         execute(EvaluateConfig, evaluate.run, run_dir=str(world), output="refused", maps={}, coordinates=tried)
 
 
-def test_each_fault_is_what_its_name_says():
+def test_each_simulated_error_is_what_its_name_says():
     rng = np.random.default_rng(0)
-    assert PLANT["swap"](PLACES, rng)[0].tolist() == [43.5, 3.5]
-    assert PLANT["sign_flip"](PLACES, rng)[1].tolist() == [4.2, 51.4]
-    assert PLANT["stale"](PLACES, rng)[1].tolist() == PLACES[0].tolist()
-    assert PLANT["rounding"](PLACES, rng)[2].tolist() == [20, 61]
+    assert SIMULATE["swap"](PLACES, rng)[0].tolist() == [43.5, 3.5]
+    assert SIMULATE["sign_flip"](PLACES, rng)[1].tolist() == [4.2, 51.4]
+    assert SIMULATE["stale"](PLACES, rng)[1].tolist() == PLACES[0].tolist()
+    assert SIMULATE["rounding"](PLACES, rng)[2].tolist() == [20, 61]
     many = np.repeat(PLACES[:1], 4000, axis=0)
-    shift = np.hypot(*np.subtract(to_xy(*PLANT["heavy_tail"](many, rng).T), to_xy(*many.T)))
+    shift = np.hypot(*np.subtract(to_xy(*SIMULATE["heavy_tail"](many, rng).T), to_xy(*many.T)))
     assert 4500 < np.median(shift) < 5500
     assert (shift > 50_000).mean() == pytest.approx(0.063, abs=0.015)  # of a half-Cauchy, ten times its median

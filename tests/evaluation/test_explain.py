@@ -1,4 +1,4 @@
-"""Fold models that learned a planted landscape say what it was planted with."""
+"""Importance and response curves of models of a simulated landscape show the covariates that it depends on."""
 
 import json
 from dataclasses import replace
@@ -35,7 +35,7 @@ def explained(run_dir, tmp_path_factory) -> UPath:
     folder = UPath(tmp_path_factory.mktemp("explained"))
     for path in run_dir.iterdir():
         (folder / path.name).symlink_to(path)
-    held, _ = held_out_data.read_held(run_dir / "surveys.parquet", NAMES, BLOCKS, None)
+    held, _ = held_out_data.read_held_out(run_dir / "surveys.parquet", NAMES, BLOCKS, None)
     values, known = Covariates(run_dir / "covariates.zarr").at(held.x, held.y)
     species = pd.DataFrame({"species_id": range(3), "name": NAMES, "gbif_key": range(3)})
     labels = torch.from_numpy(held.labels)
@@ -43,11 +43,11 @@ def explained(run_dir, tmp_path_factory) -> UPath:
     for fold in [*range(3), None]:
         torch.manual_seed(0)
         model = SpeciesModel(CONFIG, 3)
-        taught = torch.from_numpy(role(held.x, held.y, BLOCKS, fold) == Role.TRAIN)
+        trained = torch.from_numpy(role(held.x, held.y, BLOCKS, fold) == Role.TRAIN)
         optimiser = torch.optim.Adam(model.parameters(), 0.02)
         for _ in range(60):
             optimiser.zero_grad()
-            bce(model({name: part[taught] for name, part in batch.items()}), labels[taught]).backward()
+            bce(model({name: part[trained] for name, part in batch.items()}), labels[trained]).backward()
             optimiser.step()
         about = SpeciesFolder(CONFIG, species, "occurrence", BLOCKS, fold, 0 if fold is not None else 3, None, "none")
         place = folder / "model" if fold is None else folder / "model" / "folds" / str(fold)
@@ -56,7 +56,7 @@ def explained(run_dir, tmp_path_factory) -> UPath:
     return folder
 
 
-def test_what_a_model_goes_by_is_what_was_planted(explained, tmp_path):
+def test_importance_and_responses_are_those_simulated(explained, tmp_path):
     config = config_of(explained, baselines=[], explain={"surveys": 600, "steps": 5})
     assert "model" in config.reads()
     flat = evaluate(config, tmp_path)
@@ -74,10 +74,10 @@ def test_what_a_model_goes_by_is_what_was_planted(explained, tmp_path):
     assert rise("a", NAMES[0]) > 0.4 > abs(rise("b", NAMES[0])) * 3
     assert rise("a", NAMES[2]) > 0.2 and rise("b", NAMES[2]) < -0.2
     page = (tmp_path / "evaluation.html").read_text()
-    assert "What the model goes by" in page and "Responses" in page
+    assert "Permutation importance" in page and "Partial dependence" in page
 
 
-def test_a_group_is_exchanged_together(explained, tmp_path):
+def test_a_group_is_permuted_together(explained, tmp_path):
     config = config_of(explained, baselines=[], explain={"groups": {"climate": ["a", "b"]}, "surveys": 600})
     evaluate(config, tmp_path)
     found = json.loads((tmp_path / "metrics.json").read_text())["importance"]

@@ -1,4 +1,4 @@
-"""Curves of few occurrences: intervals over blocks and seeds, paired between ways."""
+"""Scores by number of occurrences: intervals over blocks and seeds, paired between methods."""
 
 import json
 
@@ -16,7 +16,7 @@ def test():
     rng = np.random.default_rng(0)
     p = rng.random((600, 3))
     labels = (rng.random((600, 3)) < p**2).astype(np.uint8)
-    return few_shot.Test(labels, rng.integers(0, 12, 600), np.array([True, True, False])), p
+    return few_shot.TestSet(labels, rng.integers(0, 12, 600), np.array([True, True, False])), p
 
 
 def test_scores_are_those_of_the_species_that_count(test):
@@ -27,7 +27,7 @@ def test_scores_are_those_of_the_species_that_count(test):
     assert found[0, 1:].std() > 0
 
 
-def test_a_better_way_is_better_with_an_interval(test, tmp_path):
+def test_a_better_method_is_better_with_an_interval(test, tmp_path):
     task, p = test
     rng = np.random.default_rng(1)
 
@@ -40,7 +40,7 @@ def test_a_better_way_is_better_with_an_interval(test, tmp_path):
         "n_common_species": 1, "transfer": ["good"],
     }  # fmt: skip
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
-    good, bad = (figures["values"]["auc"][way]["5"] for way in ("good", "bad"))
+    good, bad = (figures["values"]["auc"][method]["5"] for method in ("good", "bad"))
     assert good["low"] < good["value"] < good["high"] and good["value"] > bad["value"]
     difference = figures["differences"]["auc"]["bad"]["5"]
     assert difference["value"] == pytest.approx(good["value"] - bad["value"]) and difference["low"] > 0
@@ -52,10 +52,8 @@ def test_a_better_way_is_better_with_an_interval(test, tmp_path):
     table = few_shot.table(figures)
     assert len(table) == 2 * 2 * 2 and set(table["occurrences"]) == {"5", "all"}
     page = render("T", few_shot.headline(figures), [few_shot.section(folder, figures)])
-    assert (
-        "good: with few occurrences on an embedding that knows what all training surveys say of the 1 commonest" in page
-    )
-    assert "good minus each other, AUC" in page and page.count("data:image/png") == 2
+    assert "good: the embedding is trained on all training surveys of the 1 most common species" in page
+    assert "Macro AUC: good minus each other method" in page and page.count("data:image/png") == 2
     assert few_shot.headline(figures).startswith("AUC with 5 and all occurrences: good 0.")
 
 
@@ -64,10 +62,10 @@ def test_intervals_lie_around_values_though_resamples_lose_a_species(test):
     task, p = test
     labels = task.labels.copy()
     labels[:, 1] = task.blocks == 3
-    easy = few_shot.Test(labels, task.blocks, task.counted)
+    easy = few_shot.TestSet(labels, task.blocks, task.counted)
     scores = few_shot.macro_scores(easy, np.column_stack([p[:, 0], labels[:, 1], p[:, 2]]), 200, 0)
     assert np.median(scores[0, 1:]) < scores[0, 0]
-    each = few_shot.figures_of({"way": {"5": np.stack([[scores]])}}, 0)["values"]["auc"]["way"]["5"]
+    each = few_shot.figures_of({"method": {"5": np.stack([[scores]])}}, 0)["values"]["auc"]["method"]["5"]
     assert each["low"] < each["value"] < each["high"]
 
 
@@ -77,6 +75,6 @@ def test_seeds_that_differ_widen_the_interval(test):
     alike, unlike = np.stack([[one]] * 3), np.stack([[one], [one - 0.1], [one + 0.1]])
     widths = []
     for scores in (alike, unlike):
-        each = few_shot.figures_of({"way": {"5": scores}}, 0)["values"]["auc"]["way"]["5"]
+        each = few_shot.figures_of({"method": {"5": scores}}, 0)["values"]["auc"]["method"]["5"]
         widths.append(each["high"] - each["low"])
     assert widths[1] > 1.5 * widths[0]

@@ -68,7 +68,7 @@ def test_cross_fit_never_saw_what_it_predicts():
     numbers = np.random.default_rng(0)
     block = np.repeat(np.arange(30), 20)
     place = block[:, None] + numbers.random((600, 1))
-    # labels are constant within a block and random between them: only who saw the block could know
+    # labels are constant within a block and random between them: only a model trained on the block could predict them
     labels = numbers.integers(0, 2, (30, 4))[block].astype(np.uint8)
     folds = [
         Fold(f"fold {k}", np.flatnonzero(block % 3 != k), np.zeros(0, int), np.flatnonzero(block % 3 == k))

@@ -12,8 +12,10 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.report import write_report
 from sdm_ray.geo.blocks import Blocks
+from sdm_ray.geo.grid import to_xy
 from sdm_ray.geo.windows import Window
 from sdm_ray.stores import artefact
+from sdm_ray.stores.land import Land
 from sdm_ray.stores.maps import Map
 from sdm_ray.stores.surveys import read_surveys, write_surveys
 
@@ -25,7 +27,7 @@ def evaluate_figures(config, folder):
     return json.loads((folder / "metrics.json").read_text())
 
 
-def test_scores_beside_rivals_and_truth(run_dir):
+def test_scores_of_maps_baselines_and_truth(run_dir):
     config = config_of(
         run_dir,
         land="land.zarr",
@@ -73,7 +75,10 @@ def test_scores_beside_rivals_and_truth(run_dir):
     assert figures["held_out"]["block_km"] == 8 and 0.5 < figures["held_out"]["nearest_training_km"] < 8
     assert "expected calibration error" in (folder / "evaluation.html").read_text()
     assert "Whole countries left out" in (folder / "evaluation.html").read_text()
-    assert all((folder / f"{name}.png").exists() for name in ("differences", "species", "reliability", "errors", "f1"))
+    assert all(
+        (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        for name in ("differences", "species", "reliability", "errors", "f1")
+    )
     artefact.seal(folder, artefact.Record(kind="evaluation", fingerprint="f" * 32))
     report = write_report(run_dir)
     assert "AUC on held-out blocks: map 0." in report.summary
@@ -107,7 +112,7 @@ def with_surveys(run_dir, folder, change, species_change=lambda table: table) ->
 
 def test_surveys_that_do_not_know_a_species_of_the_map_are_refused(run_dir, tmp_path):
     other = with_surveys(run_dir, tmp_path, list, lambda table: table.replace("Quercus robur", "Quercus petraea"))
-    with pytest.raises(InputError, match=r"surveys\.parquet: knows no species 'Quercus robur' \(1 of the map's 3\)$"):
+    with pytest.raises(InputError, match=r"surveys\.parquet: has no species 'Quercus robur' \(1 of 3 are missing\)$"):
         evaluate(config_of(other), tmp_path)
 
 
@@ -146,16 +151,16 @@ def test_maps_that_held_out_something_else_are_refused(run_dir, tmp_path):
     abroad = {**CROSSFITTED, "held_out": "countries"}
     write_map(run_dir / "abroad.zarr", np.full((3, 64, 64), 0.5), **abroad)
     seal_map(run_dir / "abroad.zarr", "f" * 32)
-    with pytest.raises(InputError, match=r"abroad\.zarr: is of models that held out countries, expected blocks$"):
+    with pytest.raises(InputError, match=r"abroad\.zarr: its models held out countries, expected blocks$"):
         evaluate(config_of(run_dir, maps={"map": "abroad.zarr"}), tmp_path)
     countries = {"countries_out": True, "land": "land.zarr", "baselines": []}
-    with pytest.raises(InputError, match=r"crossfit\.zarr: is of models that held out blocks, expected countries$"):
+    with pytest.raises(InputError, match=r"crossfit\.zarr: its models held out blocks, expected countries$"):
         evaluate(config_of(run_dir, countries_out_map="crossfit.zarr", **countries), tmp_path)
     seal_map(run_dir / "abroad.zarr", "e" * 32)
     with pytest.raises(InputError, match=r"abroad\.zarr: was made with another land store than .*land\.zarr"):
         evaluate(config_of(run_dir, countries_out_map="abroad.zarr", **countries), tmp_path)
     write_map(run_dir / "silent.zarr", np.full((3, 64, 64), 0.5), crossfitted=True)
-    with pytest.raises(InputError, match=r"silent\.zarr: is of models that held out what the map does not tell"):
+    with pytest.raises(InputError, match=r"silent\.zarr: its models held out what the map does not record"):
         evaluate(config_of(run_dir, maps={"map": "silent.zarr"}), tmp_path)
 
 
@@ -167,6 +172,22 @@ def test_a_map_of_countries_left_out_is_scored(run_dir, tmp_path):
     found = evaluate_figures(config, UPath(tmp_path) / "evaluation")["countries"]
     assert found["values"]["auc"]["map"]["value"] > 0.8
     assert found["surveys_left_out"] == found["surveys_in_cells_of_other_folds"] == 0
+    abroad = UPath(tmp_path) / "abroad"
+    abroad.mkdir()
+    for name in ("crossfit.zarr", "foreign.zarr", "covariates.zarr", "land.zarr"):
+        (abroad / name).symlink_to(run_dir / name)
+    surveys, species = read_surveys(run_dir / "surveys.parquet")
+    x, y = to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy())
+    land = Land(run_dir / "land.zarr")
+    country = np.array(land.countries)[land.country_at(x, y)]
+    country[np.flatnonzero(country == "BE")[:20]] = "AT"
+    write_surveys(abroad / "surveys.parquet", surveys.assign(country=country), species, "occurrence")
+    config = config.model_copy(update={"run_dir": str(abroad)})
+    found = evaluate_figures(config, abroad / "evaluation")["countries"]
+    assert found["surveys_left_out"] == found["surveys_in_cells_of_other_folds"] == 20
+    assert found["surveys"] == 880
+    page = (abroad / "evaluation" / "evaluation.html").read_text()
+    assert "20 surveys are left out" in page and "20 of them lie in a cell of another fold" in page
 
 
 def test_blocks_that_cut_cells_are_refused(run_dir, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sdm_ray.evaluation.occurrence_scores import calibration_by_prevalence, species_scores
-from sdm_ray.evaluation.scores import Held
+from sdm_ray.evaluation.scores import HeldOutSurveys
 
 
 def test_rare_species_predicted_too_often_are_told_by_class():
@@ -14,7 +14,7 @@ def test_rare_species_predicted_too_often_are_told_by_class():
     labels = (rng.random((20_000, 4)) < np.append(prevalence, 0)).astype(np.uint8)
     p = np.broadcast_to(np.append(prevalence * [5, 5, 1], 1e-4), labels.shape).astype(np.float32)
     nothing = np.zeros(len(labels))
-    held = Held(labels, list("ABCD"), *(nothing,) * 4, nothing.astype(np.int64), None, "occurrence")
+    held = HeldOutSurveys(labels, list("ABCD"), *(nothing,) * 4, nothing.astype(np.int64), None, "occurrence")
     found = calibration_by_prevalence(held, {"map": p}, species_scores(held, {"map": p}, {"map": p}))
     assert [(each["above"], each["species"]) for each in found] == [(0.0, 1), (0.001, 2), (0.1, 1)]
     nowhere, rare, common = found

@@ -7,14 +7,14 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from sdm_ray.evaluation import regions
-from sdm_ray.evaluation.scores import Held
+from sdm_ray.evaluation.scores import HeldOutSurveys
 from sdm_ray.geo.blocks import Blocks, block_id
 
 BLOCKS = Blocks(size_m=10_000)
 
 
 @pytest.fixture(scope="module")
-def held() -> tuple[Held, np.ndarray]:
+def held() -> tuple[HeldOutSurveys, np.ndarray]:
     """Two countries of many surveys and one of five; a species that is nowhere."""
     rng = np.random.default_rng(0)
     x, y = rng.uniform(4e6, 4.1e6, 805), rng.uniform(3e6, 3.1e6, 805)
@@ -22,7 +22,7 @@ def held() -> tuple[Held, np.ndarray]:
     labels = (rng.random((805, 3)) < p).astype(np.uint8)
     labels[:, 2] = 0
     country = np.array(["AT"] * 400 + ["BE"] * 400 + ["LU"] * 5)
-    return Held(labels, ["A", "B", "C"], x, y, x, y, block_id(x, y, BLOCKS), country, "occurrence"), p
+    return HeldOutSurveys(labels, ["A", "B", "C"], x, y, x, y, block_id(x, y, BLOCKS), country, "occurrence"), p
 
 
 def test_every_score_of_a_country_is_of_its_own_surveys(held):
@@ -31,11 +31,11 @@ def test_every_score_of_a_country_is_of_its_own_surveys(held):
     found = regions.by_country(surveys, {"map": p}, 10, {"map": np.full_like(p, 0.4)}, {"f1": {"map": f1}})
     at = found.set_index("country").loc["AT"]
     assert (at["surveys"], at["species"]) == (400, 2)
-    truth, said = surveys.labels[:400, :2], p[:400, :2]
+    truth, predicted = surveys.labels[:400, :2], p[:400, :2]
     for name, by_hand in (("auc", roc_auc_score), ("average_precision", average_precision_score)):
-        assert at[f"{name}: map"] == pytest.approx(by_hand(truth, said))
-    assert at["brier: map"] == pytest.approx(np.mean([brier_score_loss(truth[:, s], said[:, s]) for s in (0, 1)]))
-    above = said >= 0.4
+        assert at[f"{name}: map"] == pytest.approx(by_hand(truth, predicted))
+    assert at["brier: map"] == pytest.approx(np.mean([brier_score_loss(truth[:, s], predicted[:, s]) for s in (0, 1)]))
+    above = predicted >= 0.4
     hits = [above[truth[:, s] == 1, s].mean() - above[truth[:, s] == 0, s].mean() for s in (0, 1)]
     assert at["tss: map"] == pytest.approx(np.mean(hits))
     assert at["f1: map"] == pytest.approx(f1[:400].mean())

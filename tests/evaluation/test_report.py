@@ -8,7 +8,7 @@ import pytest
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.evaluation.report import write_report
+from sdm_ray.evaluation.report import flag_classes, write_report
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
 from sdm_ray.stores import artefact
@@ -109,3 +109,12 @@ def test_a_folder_whose_artefacts_are_all_of_unread_versions_says_so(tmp_path):
     (place / "artefact.json").write_text(json.dumps({"kind": "map", "format_version": 99, "fingerprint": "f"}))
     with pytest.raises(InputError, match="install a newer sdm-ray"):
         write_report(UPath(tmp_path))
+
+
+def test_flags_are_named_by_all_their_masks():
+    attrs = {"flag_masks": [1, 2, 4], "flag_meanings": "location covariates satellite"}
+    found = flag_classes(attrs, np.array([[1, 3], [7, np.nan]]))
+    assert found == {1: "location", 3: "location, covariates", 7: "location, covariates, satellite"}
+    values = {"flag_values": [0, 1], "flag_meanings": "country_without_survey country_with_survey"}
+    assert flag_classes(values, np.zeros(3)) == {0: "country without survey", 1: "country with survey"}
+    assert flag_classes({"units": "m"}, np.zeros(3)) == {}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from upath import UPath
 
-from sdm_ray.evaluation import regions, report_sections
-from sdm_ray.evaluation.scores import Held, score
+from sdm_ray.evaluation import pictures, regions, report_sections, summary, tables
+from sdm_ray.evaluation.scores import HeldOutSurveys, score
 from sdm_ray.geo.blocks import Blocks, block_id
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.plots.html import render
@@ -23,7 +23,9 @@ def held():
     p[:, 2] = 0
     labels = (numbers.random((800, 3)) < p).astype(np.uint8)
     country = np.where(x < 4.04e6, "AT", "BE")
-    made = Held(labels, ["A a", "B b", "C c"], *to_lonlat(x, y), x, y, block_id(x, y, BLOCKS), country, "occurrence")
+    made = HeldOutSurveys(
+        labels, ["A a", "B b", "C c"], *to_lonlat(x, y), x, y, block_id(x, y, BLOCKS), country, "occurrence"
+    )
     return made, {"map": p, "random forest, both": p + numbers.normal(size=p.shape) * 0.3}
 
 
@@ -34,6 +36,11 @@ def figures_of(held, predictions):
     return comparison, countries, figures | {"within": {"blocks": regions.within(countries)}}
 
 
+@pytest.fixture(scope="module")
+def figures(held):
+    return figures_of(*held)[2]
+
+
 def test_figures_survive_json(held):
     surveys, predictions = held
     _, _, figures = figures_of(surveys, predictions)
@@ -41,15 +48,15 @@ def test_figures_survive_json(held):
     assert again["blocks"]["species_counted"] == 2 and again["blocks"]["species_left_out"] == 1
     pair = again["blocks"]["differences"]["auc"][0]
     assert (pair["first"], pair["second"]) == ("map", "random forest, both") and pair["low"] > 0
-    assert report_sections.flat(again)["blocks/auc/random_forest_both"] < report_sections.flat(again)["blocks/auc/map"]
-    line = report_sections.headline(again)
+    assert summary.flat(again)["blocks/auc/random_forest_both"] < summary.flat(again)["blocks/auc/map"]
+    line = summary.headline(again)
     assert line.startswith("AUC on held-out blocks: map 0.") and "random forest, both 0." in line
 
 
 def test_tables_and_page(held, tmp_path):
     surveys, predictions = held
     comparison, countries, figures = figures_of(surveys, predictions)
-    species = report_sections.species_table(surveys, comparison.species, {"map": np.array([0.5, 0.6, np.nan])})
+    species = tables.species_table(surveys, comparison.species, {"map": np.array([0.5, 0.6, np.nan])})
     assert species["surveys"].tolist() == surveys.labels.sum(axis=0).tolist()
     assert np.isnan(species["auc: map"][2]) and species["spearman with truth: map"][1] == 0.6
     assert countries["country"].tolist() == ["AT", "BE"] and countries["surveys"].sum() == 800
@@ -58,17 +65,24 @@ def test_tables_and_page(held, tmp_path):
     f1 = (surveys.labels.sum(axis=1) > 0).astype(float)
     errors = regions.survey_errors(surveys, predictions["map"]) | {"f1, top_k": f1}
     failures = regions.by_block(surveys, errors, BLOCKS)
-    drawn = report_sections.write_pictures(folder, surveys, predictions, comparison, failures, BLOCKS.size_m)
+    drawn = pictures.write_pictures(folder, surveys, predictions, comparison, failures, BLOCKS.size_m)
     names = [path.name for path in drawn]
     assert names == ["differences.png", "species.png", "reliability.png", "errors.png", "f1.png"]
-    page = render("Evaluation", report_sections.headline(figures), report_sections.sections(folder, figures))
+    page = render("Evaluation", summary.headline(figures), report_sections.sections(folder, figures))
     assert page.count("data:image/png") == 5 and "map minus random forest, both" in page
-    assert "By country" in page and "<td>BE</td>" in page
+    assert "Scores by country" in page and "<td>BE</td>" in page
+
+
+def test_a_transductive_encoder_is_told(figures, tmp_path):
+
+    for pretraining, told in (("transductive", True), ("inductive", False), (None, False)):
+        found = report_sections.sections(UPath(tmp_path), figures | {"pretraining": {"map": pretraining}})
+        assert any("map: the encoder was pretrained on images" in text for text in found[0].texts) == told
 
 
 def test_relative_probabilities_have_no_reliability(held, tmp_path):
     surveys, predictions = held
-    relative = Held(**{**surveys.__dict__, "probability_kind": "relative"})
+    relative = HeldOutSurveys(**{**surveys.__dict__, "probability_kind": "relative"})
     comparison, _, _ = figures_of(relative, predictions)
-    made = report_sections.write_pictures(UPath(tmp_path), relative, predictions, comparison, None, BLOCKS.size_m)
+    made = pictures.write_pictures(UPath(tmp_path), relative, predictions, comparison, None, BLOCKS.size_m)
     assert [path.name for path in made] == ["differences.png", "species.png"]

@@ -1,4 +1,4 @@
-"""The block bootstrap knows a planted difference and none where there is none."""
+"""The block bootstrap detects a simulated difference, and none where there is none."""
 
 import numpy as np
 import pytest

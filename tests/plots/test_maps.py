@@ -16,10 +16,19 @@ def test_sea_is_grey_and_land_in_colour():
     assert share(map_plots.map_picture(np.full((5, 5), np.nan), "all sea", "u"), SEA) > 0.2
 
 
+def test_classes_have_colours_and_a_legend_of_those_that_occur():
+    values = np.full((20, 30), np.nan)
+    values[:, :10], values[:, 10:20] = 3, 7
+    names = {1.0: "location", 3.0: "location, covariates", 7.0: "all"}
+    png = map_plots.class_map_picture(values, names, "T", extent=(0, 0, 30_000, 20_000))
+    blue, orange, green = (0, 114, 178), (230, 159, 0), (0, 158, 115)
+    assert share(png, blue) > 0.1 and share(png, orange) > 0.1 and share(png, SEA) > 0.1 and share(png, green) == 0
+
+
 def test_one_colour_scale_for_truth_and_map():
     truth = np.repeat([0.0, 1.0], 200).reshape(1, 20, 20)
     both = {"truth": truth, "map": np.full((1, 20, 20), 0.5)}
-    png = map_plots.maps_beside(both, ["Aus bus"], "p", captions={"map": ["rank correlation 0.5"]})
+    png = map_plots.map_grid(both, ["Aus bus"], "p", captions={"map": ["rank correlation 0.5"]})
     middle = (33, 145, 140)  # of viridis
     assert share(png, middle) > 0.1 and share(png, VIRIDIS_LOW) > 0.05 and share(png, VIRIDIS_HIGH) > 0.05
 

@@ -20,7 +20,7 @@ from upath import UPath
 
 from sdm_ray import jobs
 from sdm_ray.config import load
-from sdm_ray.evaluation import few_shot, report_sections
+from sdm_ray.evaluation import few_shot, report_sections, summary
 from sdm_ray.evaluation.report import write_report
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.indicators.ranges import read_cuts
@@ -215,9 +215,9 @@ def map(folder):
 def evaluation(folder):
     place = folder / "evaluation"
     figures = json.loads((place / "metrics.json").read_text())
-    assert report_sections.headline(figures).startswith("AUC on held-out blocks: map 0.521, random forest, both 0.595;")
+    assert summary.headline(figures).startswith("AUC on held-out blocks: map 0.521, random forest, both 0.595;")
     titles = [section.title for section in report_sections.sections(place, figures)]
-    assert titles[:2] == ["Held-out blocks", "Held-out blocks, fold by fold"] and len(titles) == 5
+    assert titles[:2] == ["Held-out blocks", "Held-out blocks, scored within folds"] and len(titles) == 5
     cuts = read_cuts(place, SPECIES)
     close(cuts.values[0], [0.1548, 0.2031, 0.6875, 0.1489])
 
@@ -287,5 +287,9 @@ def test_a_report_of_golden_artefacts(tmp_path):
     report = write_report(UPath(tmp_path / "run"))
     assert "map of 4 species on 205 cells" in report.summary
     page = report.path.read_text()
-    for title in ("Encoder: encoder (fold 0)", "Species model: model (fold 0)", "With few and with many labels"):
+    for title in (
+        "Encoder: encoder (fold 0)",
+        "Species model: model (fold 0)",
+        "Scores by number of training occurrences",
+    ):
         assert title in page

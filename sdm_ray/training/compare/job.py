@@ -128,7 +128,7 @@ def _train(shared: Sequence[Any], piece: Piece) -> None:
     table = own.tables.get(piece.way, own.base)
     test = _tested(table, piece.fold)
     predictions = _method(own, piece, test) if piece.way in own.tables else _baseline(own.config, table, piece, test)
-    task = few_shot.Test(
+    task = few_shot.TestSet(
         table.labels.dense(test),
         block_id(table.x[test], table.y[test], table.holdout.blocks),
         own.counted[own.config.folds.index(piece.fold)],

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from sdm_ray.baselines.base import feature_matrix
 from sdm_ray.baselines.config import Features
-from sdm_ray.baselines.medians import Medians
 from sdm_ray.errors import InputError
 from sdm_ray.models.forest import Forest, Tree
 from sdm_ray.streams.prefetch import ahead
@@ -99,9 +98,12 @@ def taught(
         raise InputError(
             f"forest.ensemble_weight: for at most {_MOST_VOTED} species, found {species}; expected `ensemble_weight: 0`"
         )
+    from sklearn.impute import SimpleImputer  # seconds of the start of every worker otherwise
+
+    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
     x = features_of(dataset, rows, located=located)
     labels = dataset.labels.dense(rows).astype(np.float32)
-    said, forest = grow(Medians(x).fill(x), labels, config, dataset.seed)
+    said, forest = grow(imputer.fit_transform(x), labels, config, dataset.seed)
     soft = config.distillation_weight * said
     soft += (1 - config.distillation_weight) * labels
     return replace(dataset, labels=SoftLabels(dataset.labels, rows, soft)), forest

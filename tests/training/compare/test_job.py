@@ -67,7 +67,7 @@ def test_every_way_on_few_and_on_all(world, encoder, execute, ray_cluster):
     assert list(figures["differences"]["auc"]) == list(scores)[1:]
     assert record.figures["auc/scratch/all"] == scores["scratch"]["all"]["value"]
     assert not (folder / "parts").exists()
-    assert "With few and with many labels" in (folder / "compare.html").read_text()
+    assert "Scores by number of training occurrences" in (folder / "compare.html").read_text()
 
 
 def test_rare_species_borrow_from_common_ones(world, encoder, execute, ray_cluster):
