@@ -119,7 +119,7 @@ class SpeciesPredictor:
             measured = {name: each[rows] for name, each in series.items()}
             batch = inputs_of(about.config, places[rows], values[rows], known[rows], seen, measured)
             for each in images:
-                found = {name: torch.from_numpy(part) for name, part in each(rows, np.zeros_like(rows)).items()}
+                found = {name: torch.from_numpy(part) for name, part in each.read(rows, np.zeros_like(rows)).items()}
                 batch |= compact(found)
             yield batch
 

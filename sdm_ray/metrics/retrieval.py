@@ -18,7 +18,7 @@ def embed(model: AlignmentModel, name: str, dataset: Any, rows: slice) -> tuple[
     Args:
         model: in evaluation mode, on any device.
         name: the modality.
-        dataset: `fetch(ids, passes)` gives a batch of pairs.
+        dataset: its `read(ids, epochs)` gives a batch of pairs.
         rows: ids to embed.
 
     Returns:
@@ -73,5 +73,5 @@ def uniformity(unit: np.ndarray) -> float:
 def _batches(dataset: Any, rows: slice, device: torch.device) -> Iterator[dict[str, torch.Tensor]]:  # noqa: ANN401
     for start in range(rows.start, rows.stop, _EMBED_ROWS):
         ids = np.arange(start, min(start + _EMBED_ROWS, rows.stop))
-        found = dataset(ids, np.zeros_like(ids))
+        found = dataset.read(ids, np.zeros_like(ids))
         yield {name: torch.from_numpy(values).to(device) for name, values in found.items()}

@@ -71,13 +71,15 @@ class AlignmentModel(nn.Module):
 
         Args:
             name: a scale, `covariates`, `species` or the name of two scales.
-            batch: `lonlat` (N, 2), `place` (N,), perhaps `time` (N, 2), and `image` (N, bands, side, side),
-                `covariates` (N, C) or `species` (N, S), 0 or 1; of two scales `image_<scale>` each.
+            batch: with `lonlat`, `place`, perhaps `time`, and `image_<scale>`, `covariates` or `species`; for a pair
+                of scales the images of both (see `sdm_ray.batch`).
         """
         if name in self._between:
             first, second = (self.embed_image(scale, batch[f"image_{scale}"]) for scale in self._between[name])
             return self._pairs(name, batch, first, second)
-        other = self.embed_image(name, batch["image"]) if name in self.towers else getattr(self, name)(batch[name])
+        other = (
+            self.embed_image(name, batch[f"image_{name}"]) if name in self.towers else getattr(self, name)(batch[name])
+        )
         return self._pairs(name, batch, other, self.embed_location(batch["lonlat"], batch.get("time")))
 
     def _pairs(self, name: str, batch: dict[str, Tensor], other: Tensor, location: Tensor) -> Pairs:

@@ -13,15 +13,15 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from sdm_ray.batch import Ints, share
+
 _HEIGHT, _WIDTH = 64, 16  # chunks of a strip; narrower where places are dense
 _FAR = 1 << 30  # makes numbers of chunks positive, also of those outside the cube
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class ChunkShuffleSampler:
-    """Concatenated shuffles of `n` places; a function of its attributes alone (compare `sampler.Order`).
+    """Concatenated shuffles of `n` places; a function of its attributes alone (compare `Sampler`).
 
     Attributes:
         rows: upper pixel row of each place's patch, (n,).
@@ -51,7 +51,7 @@ class ChunkShuffleSampler:
         return len(self.rows)
 
     def at(self, positions: Ints) -> tuple[Ints, Ints]:
-        """Ids and passes at positions, both int64, shaped as `positions`."""
+        """Ids and epochs at positions, both int64, shaped as `positions`."""
         step, slot = np.divmod(np.asarray(positions, np.int64), self.batch)
         within, lane = np.divmod(slot, self.interleave)
         epochs, index = np.divmod(step * (self.batch // self.interleave) + within, self.n // self.interleave)
@@ -61,19 +61,23 @@ class ChunkShuffleSampler:
             ids[chosen] = _shuffled(self, int(number))[lane[chosen], index[chosen]]
         return ids, epochs
 
-    def slots(self, rank: int, world: int) -> Ints:
-        """A rank's rows of a global batch: those of its lanes."""
-        slots = np.arange(self.batch)
-        return slots[slots % self.interleave * world // self.interleave == rank]
+    def slots(self, batch: int, rank: int, world: int) -> Ints:
+        """A rank's rows of a global batch, ascending: of whole lanes where the ranks divide them, else of parts.
 
-    def pieces(self, ids: Ints, epochs: Ints, slots: Ints, least: int) -> Ints:
+        Example with 2 lanes, batches of 6 and 3 ranks: lane 0 has the rows 0, 2, 4 and lane 1 the rows 1, 3, 5; in
+        this sequence the ranks take 0, 2 and 1, 4 and 3, 5.
+        """
+        by_lane = np.argsort(np.arange(batch) % self.interleave, kind="stable")
+        return np.sort(by_lane[share(batch, rank, world)])
+
+    def groups(self, ids: Ints, epochs: Ints, slots: Ints, least: int) -> Ints:
         """A number for what is read together: neighbouring rows of chunks of a strip, in one visit of one lane.
 
         Args:
             ids: of the places, (N,).
             epochs: of the places, (N,).
             slots: of the places in their global batch, (N,).
-            least: places that a piece should hold.
+            least: places that a group should hold.
         """
         strip = self.strip[ids]
         down = self.rows[ids] // self.chunk + _FAR

@@ -14,11 +14,13 @@ from typing import Literal
 import numpy as np
 from upath import UPath
 
+from sdm_ray.batch import Array, Batch, Floats, Ints
 from sdm_ray.buffers import empty, keep_freed_memory
 from sdm_ray.errors import InputError
 from sdm_ray.stores.shards import Shards
 from sdm_ray.streams import keyed_random
-from sdm_ray.streams.loader import Batch
+from sdm_ray.streams.dataset import Part
+from sdm_ray.streams.parts import Decoded
 
 Augment = Literal["none", "dihedral", "photo"]
 _CORES = os.cpu_count() or 1
@@ -33,40 +35,46 @@ class ImageDataset:
 
     Attributes:
         shards: folder of the shards.
+        scale: of the images.
         rows: row of the shards' index for each id, (n,).
         lonlat: WGS84 degrees, float64 (n, 2).
         place: place id, int64 (n,).
         size: side of the images that come out, pixels.
-        augment: other than `none`, draws for the augmentation on the device come along, by a key per (seed, pass, id);
+        augment: other than `none`, draws for the augmentation on the device come along, by a key per (seed, epoch, id);
             `photo` crops as well.
         seed: of the augmentation.
         time: day of year and year, NaN where unknown, float32 (n, 2), to come along as `time`.
     """
 
     shards: str
-    rows: np.ndarray = field(repr=False)
-    lonlat: np.ndarray = field(repr=False)
-    place: np.ndarray = field(repr=False)
+    scale: str
+    rows: Ints = field(repr=False)
+    lonlat: Floats = field(repr=False)
+    place: Ints = field(repr=False)
     size: int
     augment: Augment = "none"
     seed: int = 0
     time: np.ndarray | None = field(default=None, repr=False)
 
-    def only(self, rows: np.ndarray, *, plain: bool = False) -> "ImageDataset":
-        """Some of these images; `plain` draws nothing."""
+    def subset(self, rows: Ints, *, plain: bool = False) -> "ImageDataset":
+        """Some of these images; `plain` without augmentation."""
         time = None if self.time is None else self.time[rows]
         part = replace(self, rows=self.rows[rows], lonlat=self.lonlat[rows], place=self.place[rows], time=time)
         return replace(part, augment="none") if plain else part
 
-    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
-        """`image` uint8 (N, 3, size, size), or as stored where it is an array; `lonlat`; `place`."""
+    def parts(self) -> list[Part]:
+        """Images, which are decoded."""
+        return [Decoded(self.read)]
+
+    def read(self, ids: Ints, epochs: Ints) -> Batch[Array]:
+        """`image_<scale>` uint8 (N, 3, size, size), or as stored where it is an array; `lonlat`; `place`."""
         key = keyed_random.keys(self.seed, epochs, ids)
         images = self._images(self.rows[ids], crops(key) if self.augment == "photo" else None)
-        batch = {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
+        batch = Batch({"lonlat": self.lonlat[ids], f"image_{self.scale}": images, "place": self.place[ids]})
         if self.time is not None:
             batch["time"] = self.time[ids]
         if self.augment != "none":
-            batch["draws"] = keyed_random.table(key)
+            batch[f"draws_{self.scale}"] = keyed_random.table(key)
         return batch
 
     def _images(self, rows: np.ndarray, boxes: np.ndarray | None) -> np.ndarray:
@@ -121,7 +129,7 @@ def photos_of(
     index = source.index.iloc[rows]
     lonlat, place = index[["lon", "lat"]].to_numpy(np.float64), index["place_id"].to_numpy(np.int64)
     time = days_and_years(index["date"].tolist()) if times else None
-    return ImageDataset(str(shards), rows, lonlat, place, size, augment, seed, time)
+    return ImageDataset(str(shards), scale, rows, lonlat, place, size, augment, seed, time)
 
 
 def days_and_years(dates: Sequence[str]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def ahead(calls: Iterable[Callable[[], T]], many: int, threads: int = 1) -> Generator[T]:
+def prefetch(calls: Iterable[Callable[[], T]], many: int, threads: int = 1) -> Generator[T]:
     """What calls return, in their order, made by threads of this process.
 
     Args:
@@ -20,7 +20,7 @@ def ahead(calls: Iterable[Callable[[], T]], many: int, threads: int = 1) -> Gene
         Exception: what a call raised, when its turn comes.
     """
     waiting: deque[Future[T]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
     try:
         for call in calls:
             waiting.append(pool.submit(call))

@@ -8,12 +8,12 @@ import pandas as pd
 from scipy.spatial import KDTree
 from upath import UPath
 
+from sdm_ray.batch import Array, Batch, Ints
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.stores.shards import Shards
 from sdm_ray.streams import keyed_random
 from sdm_ray.streams.image_dataset import Augment, ImageDataset, photos_of
-from sdm_ray.streams.loader import Batch
 
 _HIDDEN = {"satellite": 7, "landscape": 8, "plant": 9}
 _CHOSEN = {"satellite": 10, "landscape": 11, "plant": 12}
@@ -51,7 +51,7 @@ class SurveyImages:
         shape: of an image: bands, rows, columns.
         dtype: of its pixels.
         rows: number of the survey for each id, (n,).
-        drawn: whether a key per (seed, pass, survey) says which of its images is taken, instead of the first.
+        drawn: whether a key per (seed, epoch, survey) says which of its images is taken, instead of the first.
         hide: chance that the image is to be hidden from the model, by the same key.
         seed: of what is drawn.
     """
@@ -82,17 +82,18 @@ class SurveyImages:
         photos = replace(self.photos, augment=_AUGMENT.get(self.scale, "photo"), seed=seed)
         return replace(self, photos=photos, drawn=True, hide=hide, seed=seed)
 
-    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
+    def read(self, ids: Ints, epochs: Ints) -> Batch[Array]:
         """`image_<scale>` (N, B, size, size), 0 where `has_<scale>` says that there is none, and what is drawn."""
         survey = self.rows[ids]
         key = keyed_random.keys(self.seed, epochs, survey)
-        count = self.counts[survey]
+        count = self.first[survey + 1] - self.first[survey]
         has = count > 0
-        batch: Batch = {f"has_{self.scale}": has, f"image_{self.scale}": np.zeros((len(ids), *self.shape), self.dtype)}
+        images = np.zeros((len(ids), *self.shape), self.dtype)
         taken = (keyed_random.uniform(key, _CHOSEN[self.scale]) * count).astype(np.int64) if self.drawn else 0 * count
         if has.any():
-            found = self.photos(self.which[(self.first[survey] + taken)[has]], epochs[has])
-            batch[f"image_{self.scale}"][has] = found["image"]
+            found = self.photos.read(self.which[(self.first[survey] + taken)[has]], epochs[has])
+            images[has] = found[f"image_{self.scale}"]
+        batch = Batch({f"has_{self.scale}": has, f"image_{self.scale}": images})
         if self.photos.augment != "none":
             batch[f"draws_{self.scale}"] = keyed_random.table(key)
         if self.hide:
@@ -116,7 +117,7 @@ def images_of(shards: UPath, scale: str, size: int, wanted: Wanted) -> SurveyIma
         raise InputError(f"{shards}: images of scale {scale} are known by the ids of surveys; expected survey_id")
     order = np.lexsort((image, survey))
     first = np.searchsorted(survey[order], np.arange(len(wanted.lonlat) + 1))
-    sample = photos(np.zeros(1, np.int64), np.zeros(1, np.int64))["image"][0]
+    sample = photos.read(np.zeros(1, np.int64), np.zeros(1, np.int64))[f"image_{scale}"][0]
     rows = np.arange(len(wanted.lonlat))
     return SurveyImages(scale, photos, first, image[order], sample.shape, sample.dtype, rows)
 

@@ -14,11 +14,12 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 from ray.data.extensions import ArrowTensorArray
 
+from sdm_ray.batch import Ints
 from sdm_ray.buffers import empty
 from sdm_ray.errors import InputError
 from sdm_ray.ray_runtime import connect
-from sdm_ray.streams.prefetch import ahead
-from sdm_ray.streams.windows import Ints, Windows, open_cube
+from sdm_ray.streams.prefetch import prefetch
+from sdm_ray.streams.windows import Windows, open_cube
 
 _TASKS_BYTES = 1 << 30  # of windows that the tasks of a moment read: lanes that a task cuts off decode chunks anew
 _BLOCK_BYTES = 24 << 20  # of windows that a task gives at once: held and let go together, each at a price
@@ -97,7 +98,7 @@ class WindowSource(Datasource):
         ids = self._reading.ids[bounds[0] : bounds[-1]]
         size = len(ids) * self._windows.row_bytes
         metadata = BlockMetadata(num_rows=len(ids), size_bytes=size, input_files=None, exec_stats=None)
-        return ReadTask(_Task(self._windows.only(ids), ids, bounds - bounds[0], self._reading.keep), metadata)
+        return ReadTask(_Task(self._windows.subset(ids), ids, bounds - bounds[0], self._reading.keep), metadata)
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,9 @@ class _Batches:
     def cut_here(self, windows: Windows, reading: Reading) -> Generator[None]:
         """Read in this process, a thread ahead of the training; yields after each piece."""
         pieces = [np.arange(*bounds) for bounds in zip(reading.pieces, reading.pieces[1:], strict=False)]
-        cutting = open_cube(windows.cube).cut(windows.only(reading.ids).wanted, pieces, self._room, reading.keep)
+        cutting = open_cube(windows.cube).cut(windows.subset(reading.ids).wanted, pieces, self._room, reading.keep)
         many = 1 + 2 * self._size * len(pieces) // len(reading.ids)
-        with closing(ahead((partial(next, cutting) for _ in pieces), many)) as cuts:
+        with closing(prefetch((partial(next, cutting) for _ in pieces), many)) as cuts:
             for piece, _ in zip(pieces, cuts, strict=True):
                 self._count(piece)
                 yield

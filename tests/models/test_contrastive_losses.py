@@ -128,7 +128,7 @@ def _through_a_model(rank: int) -> float:
     def batch(rows: slice) -> dict[str, dict[str, Tensor]]:
         shared = {"lonlat": lonlat, "place": torch.arange(6)}
         made = {
-            scale: {name: each[rows][own[rows]] for name, each in {**shared, "image": images[scale]}.items()}
+            scale: {name: each[rows][own[rows]] for name, each in {**shared, f"image_{scale}": images[scale]}.items()}
             for scale, own in has.items()
         }
         both = {**shared, **{f"image_{scale}": each for scale, each in images.items()}}

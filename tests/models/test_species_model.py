@@ -40,7 +40,7 @@ def test_alignment_pairs_every_modality_with_coordinates():
         location=LOCATION, towers={"satellite": TOWER}, covariates=("a", "b"), species=4, dense=2, dim=12
     )
     places = {name: batch()[name] for name in ("lonlat", "place")}
-    images = {"lonlat": places["lonlat"][:4], "place": places["place"][:4], "image": batch()["image_satellite"]}
+    images = {**{name: each[:4] for name, each in places.items()}, "image_satellite": batch()["image_satellite"]}
     numbers = batch()["covariates"]
     sets = {**places, "species": torch.eye(6, 4, dtype=torch.uint8)}
     batches = {"satellite": images, "covariates": {**places, "covariates": numbers}, "species": sets}

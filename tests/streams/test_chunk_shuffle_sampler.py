@@ -43,13 +43,19 @@ def test_the_order_depends_on_the_seed_and_not_on_how_it_is_asked_for(places):
     assert not np.array_equal(order(places, seed=2).at(positions)[0], ids)
 
 
-@pytest.mark.parametrize("world", [1, 2, 3, 8])
-def test_ranks_share_a_batch_by_lanes(places, world):
+@pytest.mark.parametrize("world", [1, 2, 3, 8, 12, 40, 64])
+def test_ranks_share_a_batch_evenly_and_by_whole_lanes_where_they_can(places, world):
     found = order(places)
-    slots = [found.slots(rank, world) for rank in range(world)]
+    slots = [found.slots(40, rank, world) for rank in range(world)]
     assert sorted(np.concatenate(slots).tolist()) == list(range(40))
-    interleave = [set((each % 8).tolist()) for each in slots]
-    assert sum(map(len, interleave)) == 8
+    assert {len(each) for each in slots} <= {40 // world, -(-40 // world)}
+    if 8 % world == 0:
+        assert sum(len(set((each % 8).tolist())) for each in slots) == 8
+
+
+def test_every_rank_of_many_has_rows_of_one_lane(places):
+    slots = [order(places, batch=256, interleave=16).slots(256, rank, 64) for rank in range(64)]
+    assert {len(each) for each in slots} == {4} and all(len(set(each % 16)) == 1 for each in slots)
 
 
 def test_lanes_share_few_chunks(places):
@@ -98,14 +104,14 @@ def test_many_places_in_one_chunk_stay_together():
     assert strips(np.zeros(50, int), np.zeros(50, int), 3).tolist() == [0] * 50
 
 
-def test_pieces_are_rows_of_chunks_of_one_visit(places):
+def test_groups_are_rows_of_chunks_of_one_visit(places):
     found = order(places)
     positions = np.arange(10000)
     ids, epochs = found.at(positions)
-    pieces = found.pieces(ids, epochs, positions % 40, 10)
-    assert np.median(np.bincount(pieces)) >= 5  # a visit of a lane may end before that
-    for number in range(0, int(pieces.max()) + 1, 7):
-        inside = np.flatnonzero(pieces == number)
+    groups = found.groups(ids, epochs, positions % 40, 10)
+    assert np.median(np.bincount(groups)) >= 5  # a visit of a lane may end before that
+    for number in range(0, int(groups.max()) + 1, 7):
+        inside = np.flatnonzero(groups == number)
         assert len(set(epochs[inside])) == len(set(positions[inside] % 8)) == len(set(found.strip[ids[inside]])) == 1
 
 

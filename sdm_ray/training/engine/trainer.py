@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sdm_ray.batch import Array, Batch
 from sdm_ray.buffers import keep_freed_memory
 from sdm_ray.errors import InputError
 from sdm_ray.streams.loader import Stream, batches
@@ -22,7 +23,7 @@ from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.optimiser import learning_rate, moving_average, parameter_groups
 from sdm_ray.training.engine.reporting import Voice
 
-Batches = dict[str, dict[str, torch.Tensor]]
+Batches = dict[str, Batch[torch.Tensor]]
 """One batch for each stream."""
 
 
@@ -200,7 +201,7 @@ def epochs(
     return Trained(objective.eval(), progress.history, chosen)
 
 
-def _stream(fit: Fit, ranks: Ranks, start: int) -> Generator[dict[str, dict[str, np.ndarray]]]:
+def _stream(fit: Fit, ranks: Ranks, start: int) -> Generator[dict[str, Batch[Array]]]:
     each = {name: batches(stream, ranks.rank, ranks.world, start, fit.steps) for name, stream in fit.streams.items()}
     try:
         for _ in range(start, fit.steps):
@@ -214,7 +215,7 @@ def _step(
     fit: Fit,
     stepper: nn.Module,
     optimiser: torch.optim.Optimizer,
-    batch: dict[str, dict[str, np.ndarray]],
+    batch: dict[str, Batch[Array]],
     ranks: Ranks,
     step: int,
 ) -> float:
@@ -246,12 +247,14 @@ def _seed(seed: int, device: str) -> None:
         torch.default_generator.manual_seed(seed)
 
 
-def tensors(batch: dict[str, np.ndarray], ranks: Ranks) -> dict[str, torch.Tensor]:
+def tensors(batch: Batch[Array], ranks: Ranks) -> Batch[torch.Tensor]:
     """Arrays of a stream as tensors on the rank's device; views of Ray's store are copied."""
-    return {
-        name: torch.from_numpy(values if values.flags.writeable else values.copy()).to(ranks.device)
-        for name, values in batch.items()
-    }
+    return Batch(
+        {
+            name: torch.from_numpy(values if values.flags.writeable else values.copy()).to(ranks.device)
+            for name, values in batch.items()
+        }
+    )
 
 
 def _close_epoch(fit: Fit, objective: nn.Module, progress: Progress, ranks: Ranks) -> dict[str, float]:
@@ -283,7 +286,7 @@ def _distributed(objective: nn.Module, ranks: Ranks, compiled: bool) -> nn.Modul
     return made
 
 
-def _suspects(batch: dict[str, dict[str, np.ndarray]]) -> str:
+def _suspects(batch: dict[str, Batch[Array]]) -> str:
     """Which rows of a batch to look at: those with values that are no numbers, else all."""
     for name, part in batch.items():
         for key, values in part.items():

@@ -108,7 +108,7 @@ class Table:
             return None
         x, y = to_xy(*self.background.lonlat.T)
         rows = np.flatnonzero(self.holdout.role(x, y, held_out) == Role.TRAIN)
-        return self.background.only(rows)
+        return self.background.subset(rows)
 
     def _thinned(self, rows: np.ndarray, side: float) -> np.ndarray:
         """One of the surveys with the same species in one square, drawn by the seed."""
@@ -137,7 +137,7 @@ def read_table(config: FinetuneConfig) -> Table:
     labels = labels_of(surveys, species)
     dataset = SurveyDataset(
         rows=np.arange(len(surveys)),
-        lonlat=lonlat,
+        all_lonlat=lonlat,
         covariates=covariates.values,
         known=covariates.known,
         labels=labels,
@@ -200,7 +200,7 @@ def _background(config: FinetuneConfig, dataset: SurveyDataset, store: Covariate
     return replace(
         dataset,
         rows=rows,
-        lonlat=lonlat,
+        all_lonlat=lonlat,
         covariates=values,
         known=known,
         images=images,
@@ -236,13 +236,13 @@ def _of_surveys(
 ) -> np.ndarray:
     """What is computed of batches of surveys, float32 (n, width)."""
     own = rows[ranks.share(len(rows))]
-    source = dataset.only(own, plain=True)
+    source = dataset.subset(own, plain=True)
     parts = [np.empty((0, width), np.float32)]
     most = min(_PREDICT_ROWS, max(1, _PREDICT_BYTES // max(1, source.image_bytes)))
     with torch.inference_mode():
         for start in range(0, len(own), most):
             ids = np.arange(start, min(start + most, len(own)))
-            parts.append(compute(compact(tensors(source(ids, np.zeros_like(ids)), ranks))).float().cpu().numpy())
+            parts.append(compute(compact(tensors(source.read(ids, np.zeros_like(ids)), ranks))).float().cpu().numpy())
     return ranks.rows(np.concatenate(parts))
 
 

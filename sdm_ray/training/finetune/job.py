@@ -27,8 +27,7 @@ from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
-from sdm_ray.streams.loader import Stream, windowed
-from sdm_ray.streams.sampler import Sampler
+from sdm_ray.streams.loader import Stream
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.launch import launch
@@ -161,10 +160,8 @@ class Study:
         }
 
     def _stream(self, dataset: SurveyDataset) -> Stream:
-        config, batch = self.config, self.config.optim.batch
-        if dataset.images is None:
-            return Stream(dataset, Sampler(len(dataset), config.seed), batch, in_memory=True)
-        return windowed(dataset, config.seed, batch, config.mixing, config.workers.readers)
+        config = self.config
+        return Stream.of(dataset, config.seed, config.optim.batch, config.mixing, config.workers.readers)
 
     def _background(self, fold: int | None) -> dict[str, Stream]:
         dataset = self.table.around(fold)

@@ -1,7 +1,6 @@
 """What is known of places as training data: pairs of coordinates and images, covariates or sets of species."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.surveys import labels_of, read_surveys
 from sdm_ray.streams.cross_scale_pairs import PairDataset, pairs_by_place, pairs_within
+from sdm_ray.streams.dataset import Dataset
 from sdm_ray.streams.image_dataset import photos_of
 from sdm_ray.streams.tabular_datasets import CellDataset, SpeciesSetDataset
 from sdm_ray.streams.window_dataset import WindowDataset, places
@@ -45,19 +45,21 @@ class Source:
     """The pairs of one modality.
 
     Attributes:
-        dataset: batches of pairs; has `only(rows, plain=...)`.
+        dataset: batches of pairs.
         x: EPSG:3035 metres, (n,).
         y: EPSG:3035 metres, (n,).
         other_xy: of the second image where there are two, EPSG:3035 metres, (n, 2).
+        place: place id of each image of shards, (n,).
         images: what the images are, of a scale.
         columns: what the numbers are, of covariates.
         species: how many there are, of sets of species.
     """
 
-    dataset: Any
+    dataset: Dataset
     x: np.ndarray
     y: np.ndarray
     other_xy: np.ndarray | None = None
+    place: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     images: Imagery | None = None
     columns: Columns | None = None
     species: int = 0
@@ -128,7 +130,7 @@ def _between(pair: CrossScaleConfig, sources: dict[str, Source]) -> Source:
         ids, place = pairs_within(first, second, pair.radius_m)
         found = f"images less than {pair.radius_m:g} m apart"
     else:
-        ids, place = pairs_by_place(*(dataset.place for dataset in datasets.values()))
+        ids, place = pairs_by_place(*(source.place for source in sources.values()))
         found = "images with one place_id"
     if len(ids) == 0:
         raise InputError(f"cross_scale_pairs: {pair.scales[0]} and {pair.scales[1]} have no {found}")
@@ -137,11 +139,13 @@ def _between(pair: CrossScaleConfig, sources: dict[str, Source]) -> Source:
 
 
 def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
+    place = np.zeros(0, np.int64)
+    bands: tuple[str, ...] = ()
     if each.shards is not None:
         shards = config.path(each.shards)
-        dataset: Any = photos_of(shards, scale, each.size, each.augment, config.seed, times=config.location.time)
-        path, lonlat = str(shards), dataset.lonlat
-        bands: tuple[str, ...] = ()
+        photos = photos_of(shards, scale, each.size, each.augment, config.seed, times=config.location.time)
+        dataset: Dataset = photos
+        path, lonlat, place = str(shards), photos.lonlat, photos.place
     else:
         assert each.cube is not None
         path = str(config.path(each.cube))
@@ -153,9 +157,10 @@ def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
     if len(lonlat) == 0:
         known = f"{path} holds no place with data among those {each.stride_m:g} m apart"
         raise InputError(f"scales.{scale}.stride_m: {known}; expected less")
-    found = dataset(np.array([0]), np.array([0]))["image"].shape[1]
+    found = dataset.read(np.array([0]), np.array([0]))[f"image_{scale}"].shape[1]
     check_tower(each.tower, found, each.size, f"scales.{scale}.tower", path)
-    return Source(dataset, *to_xy(lonlat[:, 0], lonlat[:, 1]), images=Imagery(bands, each.size, each.season))
+    x, y = to_xy(lonlat[:, 0], lonlat[:, 1])
+    return Source(dataset, x, y, place=place, images=Imagery(bands, each.size, each.season))
 
 
 def _with_data(cube: Cube, lonlat: np.ndarray, season: str | None) -> np.ndarray:

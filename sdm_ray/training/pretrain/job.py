@@ -19,11 +19,8 @@ from sdm_ray.models.contrastive_model import COVARIATES, DENSE, SPECIES, Alignme
 from sdm_ray.plots.embedding import embedding_picture
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
-from sdm_ray.streams.cross_scale_pairs import PairDataset
-from sdm_ray.streams.image_dataset import ImageDataset
-from sdm_ray.streams.loader import Stream, windowed
-from sdm_ray.streams.sampler import Sampler
-from sdm_ray.streams.window_dataset import WindowDataset
+from sdm_ray.streams.dataset import Dataset
+from sdm_ray.streams.loader import Stream
 from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.launch import launch
 from sdm_ray.training.engine.trainer import Fit, Trained, tensors
@@ -74,11 +71,11 @@ class Study:
         streams, held_out = {}, {}
         for number, (name, source) in enumerate(self.sources.items()):
             train, validation = self._rows(name, source, fold)
-            streams[name] = self._stream(name, source.dataset.only(train), self.config.seed * 64 + number)
+            streams[name] = self._stream(name, source.dataset.subset(train), self.config.seed * 64 + number)
             held_out[name] = self._candidates(validation)
         optim = self.config.optim
-        ones = [stream for stream in streams.values() if not isinstance(stream.dataset, PairDataset)]
-        longest = max(round(stream.sampler.n / stream.batch) for stream in ones)
+        pairs = {each.name for each in self.config.cross_scale_pairs}
+        longest = max(round(each.sampler.n / each.batch) for name, each in streams.items() if name not in pairs)
         return Fit(
             name="all" if fold is None else f"fold-{fold}",
             seed=self.config.seed,
@@ -130,12 +127,8 @@ class Study:
         radii |= {each.name: max(objective.radius_m, 2 * each.radius_m) for each in self.config.cross_scale_pairs}
         return AlignmentLoss(self.model(), self._weights(), objective.loss, radii, augment)
 
-    def _stream(self, name: str, dataset: Any, seed: int) -> Stream:  # noqa: ANN401
-        batch, readers = self._batch(name), self.config.workers.readers
-        if isinstance(dataset, WindowDataset):
-            return windowed(dataset, seed, batch, self.config.mixing, readers)
-        in_memory = not isinstance(dataset, ImageDataset | PairDataset)
-        return Stream(dataset, Sampler(len(dataset.lonlat), seed), batch, readers, in_memory)
+    def _stream(self, name: str, dataset: Dataset, seed: int) -> Stream:
+        return Stream.of(dataset, seed, self._batch(name), self.config.mixing, self.config.workers.readers)
 
     def _batch(self, name: str) -> int:
         own = {scale: each.batch for scale, each in self.config.scales.items()}
@@ -180,12 +173,12 @@ class Study:
         figures: dict[str, float] = {}
         for name, rows in held_out.items():
             if name == DENSE and len(rows) > 0:
-                dataset = self.sources[name].dataset.only(rows, plain=True)
-                batch = tensors(dataset(np.arange(len(rows)), np.zeros(len(rows), np.int64)), ranks)
+                dataset = self.sources[name].dataset.subset(rows, plain=True)
+                batch = tensors(dataset.read(np.arange(len(rows)), np.zeros(len(rows), np.int64)), ranks)
                 figures["dense_error"] = float(objective.model({DENSE: batch})[1])
             elif len(rows) > 1:
                 source = self.sources[name]
-                own = embed(objective.model, name, source.dataset.only(rows, plain=True), ranks.share(len(rows)))
+                own = embed(objective.model, name, source.dataset.subset(rows, plain=True), ranks.share(len(rows)))
                 other, location = (ranks.rows(each) for each in own)
                 found = matching(other, location, np.stack([source.x[rows], source.y[rows]], axis=1))
                 figures |= {f"{name}_{key}": value for key, value in found.items()}

@@ -43,7 +43,7 @@ class AlignmentLoss(nn.Module):
 
     def forward(self, batches: Batches, ranks: Ranks) -> Tensor:
         """The loss; its gradients are scaled for the mean over ranks."""
-        pairs, regressed = self.model({name: self._augmented(name, batch) for name, batch in batches.items()})
+        pairs, regressed = self.model({name: self._augmented(batch) for name, batch in batches.items()})
         workers = Workers(ranks.rank, ranks.world)
         total = torch.zeros((), device=ranks.device)
         if DENSE in batches:
@@ -53,10 +53,8 @@ class AlignmentLoss(nn.Module):
             total = total + self.weights[name] * self._pair_loss(each, self.radii.get(name, 0.0), workers)
         return total / sum(self.weights.values())
 
-    def _augmented(self, name: str, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        if "draws" in batch:
-            return batch | {"image": self.augment[name](batch["image"], batch["draws"])}
-        drawn = [scale for scale in self.augment if f"draws_{scale}" in batch]  # of two scales at one place
+    def _augmented(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        drawn = [scale for scale in self.augment if f"draws_{scale}" in batch]
         return batch | {f"image_{s}": self.augment[s](batch[f"image_{s}"], batch[f"draws_{s}"]) for s in drawn}
 
     def _pair_loss(self, pairs: Pairs, radius_m: float, workers: Workers) -> Tensor:

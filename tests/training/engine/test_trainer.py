@@ -67,7 +67,7 @@ def test_the_best_epoch_is_kept_and_training_stops_after_it(tmp_path, ray_cluste
         return {"score": next(scores)}
 
     fit = next(toy.Toy(str(tmp_path), steps_per_epoch=2, epochs=6)())
-    for name, value in {"validate": validate, "validation_by": "score", "patience": 3}.items():
+    for name, value in {"validate": validate, "best_by": "score", "patience": 3}.items():
         object.__setattr__(fit, name, value)
     trained = trainer.run(fit, Ranks(), FolderKeeper(UPath(tmp_path / "kept"), 1e9), Voice())
     assert trained.best_epoch == 2 and len(trained.history) == 5

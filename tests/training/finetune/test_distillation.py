@@ -91,7 +91,7 @@ def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch
     assert own is None
     assert np.all(np.abs(soft - labels[rows[3:9]]) <= 0.25) and not np.array_equal(soft, labels[rows[3:9]])
     assert np.array_equal(made.labels.counts(rows), full.counts(rows))
-    batch = made.only(rows)(np.arange(3), np.zeros(3, np.int64))
+    batch = made.subset(rows).read(np.arange(3), np.zeros(3, np.int64))
     assert batch["labels"].dtype == np.float32 and batch["labels"].shape == (3, 2)
     for name, least, line in (
         ("_MOST_VOTED", 1, "forest.ensemble_weight: for at most 1 species, found 2; expected `ensemble_weight: 0`"),
