@@ -18,7 +18,7 @@ from sdm_ray.streams.image_dataset import Augment, ImageDataset, photos_of
 _HIDDEN = {"satellite": 7, "landscape": 8, "plant": 9}
 _CHOSEN = {"satellite": 10, "landscape": 11, "plant": 12}
 """Numbers of the draws that hide an image, and that say which of a survey's images is taken."""
-_VISIT = r"^(\d+)-\d{4}-\d{3}$"  # a survey of GeoLifeCLEF 2023 is a patch, year and day
+_VISIT = r"-\d{4}-\d{3}$"  # the year and the day of the year end the id of a visit
 _AUGMENT: dict[str, Augment] = {"satellite": "dihedral"}
 
 
@@ -29,7 +29,7 @@ class Wanted:
     Attributes:
         ids: of the surveys, text (N,); None where only their places are known.
         lonlat: WGS84 degrees, float64 (N, 2).
-        presence_only: whether they are presence-only records, whose patches have other keys in GeoLifeCLEF.
+        presence_only: whether they are presence-only records, whose ids may be those of other surveys.
         within_m: how far off the place of an image may be, metres; None for a survey's own images, known by its id.
     """
 
@@ -111,8 +111,8 @@ def images_of(shards: UPath, scale: str, size: int, wanted: Wanted) -> SurveyIma
     if wanted.within_m is not None:
         survey, image = _nearest(photos, wanted.lonlat, wanted.within_m)
     elif wanted.ids is not None:
-        keys = Shards(shards).index["key"].iloc[photos.rows].reset_index(drop=True)
-        survey, image = _own(keys, wanted.ids, presence_only=wanted.presence_only)
+        index = Shards(shards).index.iloc[photos.rows]
+        survey, image = _own(index, wanted.ids, presence_only=wanted.presence_only)
     else:
         raise InputError(f"{shards}: images of scale {scale} are known by the ids of surveys; expected survey_id")
     order = np.lexsort((image, survey))
@@ -122,15 +122,15 @@ def images_of(shards: UPath, scale: str, size: int, wanted: Wanted) -> SurveyIma
     return SurveyImages(scale, photos, first, image[order], sample.shape, sample.dtype, rows)
 
 
-def _own(keys: pd.Series, ids: pd.Series, *, presence_only: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a survey and an image whose key ends in its id, as the sources write them; numbers of both."""
-    visited = ids.str.extract(_VISIT, expand=False)
-    by_patch = keys.str.startswith("glc23-")
-    images = pd.DataFrame({"image": np.arange(len(keys)), "id": keys.str.rpartition("-")[2], "by_patch": by_patch})
-    images = images[(keys.str.contains("-po-") == presence_only) | ~keys.str.match(r"glc\d\d-|geoplant-")]
-    surveys = pd.DataFrame({"survey": np.arange(len(ids)), "id": ids.reset_index(drop=True)})
-    visits = surveys.assign(id=visited.reset_index(drop=True)).dropna()
-    pairs = pd.concat([surveys.merge(images[~images["by_patch"]]), visits.merge(images[images["by_patch"]])])
+def _own(index: pd.DataFrame, ids: pd.Series, *, presence_only: bool) -> tuple[Ints, Ints]:
+    """Pairs of a survey and an image that belongs to it (see `stores.shards.Sample`); numbers of both."""
+    images = pd.DataFrame({"image": np.arange(len(index)), "id": index["survey_id"].to_numpy()})
+    kinds = ["", "relative" if presence_only else "occurrence"]
+    images = images[(images["id"] != "").to_numpy() & index["survey_kind"].isin(kinds).to_numpy()]
+    surveys = pd.DataFrame({"survey": np.arange(len(ids)), "id": ids.to_numpy()})
+    visits = surveys[surveys["id"].str.contains(_VISIT)]
+    visits = visits.assign(id=visits["id"].str.replace(_VISIT, "-*", regex=True))
+    pairs = pd.concat([surveys.merge(images), visits.merge(images)])
     return pairs["survey"].to_numpy(np.int64), pairs["image"].to_numpy(np.int64)
 
 

@@ -20,13 +20,28 @@ from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.streams.survey_images import Wanted, images_of
 from sdm_ray.streams.windows import Windows
 
-KEYS = ["glc24-7", "glc24-po-7", "glc24-9", "glc23-3008574", "glc25-rgbnir-11", "other-12"]
+KEYS = {
+    "glc24-7": ("7", "occurrence"),
+    "glc24-po-7": ("7", "relative"),
+    "glc24-9": ("9", "occurrence"),
+    "glc23-3008574": ("3008574-*", "occurrence"),
+    "glc25-rgbnir-11": ("11", "occurrence"),
+    "other-12": ("12", ""),
+}
+"""Keys of patches as the sources write them, and what they are images of."""
 
 
-def sample(key: str, shade: int, lonlat: tuple[float, float], scale: str = "satellite", place: int = 0) -> Sample:
+def sample(
+    key: str,
+    shade: int,
+    lonlat: tuple[float, float],
+    scale: str = "satellite",
+    place: int = 0,
+    survey: tuple[str, str] = ("", ""),
+) -> Sample:
     file = io.BytesIO()
     Image.new("RGB", (12, 12), (shade, shade, shade)).save(file, "PNG")
-    return Sample(key, "png", file.getvalue(), scale, *lonlat, place)
+    return Sample(key, "png", file.getvalue(), scale, *lonlat, place, "", *survey)
 
 
 def shards(folder, samples: list[Sample]) -> UPath:
@@ -35,11 +50,19 @@ def shards(folder, samples: list[Sample]) -> UPath:
     return path
 
 
-@pytest.fixture(scope="module")
-def patches(tmp_path_factory) -> UPath:
-    """Patches with the keys of the challenges; the shade is their number."""
-    some = [sample(key, number + 1, (5.0, 50.0 + number), place=number) for number, key in enumerate(KEYS)]
-    return shards(tmp_path_factory.mktemp("patches"), some)
+@pytest.fixture(scope="module", params=["today", "format version 1"])
+def patches(request, tmp_path_factory) -> UPath:
+    """Patches of the challenges; the shade is their number."""
+    some = [
+        sample(key, number + 1, (5.0, 50.0 + number), place=number, survey=survey)
+        for number, (key, survey) in enumerate(KEYS.items())
+    ]
+    folder = tmp_path_factory.mktemp("patches")
+    found = shards(folder, some)
+    if request.param != "today":
+        index = pd.read_parquet(folder / "index.parquet")
+        index.drop(columns=["survey_id", "survey_kind"]).to_parquet(folder / "index.parquet")
+    return found
 
 
 def shades(found, ids=None) -> list[int]:
