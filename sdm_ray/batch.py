@@ -1,6 +1,6 @@
 """Batches: what streams give and models take. Light: imports neither torch nor Ray."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 A = TypeVar("A")
 Array = NDArray[Any]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 class Batch(dict[str, A], Generic[A]):
@@ -60,10 +62,20 @@ class Batch(dict[str, A], Generic[A]):
         return Batch({**self, **other})
 
 
+def cut(rows: int, row_bytes: int = 0, most_rows: int = 1024, most_bytes: int = 64 << 20) -> Iterator[Ints]:
+    """Numbers of rows in parts that are predicted at once.
+
+    Args:
+        rows: how many there are.
+        row_bytes: of the images of one row.
+        most_rows: of a part.
+        most_bytes: of the images of a part, unless one row has more.
+    """
+    size = min(most_rows, max(1, most_bytes // max(1, row_bytes)))
+    for start in range(0, rows, size):
+        yield np.arange(start, min(start + size, rows))
+
+
 def share(rows: int, rank: int, world: int) -> slice:
     """A rank's part of some rows; the parts of all ranks tile them."""
     return slice(rows * rank // world, rows * (rank + 1) // world)
-
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]

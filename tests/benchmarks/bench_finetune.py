@@ -32,6 +32,7 @@ from upath import UPath
 from sdm_ray.config import load
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.job import Job
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.species_losses import bce
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.labels import SparseLabels
@@ -39,7 +40,6 @@ from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoKeeper
 from sdm_ray.training.engine.config import WorkersConfig
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.launch import launch
 from sdm_ray.training.engine.reporting import Voice
 from sdm_ray.training.engine.trainer import Fit

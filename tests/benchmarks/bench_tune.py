@@ -25,11 +25,11 @@ from sdm_ray.config import load
 from sdm_ray.geo.blocks import block_id
 from sdm_ray.job import execute
 from sdm_ray.metrics.block_bootstrap import Comparison, compare
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.ray_runtime import connect
 from sdm_ray.stores import artefact
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.reporting import Voice
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune.config import FinetuneConfig

@@ -16,6 +16,7 @@ from sdm_ray.geo.grid import to_xy
 from sdm_ray.metrics.ranking import auc, average_precision
 from sdm_ray.metrics.retrieval import embed, matching
 from sdm_ray.models.config import LocationConfig
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.location import LocationEncoder
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.labels import SparseLabels
@@ -23,7 +24,6 @@ from sdm_ray.stores.surveys import labels_of, read_surveys
 from sdm_ray.training.compare.few_shot import draw
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import FolderKeeper
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.reporting import Voice
 from sdm_ray.training.pretrain.config import PretrainConfig
 from sdm_ray.training.pretrain.data import Source

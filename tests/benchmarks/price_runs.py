@@ -21,12 +21,12 @@ from upath import UPath
 from sdm_ray.job import Job
 from sdm_ray.models.config import AlignConfig, LocationConfig, TowerConfig
 from sdm_ray.models.contrastive_model import AlignmentModel
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores.shards import Shards
 from sdm_ray.streams.image_dataset import ImageDataset, photos_of
 from sdm_ray.streams.loader import Stream
 from sdm_ray.streams.sampler import Sampler
 from sdm_ray.training.engine.config import OptimConfig, WorkersConfig
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.launch import launch
 from sdm_ray.training.engine.trainer import Fit
 from sdm_ray.training.pretrain.objective import AlignmentLoss

@@ -164,10 +164,10 @@ def photo_stream(shards: str, size: int, epochs: int, readers: int) -> dict[str,
     """Photos a second through the stream of training."""
     from upath import UPath
 
+    from sdm_ray.models.distributed import Ranks
     from sdm_ray.streams.image_dataset import ImageDataset
     from sdm_ray.streams.loader import Stream, batches
     from sdm_ray.streams.sampler import Sampler
-    from sdm_ray.training.engine.distributed import Ranks
     from sdm_ray.training.engine.trainer import tensors
 
     index = Shards(UPath(shards)).index

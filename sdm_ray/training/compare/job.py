@@ -16,6 +16,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.evaluation import few_shot
 from sdm_ray.geo.blocks import Role, block_id
 from sdm_ray.job import Job
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.plots.html import render
 from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
@@ -25,7 +26,6 @@ from sdm_ray.training.compare.config import CompareConfig
 from sdm_ray.training.compare.few_shot import FewLabels, commonest, draw
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.reporting import Voice
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune.job import Study

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from sdm_ray.baselines.logistic_regression import heads
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.training.compare.few_shot import FewLabels
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.reporting import Voice
 from sdm_ray.training.finetune.data import embed
 from sdm_ray.training.finetune.job import Study

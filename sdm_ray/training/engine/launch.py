@@ -55,8 +55,8 @@ def storage_of(job: Job) -> UPath:
 
 
 def _train_here(fits: Fits, keeper: FolderKeeper, voice: Voice, *, compiled: bool) -> None:
+    from sdm_ray.models.distributed import Ranks
     from sdm_ray.training.engine import trainer
-    from sdm_ray.training.engine.distributed import Ranks
 
     for fit in fits():
         fit.save(trainer.run(fit, Ranks(), keeper, voice, compiled=compiled))
@@ -109,8 +109,8 @@ def _work(settings: dict[str, Any]) -> None:
     import ray.train.torch
     import torch
 
+    from sdm_ray.models.distributed import Ranks
     from sdm_ray.training.engine import trainer
-    from sdm_ray.training.engine.distributed import Ranks
 
     context = ray.train.get_context()
     device = str(ray.train.torch.get_device())

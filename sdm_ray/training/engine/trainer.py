@@ -17,9 +17,9 @@ from torch import nn
 from sdm_ray.batch import Array, Batch
 from sdm_ray.buffers import keep_freed_memory
 from sdm_ray.errors import InputError
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.streams.loader import Stream, batches
 from sdm_ray.training.engine.config import OptimConfig
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.optimiser import learning_rate, moving_average, parameter_groups
 from sdm_ray.training.engine.reporting import Voice
 

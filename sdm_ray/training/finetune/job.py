@@ -24,12 +24,12 @@ from sdm_ray.model_io import (
 )
 from sdm_ray.models.calibration import Calibration, mean_of
 from sdm_ray.models.config import SpeciesConfig
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.loader import Stream
 from sdm_ray.streams.survey_dataset import SurveyDataset
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.launch import launch
 from sdm_ray.training.engine.trainer import Fit, Trained
 from sdm_ray.training.finetune import calibration

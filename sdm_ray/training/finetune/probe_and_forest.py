@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from sdm_ray.baselines.logistic_regression import heads
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.streams.survey_dataset import SurveyDataset
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.finetune.config import FinetuneConfig, ProbeConfig
 from sdm_ray.training.finetune.data import embed
 from sdm_ray.training.finetune.objective import PresenceLoss

@@ -16,12 +16,12 @@ from sdm_ray.model_io import LoadedEncoder, describe_encoder, load_encoder
 from sdm_ray.models.augment import Augmentation
 from sdm_ray.models.config import AlignConfig
 from sdm_ray.models.contrastive_model import COVARIATES, DENSE, SPECIES, AlignmentModel
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.plots.embedding import embedding_picture
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.dataset import Dataset
 from sdm_ray.streams.loader import Stream
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.launch import launch
 from sdm_ray.training.engine.trainer import Fit, Trained, tensors
 from sdm_ray.training.pretrain.config import PretrainConfig

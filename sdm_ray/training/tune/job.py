@@ -137,9 +137,9 @@ def _trial(chosen: dict[str, Any], config: TuneConfig, shared: Shared, tracker: 
     import torch
     from ray import tune
 
+    from sdm_ray.models.distributed import Ranks
     from sdm_ray.training.engine import trainer
     from sdm_ray.training.engine.checkpointing import TuneKeeper
-    from sdm_ray.training.engine.distributed import Ranks
     from sdm_ray.training.engine.reporting import Voice
     from sdm_ray.training.finetune.job import Study
 

@@ -96,9 +96,7 @@ def test_a_second_study_never_takes_the_names_of_the_first(run, tmp_path):
     names = read_surveys(place / "surveys.parquet")[1]["name"].tolist()
     seen = PLOTS.assign(taxon=["Castanea sativa", "Zea mays", "Castanea sativa", "Acer opalus"], key=None)
     second = {"occurrences": table(tmp_path / "seen.csv", seen, "relative")}
-    with pytest.raises(
-        InputError, match=r"species\.parquet: belongs to surveys\.parquet, which this"
-    ):
+    with pytest.raises(InputError, match=r"species\.parquet: belongs to surveys\.parquet, which this"):
         run(**second)
     assert read_surveys(place / "surveys.parquet")[1]["name"].tolist() == names
     run(**first, **second)  # both together
@@ -111,9 +109,7 @@ def test_surveys_are_not_read_with_the_species_of_others(run, tmp_path, capsys):
     place = run(**first)
     other = read_surveys(place / "surveys.parquet")[1].assign(name=["Castanea sativa", "Zea mays", "Acer opalus"])
     other.to_parquet(str(place / "species.parquet"))
-    with pytest.raises(
-        InputError, match=r"species\.parquet: holds other species than surveys\.parquet was"
-    ):
+    with pytest.raises(InputError, match=r"species\.parquet: holds other species than surveys\.parquet was"):
         read_surveys(place / "surveys.parquet")
     capsys.readouterr()
     run(**first)

@@ -4,9 +4,9 @@ from helpers import toy
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import FolderKeeper
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.reporting import Voice
 
 

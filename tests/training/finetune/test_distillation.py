@@ -14,11 +14,11 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Role
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.model_io import load_species_model
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.reporting import Voice
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import distillation

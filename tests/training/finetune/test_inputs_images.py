@@ -17,11 +17,11 @@ from sdm_ray.mapping import predict_job
 from sdm_ray.mapping.config import PredictConfig
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.model_io import Photos, read_species_folder
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.stores.surveys import read_surveys
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.reporting import Voice
 from sdm_ray.training.engine.trainer import tensors
 from sdm_ray.training.finetune import data as finetune_data

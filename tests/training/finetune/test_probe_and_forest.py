@@ -13,10 +13,10 @@ from sdm_ray.baselines.logistic_regression import heads
 from sdm_ray.geo.blocks import Role
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.model_io import load_species_model
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.training.compare.few_shot import draw
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.reporting import Voice
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import job as finetune

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores import artefact
 from sdm_ray.stores.shards import Sample, write_index, write_shard
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import FolderKeeper
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.reporting import Voice
 from sdm_ray.training.pretrain import job as pretrain
 from sdm_ray.training.pretrain.config import PretrainConfig
