@@ -35,7 +35,7 @@ class Batch(dict[str, A], Generic[A]):
     `covariates`
         Covariates, 0 where unknown, float32 (N, C); or (U, C) for U distinct sets of values, with `covariates_of`.
     `has_covariates`
-        Whether they are known, bool (N,) or (U,).
+        Whether each of them is known, bool (N, C) or (U, C).
     `covariates_of`
         The row of `covariates` that belongs to each place, int64 (N,).
     `series_<name>`

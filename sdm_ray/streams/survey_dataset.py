@@ -115,7 +115,7 @@ class SurveyDataset:
         for number, (name, values) in enumerate(self.series.items()):
             part = values[survey]
             batch[f"series_{name}"] = part
-            batch[f"has_series_{name}"] = np.isfinite(part).any(axis=tuple(range(1, part.ndim)))
+            batch[f"has_series_{name}"] = np.asarray(np.isfinite(part).any(axis=tuple(range(1, part.ndim))))
             if self.hide:
                 batch[f"hide_series_{name}"] = keyed_random.uniform(key, _SERIES + number) < self.hide
         return batch
