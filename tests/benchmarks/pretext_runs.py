@@ -23,8 +23,8 @@ from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import labels_of, read_surveys
 from sdm_ray.training.compare.few_shot import draw
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import FolderKeeper
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import FolderCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.pretrain.config import PretrainConfig
 from sdm_ray.training.pretrain.data import Source
 from sdm_ray.training.pretrain.job import Study
@@ -70,7 +70,7 @@ def pretrained(config: PretrainConfig, sources: Mapping[str, Source], folder: UP
     """The model of a pretext that never saw the test blocks of the fold."""
     study = Study(config, dict(sources), str(folder))
     fit = study.fit(FOLD)
-    trained = trainer.run(fit, Ranks(), FolderKeeper(folder / config.output, 1e9), Voice())
+    trained = trainer.run(fit, Ranks(), FolderCheckpointer(folder / config.output, 1e9), Reporter())
     return trained.objective.model
 
 

@@ -85,7 +85,7 @@ class Study:
             objective=self._objective,
             validate=lambda objective, ranks: self._validate(objective, held_out, ranks),
             save=lambda trained: self._save(trained, fold),
-            spoken=("loss", "top5", "error_km"),
+            reported=("loss", "top5", "error_km"),
             prepare=lambda objective, share: objective.model.location.at(share),
         )
 

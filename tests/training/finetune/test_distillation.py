@@ -18,8 +18,8 @@ from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import distillation
 from sdm_ray.training.finetune import job as finetune
@@ -126,7 +126,7 @@ def labels_of(made, rows):
 
 def test_a_model_learns_from_it(world):
     made = study(world)
-    trained = trainer.run(made.fit(0), Ranks(), NoKeeper(), Voice())
+    trained = trainer.run(made.fit(0), Ranks(), NoCheckpointer(), Reporter())
     test = np.flatnonzero(made.table.holdout.role(made.table.x, made.table.y, 0) == Role.TEST)
     logits = finetune_data.predict(trained.objective.model, made.table.dataset, test, Ranks())
     assert auc(made.table.labels.dense(test)[:, :2], logits[:, :2]).min() > 0.75
@@ -136,7 +136,7 @@ def test_a_model_keeps_the_forest_that_votes_in_it(world, tmp_path):
     made = study(world, tmp_path / "model")
     fit = made.fit(0)
     assert "forest.root" not in fit.objective().state_dict()  # nor in checkpoints: it is grown, not trained
-    fit.save(trainer.run(fit, Ranks(), NoKeeper(), Voice()))
+    fit.save(trainer.run(fit, Ranks(), NoCheckpointer(), Reporter()))
     loaded = load_species_model(UPath(tmp_path / "model"), 0)
     split, dataset = made.table.split(0), made.table.dataset
     model = loaded.model

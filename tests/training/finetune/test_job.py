@@ -13,8 +13,8 @@ from sdm_ray.stores import artefact
 from sdm_ray.stores.surveys import read_surveys, write_surveys
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import job as finetune
 from sdm_ray.training.finetune.config import FinetuneConfig
@@ -149,7 +149,7 @@ def test_presence_only_records_teach_presence_absence_surveys(world, execute):
 )
 def test_every_loss_learns(world, presence):
     study = study_of(world, **settings(presence=presence, crossfit=False))
-    trained = trainer.run(study.fit(None), Ranks(), NoKeeper(), Voice())
+    trained = trainer.run(study.fit(None), Ranks(), NoCheckpointer(), Reporter())
     assert trained.history[trained.best_epoch - 1]["auc"] > 0.7
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
 
