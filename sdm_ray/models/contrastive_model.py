@@ -83,7 +83,9 @@ class AlignmentModel(nn.Module):
         return self._pairs(name, batch, other, self.embed_location(batch["lonlat"], batch.get("time")))
 
     def _pairs(self, name: str, batch: dict[str, Tensor], other: Tensor, location: Tensor) -> Pairs:
-        scale = self.log_scale[name].clamp(max=_MAX_LOGIT_SCALE).exp()
+        with torch.no_grad():  # the parameter, not its value: beyond a clamped value the gradient would be 0 for ever
+            self.log_scale[name].clamp_(max=_MAX_LOGIT_SCALE)
+        scale = self.log_scale[name].exp()
         bias = self.bias[name] if self.config.bias is not None else None
         sides = normalize(other, dim=-1), normalize(location, dim=-1)
         return Pairs(*sides, batch["place"], scale, bias, batch["lonlat"])

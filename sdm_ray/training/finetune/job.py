@@ -193,13 +193,13 @@ class Study:
         return PresenceLoss(model, setting)
 
     def _start(self, fold: int | None) -> tuple[LoadedModel, Pretraining]:
-        """The model to start from for a fold, and whether it saw the fold's blocks."""
+        """The model to start from for a fold, and whether it, or what it began from, saw the fold's blocks."""
         assert self.config.start is not None
         path = self.config.path(self.config.start)
         if fold is not None and is_whole(path / "folds" / str(fold)):
             own = load_species_model(path, fold)
             if own.blocks == self.config.blocks and own.about.countries == (self.config.countries is not None):
-                return own, "inductive"
+                return own, "transductive" if own.about.pretraining == "transductive" else "inductive"
         return load_species_model(path), "transductive"
 
     def _encoder(self, fold: int | None) -> tuple[dict[str, torch.Tensor], Pretraining]:

@@ -134,6 +134,9 @@ def test_presence_only_records_teach_presence_absence_surveys(world, execute):
     begun = load_species_model(run_dir / "surveyed", 0)
     assert begun.about.pretraining == "inductive" and begun.probability_kind == "occurrence"
     assert torch.allclose(begun.model.head.weight, recorded.model.head.weight[1:], atol=1e-6)
+    file = run_dir / "recorded" / "folds" / "0" / "config.yaml"
+    file.write_text(file.read_text().replace("pretraining: none", "pretraining: transductive"))
+    assert study_of(world, **values).about(0).pretraining == "transductive"  # as what it began from
     with pytest.raises(InputError, match=r"start: fusion.* there, expected"):
         values["model"] = {**values["model"], "hidden": 8}
         study_of(world, **values).check_start()
