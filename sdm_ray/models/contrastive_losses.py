@@ -1,7 +1,7 @@
-"""Losses of pair matching over the pairs of all ranks.
+"""Contrastive losses over the pairs of all ranks.
 
 Pair losses take the features of one rank and return the loss over the pairs of all ranks. Logits are computed
-tile by tile and thrown away; only their row and column log-sum-exps are kept, and the backward pass computes the
+tile by tile and discarded; only their row and column log-sum-exps are kept, and the backward pass computes the
 tiles again. Every rank derives the exact gradient of its own features from the gathered log-sum-exps, so that no
 feature gradients are exchanged.
 
@@ -68,10 +68,10 @@ def sigmoid(
     ranks: Ranks = ALONE,
     tile: int = 2048,
 ) -> Tensor:
-    """Sigmoid loss over the pairs of all ranks, exact: every image and place is a yes or a no.
+    """Sigmoid loss over the pairs of all ranks, exact: every combination of image and place is a binary label.
 
-    The sum over all N x N combinations divided by N (Zhai et al. 2023, SigLIP, equation 1). Images of one place are
-    a yes with each other, each counted once.
+    The sum over all N x N combinations divided by N (Zhai et al. 2023, SigLIP, equation 1). Combinations of
+    one place are positive, each counted once.
 
     Args:
         image: unit features of this rank's images, (n, D).

@@ -1,7 +1,6 @@
 """Losses of species presence, from surveys that say what is absent and from records that do not.
 
-Each is a mean over this rank's rows. Labels are 1 where a species was seen, 0 where not, and `UNKNOWN` where nobody
-can say, which adds nothing.
+Each is a mean over this rank's rows. Labels are 1 for presence, 0 for absence, and `UNKNOWN`, which does not count.
 """
 
 from dataclasses import dataclass
@@ -35,7 +34,7 @@ def bce(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
 
     Args:
         logits: (N, S).
-        labels: (N, S); between 0 and 1 where a teacher speaks too.
+        labels: (N, S); between 0 and 1 with distillation.
         weight: of presences and of absences, (2, S); 1 without.
     """
     known = labels != UNKNOWN

@@ -1,4 +1,4 @@
-"""Images of two scales that show one place, drawn together."""
+"""Pairs of images of two scales that show one place."""
 
 from dataclasses import dataclass, field, replace
 
@@ -54,7 +54,7 @@ class PairDataset:
 def pairs_by_place(first: Ints, second: Ints) -> tuple[Ints, Ints]:
     """Pair the images of two scales at each place that has both.
 
-    Every image there is in a pair: of three and one, the one is in three.
+    Every image there is in a pair: of three images and one, the one is in three pairs.
 
     Args:
         first: place id of each image of the first scale, (n,).
@@ -94,7 +94,7 @@ def _nearest(xy: Floats, others: Floats, radius_m: float) -> Ints:
 
 
 def _paired(first: Ints, second: Ints, meetings: Ints) -> tuple[Ints, Ints]:
-    """Numbers of images, (k, 2), whose labels meet, and which meeting each pair is of, (k,).
+    """Numbers of images, (k, 2), whose labels meet, and the number of the meeting of each pair, (k,).
 
     Args:
         first: label of each image of the first scale, (n,).

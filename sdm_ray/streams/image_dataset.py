@@ -24,8 +24,8 @@ from sdm_ray.streams.parts import Decoded
 
 Augment = Literal["none", "dihedral", "photo"]
 _CORES = os.cpu_count() or 1
-_PARTS = 4  # of a batch for each core, so that none waits long for another
-_GAP = 2.0  # pictures that no decoder makes smaller lose pixels by whole factors first, down to this much too many
+_PARTS = 4  # of a batch for each core, so that no core waits long for another
+_GAP = 2.0  # large photos are first reduced by whole factors, to this many times the wanted size
 _SMALLEST = 0.4  # share of a photo's area that a random crop keeps at least
 
 
@@ -40,10 +40,10 @@ class ImageDataset:
         lonlat: WGS84 degrees, float64 (n, 2).
         place: place id, int64 (n,).
         size: side of the images that come out, pixels.
-        augment: other than `none`, draws for the augmentation on the device come along, by a key per (seed, epoch, id);
-            `photo` crops as well.
+        augment: unless `none`, batches have random numbers for the augmentation on the device, by a key per (seed,
+            epoch, id); `photo` also crops here.
         seed: of the augmentation.
-        time: day of year and year, NaN where unknown, float32 (n, 2), to come along as `time`.
+        time: day of year and year, NaN where unknown, float32 (n, 2); None leaves it out of batches.
     """
 
     shards: str
@@ -100,7 +100,7 @@ class ImageDataset:
         first = decoded(0)
         if exts[0] == "npy":
             images = empty((len(rows), *first.shape), first.dtype)
-        else:  # channels last, as photos are decoded: whoever computes with them turns them, faster than we here
+        else:  # channels last, as photos are decoded: the device transposes them faster than this process
             images = empty((len(rows), self.size, self.size, 3), np.uint8).transpose(0, 3, 1, 2)
         images[0] = first
         list(_threads().map(put, np.array_split(np.arange(1, len(rows)), _PARTS * _CORES)))
@@ -119,7 +119,7 @@ class ImageDataset:
 def photos_of(
     shards: UPath, scale: str, size: int, augment: Augment = "none", seed: int = 0, *, times: bool = False
 ) -> ImageDataset:
-    """All images of one scale in shards, with the times that are known of them where asked for.
+    """All images of one scale in shards, with their times where asked for.
 
     Raises:
         InputError: the shards cannot be read or hold no image of the scale.
@@ -133,7 +133,7 @@ def photos_of(
 
 
 def days_and_years(dates: Sequence[str]) -> np.ndarray:
-    """Day of year and year of ISO dates, float32 (n, 2); NaN what a date, such as `2018` or none, does not say."""
+    """Day of year and year of ISO dates, float32 (n, 2); NaN where a date, such as `2018` or "", lacks them."""
     found = np.full((len(dates), 2), np.nan, np.float32)
     for number, date in enumerate(dates):
         if len(date) >= 10:
@@ -175,10 +175,10 @@ def _photo(data: bytes, size: int, box: np.ndarray | None) -> np.ndarray:
 
 
 def _pixels(data: bytes, least: int) -> np.ndarray:
-    """Pixels (height, width, 3) of a picture, of a JPEG at a half, a quarter or an eighth while `least` are left.
+    """Pixels (height, width, 3) of an image; a JPEG at a half, a quarter or an eighth if `least` pixels remain.
 
-    simplejpeg gives the same pixels as Pillow in two thirds of its time. What it refuses is left to Pillow, which
-    takes files with harmless faults, and raises an error for others.
+    simplejpeg decodes the same pixels as Pillow in two thirds of the time. Files that it refuses are left to Pillow,
+    which accepts harmless faults and raises an error for others.
     """
     import simplejpeg
     from PIL import Image

@@ -18,7 +18,7 @@ from sdm_ray.streams.dataset import Dataset, Schedule, merged
 from sdm_ray.streams.sampler import Sampler
 from sdm_ray.streams.windows import Windows, open_cube
 
-_LANE_ROWS = 64  # places that a lane has at least
+_SEQUENCE_ROWS = 64  # places of an interleaved sequence at least
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,6 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
 
 def _by_chunks(windows: Windows, seed: int, batch: int, mixing: Mixing) -> ChunkShuffleSampler:
     wanted = windows.wanted
-    interleave = math.gcd(batch, mixing.interleave) if len(wanted.rows) >= _LANE_ROWS * mixing.interleave else 1
+    interleave = math.gcd(batch, mixing.interleave) if len(wanted.rows) >= _SEQUENCE_ROWS * mixing.interleave else 1
     chunk = open_cube(windows.cube).chunk
     return ChunkShuffleSampler(wanted.rows, wanted.cols, chunk, seed, batch, mixing.shuffle_window, interleave)

@@ -1,4 +1,4 @@
-"""The order of training: a pure function of the seed, the same for any number of ranks.
+"""The order of training rows: a pure function of the seed, the same for any number of ranks.
 
 Training walks through *positions* 0, 1, 2, … Epoch p covers positions p*n to (p+1)*n - 1 with a permutation of the
 n rows that depends on (seed, p) alone. Step k takes positions k*batch to (k+1)*batch - 1; a batch may span two

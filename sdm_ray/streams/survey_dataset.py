@@ -18,7 +18,7 @@ _SERIES = 16  # number of the draw that hides the first series
 
 
 class Labels(Protocol):
-    """Which species surveys hold, as `stores.labels.SparseLabels` has them."""
+    """Species of surveys (see `stores.labels.SparseLabels`)."""
 
     @property
     def n_species(self) -> int:
@@ -45,11 +45,11 @@ class SurveyDataset:
         known: which covariates of a survey are known, (N, C) bool.
         labels: species of all surveys.
         images: satellite windows of all surveys.
-        shards: images of all surveys out of image shards, for each scale that has any.
+        shards: images of all surveys in image shards, for each scale that has any.
         series: time series of all surveys by name, float32 (N, channels, time...), NaN where nothing was measured.
-        augment: whether draws for the augmentation of images come along, by a key per (seed, epoch, survey), and one
-            of several images out of shards is drawn; otherwise it is the first.
-        hide: chance that each of covariates, images and series is to be hidden from the model, by the same key.
+        augment: whether batches have random numbers for the augmentation of images, by a key per (seed, epoch, survey),
+            and one of a survey's images in shards is drawn; otherwise it is the first.
+        hide: probability of hiding each of covariates, images and series from the model, by the same key.
         seed: of what is drawn.
     """
 

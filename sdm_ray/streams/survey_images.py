@@ -1,4 +1,4 @@
-"""Images of surveys out of image shards: which ones a survey has, and one of them for each row of a batch."""
+"""Images of surveys in image shards: which images a survey has, and one of them for each row of a batch."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ from sdm_ray.streams.image_dataset import Augment, ImageDataset, photos_of
 
 _HIDDEN = {"satellite": 7, "landscape": 8, "plant": 9}
 _CHOSEN = {"satellite": 10, "landscape": 11, "plant": 12}
-"""Numbers of the draws that hide an image, and that say which of a survey's images is taken."""
+"""Numbers of the random draws that hide an image, and that choose one of a survey's images."""
 _VISIT = r"-\d{4}-\d{3}$"  # the year and the day of the year end the id of a visit
 _AUGMENT: dict[str, Augment] = {"satellite": "dihedral"}
 
@@ -30,7 +30,7 @@ class Wanted:
         ids: of the surveys, text (N,); None where only their places are known.
         lonlat: WGS84 degrees, float64 (N, 2).
         presence_only: whether they are presence-only records, whose ids may be those of other surveys.
-        within_m: how far off the place of an image may be, metres; None for a survey's own images, known by its id.
+        within_m: largest distance of an image's place, metres; None for a survey's own images, found by its id.
     """
 
     ids: "pd.Series | None"
@@ -41,7 +41,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class SurveyImages:
-    """Images of one scale that surveys have, none, one or several each; ids index `rows`.
+    """Images of one scale for surveys that have none, one or several each; ids index `rows`.
 
     Attributes:
         scale: of the images.
@@ -51,8 +51,8 @@ class SurveyImages:
         shape: of an image: bands, rows, columns.
         dtype: of its pixels.
         rows: number of the survey for each id, (n,).
-        drawn: whether a key per (seed, epoch, survey) says which of its images is taken, instead of the first.
-        hide: chance that the image is to be hidden from the model, by the same key.
+        drawn: whether one of a survey's images is drawn by a key per (seed, epoch, survey), instead of the first.
+        hide: probability of hiding the image from the model, by the same key.
         seed: of what is drawn.
     """
 
@@ -78,12 +78,12 @@ class SurveyImages:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def drawing(self, seed: int, hide: float) -> "SurveyImages":
-        """The same with images that are drawn, augmented and hidden at random: patches turned, photos cropped."""
+        """The same for training: images drawn, hidden and augmented at random, patches turned and photos cropped."""
         photos = replace(self.photos, augment=_AUGMENT.get(self.scale, "photo"), seed=seed)
         return replace(self, photos=photos, drawn=True, hide=hide, seed=seed)
 
     def read(self, ids: Ints, epochs: Ints) -> Batch[Array]:
-        """`image_<scale>` (N, B, size, size), 0 where `has_<scale>` says that there is none, and what is drawn."""
+        """`image_<scale>` (N, B, size, size), 0 where `has_<scale>` is false, and what is drawn."""
         survey = self.rows[ids]
         key = keyed_random.keys(self.seed, epochs, survey)
         count = self.first[survey + 1] - self.first[survey]
@@ -114,7 +114,7 @@ def images_of(shards: UPath, scale: str, size: int, wanted: Wanted) -> SurveyIma
         index = Shards(shards).index.iloc[photos.rows]
         survey, image = _own(index, wanted.ids, presence_only=wanted.presence_only)
     else:
-        raise InputError(f"{shards}: images of scale {scale} are known by the ids of surveys; expected survey_id")
+        raise InputError(f"{shards}: images of scale {scale} are found by the ids of surveys; expected survey_id")
     order = np.lexsort((image, survey))
     first = np.searchsorted(survey[order], np.arange(len(wanted.lonlat) + 1))
     sample = photos.read(np.zeros(1, np.int64), np.zeros(1, np.int64))[f"image_{scale}"][0]

@@ -1,4 +1,4 @@
-"""What is known of places without images, by id: values of cells, sets of species."""
+"""Datasets without images, held in memory: values of cells, sets of species."""
 
 from dataclasses import dataclass, field, replace
 

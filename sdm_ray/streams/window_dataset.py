@@ -1,4 +1,4 @@
-"""Windows of the tile cube around places, by id: the dense way into the satellite scale."""
+"""Windows of the tile cube around places, by id: satellite images for any place of the cube."""
 
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +19,7 @@ class WindowDataset:
     Attributes:
         windows: of the places.
         place: place id, int64 (n,).
-        augment: whether draws for the augmentation of the images come along, by a key per (seed, epoch, id).
+        augment: whether batches have random numbers for the augmentation, by a key per (seed, epoch, id).
         seed: of the augmentation.
     """
 

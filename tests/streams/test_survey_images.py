@@ -77,7 +77,7 @@ def test_a_survey_has_its_own_patch_by_its_id(patches):
     assert shades(images_of(patches, "satellite", 12, wanted)) == [3, 1, 4, 4, 5, 6, 0, 0]
     records = Wanted(ids, np.zeros((len(ids), 2)), presence_only=True)
     assert shades(images_of(patches, "satellite", 12, records)) == [0, 2, 0, 0, 0, 6, 0, 0]
-    with pytest.raises(InputError, match="known by the ids of surveys; expected survey_id"):
+    with pytest.raises(InputError, match="found by the ids of surveys; expected survey_id"):
         images_of(patches, "satellite", 12, Wanted(None, np.zeros((1, 2))))
     with pytest.raises(InputError, match="no images of scale plant"):
         images_of(patches, "plant", 12, wanted)

@@ -78,17 +78,17 @@ def test_a_stream_can_be_left_early(windows):
 
 
 @pytest.mark.parametrize(("readers", "tasks"), [(0, [0, 7, 13, 20]), (2, [0, 4, 7, 10, 13, 16, 20])])
-def test_pieces_are_read_when_they_are_first_wanted(readers, tasks):
+def test_groups_are_read_when_they_are_first_wanted(readers, tasks):
     rng = np.random.default_rng(0)
-    piece, ids = rng.permutation(np.repeat(np.arange(20), 10)), rng.permutation(200)
-    reading, where = plan(ids, piece, row_bytes=16 << 20, readers=readers)
+    group, ids = rng.permutation(np.repeat(np.arange(20), 10)), rng.permutation(200)
+    reading, where = plan(ids, group, row_bytes=16 << 20, readers=readers)
     assert np.array_equal(reading.ids[where], ids)
-    read = piece[np.argsort(where)]
+    read = group[np.argsort(where)]
     assert (np.diff(read) != 0).sum() == 19  # none is read in parts
-    first = [np.flatnonzero(piece == each)[0] for each in read[::10]]
+    first = [np.flatnonzero(group == each)[0] for each in read[::10]]
     assert first == sorted(first)
-    assert reading.pieces.tolist() == list(range(0, 201, 10))
-    assert reading.tasks.tolist() == tasks  # 1 GB for all readers together, and what completes a piece
+    assert reading.groups.tolist() == list(range(0, 201, 10))
+    assert reading.tasks.tolist() == tasks  # 1 GB for all readers together, and what completes a group
 
 
 def test_the_dataset_tells_the_share_without_data(tmp_path, ray_cluster):
@@ -115,7 +115,7 @@ def test_a_broken_chunk_is_named(tmp_path, windows, readers, ray_cluster):
         list(batches(stream(broken, readers), 0, 1, 0, STEPS))
 
 
-def test_lanes_are_as_many_as_batch_and_places_allow(windows):
+def test_sequences_are_as_many_as_batch_and_places_allow(windows):
     assert stream(windows, interleave=16).sampler.interleave == 1  # 300 places are too few for 16
     assert stream(windows, interleave=4).sampler.interleave == 4
     assert stream(windows, interleave=5).sampler.interleave == 1  # of batches of 24

@@ -1,4 +1,4 @@
-"""What is known of places as training data: pairs of coordinates and images, covariates or sets of species."""
+"""Training data: pairs of coordinates with images, covariates or sets of species."""
 
 from dataclasses import dataclass, field
 
@@ -23,12 +23,12 @@ from sdm_ray.streams.windows import Windows, open_cube
 from sdm_ray.training.engine.tower_checks import check_tower
 from sdm_ray.training.pretrain.config import CrossScaleConfig, PretrainConfig, ScaleConfig
 
-_TEACH_ROWS = 4096
+_TEACHER_ROWS = 4096
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Numbers of places: their names where they have any, and mean and standard deviation over all places, (C,)."""
+    """Columns of values of places: names where they have any, mean and standard deviation over all places, (C,)."""
 
     names: tuple[str, ...]
     mean: np.ndarray
@@ -50,9 +50,9 @@ class Source:
         y: EPSG:3035 metres, (n,).
         other_xy: of the second image where there are two, EPSG:3035 metres, (n, 2).
         place: place id of each image of shards, (n,).
-        images: what the images are, of a scale.
-        columns: what the numbers are, of covariates.
-        species: how many there are, of sets of species.
+        images: bands and size of a scale's images.
+        columns: names and statistics of covariates and dense values.
+        species: number of species, of sets of species.
     """
 
     dataset: Dataset
@@ -66,7 +66,7 @@ class Source:
 
 
 def read_sources(config: PretrainConfig) -> dict[str, Source]:
-    """Open and check all that pretraining needs, before anything is started.
+    """Open and check all inputs of pretraining, before training starts.
 
     Raises:
         InputError: shards, a cube, covariates or surveys cannot be used.
@@ -77,14 +77,14 @@ def read_sources(config: PretrainConfig) -> dict[str, Source]:
     if config.surveys is not None:
         sources[SPECIES] = _sets(config, config.surveys)
     for pair in config.cross_scale_pairs:
-        sources[pair.name] = _between(pair, {scale: sources[scale] for scale in pair.scales})
+        sources[pair.name] = _pairs(pair, {scale: sources[scale] for scale in pair.scales})
     for name, source in sources.items():
         say(f"  {name}: {len(source.x)} pairs")
     return sources
 
 
 def _cells(config: PretrainConfig, path: str) -> dict[str, Source]:
-    """Covariates of all cells, matched or regressed, and what a teacher says there."""
+    """Covariates of all cells, matched or regressed, and features of a teacher there."""
     store = Covariates(config.path(path))
     xx, yy = np.meshgrid(store.grid.x, store.grid.y)
     values, each_known = store.at(xx.ravel(), yy.ravel())
@@ -98,7 +98,7 @@ def _cells(config: PretrainConfig, path: str) -> dict[str, Source]:
         found[COVARIATES] = Source(CellDataset(COVARIATES, lonlat, values, place), x, y, columns=columns)
     regressed = [(values, columns)] if config.covariates_as == "regression" else []
     if config.teacher is not None:
-        regressed.append(_taught(config.teacher, lonlat))
+        regressed.append(_teacher_features(config.teacher, lonlat))
     if regressed:
         every = np.concatenate([each for each, _ in regressed], axis=1)
         joined = (np.concatenate([getattr(each, part) for _, each in regressed]) for part in ("mean", "std"))
@@ -106,11 +106,11 @@ def _cells(config: PretrainConfig, path: str) -> dict[str, Source]:
     return found
 
 
-def _taught(weights: str, lonlat: np.ndarray) -> tuple[np.ndarray, Columns]:
-    """What a published location encoder says of places, (n, 512), and how it varies over them."""
+def _teacher_features(weights: str, lonlat: np.ndarray) -> tuple[np.ndarray, Columns]:
+    """Features of places by a published location encoder, (n, 512), and their statistics."""
     teacher = Capsules(weights).eval()
     with torch.inference_mode():
-        parts = [teacher(part).numpy() for part in torch.from_numpy(lonlat).split(_TEACH_ROWS)]
+        parts = [teacher(part).numpy() for part in torch.from_numpy(lonlat).split(_TEACHER_ROWS)]
     values = np.concatenate(parts)
     return values, Columns((), values.mean(axis=0), values.std(axis=0))
 
@@ -122,7 +122,7 @@ def _sets(config: PretrainConfig, path: str) -> Source:
     return Source(dataset, *to_xy(lonlat[:, 0], lonlat[:, 1]), species=len(species))
 
 
-def _between(pair: CrossScaleConfig, sources: dict[str, Source]) -> Source:
+def _pairs(pair: CrossScaleConfig, sources: dict[str, Source]) -> Source:
     """The images of two scales that show one place."""
     datasets = {scale: source.dataset for scale, source in sources.items()}
     first, second = (np.stack([source.x, source.y], axis=1) for source in sources.values())
@@ -164,7 +164,7 @@ def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
 
 
 def _with_data(cube: Cube, lonlat: np.ndarray, season: str | None) -> np.ndarray:
-    """The places whose own pixel some scene shows: sea and clouds teach nothing of a place."""
+    """The places with a valid scene at their own pixel, which sea and clouds lack."""
     rows, cols = cube.grid.cell(*to_xy(lonlat[:, 0], lonlat[:, 1]))
     seen = cube.valid_at(rows, cols, cube.time(season)) > 0
     if not seen.all():

@@ -1,4 +1,4 @@
-"""The job `pretrain`: an encoder for each fold where cross-fitted, and one of everything."""
+"""The job `pretrain`: an encoder for each fold if cross-fitted, and one trained on everything."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Study:
                 yield self.fit(fold)
 
     def folder(self, fold: int | None) -> UPath:
-        """Where a fit's encoder is kept."""
+        """The folder of a fit's encoder."""
         return UPath(self.output) if fold is None else UPath(self.output) / "folds" / str(fold)
 
     def fit(self, fold: int | None) -> Fit:
@@ -142,12 +142,12 @@ class Study:
         return {name: weights[name] for name in self.sources}
 
     def _rows(self, name: str, source: Source, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to train on, and rows to measure on; both images of two scales lie there."""
-        trained, measured = self._used(source.x, source.y, fold)
+        """Rows to train on and rows to validate on; both images of a pair lie in such blocks."""
+        trained, validated = self._used(source.x, source.y, fold)
         if source.other_xy is not None:
-            too_trained, too_measured = self._used(source.other_xy[:, 0], source.other_xy[:, 1], fold)
-            trained, measured = trained & too_trained, measured & too_measured
-        train, validation = np.flatnonzero(trained), np.flatnonzero(measured)
+            too_trained, too_validated = self._used(source.other_xy[:, 0], source.other_xy[:, 1], fold)
+            trained, validated = trained & too_trained, validated & too_validated
+        train, validation = np.flatnonzero(trained), np.flatnonzero(validated)
         if len(train) < 2:
             raise InputError(
                 f"blocks.size_m: {name} has {len(train)} pairs left to train on; expected smaller blocks or more pairs"
@@ -155,7 +155,7 @@ class Study:
         return train, validation
 
     def _used(self, x: np.ndarray, y: np.ndarray, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Which places are trained on, and which are measured on, (n,) bool each."""
+        """Which places are trained on, and which validated on, (n,) bool each."""
         roles = role(x, y, self.config.blocks, 0 if fold is None else fold)
         validation = roles == Role.VALIDATION
         if fold is not None:
@@ -165,7 +165,7 @@ class Study:
         return ~validation, validation
 
     def _candidates(self, validation: np.ndarray) -> np.ndarray:
-        """A fixed draw of pairs to match among."""
+        """A fixed random sample of pairs for retrieval figures."""
         rng = np.random.default_rng([self.config.seed, 1])
         return np.sort(rng.permutation(validation)[: self.config.candidates])
 

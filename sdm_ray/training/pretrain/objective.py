@@ -1,4 +1,4 @@
-"""What pretraining minimises: the weighted mean of the modalities' losses over the pairs of all ranks."""
+"""The objective of pretraining: the weighted mean of the modalities' losses over the pairs of all ranks."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -15,14 +15,14 @@ from sdm_ray.training.engine.trainer import Batches
 
 
 class AlignmentLoss(nn.Module):
-    """The loss of a batch (see `loop.Fit`).
+    """The loss of a batch (see `trainer.Fit`).
 
     Args:
-        model: what is trained.
-        weights: of the modalities.
-        loss: which pair loss.
+        model: the model to train.
+        weights: weights of the modalities.
+        loss: name of the contrastive loss.
         radii: of the modalities; places nearer than this, in metres, are no negatives of each other.
-        augment: what is done to the images of each scale.
+        augment: augmentation of each scale's images.
     """
 
     def __init__(
