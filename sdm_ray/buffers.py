@@ -1,4 +1,4 @@
-"""Memory that is used again instead of being given back and asked for anew."""
+"""Reuse of memory for arrays, instead of returning it to the system and requesting it again."""
 
 import ctypes
 import math
@@ -15,33 +15,33 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8  # of glibc's mallopt
 _KEPT_BYTES = 512 << 20  # a batch of 256 photos of 512 pixels is 200 MB
 _SMALL_BYTES = 1 << 20
 _BATCHES_BYTES = 1 << 30  # kept for the batches to come
-_UNUSED = 2  # references to an array that `_batches` alone holds: its own, and that of who counts
+_UNUSED = 2  # references to an array that only `_batches` holds: from the list and from the call that counts
 _batches: list[NDArray[np.uint8]] = []
 _lock = Lock()
 ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
-"""Environment of processes that use freed memory again in whichever thread (see `keep_freed_memory`)."""
+"""Environment of processes whose threads all reuse freed memory (see `keep_freed_memory`)."""
 
 
 @lru_cache(maxsize=1)
 def keep_freed_memory() -> None:
     """Have glibc keep the memory of decoded images, chunks and batches for the next ones.
 
-    By default it goes back to the system and comes again page by page, which took longer than decoding where pages
-    are dear (virtual machines): patches cut from a dense cube, 5,900 a second without this and 11,700 with it. Threads
-    that began before have arenas of their own, which are given back all the same: a process whose threads are begun by
-    others, as Ray's workers, needs `ONE_ARENA` from its start.
+    By default it returns to the system and is allocated again page by page, which took longer than decoding on virtual
+    machines: 5,900 patches of a dense cube a second without this, 11,700 with it. Threads that started earlier have
+    their own arenas, to which this does not apply: a process whose threads are started by others, such as Ray's
+    workers, needs `ONE_ARENA` from its start.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _KEPT_BYTES)
         mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
-        mallopt(_ARENA_MAX, 1)  # those of further threads are given back as soon as they are empty
+        mallopt(_ARENA_MAX, 1)  # arenas of further threads return their memory as soon as they are empty
 
 
 def empty(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
-    """As `np.empty`, for batches: in the memory of an earlier one, once nobody holds any part of that.
+    """As `np.empty`, for batches: reuses the memory of an earlier batch that is no longer referenced.
 
-    In threads glibc gives arrays of more than 64 MB new pages each time, which the system clears first: photos of 512
+    In threads glibc allocates new pages for every array above 64 MB, which the system clears first: photos of 512
     pixels came at 1,200 a second with `np.empty`, and come at 1,500 with this.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
@@ -52,7 +52,7 @@ def empty(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
             if _batches[number].nbytes == size and sys.getrefcount(_batches[number]) == _UNUSED:
                 return _batches[number].view(dtype).reshape(shape)
         memory = np.empty(size, np.uint8)
-        if size + sum(each.nbytes for each in _batches) > _BATCHES_BYTES:  # perhaps of sizes that are over
+        if size + sum(each.nbytes for each in _batches) > _BATCHES_BYTES:  # drop what is unused
             _batches[:] = [_batches[n] for n in range(len(_batches)) if sys.getrefcount(_batches[n]) > _UNUSED]
         if size + sum(each.nbytes for each in _batches) <= _BATCHES_BYTES:
             _batches.append(memory)

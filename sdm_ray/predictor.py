@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from upath import UPath
 
 from sdm_ray import tracking
+from sdm_ray.batch import cut
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.model_io import LoadedModel, load_species_model
@@ -21,7 +22,6 @@ from sdm_ray.stores.series import Series
 from sdm_ray.streams.survey_images import SurveyImages, Wanted, images_of
 from sdm_ray.streams.windows import Windows
 
-_ROWS, _IMAGE_BYTES = 1024, 64 << 20  # predicted at once at the most: places, and bytes of their images
 _MLFLOW = ("runs:/", "models:/", "mlflow-artifacts:/")
 
 
@@ -112,14 +112,12 @@ class SpeciesPredictor:
             windows = Windows(given.cube, about.satellite.bands, places, about.satellite.size, about.satellite.season)
         series = {} if given.series is None else self._series(given.ids, given.series)
         images = [] if given.shards is None else self._images(places, given.ids, given.shards)
-        most = min(_ROWS, max(1, _IMAGE_BYTES // max(1, sum(each.row_bytes for each in images))))
-        for start in range(0, len(places), most):
-            rows = np.arange(start, min(start + most, len(places)))
+        for rows in cut(len(places), sum(each.row_bytes for each in images)):
             seen = None if windows is None else windows.read(rows)
             measured = {name: each[rows] for name, each in series.items()}
             batch = inputs_of(about.config, places[rows], values[rows], known[rows], seen, measured)
             for each in images:
-                found = {name: torch.from_numpy(part) for name, part in each(rows, np.zeros_like(rows)).items()}
+                found = {name: torch.from_numpy(part) for name, part in each.read(rows, np.zeros_like(rows)).items()}
                 batch |= compact(found)
             yield batch
 

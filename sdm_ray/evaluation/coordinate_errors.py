@@ -94,7 +94,7 @@ def _matched(config: CoordinatesConfig, path: UPath, shards: UPath, scale: str, 
     for fold in range(whole.blocks.folds):
         held_out = chosen[role(x[chosen], y[chosen], whole.blocks, fold) == Role.TEST]
         model = load_encoder(path, fold).model()
-        part = dataset.only(held_out, plain=True)
+        part = dataset.subset(held_out, plain=True)
         image, own = embed(model, scale, part, slice(0, len(held_out)))
         found.append(_Matched(image, own, part.lonlat, model))
     if sum(len(each.image) for each in found) < 2:

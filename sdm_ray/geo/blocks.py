@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from sdm_ray.geo import splitmix
+
 if TYPE_CHECKING:
     from sdm_ray.geo.grid import Grid
 
@@ -155,14 +157,8 @@ def _near_held_out(x: NDArray[np.float64], y: NDArray[np.float64], blocks: Block
 
 
 def _uniform(group: NDArray[np.int64], seed: int, stream: int) -> NDArray[np.float64]:
-    """A number in [0, 1) for each group: the mixing function of SplitMix64 (Steele, Lea and Flood 2014)."""
+    """A number in [0, 1) for each group."""
     with np.errstate(over="ignore"):
-        start = np.uint64((2 * seed + stream + 1) & 0xFFFFFFFFFFFFFFFF) * np.uint64(0x9E3779B97F4A7C15)
-        z = np.asarray(group, np.int64).astype(np.uint64) ^ _mix(start)
-        return (_mix(z) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-
-
-def _mix(z: NDArray[np.uint64] | np.uint64) -> NDArray[np.uint64]:
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(z ^ (z >> np.uint64(31)))
+        start = np.uint64((2 * seed + stream + 1) & 0xFFFFFFFFFFFFFFFF) * splitmix.GOLDEN
+        z = np.asarray(group, np.int64).astype(np.uint64) ^ splitmix.mix(start)
+        return splitmix.unit(splitmix.mix(z))

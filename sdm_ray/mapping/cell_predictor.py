@@ -20,7 +20,7 @@ from sdm_ray.mapping.quality_layers import COVARIATES, LOCATION, SATELLITE
 from sdm_ray.model_io import load_species_model
 from sdm_ray.models.batch import inputs_of, uses_covariates
 from sdm_ray.stores.covariates import Covariates
-from sdm_ray.streams.prefetch import ahead
+from sdm_ray.streams.prefetch import prefetch
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class Predictor:
         if self._imagery is None:
             yield from ((part, None) for part in parts)
             return
-        with closing(ahead((partial(self._read, view, part) for part in parts), 1)) as regions:
+        with closing(prefetch((partial(self._read, view, part) for part in parts), 1)) as regions:
             yield from zip(parts, regions, strict=True)
 
     def _block(self, view: View, at: tuple[np.ndarray, np.ndarray], number: int, pixels: Pixels | None) -> Cells:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sdm_ray.batch import cut
 from sdm_ray.models.contrastive_model import AlignmentModel
 
 _EMBED_ROWS = 256
@@ -18,7 +19,7 @@ def embed(model: AlignmentModel, name: str, dataset: Any, rows: slice) -> tuple[
     Args:
         model: in evaluation mode, on any device.
         name: the modality.
-        dataset: called with ids and epochs, returns a batch of pairs.
+        dataset: its `read(ids, epochs)` gives a batch of pairs.
         rows: ids to embed.
 
     Returns:
@@ -71,7 +72,7 @@ def uniformity(unit: np.ndarray) -> float:
 
 
 def _batches(dataset: Any, rows: slice, device: torch.device) -> Iterator[dict[str, torch.Tensor]]:  # noqa: ANN401
-    for start in range(rows.start, rows.stop, _EMBED_ROWS):
-        ids = np.arange(start, min(start + _EMBED_ROWS, rows.stop))
-        found = dataset(ids, np.zeros_like(ids))
+    for part in cut(rows.stop - rows.start, most_rows=_EMBED_ROWS):
+        ids = rows.start + part
+        found = dataset.read(ids, np.zeros_like(ids))
         yield {name: torch.from_numpy(values).to(device) for name, values in found.items()}

@@ -1,4 +1,4 @@
-"""Features from coarse to fine: long wavelengths are learnt before short ones."""
+"""Coarse-to-fine features: long wavelengths are learnt before short ones."""
 
 import math
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Annealed(nn.Module):
-    """Features in levels that fade in one after the other (Park et al. 2021, Nerfies, equation 8).
+    """Features in levels that are faded in one after the other (Park et al. 2021, Nerfies, equation 8).
 
     Args:
-        levels: number of levels, the coarsest first; all are there until `anneal` is called.
+        levels: number of levels, the coarsest first; all are used until `anneal` is called.
     """
 
     progress: Tensor
@@ -22,11 +22,11 @@ class Annealed(nn.Module):
 
     @torch.no_grad()
     def anneal(self, share: float) -> None:
-        """Let in the first `share` of the levels, 0 to 1."""
+        """Use the first `share` of the levels, 0 to 1."""
         self.progress.fill_(min(max(share, 0.0), 1.0))
 
     def shares(self) -> Tensor:
-        """How much of each level is let in, (levels,), 0 to 1."""
+        """Weight of each level, (levels,), 0 to 1."""
         number = torch.arange(self.levels, device=self.progress.device)
         within = (self.progress * self.levels - number).clamp(0, 1)
         return (1 - torch.cos(math.pi * within)) / 2

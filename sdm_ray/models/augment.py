@@ -1,4 +1,4 @@
-"""Augmentation of images on the device, drawn by key: what a row becomes does not depend on its batch."""
+"""Augmentation of images on the device, from random numbers by key: independent of the batch that a row is in."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to images in training.
+    """Random changes of images in training.
 
     Attributes:
         turns: whether they are turned by quarters and flipped; otherwise they are flipped from left to right.

@@ -1,4 +1,4 @@
-"""What a species model does to its logits so that probabilities mean what they say."""
+"""Calibration of a species model's logits."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 KNOTS = np.linspace(-12, 12, 97)
-"""Logits between which a curve is straight; before and behind them it rises as fast as its argument."""
+"""Knots of a piecewise linear curve; beyond the first and the last its slope is 1."""
 
 
 class Calibration(NamedTuple):
@@ -17,7 +17,7 @@ class Calibration(NamedTuple):
     Attributes:
         scale: (S,).
         shift: (S,).
-        curve: its values at `KNOTS`, strictly rising, (S, K); None where it is its argument.
+        curve: its values at `KNOTS`, strictly rising, (S, K); None for the identity.
     """
 
     scale: Tensor
@@ -26,12 +26,12 @@ class Calibration(NamedTuple):
 
     @classmethod
     def of_state(cls, state: Mapping[str, Tensor]) -> "Calibration":
-        """That of the weights of a species model."""
+        """The calibration in the weights of a species model."""
         return cls(state["calibration_scale"], state["calibration_shift"], state.get("calibration_curve"))
 
 
 def mean_of(found: Sequence[Calibration]) -> Calibration:
-    """The mean of calibrations of one kind; that of rising curves rises."""
+    """The mean of calibrations of one kind; the mean of rising curves rises."""
     curves = [each.curve for each in found if each.curve is not None]
     scale = torch.stack([each.scale for each in found]).mean(0)
     shift = torch.stack([each.shift for each in found]).mean(0)

@@ -1,4 +1,4 @@
-"""What the models are built from. No torch here, so that a configuration is checked in milliseconds."""
+"""Configuration of the models. Imports no torch, so that a configuration is checked in milliseconds."""
 
 import math
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from sdm_ray.config import Config
 Scale = Literal["plant", "landscape", "satellite"]
 CalibrationKind = Literal["platt", "temperature", "isotonic", "none"]
 HUB = "hub"
-"""Stands for a model's own weights from its model hub, in place of a file."""
+"""Instead of a file: a model's own weights from its model hub."""
 ScalePair = tuple[Scale, Scale]
 """Two scales whose images of one place are matched."""
 
@@ -43,7 +43,7 @@ class LocationConfig(Config):
     weights: str | None = None
     """GeoCLIP's published weights, of `capsules`: its wheel `geoclip-*.whl`, or the .pth inside it."""
     frozen: bool = False
-    """Whether the capsules stay as they are."""
+    """Whether the capsules are frozen."""
     time: bool = False
     """Whether day of year and year, where they are known, are inputs too."""
     directions: int = Field(16, ge=1)
@@ -67,7 +67,7 @@ class LocationConfig(Config):
     @model_validator(mode="after")
     def _fits_the_kind(self) -> Self:
         if (self.weights is not None or self.frozen) and self.kind != "capsules":
-            raise ValueError(f"weights and frozen: are of the kind capsules, found {self.kind}")
+            raise ValueError(f"weights and frozen: only for the kind capsules, found {self.kind}")
         if self.anneal and self.kind not in ("ladder", "hashgrid"):
             raise ValueError(f"anneal: {self.kind} has no wavelengths; expected ladder or hashgrid")
         ordered = sorted(self.wavelengths_km, reverse=True)
@@ -99,11 +99,12 @@ class TowerConfig(Config):
     trained_blocks: int | None = Field(None, ge=0)
     """Last blocks that are trained, the others stay as they are; None trains all, 0 none."""
     recompute: bool = False
-    """Whether activations are computed again in the backward pass (gradient checkpointing), where the model can."""
+    """Whether to recompute activations in the backward pass (gradient checkpointing), if the model supports it."""
     chunk: int | None = Field(None, ge=1)
-    """Images whose activations are held at once; more are computed again in the backward pass."""
+    """Images whose activations are held at once; those of others are recomputed in the backward pass."""
     norm: Literal["group", "frozen"] = "group"
-    """What batch norms become: group norms, or frozen statistics. Either keeps gradients independent of the cut."""
+    """Replacement of batch norms: group norms, or frozen statistics. With either, gradients do not depend on how a
+    batch is split over ranks."""
     dim: int = Field(128, ge=1)
     """Length of the embedding."""
 
@@ -200,7 +201,7 @@ class SpeciesConfig(Config):
     output: Literal["species", "class"] = "species"
     """`species`: any number of them at a place; `class`: one of them, such as a habitat."""
     frequencies: int = Field(0, ge=0)
-    """Learnt frequencies of each covariate, beside the covariate itself; 0 for none."""
+    """Learnt frequencies of each covariate, added to the covariate itself; 0 for none."""
     frozen_location_features: tuple[LocationConfig, ...] = ()
     """Further features of the coordinates, that nothing trains: waves of named lengths, or what GeoCLIP's published
     encoder gives. The networks of these encoders do not count."""

@@ -1,11 +1,11 @@
-"""Losses of pair matching over all workers' pairs.
+"""Contrastive losses over the pairs of all ranks.
 
-Pair losses take the features of one worker and return the loss over the pairs of all workers. Logits are computed
-tile by tile and thrown away; only their row and column log-sum-exps are kept, and the backward pass computes the
-tiles again. Every worker derives the exact gradient of its own features from the gathered log-sum-exps, so that no
+Pair losses take the features of one rank and return the loss over the pairs of all ranks. Logits are computed
+tile by tile and discarded; only their row and column log-sum-exps are kept, and the backward pass computes the
+tiles again. Every rank derives the exact gradient of its own features from the gathered log-sum-exps, so that no
 feature gradients are exchanged.
 
-Gradients are scaled by the number of workers: after the mean over workers that data parallel training takes, they
+Gradients are scaled by the number of ranks: after the mean over ranks that data parallel training takes, they
 are those of the global loss.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from sdm_ray.models.distributed import ALONE, Workers
+from sdm_ray.models.distributed import ALONE, Ranks
 
 
 def info_nce(
@@ -29,28 +29,28 @@ def info_nce(
     *,
     xy: Tensor | None = None,
     radius_m: float = 0.0,
-    workers: Workers = ALONE,
+    ranks: Ranks = ALONE,
     tile: int = 2048,
 ) -> Tensor:
-    """Symmetric InfoNCE over the pairs of all workers, exact.
+    """Symmetric InfoNCE over the pairs of all ranks, exact.
 
     All pairs of one place are positives of each other, and the loss is the mean of the log-probabilities over them
     (van den Oord et al. 2018; Khosla et al. 2020, equation 2).
 
     Args:
-        image: unit features of this worker's images, (n, D).
+        image: unit features of this rank's images, (n, D).
         location: unit features of their coordinates, (n, D).
         logit_scale: 1 / temperature, a scalar.
         place: number of each pair's place, (n,).
         xy: EPSG:3035 metres of each pair, (n, 2); needed where `radius_m` is positive.
         radius_m: pairs of other places nearer than this are not used as negatives.
-        workers: who takes part.
+        ranks: this process among the others.
         tile: side of the logit tiles.
 
     Returns:
-        The loss over all workers' pairs, the same scalar on each; 0 where no worker has a pair.
+        The loss over the pairs of all ranks, the same scalar on each; 0 where no rank has a pair.
     """
-    setting = _Setting(place, xy if radius_m > 0 else None, radius_m, workers, tile)
+    setting = _Setting(place, xy if radius_m > 0 else None, radius_m, ranks, tile)
     with _exact(image):
         loss: Tensor = _InfoNCE.apply(image, location, logit_scale, setting)  # type: ignore[no-untyped-call]
     return loss
@@ -65,29 +65,29 @@ def sigmoid(
     *,
     xy: Tensor | None = None,
     radius_m: float = 0.0,
-    workers: Workers = ALONE,
+    ranks: Ranks = ALONE,
     tile: int = 2048,
 ) -> Tensor:
-    """Sigmoid loss over the pairs of all workers, exact: every image and place is a yes or a no.
+    """Sigmoid loss over the pairs of all ranks, exact: every combination of image and place is a binary label.
 
-    The sum over all N x N combinations divided by N (Zhai et al. 2023, SigLIP, equation 1). Images of one place are
-    a yes with each other, each counted once.
+    The sum over all N x N combinations divided by N (Zhai et al. 2023, SigLIP, equation 1). Combinations of
+    one place are positive, each counted once.
 
     Args:
-        image: unit features of this worker's images, (n, D).
+        image: unit features of this rank's images, (n, D).
         location: unit features of their coordinates, (n, D).
         logit_scale: 1 / temperature, a scalar; 10 to start with in SigLIP.
         logit_bias: added to every logit, a scalar; -10 to start with in SigLIP.
         place: number of each pair's place, (n,).
         xy: EPSG:3035 metres of each pair, (n, 2); needed where `radius_m` is positive.
         radius_m: combinations of other places nearer than this do not count.
-        workers: who takes part.
+        ranks: this process among the others.
         tile: side of the logit tiles.
 
     Returns:
-        The loss over all workers' pairs, the same scalar on each; 0 where no worker has a pair.
+        The loss over the pairs of all ranks, the same scalar on each; 0 where no rank has a pair.
     """
-    setting = _Setting(place, xy if radius_m > 0 else None, radius_m, workers, tile)
+    setting = _Setting(place, xy if radius_m > 0 else None, radius_m, ranks, tile)
     with _exact(image):
         loss: Tensor = _Sigmoid.apply(image, location, logit_scale, logit_bias, setting)  # type: ignore[no-untyped-call]
     return loss
@@ -98,7 +98,7 @@ class _Setting:
     place: Tensor
     xy: Tensor | None
     radius_m: float
-    workers: Workers
+    ranks: Ranks
     tile: int
 
 
@@ -108,7 +108,7 @@ class _Side:
 
     features: Tensor
     place: Tensor
-    positives: Tensor  # how many pairs each place has, all workers
+    positives: Tensor  # how many pairs each place has, over all ranks
     lse: Tensor
     xy: Tensor | None
 
@@ -126,14 +126,14 @@ _FIELDS = ("features", "place", "positives", "lse", "xy")
 class _InfoNCE(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: Tensor, location: Tensor, scale: Tensor, setting: _Setting) -> Tensor:  # noqa: ANN401
-        workers = setting.workers
+        ranks = setting.ranks
         rows, cols, own = _collect(image, location, setting)
         row_lse, col_part, matched = _statistics(rows[own], cols, scale, setting)
-        row_lse = torch.cat(workers.gather(row_lse))
-        col_lse = torch.logsumexp(torch.cat(workers.gather(col_part[None])), 0)
+        row_lse = torch.cat(ranks.gather(row_lse))
+        col_lse = torch.logsumexp(torch.cat(ranks.gather(col_part[None])), 0)
         count = max(len(rows), 1)
         _keep(ctx, replace(rows, lse=row_lse), replace(cols, lse=col_lse), own, setting, scale)
-        return (row_lse.sum() + col_lse.sum() - 2 * workers.total(matched)) / (2 * count)
+        return (row_lse.sum() + col_lse.sum() - 2 * ranks.total(matched)) / (2 * count)
 
     @staticmethod
     @once_differentiable
@@ -144,7 +144,7 @@ class _InfoNCE(torch.autograd.Function):
 
         *sides, (scale,) = _kept(ctx)
         image, location, scale, _ = _own_gradients(ctx, slope, sides, scale, torch.zeros_like(scale))
-        factor = grads[0] * ctx.setting.workers.world_size / (2 * ctx.count)
+        factor = grads[0] * ctx.setting.ranks.world / (2 * ctx.count)
         return image * factor, location * factor, scale * factor, None
 
 
@@ -166,7 +166,7 @@ class _Sigmoid(torch.autograd.Function):
                 logits, same = _tile(mine[r], cols[c], scale, bias, setting)
                 cost += softplus(torch.where(same, -logits, logits)).sum()
         _keep(ctx, rows, cols, own, setting, scale, bias)
-        return setting.workers.total(cost) / max(len(rows), 1)
+        return setting.ranks.total(cost) / max(len(rows), 1)
 
     @staticmethod
     @once_differentiable
@@ -176,7 +176,7 @@ class _Sigmoid(torch.autograd.Function):
 
         *sides, (scale, bias) = _kept(ctx)
         image, location, scale, bias = _own_gradients(ctx, slope, sides, scale, bias)
-        factor = grads[0] * ctx.setting.workers.world_size / ctx.count
+        factor = grads[0] * ctx.setting.ranks.world / ctx.count
         return image * factor, location * factor, scale * factor, bias * factor, None
 
 
@@ -185,13 +185,13 @@ Slope = Callable[[_Side, _Side, Tensor, Tensor], Tensor]
 
 
 def _collect(image: Tensor, location: Tensor, setting: _Setting) -> tuple[_Side, _Side, slice]:
-    """All workers' images and coordinates, and which rows are this worker's. Sums are taken in float32 at least."""
-    workers = setting.workers
-    images, locations = workers.gather(image.detach()), workers.gather(location.detach())
-    own = slice(sum(map(len, images[: workers.rank])), sum(map(len, images[: workers.rank + 1])))
+    """All ranks' images and coordinates, and which rows are this rank's. Sums are taken in float32 at least."""
+    ranks = setting.ranks
+    images, locations = ranks.gather(image.detach()), ranks.gather(location.detach())
+    own = slice(sum(map(len, images[: ranks.rank])), sum(map(len, images[: ranks.rank + 1])))
     wide = torch.promote_types(torch.promote_types(image.dtype, location.dtype), torch.float32)
-    place = torch.cat(workers.gather(setting.place))
-    xy = None if setting.xy is None else torch.cat(workers.gather(setting.xy))
+    place = torch.cat(ranks.gather(setting.place))
+    xy = None if setting.xy is None else torch.cat(ranks.gather(setting.xy))
     positives = _count_equal(place).to(wide)
     unknown = torch.full((len(place),), -torch.inf, dtype=wide, device=place.device)
     rows = _Side(torch.cat(images).to(wide), place, positives, unknown, xy)
@@ -216,10 +216,10 @@ def _own_gradients(
     scale: Tensor,
     bias: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Gradients of the sum over all tiles for this worker's images and coordinates; its share for scale and bias."""
+    """Gradients of the sum over all tiles for this rank's images and coordinates; its share for scale and bias."""
     (rows, cols), own, setting = sides, ctx.own, ctx.setting
     with _exact(rows.features):
-        alone = setting.workers.world_size == 1
+        alone = setting.ranks.world == 1
         image, location, *rest = _gradients(rows[own], cols, scale, bias, setting, slope, both=alone)
         if not alone:  # the columns that are ours against the rows of everyone: slopes are the same transposed
             location, *_ = _gradients(cols[own], rows, scale, bias, setting, slope, both=False)

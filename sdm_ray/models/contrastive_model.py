@@ -13,7 +13,7 @@ from sdm_ray.models.location import LocationEncoder
 from sdm_ray.models.towers import ImageTower
 
 COVARIATES, SPECIES, DENSE = "covariates", "species", "dense"
-"""Modalities that are no images; `DENSE` is regressed from the coordinates, the others are matched with them."""
+"""Modalities other than images; `DENSE` is regressed from the coordinates, the others are matched with them."""
 _MAX_LOGIT_SCALE = math.log(100.0)  # as in CLIP (Radford et al. 2021)
 _HIDDEN = 256
 
@@ -41,7 +41,7 @@ class Pairs(NamedTuple):
 class AlignmentModel(nn.Module):
     """One location encoder, one tower for each modality, and heads into the shared space.
 
-    Every forward pass takes all parameters, with zero rows of a modality as well, as data parallel training demands.
+    Every forward pass takes all parameters, with zero rows of a modality as well, as data parallel training requires.
     """
 
     def __init__(self, config: AlignConfig) -> None:
@@ -51,8 +51,8 @@ class AlignmentModel(nn.Module):
         self.location_head = nn.Linear(config.location.dim, config.dim)
         self.towers = nn.ModuleDict({scale: ImageTower(tower) for scale, tower in config.towers.items()})
         self.heads = nn.ModuleDict({scale: nn.Linear(t.dim, config.dim) for scale, t in config.towers.items()})
-        self._between = {pair_name(scales): scales for scales in config.cross_scale_pairs}
-        modalities: list[str] = [*config.towers, *self._between]
+        self._paired_scales = {pair_name(scales): scales for scales in config.cross_scale_pairs}
+        modalities: list[str] = [*config.towers, *self._paired_scales]
         if config.covariates:
             self.covariates = CovariateTower(len(config.covariates), config.dim)
             modalities.append(COVARIATES)
@@ -71,23 +71,27 @@ class AlignmentModel(nn.Module):
 
         Args:
             name: a scale, `covariates`, `species` or the name of two scales.
-            batch: `lonlat` (N, 2), `place` (N,), perhaps `time` (N, 2), and `image` (N, bands, side, side),
-                `covariates` (N, C) or `species` (N, S), 0 or 1; of two scales `image_<scale>` each.
+            batch: with `lonlat`, `place`, perhaps `time`, and `image_<scale>`, `covariates` or `species`; for a pair
+                of scales the images of both (see `sdm_ray.batch`).
         """
-        if name in self._between:
-            first, second = (self.embed_image(scale, batch[f"image_{scale}"]) for scale in self._between[name])
+        if name in self._paired_scales:
+            first, second = (self.embed_image(scale, batch[f"image_{scale}"]) for scale in self._paired_scales[name])
             return self._pairs(name, batch, first, second)
-        other = self.embed_image(name, batch["image"]) if name in self.towers else getattr(self, name)(batch[name])
+        other = (
+            self.embed_image(name, batch[f"image_{name}"]) if name in self.towers else getattr(self, name)(batch[name])
+        )
         return self._pairs(name, batch, other, self.embed_location(batch["lonlat"], batch.get("time")))
 
     def _pairs(self, name: str, batch: dict[str, Tensor], other: Tensor, location: Tensor) -> Pairs:
-        scale = self.log_scale[name].clamp(max=_MAX_LOGIT_SCALE).exp()
+        with torch.no_grad():  # the parameter, not its value: beyond a clamped value the gradient would be 0 for ever
+            self.log_scale[name].clamp_(max=_MAX_LOGIT_SCALE)
+        scale = self.log_scale[name].exp()
         bias = self.bias[name] if self.config.bias is not None else None
         sides = normalize(other, dim=-1), normalize(location, dim=-1)
         return Pairs(*sides, batch["place"], scale, bias, batch["lonlat"])
 
     def forward(self, batches: dict[str, dict[str, Tensor]]) -> tuple[dict[str, Pairs], Tensor]:
-        """The pairs of each modality, and the error of what is regressed from the coordinates (0 without)."""
+        """The pairs of each modality, and the error of the regression from the coordinates (0 without)."""
         pairs = {name: self.pairs(name, batch) for name, batch in batches.items() if name != DENSE}
         if DENSE not in batches:
             return pairs, torch.zeros((), device=self.location_head.weight.device)
@@ -131,7 +135,7 @@ class SpeciesTower(nn.Module):
 
 
 class DenseHead(nn.Module):
-    """What is known everywhere, regressed from the embedding of coordinates."""
+    """Regression of dense values from the embedding of coordinates."""
 
     def __init__(self, dim: int, count: int) -> None:
         super().__init__()

@@ -83,7 +83,7 @@ class Forest(nn.Module):
         return torch.cat(parts).float()
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits of what `forward` says."""
+        """Logits of the probabilities that `forward` returns."""
         share = self.forward(x)
         return torch.log((share + _DOUBT) / (1 - share + _DOUBT))
 

@@ -31,14 +31,14 @@ def residual_mlp(inputs: int, hidden: int, depth: int, outputs: int, dropout: fl
 
 
 class PeriodicNumbers(nn.Module):
-    """Each number beside sines and cosines of learnt frequencies, a layer for each number, so that steep responses fit.
+    """Each number with sines and cosines of learnt frequencies, and a layer for each number, to fit steep responses.
 
     Gorishniy et al. 2022, On Embeddings for Numerical Features in Tabular Deep Learning (PLR).
 
     Args:
         count: numbers of a row.
-        frequencies: of each number.
-        dim: what is made of each number.
+        frequencies: learnt frequencies of each number.
+        dim: features made of each number, besides the number itself.
     """
 
     def __init__(self, count: int, frequencies: int, dim: int = 8) -> None:

@@ -16,7 +16,7 @@ _PROFILES = 8
 class SeriesEncoder(nn.Module):
     """A small residual network over the calendar of a series.
 
-    Channels are standardised; where nothing was measured they are 0, and a mask says so in channels of its own. Two
+    Channels are standardised; where nothing was measured they are 0, and marked in mask channels. Two
     axes of time, such as quarter and year, are convolved like the rows and columns of an image. At the end each of
     several learnt profiles over the calendar weighs the times, so that the season and the year of an event count.
 

@@ -1,7 +1,6 @@
 """Losses of species presence, from surveys that say what is absent and from records that do not.
 
-Each is a mean over this worker's rows. Labels are 1 where a species was seen, 0 where not, and `UNKNOWN` where nobody
-can say, which adds nothing.
+Each is a mean over this rank's rows. Labels are 1 for presence, 0 for absence, and `UNKNOWN`, which does not count.
 """
 
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, softplus
 
-from sdm_ray.models.distributed import ALONE, Workers
+from sdm_ray.models.distributed import ALONE, Ranks
 
 UNKNOWN = 255
 
@@ -35,7 +34,7 @@ def bce(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
 
     Args:
         logits: (N, S).
-        labels: (N, S); between 0 and 1 where a teacher speaks too.
+        labels: (N, S); between 0 and 1 with distillation.
         weight: of presences and of absences, (2, S); 1 without.
     """
     known = labels != UNKNOWN
@@ -62,30 +61,30 @@ def assume_negative(logits: Tensor, labels: Tensor, background: Tensor, positive
     return bce(logits, labels, torch.stack([positive_weight * ones, ones])) + softplus(background.float()).mean()
 
 
-def max_entropy(logits: Tensor, labels: Tensor, background: Tensor, workers: Workers = ALONE) -> Tensor:
+def max_entropy(logits: Tensor, labels: Tensor, background: Tensor, ranks: Ranks = ALONE) -> Tensor:
     """Presence-only records: each species' distribution over sites, its records against all sites.
 
-    The negative log-likelihood of a softmax over the sites of all workers' batches, mean over records: maximum entropy
+    The negative log-likelihood of a softmax over the sites of all ranks' batches, mean over records: maximum entropy
     as a Poisson point process (Renner and Warton 2013), for many species at once.
 
-    The gradients are exact for any number of workers, and scaled for the mean over workers with equal rows.
+    The gradients are exact for any number of ranks, and scaled for the mean over ranks with equal rows.
 
     Args:
         logits: of recorded places, (N, S).
         labels: (N, S).
         background: logits of other sites, (M, S).
-        workers: who takes part.
+        ranks: this process among the others.
     """
     sites = torch.cat([logits, background]).float()
     own = torch.logsumexp(sites.detach(), 0)
-    partition = torch.logsumexp(torch.stack(workers.gather(own[None]), 0).reshape(-1, sites.shape[1]), 0)
+    partition = torch.logsumexp(torch.stack(ranks.gather(own[None]), 0).reshape(-1, sites.shape[1]), 0)
     present = (labels == 1).float()
-    records = workers.total(present.sum(0))
+    records = ranks.total(present.sum(0))
     # exp(f - partition) sums to 1 over all sites: its gradient is that of the log-partition, which needs no exchange
     shares = torch.exp(sites - partition).sum(0)
-    total = (records * (partition / workers.world_size + shares - shares.detach())).sum()
+    total = (records * (partition / ranks.world + shares - shares.detach())).sum()
     value = total - (present * sites[: len(logits)]).sum()
-    return value * workers.world_size / records.sum().clamp(min=1)
+    return value * ranks.world / records.sum().clamp(min=1)
 
 
 def classes(logits: Tensor, labels: Tensor) -> Tensor:

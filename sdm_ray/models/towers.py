@@ -21,9 +21,9 @@ _GROUPS = 8
 class ImageTower(nn.Module):
     """A timm model behind the normalisation of its images.
 
-    With `chunk`, images pass in chunks whose activations are not kept: the gradients of the embeddings are found
-    first and each chunk is computed again for its own. So the batch of a contrast is not bound by memory, as in
-    GradCache (Gao et al. 2021).
+    With `chunk`, images are processed in chunks whose activations are not kept: the gradients of the embeddings are
+    found first, and each chunk is recomputed for its own. So memory does not bound the batch of a contrastive loss, as
+    in GradCache (Gao et al. 2021).
 
     Raises:
         InputError: there is no such model, or its weights are missing or do not fit.
@@ -58,7 +58,7 @@ class ImageTower(nn.Module):
         return self.project(self.backbone(values))
 
     def train(self, mode: bool = True) -> "ImageTower":
-        """As for any module, but what is frozen stays in evaluation mode."""
+        """As for any module, but frozen parts stay in evaluation mode."""
         super().train(mode)
         if self.config.trained_blocks == 0:
             self.backbone.eval()
@@ -114,12 +114,12 @@ def _load_weights(model: Any, config: TowerConfig) -> None:  # noqa: ANN401 - an
 
 
 def _line(error: Exception) -> str:
-    """What an error says, in one line of bounded length."""
+    """The text of an error, in one line of bounded length."""
     return " ".join(str(error).split())[:300]
 
 
 def _freeze(model: Any, trained_blocks: int) -> None:  # noqa: ANN401 - any timm model
-    """Leave gradients to the last blocks only, as timm counts them: the stem is the first, final norms the last."""
+    """Train the last blocks only, as timm counts them: the stem is the first, final norms the last."""
     from timm.models import group_parameters
 
     groups = group_parameters(model, model.group_matcher(coarse=True))
@@ -129,7 +129,7 @@ def _freeze(model: Any, trained_blocks: int) -> None:  # noqa: ANN401 - any timm
 
 
 def _to_group_norm(module: nn.Module) -> None:
-    """Replace batch norms, whose statistics depend on how a batch was cut over workers."""
+    """Replace batch norms, whose statistics depend on how a batch is split over ranks."""
     from timm.layers.norm_act import BatchNormAct2d
 
     for name, child in module.named_children():

@@ -156,7 +156,10 @@ class Opener(Protocol):
 
 @dataclass(frozen=True)
 class ImageList:
-    """Images to be packed: `key, ext, scale, lon, lat, place_id, date, file`, and access to the files."""
+    """Images to be packed: `key, ext, scale, lon, lat, place_id, date, file`, and access to the files.
+
+    Images of surveys have `survey_id` and `survey_kind` too (see `stores.shards.Sample`).
+    """
 
     rows: pd.DataFrame
     opener: Opener

@@ -147,23 +147,23 @@ class Cube:
         return tuple(self.bands.index(band) for band in bands)
 
     def cut(
-        self, wanted: Wanted, pieces: Sequence[Ints], room: Callable[[Ints], Patches], keep: int = 2
+        self, wanted: Wanted, groups: Sequence[Ints], allocate: Callable[[Ints], Patches], keep: int = 2
     ) -> Iterator[Patches]:
-        """Cut patches piece by piece into the arrays that `room` gives (see `patches.cut`).
+        """Cut patches group by group into the arrays that `allocate` returns (see `patch_reader.cut`).
 
         Raises:
             InputError: a chunk cannot be decoded.
         """
         with self._readable():
-            yield from cut(self._chunks, wanted, pieces, room, keep)
+            yield from cut(self._chunks, wanted, groups, allocate, keep)
 
     def patches(self, wanted: Wanted) -> NDArray[np.uint16]:
         """All the patches in the order asked for, (N, band, size, size), 0 outside the cube."""
         bands = len(self.bands if wanted.bands is None else wanted.bands)
         out = np.empty((len(wanted.rows), bands, wanted.size, wanted.size), np.uint16)
         high, wide = self._reflectance.chunks[-2:]
-        pieces = bands_of_squares(wanted.rows // high, wanted.cols // wide, _SQUARE)
-        for _ in self.cut(wanted, pieces, lambda piece: [out[i] for i in piece]):
+        groups = bands_of_squares(wanted.rows // high, wanted.cols // wide, _SQUARE)
+        for _ in self.cut(wanted, groups, lambda group: [out[i] for i in group]):
             pass
         return out
 

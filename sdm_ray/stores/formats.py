@@ -37,7 +37,7 @@ FORMATS: dict[str, Format] = {
     "land": _PREPARED,
     "covariates": _PREPARED,
     "cube": _PREPARED,
-    "shards": _PREPARED,
+    "shards": Format(("prepare",), version=2),
     "series": _PREPARED,
     "encoder": Format(("pretrain",), version=2),
     "sweep": Format(("tune",), version=2),

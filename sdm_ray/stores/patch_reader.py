@@ -1,8 +1,7 @@
 """Cutting many patches out of chunks, each chunk decoded once for all patches that need it.
 
-Patches come in *pieces*, lists of patches that are wanted together. The chunks of the next pieces are asked for while
-one piece is waited for, and a chunk that one of them needs as well is kept: pieces side by side share what lies
-between.
+Patches come in *groups*, lists of patches that are wanted together. The chunks of the next groups are requested while
+one group is waited for, and a chunk that one of them needs as well is kept: neighbouring groups share chunks.
 """
 
 import math
@@ -19,10 +18,10 @@ from numpy.typing import NDArray
 
 from sdm_ray.stores.zarr_shards import Chunk, Chunks, Layout
 
-_UNDER_WAY = 64  # chunks of pieces that are asked for while one is waited for, about
-_AHEAD = 8  # pieces that are asked for at most: what they share with those that come later must be known
+_IN_FLIGHT = 64  # chunks that are requested while one group is waited for, about
+_AHEAD = 8  # groups that are requested at most: which chunks later groups need must be known
 _RUN = 8  # chunks that a thread decodes and cuts at a time
-_HELD_BYTES = 160 << 20  # of chunks that wait for further pieces; beyond it they are decoded again
+_HELD_BYTES = 160 << 20  # of chunks kept for later groups; beyond it they are decoded again
 
 Ints = NDArray[np.int64]
 Patches = NDArray[np.uint16] | Sequence[NDArray[np.uint16]]
@@ -50,15 +49,15 @@ class Wanted:
 
 
 @dataclass(eq=False)
-class _Piece:
-    """Patches, and what they and chunks have in common.
+class _Group:
+    """Patches, and their overlaps with chunks.
 
     Attributes:
         ids: positions in `wanted`.
-        overlaps: of each chunk: the number of the patch in the piece; rows from and to, columns from and to in the
+        overlaps: of each chunk: the number of the patch in the group; rows from and to, columns from and to in the
             patch; the same in the chunk.
-        out: what the patches are cut into, once that has begun.
-        jobs: that cut them.
+        out: arrays that the patches are cut into, once that has begun.
+        jobs: futures of the threads that cut them.
     """
 
     ids: Ints
@@ -69,98 +68,98 @@ class _Piece:
 
 @dataclass(eq=False)
 class _Held:
-    """A chunk for the pieces that need it as well: its pixels, once the job that decodes it has come to them."""
+    """A chunk kept for later groups: its pixels, once the job that decodes it has reached it."""
 
     job: Future[None] | None = None
     pixels: NDArray[np.uint16] | None = None
 
 
 def cut(
-    chunks: Chunks, wanted: Wanted, pieces: Sequence[Ints], room: Callable[[Ints], Patches], keep: int = 2
+    chunks: Chunks, wanted: Wanted, groups: Sequence[Ints], allocate: Callable[[Ints], Patches], keep: int = 2
 ) -> Iterator[Patches]:
-    """Cut the patches of each piece; 0 where they lie outside the array.
+    """Cut the patches of each group; 0 where they lie outside the array.
 
     Args:
         chunks: of the array.
         wanted: the patches.
-        pieces: positions in `wanted`; empty ones are allowed.
-        room: gives for a piece the arrays (band, size, size) that its patches are cut into.
-        keep: pieces, at least 2, for whose sake a chunk is kept that they need as well.
+        groups: positions in `wanted`; empty ones are allowed.
+        allocate: returns for a group the arrays (band, size, size) that its patches are cut into.
+        keep: number of later groups, at least 2, for which chunks that they need are kept.
 
     Yields:
-        What `room` gave for each piece, filled.
+        The arrays of each group, filled.
 
     Raises:
         OSError, RuntimeError, ValueError: a chunk cannot be read.
     """
-    cutting = _Cutting(chunks, wanted, room)
-    for ids in chain(pieces, [None] * (keep + _AHEAD)):
+    cutting = _Cutting(chunks, wanted, allocate)
+    for ids in chain(groups, [None] * (keep + _AHEAD)):
         if ids is not None:
             cutting.add(ids)
-            if len(cutting.coming) <= keep + _AHEAD:
+            if len(cutting.pending) <= keep + _AHEAD:
                 continue
-        if cutting.coming:
-            yield cutting.next(_AHEAD if ids is not None else len(cutting.coming))
+        if cutting.pending:
+            yield cutting.next(_AHEAD if ids is not None else len(cutting.pending))
 
 
 class _Cutting:
-    """Cuts pieces out of chunks in threads of this process."""
+    """Cuts groups out of chunks in threads of this process."""
 
-    def __init__(self, chunks: Chunks, wanted: Wanted, room: Callable[[Ints], Patches]) -> None:
-        self.coming: deque[_Piece] = deque()
+    def __init__(self, chunks: Chunks, wanted: Wanted, allocate: Callable[[Ints], Patches]) -> None:
+        self.pending: deque[_Group] = deque()
         self._chunks = chunks
         self._wanted = wanted
-        self._room = room
-        self._last: dict[Chunk, _Piece] = {}  # of the pieces that are coming, the last that needs it
+        self._allocate = allocate
+        self._last: dict[Chunk, _Group] = {}  # the last of the pending groups that needs it
         self._held: dict[Chunk, _Held] = {}
         self._most = _HELD_BYTES // (2 * chunks.layout.bands * math.prod(chunks.layout.chunk))
         in_order = wanted.bands == tuple(range(chunks.layout.bands))
         self._bands = None if wanted.bands is None or in_order else list(wanted.bands)
 
     def add(self, ids: Ints) -> None:
-        """One more piece that is coming."""
-        piece = _piece(self._chunks.layout, self._wanted, ids)
-        self.coming.append(piece)
-        self._last.update(dict.fromkeys(piece.overlaps, piece))
+        """Add a group to those pending."""
+        group = _group(self._chunks.layout, self._wanted, ids)
+        self.pending.append(group)
+        self._last.update(dict.fromkeys(group.overlaps, group))
 
     def next(self, most: int) -> Patches:
-        """The piece that came first, cut, while at most so many are begun."""
-        under_way = 0
-        for piece in islice(self.coming, most):
-            if piece.out is None:
-                piece.out = self._begin(piece)
-            under_way += len(piece.overlaps)
-            if under_way >= _UNDER_WAY and piece is not self.coming[0]:
+        """The first pending group, cut; at most so many groups are begun."""
+        in_flight = 0
+        for group in islice(self.pending, most):
+            if group.out is None:
+                group.out = self._begin(group)
+            in_flight += len(group.overlaps)
+            if in_flight >= _IN_FLIGHT and group is not self.pending[0]:
                 break
-        piece = self.coming.popleft()
-        for job in piece.jobs:
+        group = self.pending.popleft()
+        for job in group.jobs:
             job.result()
-        for chunk in piece.overlaps:
-            if self._last[chunk] is piece:
+        for chunk in group.overlaps:
+            if self._last[chunk] is group:
                 del self._last[chunk]
                 self._held.pop(chunk, None)
-        assert piece.out is not None
-        return piece.out
+        assert group.out is not None
+        return group.out
 
-    def _begin(self, piece: _Piece) -> Patches:
-        out = self._room(piece.ids)
+    def _begin(self, group: _Group) -> Patches:
+        out = self._allocate(group.ids)
         layout, size = self._chunks.layout, self._wanted.size
-        rows, cols = self._wanted.rows[piece.ids], self._wanted.cols[piece.ids]
+        rows, cols = self._wanted.rows[group.ids], self._wanted.cols[group.ids]
         beyond = (rows < 0) | (cols < 0) | (rows + size > layout.height) | (cols + size > layout.width)
         for number in np.flatnonzero(beyond).tolist():
             out[number][...] = 0
-        held = {chunk: self._held[chunk] for chunk in piece.overlaps if chunk in self._held}
-        for run in layout.runs((chunk for chunk in piece.overlaps if chunk not in held), _RUN):
-            again = {chunk: _Held() for chunk in run if self._last[chunk] is not piece}
-            job = _threads().submit(self._decode, run, again, piece.overlaps, out)
-            piece.jobs.append(job)
+        held = {chunk: self._held[chunk] for chunk in group.overlaps if chunk in self._held}
+        for run in layout.runs((chunk for chunk in group.overlaps if chunk not in held), _RUN):
+            again = {chunk: _Held() for chunk in run if self._last[chunk] is not group}
+            job = _threads().submit(self._decode, run, again, group.overlaps, out)
+            group.jobs.append(job)
             for each in again.values():
                 each.job = job
             self._held |= again
         while len(self._held) > self._most:
             del self._held[next(iter(self._held))]
-        if held:  # after those that it waits for, so that threads never wait for each other
-            piece.jobs.append(_threads().submit(_cut_held, held, piece.overlaps, out))
+        if held:  # submitted after the jobs that it waits for, so that threads never wait for each other
+            group.jobs.append(_threads().submit(_cut_held, held, group.overlaps, out))
         return out
 
     def _decode(
@@ -192,7 +191,7 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cutting")
 
 
-def _piece(layout: Layout, wanted: Wanted, ids: Ints) -> _Piece:
+def _group(layout: Layout, wanted: Wanted, ids: Ints) -> _Group:
     rows, cols = wanted.rows[ids], wanted.cols[ids]
     down, is_down = _along(rows, wanted.size, layout.chunk[0], layout.height)
     right, is_right = _along(cols, wanted.size, layout.chunk[1], layout.width)
@@ -210,11 +209,11 @@ def _piece(layout: Layout, wanted: Wanted, ids: Ints) -> _Piece:
     first = (np.diff(down, prepend=-1) != 0) | (np.diff(right, prepend=-1) != 0)
     bounds = [*np.flatnonzero(first).tolist(), len(number)]
     chunks = zip(down[bounds[:-1]].tolist(), right[bounds[:-1]].tolist(), strict=True)
-    return _Piece(ids, {chunk: overlaps[a:b] for chunk, (a, b) in zip(chunks, pairwise(bounds), strict=True)})
+    return _Group(ids, {chunk: overlaps[a:b] for chunk, (a, b) in zip(chunks, pairwise(bounds), strict=True)})
 
 
 def _along(start: Ints, size: int, chunk: int, length: int) -> tuple[Ints, NDArray[np.bool_]]:
-    """Numbers of the chunks that patches touch along an axis, (N, most), and which of them are such."""
+    """Numbers of the chunks that patches touch along an axis, (N, most), and which of them are valid."""
     first, last = np.maximum(start, 0) // chunk, (np.minimum(start + size, length) - 1) // chunk
     numbers = first[:, None] + np.arange((size - 1) // chunk + 2)
     return numbers, (numbers <= last[:, None]) & (start < length)[:, None]

@@ -1,7 +1,9 @@
 """Image shards: WebDataset tar files with an index that makes every image one ranged read.
 
 `shard-00000.tar` holds `{key}.jpg|png|npy` and `{key}.json`; `index.parquet` has one row per image: `key, shard,
-offset, size, ext, scale, lon, lat, place_id, date`. The same samples give the same bytes.
+offset, size, ext, scale, lon, lat, place_id, date, survey_id, survey_kind`. The same samples give the same bytes.
+
+Shards of format version 1 have no columns for surveys; there the keys of the sources tell them.
 """
 
 import io
@@ -34,6 +36,10 @@ class Sample:
         lat: WGS84 degrees.
         place_id: images with one id show one place.
         date: ISO date, or "" where unknown.
+        survey_id: the survey that the image belongs to, "" for none; `129117-*` stands for every visit of a place,
+            `129117-<year>-<day of the year>`.
+        survey_kind: `occurrence` for surveys of presence and absence, `relative` for presence-only records, whose ids
+            may be the same; "" for either.
     """
 
     key: str
@@ -44,6 +50,8 @@ class Sample:
     lat: float
     place_id: int
     date: str = ""
+    survey_id: str = ""
+    survey_kind: str = ""
 
 
 def write_shard(folder: UPath, number: int, samples: Iterable[Sample]) -> pd.DataFrame:
@@ -106,9 +114,10 @@ class Shards:
         """
         try:
             with (self.folder / _INDEX).open("rb") as file:
-                return pd.read_parquet(file)
+                found = pd.read_parquet(file)
         except FileNotFoundError:
             raise InputError(f"{self.folder}: has no {_INDEX}; expected image shards") from None
+        return found if "survey_id" in found else found.assign(**_surveys_of_keys(found["key"]))
 
     def of_scale(self, scale: str) -> NDArray[np.int64]:
         """Rows of the index that belong to a scale.
@@ -128,9 +137,7 @@ class Shards:
         On a local disk each shard is opened once and read from front to back; at a URL each file is one ranged
         request, and the requests run side by side where the filesystem can.
         """
-        shard = self.index["shard"].to_numpy()[rows]
-        offset = self.index["offset"].to_numpy()[rows]
-        size = self.index["size"].to_numpy()[rows]
+        shard, offset, size = (self.index[name].iloc[rows].to_numpy() for name in ("shard", "offset", "size"))
         if self.folder.protocol not in ("", "file", "local"):
             paths = [(self.folder / f"shard-{number:05d}.tar").path for number in shard]
             return self.folder.fs.cat_ranges(paths, offset.tolist(), (offset + size).tolist(), on_error="raise")
@@ -144,6 +151,17 @@ class Shards:
                     file.seek(int(offset[i]))
                     out[i] = file.read(int(size[i]))
         return out
+
+
+def _surveys_of_keys(keys: pd.Series) -> dict[str, pd.Series]:
+    """The surveys of images by their keys, such as `glc24-po-123`, as sources wrote them for format version 1."""
+    challenge, presence_only = keys.str.match(r"glc\d\d-|geoplant-"), keys.str.contains("-po-")
+    ids = keys.str.rpartition("-")[2]
+    kinds = pd.Series(np.where(presence_only, "relative", "occurrence"), keys.index)
+    return {
+        "survey_id": ids.where(~keys.str.startswith("glc23-"), ids + "-*"),
+        "survey_kind": kinds.where(challenge, ""),
+    }
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

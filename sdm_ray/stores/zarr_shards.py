@@ -1,6 +1,6 @@
-"""Chunks of a tile cube, decoded by the thread that asks for them.
+"""Chunks of a tile cube, decoded by the thread that needs them.
 
-What a thread has just decoded lies in its core's cache when it cuts patches out of it. On two cores
+A decoded chunk is still in the core's cache when the same thread cuts patches out of it. On two cores
 (`tests/benchmarks/bench_streams.py`) threads that call zstd themselves decode a cube of this system a fifth to a
 third faster than TensorStore, which copies each chunk once more into the array that it gives to another thread.
 """
@@ -22,7 +22,7 @@ from zarr.storage import LocalStore
 from sdm_ray.buffers import keep_freed_memory
 from sdm_ray.stores.zarr_io import engine_of
 
-_MISSING = 2**64 - 1  # where the index of a shard says that a chunk is all fill value
+_MISSING = 2**64 - 1  # marks a chunk that is all fill value in the index of a Zarr shard
 _CHECKSUM_BYTES = 4
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 
@@ -32,13 +32,13 @@ Chunk = tuple[int, int]
 
 @dataclass(frozen=True)
 class Layout:
-    """Of an array (time, band, y, x) whose chunks hold one time and all bands.
+    """The layout of an array (time, band, y, x) whose chunks hold one time and all bands.
 
     Attributes:
         height: of the array, pixels.
         width: of the array, pixels.
         chunk: rows and columns of a chunk, pixels.
-        shard: rows and columns of a shard, chunks; one where each chunk is a file.
+        shard: rows and columns of a Zarr shard, chunks; one where each chunk is a file.
         bands: of the array.
     """
 
@@ -55,18 +55,18 @@ class Layout:
         return slice(top, bottom), slice(left, right)
 
     def shard_of(self, chunk: Chunk) -> tuple[int, int]:
-        """Row and column of the shard that holds a chunk."""
+        """Row and column of the Zarr shard that holds a chunk."""
         return chunk[0] // self.shard[0], chunk[1] // self.shard[1]
 
     def runs(self, chunks: Iterable[Chunk], most: int) -> Iterator[list[Chunk]]:
-        """Chunks of one shard, at most so many at once."""
+        """Split chunks into runs of at most so many, each of one Zarr shard."""
         for _, run in groupby(sorted(chunks, key=lambda chunk: (self.shard_of(chunk), chunk)), self.shard_of):
             some = list(run)
             yield from (some[start : start + most] for start in range(0, len(some), most))
 
 
 class Chunks(Protocol):
-    """Chunks of an array, which threads may read side by side.
+    """Chunks of an array, which threads may read in parallel.
 
     Attributes:
         layout: of the array.
@@ -75,7 +75,7 @@ class Chunks(Protocol):
     layout: Layout
 
     def read(self, time: int, chunks: Sequence[Chunk]) -> Iterator[NDArray[np.uint16]]:
-        """Pixels of chunks of one shard, one after the other, each at least (band, rows, columns) inside the array.
+        """Pixels of chunks of one Zarr shard in turn, each at least (band, rows, columns) inside the array.
 
         Raises:
             OSError, RuntimeError, ValueError: a chunk cannot be read.
@@ -84,7 +84,7 @@ class Chunks(Protocol):
 
 
 def chunks_of(array: Any) -> Chunks:  # noqa: ANN401 - zarr's
-    """The fastest way to the chunks of a Zarr v3 array (time, band, y, x) that zarr-python has opened."""
+    """The fastest reader of the chunks of a Zarr v3 array (time, band, y, x), as zarr-python opens it."""
     units = array.shards or array.chunks
     height, width = array.shape[-2:]
     shard = units[-2] // array.chunks[-2], units[-1] // array.chunks[-1]
@@ -93,7 +93,7 @@ def chunks_of(array: Any) -> Chunks:  # noqa: ANN401 - zarr's
 
 
 def _plain(array: Any) -> bool:  # noqa: ANN401
-    """Whether an array is stored as `create_cube` does: uint16, local shards of one time and all bands, zstd."""
+    """Whether an array is stored as by `create_cube`: uint16, local Zarr shards of one time and all bands, zstd."""
     stored = array.metadata.to_dict()
     if not isinstance(array.store, LocalStore) or array.shards is None or len(stored["codecs"]) > 1:
         return False
@@ -110,7 +110,7 @@ def _plain(array: Any) -> bool:  # noqa: ANN401
 
 
 class _Shards:
-    """Each call opens the shard and looks at its index, so that a shard may be written anew at any time."""
+    """Reads local Zarr shards; each call opens the file and its index anew, since it may have been rewritten."""
 
     def __init__(self, array: Any, layout: Layout) -> None:  # noqa: ANN401
         keep_freed_memory()
@@ -126,16 +126,16 @@ class _Shards:
             with open(f"{self._folder}/{time}/0/{row}/{col}", "rb", buffering=0) as file:
                 found = self._index(file)[rows % high, cols % wide]
                 yield from (self._pixels(file, start, size) for start, size in found.tolist())
-        except FileNotFoundError:  # a shard that is all fill value
+        except FileNotFoundError:  # a Zarr shard that is all fill value has no file
             yield from (self._nothing for _ in chunks)
 
     def _index(self, file: FileIO) -> NDArray[np.uint64]:
-        """Where each chunk of a shard begins and how long it is, (down, right, 2)."""
+        """Offset and length of each chunk of a Zarr shard, bytes, (down, right, 2)."""
         size = 16 * math.prod(self.layout.shard)
         file.seek(-size - _CHECKSUM_BYTES, os.SEEK_END)
         found = file.read(size + _CHECKSUM_BYTES)
         if google_crc32c.value(found[:size]) != int.from_bytes(found[size:], "little"):
-            raise ValueError(f"the index of shard {file.name} is damaged")
+            raise ValueError(f"the index of the Zarr shard {file.name} is damaged")
         return np.frombuffer(found, "<u8", size // 8).reshape(*self.layout.shard, 2)
 
     def _pixels(self, file: FileIO, start: int, size: int) -> NDArray[np.uint16]:
@@ -146,7 +146,7 @@ class _Shards:
 
 
 class _Parts:
-    """Chunks stored in any other way, or at a URL, as parts of the array."""
+    """Reads chunks stored in any other way, or at a URL, as parts of the array."""
 
     def __init__(self, array: Any, layout: Layout) -> None:  # noqa: ANN401
         self.layout = layout

@@ -1,10 +1,10 @@
-"""An order of places that a reader can follow: shuffled, yet places near each other come within reach.
+"""A shuffle of places that can be read fast: places near each other come soon after each other.
 
-A permutation of all places would have nearly every patch decode its chunks anew. Here many *lanes* walk over the cube
-side by side, each from north to south through upright strips of chunks in random order, and every batch takes the same
-number of rows from each lane. Within its lane a place is moved back by a random distance. So a batch mixes places of
-as many regions as there are lanes, while a lane decodes a chunk once and keeps it only until its next few rows of
-chunks are done. Ranks that own whole lanes decode no chunk that another rank decodes as well.
+With a permutation of all places nearly every patch would decode its chunks anew. Here several *sequences* of places are
+interleaved. Each runs from north to south through vertical strips of chunks in random order, and every batch takes the
+same number of rows from each. Within its sequence a place is delayed by a random distance (`shuffle_window`). So a
+batch mixes places of as many regions as there are sequences, while a sequence decodes a chunk once and keeps it only
+for its next few rows of chunks. Ranks that own whole sequences decode no chunk that another rank decodes as well.
 """
 
 from dataclasses import dataclass, field
@@ -13,24 +13,24 @@ from functools import cached_property, lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from sdm_ray.batch import Ints, share
+
 _HEIGHT, _WIDTH = 64, 16  # chunks of a strip; narrower where places are dense
 _FAR = 1 << 30  # makes numbers of chunks positive, also of those outside the cube
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class ChunkShuffleSampler:
-    """Concatenated shuffles of `n` places; a function of its attributes alone (compare `sampler.Order`).
+    """Concatenated shuffles of `n` places; a function of its attributes alone (compare `Sampler`).
 
     Attributes:
         rows: upper pixel row of each place's patch, (n,).
         cols: left pixel column, (n,).
         chunk: side of a chunk, pixels.
         seed: any number >= 0.
-        batch: rows of a global batch, a multiple of `interleave`; row j belongs to lane j modulo `interleave`.
-        shuffle_window: rows by which a place is moved back at most, counted over all lanes.
-        interleave: a pass leaves out n modulo `interleave` places, other ones each time.
+        batch: rows of a global batch, a multiple of `interleave`; row j belongs to sequence j modulo `interleave`.
+        shuffle_window: rows by which a place is delayed at most, counted over all sequences.
+        interleave: number of sequences; an epoch leaves out n modulo `interleave` places, others each time.
     """
 
     rows: Ints = field(repr=False)
@@ -43,7 +43,7 @@ class ChunkShuffleSampler:
 
     def __post_init__(self) -> None:
         if self.batch % self.interleave or self.n < self.interleave:
-            raise ValueError(f"{self.interleave} lanes for batches of {self.batch} among {self.n} places")
+            raise ValueError(f"{self.interleave} sequences for batches of {self.batch} among {self.n} places")
 
     @property
     def n(self) -> int:
@@ -51,29 +51,33 @@ class ChunkShuffleSampler:
         return len(self.rows)
 
     def at(self, positions: Ints) -> tuple[Ints, Ints]:
-        """Ids and passes at positions, both int64, shaped as `positions`."""
+        """Ids and epochs at positions, both int64, shaped as `positions`."""
         step, slot = np.divmod(np.asarray(positions, np.int64), self.batch)
-        within, lane = np.divmod(slot, self.interleave)
+        within, sequence = np.divmod(slot, self.interleave)
         epochs, index = np.divmod(step * (self.batch // self.interleave) + within, self.n // self.interleave)
         ids = np.empty_like(epochs)
         for number in np.unique(epochs):
             chosen = epochs == number
-            ids[chosen] = _shuffled(self, int(number))[lane[chosen], index[chosen]]
+            ids[chosen] = _shuffled(self, int(number))[sequence[chosen], index[chosen]]
         return ids, epochs
 
-    def slots(self, rank: int, world: int) -> Ints:
-        """A rank's rows of a global batch: those of its lanes."""
-        slots = np.arange(self.batch)
-        return slots[slots % self.interleave * world // self.interleave == rank]
+    def slots(self, batch: int, rank: int, world: int) -> Ints:
+        """A rank's rows of a global batch, ascending: of whole sequences if the ranks divide them, else of parts.
 
-    def pieces(self, ids: Ints, epochs: Ints, slots: Ints, least: int) -> Ints:
-        """A number for what is read together: neighbouring rows of chunks of a strip, in one visit of one lane.
+        Example with 2 sequences, batches of 6 and 3 ranks: sequence 0 has the rows 0, 2, 4, sequence 1 the rows 1, 3,
+        5. The ranks take 0, 2 and 1, 4 and 3, 5.
+        """
+        by_sequence = np.argsort(np.arange(batch) % self.interleave, kind="stable")
+        return np.sort(by_sequence[share(batch, rank, world)])
+
+    def groups(self, ids: Ints, epochs: Ints, slots: Ints, least: int) -> Ints:
+        """Numbers of the groups of places that are read together: neighbouring rows of chunks of a strip, in one visit.
 
         Args:
             ids: of the places, (N,).
             epochs: of the places, (N,).
             slots: of the places in their global batch, (N,).
-            least: places that a piece should hold.
+            least: places that a group should hold.
         """
         strip = self.strip[ids]
         down = self.rows[ids] // self.chunk + _FAR
@@ -89,7 +93,7 @@ class ChunkShuffleSampler:
 
 
 def strips(down: Ints, right: Ints, most: int) -> Ints:
-    """Number of the strip of chunks that each place lies in, narrowed until few places share a row of chunks.
+    """Number of the strip of chunks that each place lies in; strips narrow until few places share a row of chunks.
 
     Args:
         down: row of each place's chunk, (n,).
@@ -117,7 +121,7 @@ def _heights(strip: Ints, down: Ints) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=4)
 def _shuffled(sampler: ChunkShuffleSampler, number: int) -> Ints:
-    """Ids of a pass, (lanes, length)."""
+    """Ids of an epoch, (sequences, length)."""
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([sampler.seed, number])))
     place = rng.permutation(int(sampler.strip.max()) + 1)
     visited = np.lexsort((sampler.cols, sampler.rows // sampler.chunk, place[sampler.strip]))

@@ -1,16 +1,13 @@
-"""Images of two scales that show one place, drawn together."""
+"""Pairs of images of two scales that show one place."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from sdm_ray.streams.loader import Batch
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from sdm_ray.batch import Array, Batch, Floats, Ints
+from sdm_ray.streams.dataset import Dataset, Part
+from sdm_ray.streams.parts import Decoded
 
 
 @dataclass(frozen=True)
@@ -19,11 +16,11 @@ class PairDataset:
 
     Attributes:
         datasets: of the two scales, by name.
-        ids: of the images in either fetch, int64 (n, 2).
+        ids: of the images in either dataset, int64 (n, 2).
         place: number of each pair's place, int64 (n,).
     """
 
-    datasets: dict[str, Any]
+    datasets: dict[str, Dataset]
     ids: Ints = field(repr=False)
     place: Ints = field(repr=False)
 
@@ -33,27 +30,31 @@ class PairDataset:
         lonlat: Floats = next(iter(self.datasets.values())).lonlat[self.ids[:, 0]]
         return lonlat
 
-    def only(self, rows: Ints, *, plain: bool = False) -> "PairDataset":
-        """Some of these pairs; `plain` draws nothing."""
+    def subset(self, rows: Ints, *, plain: bool = False) -> "PairDataset":
+        """Some of these pairs; `plain` without augmentation."""
         part = replace(self, ids=self.ids[rows], place=self.place[rows])
         if not plain:
             return part
         every = {scale: np.arange(len(dataset.lonlat)) for scale, dataset in self.datasets.items()}
-        return replace(part, datasets={s: dataset.only(every[s], plain=True) for s, dataset in self.datasets.items()})
+        return replace(part, datasets={s: dataset.subset(every[s], plain=True) for s, dataset in self.datasets.items()})
 
-    def __call__(self, ids: Ints, epochs: Ints) -> Batch:
+    def parts(self) -> list[Part]:
+        """Images, also those of a cube, since the pairs have an order of their own."""
+        return [Decoded(self.read)]
+
+    def read(self, ids: Ints, epochs: Ints) -> Batch[Array]:
         """`image_<scale>`, and `draws_<scale>` where drawn, of both; `lonlat` of the first; `place`."""
-        batch = {"lonlat": self.lonlat[ids], "place": self.place[ids]}
-        for (scale, dataset), own in zip(self.datasets.items(), self.ids[ids].T, strict=True):
-            found = dataset(own, epochs)
-            batch |= {f"{name}_{scale}": found[name] for name in ("image", "draws") if name in found}
+        found = [each.read(own, epochs) for each, own in zip(self.datasets.values(), self.ids[ids].T, strict=True)]
+        batch = Batch({"lonlat": found[0]["lonlat"], "place": self.place[ids]})
+        for each in found:
+            batch.update({name: values for name, values in each.items() if name.startswith(("image_", "draws_"))})
         return batch
 
 
 def pairs_by_place(first: Ints, second: Ints) -> tuple[Ints, Ints]:
     """Pair the images of two scales at each place that has both.
 
-    Every image there is in a pair: of three and one, the one is in three.
+    Every image there is in a pair: of three images and one, the one is in three pairs.
 
     Args:
         first: place id of each image of the first scale, (n,).
@@ -93,7 +94,7 @@ def _nearest(xy: Floats, others: Floats, radius_m: float) -> Ints:
 
 
 def _paired(first: Ints, second: Ints, meetings: Ints) -> tuple[Ints, Ints]:
-    """Numbers of images, (k, 2), whose labels meet, and which meeting each pair is of, (k,).
+    """Numbers of images, (k, 2), whose labels meet, and the number of the meeting of each pair, (k,).
 
     Args:
         first: label of each image of the first scale, (n,).

@@ -14,16 +14,18 @@ from typing import Literal
 import numpy as np
 from upath import UPath
 
+from sdm_ray.batch import Array, Batch, Floats, Ints
 from sdm_ray.buffers import empty, keep_freed_memory
 from sdm_ray.errors import InputError
 from sdm_ray.stores.shards import Shards
 from sdm_ray.streams import keyed_random
-from sdm_ray.streams.loader import Batch
+from sdm_ray.streams.dataset import Part
+from sdm_ray.streams.parts import Decoded
 
 Augment = Literal["none", "dihedral", "photo"]
 _CORES = os.cpu_count() or 1
-_PARTS = 4  # of a batch for each core, so that none waits long for another
-_GAP = 2.0  # pictures that no decoder makes smaller lose pixels by whole factors first, down to this much too many
+_PARTS = 4  # of a batch for each core, so that no core waits long for another
+_GAP = 2.0  # large photos are first reduced by whole factors, to this many times the wanted size
 _SMALLEST = 0.4  # share of a photo's area that a random crop keeps at least
 
 
@@ -33,40 +35,46 @@ class ImageDataset:
 
     Attributes:
         shards: folder of the shards.
+        scale: of the images.
         rows: row of the shards' index for each id, (n,).
         lonlat: WGS84 degrees, float64 (n, 2).
         place: place id, int64 (n,).
         size: side of the images that come out, pixels.
-        augment: other than `none`, draws for the augmentation on the device come along, by a key per (seed, pass, id);
-            `photo` crops as well.
+        augment: unless `none`, batches have random numbers for the augmentation on the device, by a key per (seed,
+            epoch, id); `photo` also crops here.
         seed: of the augmentation.
-        time: day of year and year, NaN where unknown, float32 (n, 2), to come along as `time`.
+        time: day of year and year, NaN where unknown, float32 (n, 2); None leaves it out of batches.
     """
 
     shards: str
-    rows: np.ndarray = field(repr=False)
-    lonlat: np.ndarray = field(repr=False)
-    place: np.ndarray = field(repr=False)
+    scale: str
+    rows: Ints = field(repr=False)
+    lonlat: Floats = field(repr=False)
+    place: Ints = field(repr=False)
     size: int
     augment: Augment = "none"
     seed: int = 0
     time: np.ndarray | None = field(default=None, repr=False)
 
-    def only(self, rows: np.ndarray, *, plain: bool = False) -> "ImageDataset":
-        """Some of these images; `plain` draws nothing."""
+    def subset(self, rows: Ints, *, plain: bool = False) -> "ImageDataset":
+        """Some of these images; `plain` without augmentation."""
         time = None if self.time is None else self.time[rows]
         part = replace(self, rows=self.rows[rows], lonlat=self.lonlat[rows], place=self.place[rows], time=time)
         return replace(part, augment="none") if plain else part
 
-    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
-        """`image` uint8 (N, 3, size, size), or as stored where it is an array; `lonlat`; `place`."""
+    def parts(self) -> list[Part]:
+        """Images, which are decoded."""
+        return [Decoded(self.read)]
+
+    def read(self, ids: Ints, epochs: Ints) -> Batch[Array]:
+        """`image_<scale>` uint8 (N, 3, size, size), or as stored where it is an array; `lonlat`; `place`."""
         key = keyed_random.keys(self.seed, epochs, ids)
         images = self._images(self.rows[ids], crops(key) if self.augment == "photo" else None)
-        batch = {"lonlat": self.lonlat[ids], "image": images, "place": self.place[ids]}
+        batch = Batch({"lonlat": self.lonlat[ids], f"image_{self.scale}": images, "place": self.place[ids]})
         if self.time is not None:
             batch["time"] = self.time[ids]
         if self.augment != "none":
-            batch["draws"] = keyed_random.table(key)
+            batch[f"draws_{self.scale}"] = keyed_random.table(key)
         return batch
 
     def _images(self, rows: np.ndarray, boxes: np.ndarray | None) -> np.ndarray:
@@ -75,7 +83,7 @@ class ImageDataset:
             return self._images(self.rows[:1], None)[:0]
         keep_freed_memory()
         source = _open(self.shards)
-        files, exts = source.read(rows), source.index["ext"].to_numpy()[rows]
+        files, exts = source.read(rows), source.index["ext"].iloc[rows].to_numpy()
 
         def decoded(i: int) -> np.ndarray:
             return self._decode(files[i], exts[i], rows[i], None if boxes is None else boxes[i])
@@ -92,7 +100,7 @@ class ImageDataset:
         first = decoded(0)
         if exts[0] == "npy":
             images = empty((len(rows), *first.shape), first.dtype)
-        else:  # channels last, as photos are decoded: whoever computes with them turns them, faster than we here
+        else:  # channels last, as photos are decoded: the device transposes them faster than this process
             images = empty((len(rows), self.size, self.size, 3), np.uint8).transpose(0, 3, 1, 2)
         images[0] = first
         list(_threads().map(put, np.array_split(np.arange(1, len(rows)), _PARTS * _CORES)))
@@ -111,7 +119,7 @@ class ImageDataset:
 def photos_of(
     shards: UPath, scale: str, size: int, augment: Augment = "none", seed: int = 0, *, times: bool = False
 ) -> ImageDataset:
-    """All images of one scale in shards, with the times that are known of them where asked for.
+    """All images of one scale in shards, with their times where asked for.
 
     Raises:
         InputError: the shards cannot be read or hold no image of the scale.
@@ -121,11 +129,11 @@ def photos_of(
     index = source.index.iloc[rows]
     lonlat, place = index[["lon", "lat"]].to_numpy(np.float64), index["place_id"].to_numpy(np.int64)
     time = days_and_years(index["date"].tolist()) if times else None
-    return ImageDataset(str(shards), rows, lonlat, place, size, augment, seed, time)
+    return ImageDataset(str(shards), scale, rows, lonlat, place, size, augment, seed, time)
 
 
 def days_and_years(dates: Sequence[str]) -> np.ndarray:
-    """Day of year and year of ISO dates, float32 (n, 2); NaN what a date, such as `2018` or none, does not say."""
+    """Day of year and year of ISO dates, float32 (n, 2); NaN where a date, such as `2018` or "", lacks them."""
     found = np.full((len(dates), 2), np.nan, np.float32)
     for number, date in enumerate(dates):
         if len(date) >= 10:
@@ -167,10 +175,10 @@ def _photo(data: bytes, size: int, box: np.ndarray | None) -> np.ndarray:
 
 
 def _pixels(data: bytes, least: int) -> np.ndarray:
-    """Pixels (height, width, 3) of a picture, of a JPEG at a half, a quarter or an eighth while `least` are left.
+    """Pixels (height, width, 3) of an image; a JPEG at a half, a quarter or an eighth if `least` pixels remain.
 
-    simplejpeg gives the same pixels as Pillow in two thirds of its time. What it refuses is left to Pillow, which
-    takes files with harmless faults, and raises an error for others.
+    simplejpeg decodes the same pixels as Pillow in two thirds of the time. Files that it refuses are left to Pillow,
+    which accepts harmless faults and raises an error for others.
     """
     import simplejpeg
     from PIL import Image

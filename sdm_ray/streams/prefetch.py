@@ -1,4 +1,4 @@
-"""Work that threads do a little ahead of the one who asks for it."""
+"""Calls made by threads ahead of their use."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -8,23 +8,23 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def ahead(calls: Iterable[Callable[[], T]], many: int, threads: int = 1) -> Generator[T]:
-    """What calls return, in their order, made by threads of this process.
+def prefetch(calls: Iterable[Callable[[], T]], depth: int, threads: int = 1) -> Generator[T]:
+    """The results of calls, in their order, made by threads of this process.
 
     Args:
-        calls: made in their order; with several threads, side by side.
-        many: how many are asked for ahead of the one that is waited for.
-        threads: how many make them.
+        calls: started in their order; with several threads, in parallel.
+        depth: number of calls that are started ahead of the one that is waited for.
+        threads: number of threads.
 
     Raises:
-        Exception: what a call raised, when its turn comes.
+        Exception: an exception of a call, when its turn comes.
     """
     waiting: deque[Future[T]] = deque()
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="ahead")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="prefetch")
     try:
         for call in calls:
             waiting.append(pool.submit(call))
-            if len(waiting) > many:
+            if len(waiting) > depth:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

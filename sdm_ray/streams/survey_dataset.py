@@ -7,8 +7,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sdm_ray.batch import Array, Batch, Floats, Ints
 from sdm_ray.streams import keyed_random
-from sdm_ray.streams.loader import Batch, Fetch
+from sdm_ray.streams.dataset import Part, read_parts
+from sdm_ray.streams.parts import Decoded, FromCube, InMemory
 from sdm_ray.streams.survey_images import SurveyImages
 from sdm_ray.streams.windows import Windows
 
@@ -16,7 +18,7 @@ _SERIES = 16  # number of the draw that hides the first series
 
 
 class Labels(Protocol):
-    """Which species surveys hold, as `stores.labels.SparseLabels` has them."""
+    """Species of surveys (see `stores.labels.SparseLabels`)."""
 
     @property
     def n_species(self) -> int:
@@ -38,27 +40,27 @@ class SurveyDataset:
 
     Attributes:
         rows: number of the survey for each id, (n,) int64.
-        lonlat: of all surveys, WGS84 degrees, float64 (N, 2).
+        all_lonlat: of all surveys, WGS84 degrees, float64 (N, 2).
         covariates: of all surveys, float32 (N, C), 0 where unknown; C may be 0.
         known: which covariates of a survey are known, (N, C) bool.
         labels: species of all surveys.
         images: satellite windows of all surveys.
-        shards: images of all surveys out of image shards, for each scale that has any.
+        shards: images of all surveys in image shards, for each scale that has any.
         series: time series of all surveys by name, float32 (N, channels, time...), NaN where nothing was measured.
-        augment: whether draws for the augmentation of images come along, by a key per (seed, pass, survey), and one
-            of several images out of shards is drawn; otherwise it is the first.
-        hide: chance that each of covariates, images and series is to be hidden from the model, by the same key.
+        augment: whether batches have random numbers for the augmentation of images, by a key per (seed, epoch, survey),
+            and one of a survey's images in shards is drawn; otherwise it is the first.
+        hide: probability of hiding each of covariates, images and series from the model, by the same key.
         seed: of what is drawn.
     """
 
-    rows: np.ndarray = field(repr=False)
-    lonlat: np.ndarray = field(repr=False)
-    covariates: np.ndarray = field(repr=False)
-    known: np.ndarray = field(repr=False)
+    rows: Ints = field(repr=False)
+    all_lonlat: Floats = field(repr=False)
+    covariates: Array = field(repr=False)
+    known: NDArray[np.bool_] = field(repr=False)
     labels: Labels = field(repr=False)
     images: Windows | None = None
     shards: Sequence[SurveyImages] = ()
-    series: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    series: Mapping[str, Array] = field(default_factory=dict, repr=False)
     augment: bool = False
     hide: float = 0.0
     seed: int = 0
@@ -66,20 +68,20 @@ class SurveyDataset:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def only(self, rows: np.ndarray, *, plain: bool = False) -> "SurveyDataset":
-        """The same table, with ids that number some of its rows; `plain` draws nothing."""
+    @property
+    def lonlat(self) -> Floats:
+        """Places of the rows, WGS84 degrees, float64 (n, 2)."""
+        return self.all_lonlat[self.rows]
+
+    def subset(self, rows: Ints, *, plain: bool = False) -> "SurveyDataset":
+        """The same table, with ids that number some of its surveys; `plain` without anything drawn or hidden."""
         part = replace(self, rows=rows)
         return replace(part, augment=False, hide=0.0) if plain else part
 
     @property
-    def covariates_or_nan(self) -> np.ndarray:
+    def covariates_or_nan(self) -> Array:
         """Covariates of all surveys, float32 (N, C), NaN where unknown, as forests and regressions take them."""
         return np.where(self.known, self.covariates, np.float32(np.nan))
-
-    @property
-    def windows(self) -> Windows | None:
-        """Of each id."""
-        return None if self.images is None else self.images.only(self.rows)
 
     @property
     def image_bytes(self) -> int:
@@ -87,23 +89,24 @@ class SurveyDataset:
         windows = 0 if self.images is None else self.images.row_bytes
         return windows + sum(each.row_bytes for each in self.shards)
 
-    def parts(self) -> list[Fetch]:
-        """What makes up a batch: all but the images out of shards, and those of each scale."""
+    def parts(self) -> list[Part]:
+        """What is in memory, windows of the cube, and images from shards, each scale by itself."""
+        found: list[Part] = [InMemory(self._in_memory)]
+        if self.images is not None:
+            found.append(FromCube(self.images, self._with_windows, self.rows))
         drawn = [each.drawing(self.seed, self.hide) if self.augment else each for each in self.shards]
-        return [replace(self, shards=()), *(replace(each, rows=self.rows) for each in drawn)]
+        return found + [Decoded(replace(each, rows=self.rows).read) for each in drawn]
 
-    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
-        """A batch of DESIGN.md with `labels` dense, (N, S), and `place` the number of the survey."""
-        batch = self.with_images(ids, epochs, None if self.images is None else self.images.read(self.rows[ids]))
-        for each in self.parts()[1:]:
-            batch |= each(ids, epochs)
-        return batch
+    def read(self, ids: Ints, epochs: Ints) -> Batch[Array]:
+        """A batch with `labels` dense, (N, S), and `place` the number of the survey."""
+        return read_parts(self.parts(), ids, epochs)
 
-    def with_images(self, ids: np.ndarray, epochs: np.ndarray, images: np.ndarray | None) -> Batch:
-        """The same with windows that have been read, uint16 (N, B, size, size), and without images out of shards."""
+    def _in_memory(self, ids: Ints, epochs: Ints) -> Batch[Array]:
         survey = self.rows[ids]
         key = keyed_random.keys(self.seed, epochs, survey)
-        batch: Batch = {"lonlat": self.lonlat[survey], "place": survey, "labels": self.labels.dense(survey)}
+        batch: Batch[Array] = Batch(
+            {"lonlat": self.all_lonlat[survey], "place": survey, "labels": self.labels.dense(survey)}
+        )
         if self.covariates.shape[1]:
             batch["covariates"] = self.covariates[survey]
             batch["has_covariates"] = self.known[survey]
@@ -112,14 +115,18 @@ class SurveyDataset:
         for number, (name, values) in enumerate(self.series.items()):
             part = values[survey]
             batch[f"series_{name}"] = part
-            batch[f"has_series_{name}"] = np.isfinite(part).any(axis=tuple(range(1, part.ndim)))
+            batch[f"has_series_{name}"] = np.asarray(np.isfinite(part).any(axis=tuple(range(1, part.ndim))))
             if self.hide:
                 batch[f"hide_series_{name}"] = keyed_random.uniform(key, _SERIES + number) < self.hide
-        if images is not None:
-            batch["has_satellite"] = np.asarray(images.any(axis=(1, 2, 3)))
-            batch["image_satellite"] = images
-            if self.augment:
-                batch["draws_satellite"] = keyed_random.table(key)
-            if self.hide:
-                batch["hide_satellite"] = keyed_random.uniform(key, 7) < self.hide
+        return batch
+
+    def _with_windows(self, ids: Ints, epochs: Ints, images: Array) -> Batch[Array]:
+        key = keyed_random.keys(self.seed, epochs, self.rows[ids])
+        batch: Batch[Array] = Batch(
+            {"has_satellite": np.asarray(images.any(axis=(1, 2, 3))), "image_satellite": images}
+        )
+        if self.augment:
+            batch["draws_satellite"] = keyed_random.table(key)
+        if self.hide:
+            batch["hide_satellite"] = keyed_random.uniform(key, 7) < self.hide
         return batch

@@ -1,4 +1,4 @@
-"""Images of surveys out of image shards: which ones a survey has, and one of them for each row of a batch."""
+"""Images of surveys in image shards: which images a survey has, and one of them for each row of a batch."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -8,17 +8,17 @@ import pandas as pd
 from scipy.spatial import KDTree
 from upath import UPath
 
+from sdm_ray.batch import Array, Batch, Ints
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.stores.shards import Shards
 from sdm_ray.streams import keyed_random
 from sdm_ray.streams.image_dataset import Augment, ImageDataset, photos_of
-from sdm_ray.streams.loader import Batch
 
 _HIDDEN = {"satellite": 7, "landscape": 8, "plant": 9}
 _CHOSEN = {"satellite": 10, "landscape": 11, "plant": 12}
-"""Numbers of the draws that hide an image, and that say which of a survey's images is taken."""
-_VISIT = r"^(\d+)-\d{4}-\d{3}$"  # a survey of GeoLifeCLEF 2023 is a patch, year and day
+"""Numbers of the random draws that hide an image, and that choose one of a survey's images."""
+_VISIT = r"-\d{4}-\d{3}$"  # the year and the day of the year end the id of a visit
 _AUGMENT: dict[str, Augment] = {"satellite": "dihedral"}
 
 
@@ -29,8 +29,8 @@ class Wanted:
     Attributes:
         ids: of the surveys, text (N,); None where only their places are known.
         lonlat: WGS84 degrees, float64 (N, 2).
-        presence_only: whether they are presence-only records, whose patches have other keys in GeoLifeCLEF.
-        within_m: how far off the place of an image may be, metres; None for a survey's own images, known by its id.
+        presence_only: whether they are presence-only records, whose ids may be those of other surveys.
+        within_m: largest distance of an image's place, metres; None for a survey's own images, found by its id.
     """
 
     ids: "pd.Series | None"
@@ -41,7 +41,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class SurveyImages:
-    """Images of one scale that surveys have, none, one or several each; ids index `rows`.
+    """Images of one scale for surveys that have none, one or several each; ids index `rows`.
 
     Attributes:
         scale: of the images.
@@ -51,8 +51,8 @@ class SurveyImages:
         shape: of an image: bands, rows, columns.
         dtype: of its pixels.
         rows: number of the survey for each id, (n,).
-        drawn: whether a key per (seed, pass, survey) says which of its images is taken, instead of the first.
-        hide: chance that the image is to be hidden from the model, by the same key.
+        drawn: whether one of a survey's images is drawn by a key per (seed, epoch, survey), instead of the first.
+        hide: probability of hiding the image from the model, by the same key.
         seed: of what is drawn.
     """
 
@@ -78,21 +78,22 @@ class SurveyImages:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def drawing(self, seed: int, hide: float) -> "SurveyImages":
-        """The same with images that are drawn, augmented and hidden at random: patches turned, photos cropped."""
+        """The same for training: images drawn, hidden and augmented at random, patches turned and photos cropped."""
         photos = replace(self.photos, augment=_AUGMENT.get(self.scale, "photo"), seed=seed)
         return replace(self, photos=photos, drawn=True, hide=hide, seed=seed)
 
-    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
-        """`image_<scale>` (N, B, size, size), 0 where `has_<scale>` says that there is none, and what is drawn."""
+    def read(self, ids: Ints, epochs: Ints) -> Batch[Array]:
+        """`image_<scale>` (N, B, size, size), 0 where `has_<scale>` is false, and what is drawn."""
         survey = self.rows[ids]
         key = keyed_random.keys(self.seed, epochs, survey)
-        count = self.counts[survey]
+        count = self.first[survey + 1] - self.first[survey]
         has = count > 0
-        batch: Batch = {f"has_{self.scale}": has, f"image_{self.scale}": np.zeros((len(ids), *self.shape), self.dtype)}
+        images = np.zeros((len(ids), *self.shape), self.dtype)
         taken = (keyed_random.uniform(key, _CHOSEN[self.scale]) * count).astype(np.int64) if self.drawn else 0 * count
         if has.any():
-            found = self.photos(self.which[(self.first[survey] + taken)[has]], epochs[has])
-            batch[f"image_{self.scale}"][has] = found["image"]
+            found = self.photos.read(self.which[(self.first[survey] + taken)[has]], epochs[has])
+            images[has] = found[f"image_{self.scale}"]
+        batch = Batch({f"has_{self.scale}": has, f"image_{self.scale}": images})
         if self.photos.augment != "none":
             batch[f"draws_{self.scale}"] = keyed_random.table(key)
         if self.hide:
@@ -110,26 +111,26 @@ def images_of(shards: UPath, scale: str, size: int, wanted: Wanted) -> SurveyIma
     if wanted.within_m is not None:
         survey, image = _nearest(photos, wanted.lonlat, wanted.within_m)
     elif wanted.ids is not None:
-        keys = Shards(shards).index["key"].iloc[photos.rows].reset_index(drop=True)
-        survey, image = _own(keys, wanted.ids, presence_only=wanted.presence_only)
+        index = Shards(shards).index.iloc[photos.rows]
+        survey, image = _own(index, wanted.ids, presence_only=wanted.presence_only)
     else:
-        raise InputError(f"{shards}: images of scale {scale} are known by the ids of surveys; expected survey_id")
+        raise InputError(f"{shards}: images of scale {scale} are found by the ids of surveys; expected survey_id")
     order = np.lexsort((image, survey))
     first = np.searchsorted(survey[order], np.arange(len(wanted.lonlat) + 1))
-    sample = photos(np.zeros(1, np.int64), np.zeros(1, np.int64))["image"][0]
+    sample = photos.read(np.zeros(1, np.int64), np.zeros(1, np.int64))[f"image_{scale}"][0]
     rows = np.arange(len(wanted.lonlat))
     return SurveyImages(scale, photos, first, image[order], sample.shape, sample.dtype, rows)
 
 
-def _own(keys: pd.Series, ids: pd.Series, *, presence_only: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a survey and an image whose key ends in its id, as the sources write them; numbers of both."""
-    visited = ids.str.extract(_VISIT, expand=False)
-    by_patch = keys.str.startswith("glc23-")
-    images = pd.DataFrame({"image": np.arange(len(keys)), "id": keys.str.rpartition("-")[2], "by_patch": by_patch})
-    images = images[(keys.str.contains("-po-") == presence_only) | ~keys.str.match(r"glc\d\d-|geoplant-")]
-    surveys = pd.DataFrame({"survey": np.arange(len(ids)), "id": ids.reset_index(drop=True)})
-    visits = surveys.assign(id=visited.reset_index(drop=True)).dropna()
-    pairs = pd.concat([surveys.merge(images[~images["by_patch"]]), visits.merge(images[images["by_patch"]])])
+def _own(index: pd.DataFrame, ids: pd.Series, *, presence_only: bool) -> tuple[Ints, Ints]:
+    """Pairs of a survey and an image that belongs to it (see `stores.shards.Sample`); numbers of both."""
+    images = pd.DataFrame({"image": np.arange(len(index)), "id": index["survey_id"].to_numpy()})
+    kinds = ["", "relative" if presence_only else "occurrence"]
+    images = images[(images["id"] != "").to_numpy() & index["survey_kind"].isin(kinds).to_numpy()]
+    surveys = pd.DataFrame({"survey": np.arange(len(ids)), "id": ids.to_numpy()})
+    visits = surveys[surveys["id"].str.contains(_VISIT)]
+    visits = visits.assign(id=visits["id"].str.replace(_VISIT, "-*", regex=True))
+    pairs = pd.concat([surveys.merge(images), visits.merge(images)])
     return pairs["survey"].to_numpy(np.int64), pairs["image"].to_numpy(np.int64)
 
 

@@ -1,11 +1,11 @@
-"""What is known of places without images, by id: values of cells, sets of species."""
+"""Datasets without images, held in memory: values of cells, sets of species."""
 
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
+from sdm_ray.batch import Array, Batch, Floats, Ints
 from sdm_ray.stores.labels import SparseLabels
-from sdm_ray.streams.loader import Batch
+from sdm_ray.streams.dataset import Part
+from sdm_ray.streams.parts import InMemory
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,21 @@ class CellDataset:
     """
 
     name: str
-    lonlat: np.ndarray = field(repr=False)
-    values: np.ndarray = field(repr=False)
-    place: np.ndarray = field(repr=False)
+    lonlat: Floats = field(repr=False)
+    values: Array = field(repr=False)
+    place: Ints = field(repr=False)
 
-    def only(self, rows: np.ndarray, *, plain: bool = False) -> "CellDataset":
+    def subset(self, rows: Ints, *, plain: bool = False) -> "CellDataset":
         """Some of these cells."""
         return replace(self, lonlat=self.lonlat[rows], values=self.values[rows], place=self.place[rows])
 
-    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
+    def parts(self) -> list[Part]:
+        """All of it is in memory."""
+        return [InMemory(self.read)]
+
+    def read(self, ids: Ints, epochs: Ints) -> Batch[Array]:
         """The values (N, C) under their name, `lonlat`, `place`."""
-        return {"lonlat": self.lonlat[ids], self.name: self.values[ids], "place": self.place[ids]}
+        return Batch({"lonlat": self.lonlat[ids], self.name: self.values[ids], "place": self.place[ids]})
 
 
 @dataclass(frozen=True)
@@ -43,20 +47,24 @@ class SpeciesSetDataset:
         labels: species of all surveys.
     """
 
-    survey: np.ndarray = field(repr=False)
-    all_lonlat: np.ndarray = field(repr=False)
+    survey: Ints = field(repr=False)
+    all_lonlat: Floats = field(repr=False)
     labels: SparseLabels = field(repr=False)
 
     @property
-    def lonlat(self) -> np.ndarray:
+    def lonlat(self) -> Floats:
         """WGS84 degrees, float64 (n, 2)."""
         return self.all_lonlat[self.survey]
 
-    def only(self, rows: np.ndarray, *, plain: bool = False) -> "SpeciesSetDataset":
+    def subset(self, rows: Ints, *, plain: bool = False) -> "SpeciesSetDataset":
         """Some of these surveys."""
         return replace(self, survey=self.survey[rows])
 
-    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
+    def parts(self) -> list[Part]:
+        """All of it is in memory."""
+        return [InMemory(self.read)]
+
+    def read(self, ids: Ints, epochs: Ints) -> Batch[Array]:
         """`species` uint8 (N, S), 0 or 1; `lonlat`; `place`, the number of the survey."""
         survey = self.survey[ids]
-        return {"lonlat": self.all_lonlat[survey], "species": self.labels.dense(survey), "place": survey}
+        return Batch({"lonlat": self.all_lonlat[survey], "species": self.labels.dense(survey), "place": survey})

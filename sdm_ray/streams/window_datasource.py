@@ -1,4 +1,4 @@
-"""Windows of the tile cube through Ray Data: read in the order of the chunks, given in the order of training."""
+"""Windows of the tile cube, by Ray Data or threads: read in the order of the chunks, batched in that of training."""
 
 from collections.abc import Generator, Iterable
 from contextlib import closing
@@ -14,16 +14,17 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 from ray.data.extensions import ArrowTensorArray
 
+from sdm_ray.batch import Ints
 from sdm_ray.buffers import empty
 from sdm_ray.errors import InputError
 from sdm_ray.ray_runtime import connect
-from sdm_ray.streams.prefetch import ahead
-from sdm_ray.streams.windows import Ints, Windows, open_cube
+from sdm_ray.streams.prefetch import prefetch
+from sdm_ray.streams.windows import Windows, open_cube
 
-_TASKS_BYTES = 1 << 30  # of windows that the tasks of a moment read: lanes that a task cuts off decode chunks anew
-_BLOCK_BYTES = 24 << 20  # of windows that a task gives at once: held and let go together, each at a price
-_STORE_BYTES = 384 << 20  # that may wait in Ray's store ahead of the training
-_MISTAKE = "mistake"
+_TASKS_BYTES = 1 << 30  # of windows in all running tasks: where tasks split a sequence, chunks are decoded twice
+_BLOCK_BYTES = 24 << 20  # of windows that a task yields at once: they are held and freed together, each block at a cost
+_STORE_BYTES = 384 << 20  # that may wait in Ray's object store for the training
+_ERROR = "error"
 
 
 @dataclass(frozen=True)
@@ -32,39 +33,39 @@ class Reading:
 
     Attributes:
         ids: of the windows, (m,).
-        pieces: bounds in `ids` of what is cut together, from 0 to m.
-        tasks: bounds in `pieces` of what one task reads.
-        keep: pieces that may come between two of one lane, which share chunks.
+        groups: bounds in `ids` of the windows that are cut together, from 0 to m.
+        tasks: bounds in `groups` of the groups that one task reads.
+        keep: most groups between two of one sequence, which share chunks.
     """
 
     ids: Ints
-    pieces: Ints
+    groups: Ints
     tasks: Ints
     keep: int
 
 
-def plan(ids: Ints, piece: Ints, row_bytes: int, interleave: int = 1, readers: int = 1) -> tuple[Reading, Ints]:
-    """Plan the reading of windows that are wanted in some order: each piece when its first window is wanted.
+def plan(ids: Ints, group: Ints, row_bytes: int, interleave: int = 1, readers: int = 1) -> tuple[Reading, Ints]:
+    """Plan the reading of windows that are wanted in some order: each group when its first window is wanted.
 
     Args:
         ids: in the order wanted, (m,); an id may come again.
-        piece: number of what each of them is read with, (m,).
+        group: number of the group that each of them is read with, (m,).
         row_bytes: of a window.
-        interleave: of the order.
+        interleave: sequences of the sampler.
         readers: tasks that read at the same time, if any.
 
     Returns:
-        The reading, and where in it each of `ids` comes, (m,).
+        The reading, and the position of each of `ids` in it, (m,).
     """
-    first = np.full(int(piece.max()) + 1, len(ids))
-    np.minimum.at(first, piece, np.arange(len(ids)))
-    sequence = np.argsort(first[piece], kind="stable")
+    first = np.full(int(group.max()) + 1, len(ids))
+    np.minimum.at(first, group, np.arange(len(ids)))
+    order = np.argsort(first[group], kind="stable")
     where = np.empty(len(ids), np.int64)
-    where[sequence] = np.arange(len(ids))
-    starts = np.flatnonzero(np.diff(piece[sequence], prepend=-1))
+    where[order] = np.arange(len(ids))
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     task = starts // max(1, _TASKS_BYTES // max(1, readers) // row_bytes)
     tasks = np.flatnonzero(np.diff(task, prepend=-1))
-    return Reading(ids[sequence], np.append(starts, len(ids)), np.append(tasks, len(starts)), 2 * interleave + 8), where
+    return Reading(ids[order], np.append(starts, len(ids)), np.append(tasks, len(starts)), 2 * interleave + 8), where
 
 
 class WindowSource(Datasource):
@@ -79,7 +80,7 @@ class WindowSource(Datasource):
         self._reading = reading
 
     def get_name(self) -> str:
-        """For Ray's progress lines."""
+        """Name in Ray's progress lines."""
         return "Windows"
 
     def estimate_inmemory_data_size(self) -> int:
@@ -89,15 +90,15 @@ class WindowSource(Datasource):
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None  # noqa: ANN401
     ) -> list[ReadTask]:  # fmt: skip
-        """One task for each part of the reading; neighbourhoods are not cut finer for more parallelism."""
+        """One task for each part of the reading; parts are not split further for more parallelism."""
         return [self._task(*bounds) for bounds in zip(self._reading.tasks, self._reading.tasks[1:], strict=False)]
 
     def _task(self, start: int, stop: int) -> ReadTask:
-        bounds = self._reading.pieces[start : stop + 1]
+        bounds = self._reading.groups[start : stop + 1]
         ids = self._reading.ids[bounds[0] : bounds[-1]]
         size = len(ids) * self._windows.row_bytes
         metadata = BlockMetadata(num_rows=len(ids), size_bytes=size, input_files=None, exec_stats=None)
-        return ReadTask(_Task(self._windows.only(ids), ids, bounds - bounds[0], self._reading.keep), metadata)
+        return ReadTask(_Task(self._windows.subset(ids), ids, bounds - bounds[0], self._reading.keep), metadata)
 
 
 @dataclass(frozen=True)
@@ -108,18 +109,18 @@ class _Task:
     keep: int
 
     def __call__(self) -> Iterable[pa.Table]:
-        pieces = [np.arange(*each) for each in zip(self.bounds, self.bounds[1:], strict=False)]
+        groups = [np.arange(*each) for each in zip(self.bounds, self.bounds[1:], strict=False)]
         try:
             cube, shape = open_cube(self.windows.cube), self.windows.shape
-            room = lambda piece: np.empty((len(piece), *shape), np.uint16)  # noqa: E731
-            for piece, images in zip(pieces, cube.cut(self.windows.wanted, pieces, room, self.keep), strict=True):
-                yield _table(self.ids[piece], np.asarray(images))
+            allocate = lambda group: np.empty((len(group), *shape), np.uint16)  # noqa: E731
+            for group, images in zip(groups, cube.cut(self.windows.wanted, groups, allocate, self.keep), strict=True):
+                yield _table(self.ids[group], np.asarray(images))
         except InputError as error:  # Ray Data would pass on its text alone, inside a traceback
-            yield pa.table({_MISTAKE: [str(error)]})
+            yield pa.table({_ERROR: [str(error)]})
 
 
 def _table(ids: Ints, images: NDArray[np.uint16]) -> pa.Table:
-    known = np.array([np.count_nonzero(image[0]) for image in images])  # of all at once it takes four times as long
+    known = np.array([np.count_nonzero(image[0]) for image in images])  # counting all at once takes four times as long
     columns = {"id": pa.array(ids), "nodata": pa.array((1 - known / images[0, 0].size).astype(np.float32))}
     return pa.table({**columns, "image": ArrowTensorArray.from_numpy(images)})
 
@@ -139,19 +140,19 @@ def read_windows(windows: Windows, reading: Reading, tasks_at_once: int = 2) -> 
     data.context.execution_options.preserve_order = True
     data.context.execution_options.resource_limits = ExecutionResources(object_store_memory=_STORE_BYTES)
     data.context.target_max_block_size = _BLOCK_BYTES
-    # By default a task stops after two blocks until they are taken, so that tasks would read one after the other.
+    # By default a task pauses after two blocks until they are consumed, and tasks would read one after the other.
     data.context._max_num_blocks_in_streaming_gen_buffer = 4
     return data
 
 
 def fill(windows: Windows, reading: Reading, where: Ints, readers: int) -> Generator[NDArray[np.uint16]]:
-    """Batches of windows, each given once all its windows have been read.
+    """Batches of windows, each yielded when all its windows have been read.
 
     Args:
         windows: what is read.
         reading: in which order.
-        where: place in the reading of each window of each batch, (batches, size).
-        readers: Ray tasks that read at the same time; 0 reads in this process, whose threads decode side by side.
+        where: position in the reading of each window of each batch, (batches, size).
+        readers: Ray tasks that read at the same time; 0 reads with threads of this process.
 
     Raises:
         InputError: a chunk cannot be read.
@@ -163,13 +164,13 @@ def fill(windows: Windows, reading: Reading, where: Ints, readers: int) -> Gener
     arrivals = batches.cut_here(windows, reading) if readers == 0 else batches.copy(windows, reading, readers)
     with closing(arrivals):
         for step in range(steps):
-            while not batches.whole(step):
+            while not batches.complete(step):
                 next(arrivals)
             yield batches.pop(step)
 
 
 class _Batches:
-    """Batches that windows are put into as they come."""
+    """Batches that are filled with windows as these are read."""
 
     def __init__(self, target: Ints, size: int, shape: tuple[int, ...]) -> None:
         self._target = target
@@ -178,47 +179,47 @@ class _Batches:
         self._images: dict[int, NDArray[np.uint16]] = {}
         self._missing = [size] * (len(target) // size)
 
-    def whole(self, step: int) -> bool:
-        """Whether all windows of a batch have come."""
+    def complete(self, step: int) -> bool:
+        """Whether all windows of a batch have been read."""
         return self._missing[step] == 0
 
     def pop(self, step: int) -> NDArray[np.uint16]:
-        """A batch that is whole."""
+        """Take out a complete batch."""
         return self._images.pop(step)
 
     def cut_here(self, windows: Windows, reading: Reading) -> Generator[None]:
-        """Read in this process, a thread ahead of the training; yields after each piece."""
-        pieces = [np.arange(*bounds) for bounds in zip(reading.pieces, reading.pieces[1:], strict=False)]
-        cutting = open_cube(windows.cube).cut(windows.only(reading.ids).wanted, pieces, self._room, reading.keep)
-        many = 1 + 2 * self._size * len(pieces) // len(reading.ids)
-        with closing(ahead((partial(next, cutting) for _ in pieces), many)) as cuts:
-            for piece, _ in zip(pieces, cuts, strict=True):
-                self._count(piece)
+        """Read in a thread of this process, ahead of the training; yields after each group."""
+        groups = [np.arange(*bounds) for bounds in zip(reading.groups, reading.groups[1:], strict=False)]
+        cutting = open_cube(windows.cube).cut(windows.subset(reading.ids).wanted, groups, self._allocate, reading.keep)
+        depth = 1 + 2 * self._size * len(groups) // len(reading.ids)
+        with closing(prefetch((partial(next, cutting) for _ in groups), depth)) as cuts:
+            for group, _ in zip(groups, cuts, strict=True):
+                self._count(group)
                 yield
 
     def copy(self, windows: Windows, reading: Reading, readers: int) -> Generator[None]:
-        """Have Ray's tasks read; yields after each of their blocks."""
+        """Read with Ray tasks; yields after each of their blocks."""
         start = 0
         data = read_windows(windows, reading, readers)
         blocks: Any = data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
         for block in blocks:
-            if _MISTAKE in block.column_names:
-                raise InputError(str(block[_MISTAKE][0]))
-            piece = np.arange(start, start + len(block))
+            if _ERROR in block.column_names:
+                raise InputError(str(block[_ERROR][0]))
+            group = np.arange(start, start + len(block))
             images = (image for chunk in block["image"].chunks for image in chunk.to_numpy())  # views of Ray's store
-            for room, image in zip(self._room(piece), images, strict=True):
-                room[...] = image
-            self._count(piece)
-            start += len(piece)
+            for target, image in zip(self._allocate(group), images, strict=True):
+                target[...] = image
+            self._count(group)
+            start += len(group)
             yield
 
-    def _room(self, piece: Ints) -> list[NDArray[np.uint16]]:
-        steps, slots = np.divmod(self._target[piece], self._size)
+    def _allocate(self, group: Ints) -> list[NDArray[np.uint16]]:
+        steps, slots = np.divmod(self._target[group], self._size)
         for step in np.unique(steps).tolist():
             if step not in self._images:
                 self._images[step] = empty((self._size, *self._shape), np.uint16)
         return [self._images[step][slot] for step, slot in zip(steps.tolist(), slots.tolist(), strict=True)]
 
-    def _count(self, piece: Ints) -> None:
-        for step in (self._target[piece] // self._size).tolist():
+    def _count(self, group: Ints) -> None:
+        for step in (self._target[group] // self._size).tolist():
             self._missing[step] -= 1

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from upath import UPath
 
+from sdm_ray.batch import Ints
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.geo.windows import centred
 from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.patch_reader import Wanted
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Windows:
     size: int
     season: str | None = None
 
-    def only(self, rows: Ints) -> "Windows":
+    def subset(self, rows: Ints) -> "Windows":
         """Windows of some of the places."""
         return replace(self, lonlat=self.lonlat[rows])
 
@@ -56,7 +55,7 @@ class Windows:
 
     def read(self, ids: Ints) -> NDArray[np.uint16]:
         """Reflectance x 10,000, 0 = nodata and outside the cube, uint16 (N, B, size, size)."""
-        return open_cube(self.cube).patches(self.only(ids).wanted)
+        return open_cube(self.cube).patches(self.subset(ids).wanted)
 
     @property
     def shape(self) -> tuple[int, int, int]:

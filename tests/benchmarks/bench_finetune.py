@@ -32,16 +32,16 @@ from upath import UPath
 from sdm_ray.config import load
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.job import Job
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.species_losses import bce
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import NoKeeper
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
 from sdm_ray.training.engine.config import WorkersConfig
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.launch import launch
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.engine.trainer import Fit
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune.config import FinetuneConfig
@@ -146,7 +146,7 @@ def one_round(study: Study, steps: int, place: UPath, threads: int) -> dict[str,
     torch.set_num_threads(threads)
     files = [f"{place}-{name}" for name in ("here", "train")]
     before = _median(bare(study, steps))
-    trainer.run(Steps(study, steps, files[0]).fit(), Ranks(), NoKeeper(), Voice())
+    trainer.run(Steps(study, steps, files[0]).fit(), Ranks(), NoCheckpointer(), Reporter())
     job = Job(place, place.name, {}, resumed=False, tracker=None)  # type: ignore[arg-type]
     launch(Steps(study, steps, files[1]), job, WorkersConfig(count=1, threads=threads, checkpoint_s=1e9))
     found = {"bare loop": (before + _median(bare(study, steps))) / 2}
@@ -182,7 +182,7 @@ def train_many(steps: int) -> None:
     none = np.zeros(0, np.float32)
     covariates = CovariateTable((), nothing, nothing.astype(bool), none, none)
     table = finetune_data.Table(dataset, labels, x, y, names, "occurrence", covariates, HoldOut(config.blocks))
-    trained = trainer.run(Study(config, table, "").fit(0), Ranks(), NoKeeper(), Voice())
+    trained = trainer.run(Study(config, table, "").fit(0), Ranks(), NoCheckpointer(), Reporter())
     assert "auc" in trained.history[-1]
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 

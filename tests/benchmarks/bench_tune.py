@@ -25,12 +25,12 @@ from sdm_ray.config import load
 from sdm_ray.geo.blocks import block_id
 from sdm_ray.job import execute
 from sdm_ray.metrics.block_bootstrap import Comparison, compare
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.ray_runtime import connect
 from sdm_ray.stores import artefact
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.job import Study
@@ -83,7 +83,7 @@ def compared(best: dict[str, FinetuneConfig], fold: int = 0) -> Comparison:
     for name, config in best.items():
         table = finetune_data.read_table(config)
         rows = table.split(fold).validation
-        trained = trainer.run(Study(config, table, "").fit(fold), Ranks(), NoKeeper(), Voice())
+        trained = trainer.run(Study(config, table, "").fit(fold), Ranks(), NoCheckpointer(), Reporter())
         predictions[name] = finetune_data.predict(trained.objective.model, table.dataset, rows, Ranks())
     blocks = block_id(table.x[rows], table.y[rows], table.holdout.blocks)
     return compare(table.labels.dense(rows), predictions, blocks, resamples=200, min_positives=1)

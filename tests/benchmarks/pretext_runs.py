@@ -16,15 +16,15 @@ from sdm_ray.geo.grid import to_xy
 from sdm_ray.metrics.ranking import auc, average_precision
 from sdm_ray.metrics.retrieval import embed, matching
 from sdm_ray.models.config import LocationConfig
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.location import LocationEncoder
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import labels_of, read_surveys
 from sdm_ray.training.compare.few_shot import draw
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import FolderKeeper
-from sdm_ray.training.engine.distributed import Ranks
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import FolderCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.pretrain.config import PretrainConfig
 from sdm_ray.training.pretrain.data import Source
 from sdm_ray.training.pretrain.job import Study
@@ -70,7 +70,7 @@ def pretrained(config: PretrainConfig, sources: Mapping[str, Source], folder: UP
     """The model of a pretext that never saw the test blocks of the fold."""
     study = Study(config, dict(sources), str(folder))
     fit = study.fit(FOLD)
-    trained = trainer.run(fit, Ranks(), FolderKeeper(folder / config.output, 1e9), Voice())
+    trained = trainer.run(fit, Ranks(), FolderCheckpointer(folder / config.output, 1e9), Reporter())
     return trained.objective.model
 
 
@@ -78,7 +78,7 @@ def matched(model: Any, source: Source, config: PretrainConfig) -> dict[str, flo
     """Figures of images and places among a fixed draw of the fold's test blocks."""
     rows = np.flatnonzero(role(source.x, source.y, config.blocks, FOLD) == Role.TEST)
     rows = np.sort(np.random.default_rng(1).permutation(rows)[:CANDIDATES])
-    pairs = embed(model, "satellite", source.dataset.only(rows, plain=True), slice(0, len(rows)))
+    pairs = embed(model, "satellite", source.dataset.subset(rows, plain=True), slice(0, len(rows)))
     return matching(*pairs, np.stack([source.x[rows], source.y[rows]], axis=1))
 
 

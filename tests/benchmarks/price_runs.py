@@ -21,12 +21,12 @@ from upath import UPath
 from sdm_ray.job import Job
 from sdm_ray.models.config import AlignConfig, LocationConfig, TowerConfig
 from sdm_ray.models.contrastive_model import AlignmentModel
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores.shards import Shards
 from sdm_ray.streams.image_dataset import ImageDataset, photos_of
 from sdm_ray.streams.loader import Stream
 from sdm_ray.streams.sampler import Sampler
 from sdm_ray.training.engine.config import OptimConfig, WorkersConfig
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.launch import launch
 from sdm_ray.training.engine.trainer import Fit
 from sdm_ray.training.pretrain.objective import AlignmentLoss
@@ -94,7 +94,7 @@ class Patches(Dataset):
     def __getitem__(self, number: int) -> dict[str, np.ndarray]:
         (content,) = self.shards.read(self.dataset.rows[number : number + 1])
         image = np.array(Image.open(io.BytesIO(content)).convert("RGB")).transpose(2, 0, 1)
-        return {"image": image, "lonlat": self.dataset.lonlat[number], "place": self.dataset.place[number]}
+        return {"image_satellite": image, "lonlat": self.dataset.lonlat[number], "place": self.dataset.place[number]}
 
 
 def bare(batches: Iterable[dict[str, Tensor]], steps: int) -> list[float]:
@@ -123,7 +123,7 @@ def price(runs: str, steps: int, rounds: int) -> list[dict[str, object]]:
     dataset = photos_of(folder / "shards", "satellite", SIZE)
     torch.set_num_threads(2)
     loader = DataLoader(Patches(dataset), BATCH, shuffle=True, num_workers=1, drop_last=True)
-    first = {name: torch.from_numpy(values.copy()) for name, values in dataset(*[np.arange(BATCH)] * 2).items()}
+    first = {name: torch.from_numpy(values.copy()) for name, values in dataset.read(*[np.arange(BATCH)] * 2).items()}
     print(f"ResNet-18 at {SIZE} px, batch {BATCH}, {rounds} rounds of {steps} steps, 2 threads")
     shares, overs = [], []
     for _ in range(rounds):

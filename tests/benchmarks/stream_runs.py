@@ -42,8 +42,7 @@ def ours(cube: str, count: int, epochs: int, readers: int) -> dict[str, float]:
     """
     import torch
 
-    from sdm_ray.streams.config import Mixing
-    from sdm_ray.streams.loader import batches, windowed
+    from sdm_ray.streams.loader import Stream, batches
     from sdm_ray.streams.window_dataset import WindowDataset
     from sdm_ray.streams.windows import Windows, open_cube
 
@@ -52,12 +51,12 @@ def ours(cube: str, count: int, epochs: int, readers: int) -> dict[str, float]:
     centres = (corners + SIZE / 2) * grid.resolution
     x, y = grid.x0 + centres[:, 1], grid.y1 - centres[:, 0]
     windows = Windows(cube, tuple(open_cube(cube).bands), np.stack(to_lonlat(x, y), axis=1), SIZE)
-    stream = windowed(WindowDataset(windows, np.arange(count)), 0, BATCH, Mixing(), readers)
+    stream = Stream.of(WindowDataset(windows, np.arange(count)), 0, BATCH, readers=readers)
     first, last = count // BATCH, (epochs + 1) * count // BATCH  # one pass before, and one to go on with after
     steps = (epochs + 2) * count // BATCH
     start, rows = 0.0, 0
     for step, batch in enumerate(batches(stream, 0, 1, 0, steps)):
-        rows += len(torch.from_numpy(batch["image"]))
+        rows += len(torch.from_numpy(batch["image_satellite"]))
         if step == first:
             start, rows = time.perf_counter(), 0
         elif step == last:
@@ -165,21 +164,21 @@ def photo_stream(shards: str, size: int, epochs: int, readers: int) -> dict[str,
     """Photos a second through the stream of training."""
     from upath import UPath
 
+    from sdm_ray.models.distributed import Ranks
     from sdm_ray.streams.image_dataset import ImageDataset
     from sdm_ray.streams.loader import Stream, batches
     from sdm_ray.streams.sampler import Sampler
-    from sdm_ray.training.engine.distributed import Ranks
     from sdm_ray.training.engine.trainer import tensors
 
     index = Shards(UPath(shards)).index
     lonlat, place = index[["lon", "lat"]].to_numpy(), index["place_id"].to_numpy()
-    dataset = ImageDataset(shards, np.arange(len(index)), lonlat, place, size)
+    dataset = ImageDataset(shards, "landscape", np.arange(len(index)), lonlat, place, size)
     stream = Stream(dataset, Sampler(len(index), 0), BATCH, readers)
     for _ in batches(stream, 0, 1, 0, 8):  # start-up: Ray's workers and what they import
         pass
     start, rows = time.perf_counter(), 0
     for batch in batches(stream, 0, 1, 0, epochs * len(index) // BATCH):
-        rows += len(tensors(batch, Ranks())["image"])
+        rows += len(tensors(batch, Ranks())["image_landscape"])
     return {"rate": rows / (time.perf_counter() - start)}
 
 

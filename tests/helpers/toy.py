@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from sdm_ray.batch import Batch
 from sdm_ray.streams.loader import Stream
+from sdm_ray.streams.parts import Decoded
 from sdm_ray.streams.sampler import Sampler
 from sdm_ray.training.engine.config import OptimConfig
 from sdm_ray.training.engine.trainer import Fit, Trained
@@ -24,11 +26,14 @@ class Points:
 
     bad: int = -1
 
-    def __call__(self, ids: np.ndarray, epochs: np.ndarray) -> dict[str, np.ndarray]:
+    def parts(self) -> list[Decoded]:
+        return [Decoded(self.read)]
+
+    def read(self, ids: np.ndarray, epochs: np.ndarray) -> Batch:
         x = (ids[:, None] / N).astype(np.float32)
         y = np.sin(3 * x)
         y[ids == self.bad] = np.nan
-        return {"x": x, "y": y, "place": ids}
+        return Batch({"x": x, "y": y, "place": ids})
 
 
 class Squares(nn.Module):

@@ -11,7 +11,8 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, normalize
 
-from sdm_ray.models.contrastive_losses import Workers, info_nce, sigmoid
+from sdm_ray.models.contrastive_losses import info_nce, sigmoid
+from sdm_ray.models.distributed import Ranks
 
 N, D = 23, 7
 LOSSES = ("info_nce", "sigmoid")
@@ -46,10 +47,10 @@ def plain(loss: str, made: dict[str, Tensor], radius: float) -> Tensor:
     return -(rows.mean() + cols.mean()) / 2 + 0 * made["bias"]
 
 
-def ours(loss: str, made: dict[str, Tensor], radius: float, workers: Workers, share: slice) -> Tensor:
+def ours(loss: str, made: dict[str, Tensor], radius: float, ranks: Ranks, share: slice) -> Tensor:
     a = normalize(made["x"][share] @ made["weight"], dim=1)
     b = normalize(made["y"][share] @ made["weight"], dim=1)
-    more = {"xy": made["xy"][share], "radius_m": radius, "workers": workers, "tile": 4}
+    more = {"xy": made["xy"][share], "radius_m": radius, "ranks": ranks, "tile": 4}
     if loss == "sigmoid":
         return sigmoid(a, b, made["scale"], made["bias"], made["place"][share], **more)
     return info_nce(a, b, made["scale"], made["place"][share], **more) + 0 * made["bias"]
@@ -73,13 +74,13 @@ def wrong(found: list[Tensor], expected: list[Tensor]) -> float:
 def test_equal_to_plain_autograd(loss, radius, dtype, tolerance):
     made, exact = inputs(dtype, near=radius > 0), inputs(torch.float64, near=radius > 0)
     expected = plain(loss, exact, radius)
-    found = ours(loss, made, radius, Workers(), slice(None))
+    found = ours(loss, made, radius, Ranks(), slice(None))
     assert found.dtype == dtype
     assert wrong([found, *gradients(found, made)], [expected, *gradients(expected, exact)]) < tolerance
 
 
 def shares(world: int) -> list[slice]:
-    """Uneven ones: of four workers the second has no row at all."""
+    """Uneven ones: of four ranks the second has no row at all."""
     edges = [0, 9, N] if world == 2 else [0, 3, 3, 12, N]
     return [slice(*pair) for pair in pairwise(edges)]
 
@@ -95,7 +96,7 @@ def _worker(rank: int, world: int, file: str, out: str) -> None:
     for loss, radius, dtype in cases():
         made, exact = inputs(dtype, near=radius > 0), inputs(torch.float64, near=radius > 0)
         expected = plain(loss, exact, radius)
-        found = ours(loss, made, radius, Workers(rank, world), shares(world)[rank])
+        found = ours(loss, made, radius, Ranks(rank, world), shares(world)[rank])
         grads = gradients(found, made)
         for grad in grads:
             dist.all_reduce(grad)
@@ -128,27 +129,27 @@ def _through_a_model(rank: int) -> float:
     def batch(rows: slice) -> dict[str, dict[str, Tensor]]:
         shared = {"lonlat": lonlat, "place": torch.arange(6)}
         made = {
-            scale: {name: each[rows][own[rows]] for name, each in {**shared, "image": images[scale]}.items()}
+            scale: {name: each[rows][own[rows]] for name, each in {**shared, f"image_{scale}": images[scale]}.items()}
             for scale, own in has.items()
         }
         both = {**shared, **{f"image_{scale}": each for scale, each in images.items()}}
         return made | {"plant-satellite": {name: each[rows] for name, each in both.items()}}
 
-    def total(module: nn.Module, rows: slice, workers: Workers) -> Tensor:
+    def total(module: nn.Module, rows: slice, ranks: Ranks) -> Tensor:
         pairs = module(batch(rows))[0].values()
-        return sum(info_nce(p.other, p.location, p.logit_scale, p.place, workers=workers) for p in pairs)
+        return sum(info_nce(p.other, p.location, p.logit_scale, p.place, ranks=ranks) for p in pairs)
 
-    total(model, slice(None), Workers()).backward()
+    total(model, slice(None), Ranks()).backward()
     expected = [parameter.grad.clone() for parameter in model.parameters()]
     model.zero_grad()
     parallel = nn.parallel.DistributedDataParallel(model)
-    total(parallel, [slice(0, 3), slice(3, 6)][rank], Workers(rank, 2)).backward()
+    total(parallel, [slice(0, 3), slice(3, 6)][rank], Ranks(rank, 2)).backward()
     found = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
     return wrong([found], [torch.cat([e.flatten() for e in expected])])
 
 
 @pytest.mark.parametrize("world", [2, 4])
-def test_workers_with_uneven_shares_give_the_global_loss_and_gradient(tmp_path, world):
+def test_ranks_with_uneven_shares_give_the_global_loss_and_gradient(tmp_path, world):
     mp.spawn(_worker, (world, str(tmp_path / "rendezvous"), str(tmp_path / "rank")), nprocs=world)
     for rank in range(world):
         errors = json.loads((tmp_path / f"rank-{rank}.json").read_text())

@@ -167,7 +167,7 @@ def test_what_is_not_known_of_the_time_makes_no_difference():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"weights": "w.pth"}, "weights and frozen: are of the kind capsules, found ladder"),
+        ({"weights": "w.pth"}, "weights and frozen: only for the kind capsules, found ladder"),
         ({"kind": "harmonics", "anneal": True}, "anneal: harmonics has no wavelengths"),
         ({"anneal": True, "wavelengths_km": (100, 200)}, "expected the longest first"),
         ({"kind": "hashgrid", "wavelengths_km": (100,)}, "its longest and its shortest cell"),

@@ -1,4 +1,4 @@
-"""Losses of presences: by hand, by their gradients, and over several workers."""
+"""Losses of presences: by hand, by their gradients, and over several ranks."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch.multiprocessing as mp
 from torch import distributed
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from sdm_ray.models.distributed import Workers
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.species_losses import UNKNOWN, Asymmetry, assume_negative, asymmetric, bce, classes, max_entropy
 
 
@@ -79,13 +79,13 @@ def _rank(rank, world, logits, labels, background, results):
         torch.tensor_split(part, world)[rank].clone().requires_grad_(part.is_floating_point())
         for part in (logits, background)
     ]
-    value = max_entropy(own[0], torch.tensor_split(labels, world)[rank], own[1], Workers(rank, world))
+    value = max_entropy(own[0], torch.tensor_split(labels, world)[rank], own[1], Ranks(rank, world))
     value.backward()
     torch.save([value.detach(), own[0].grad, own[1].grad], f"{results}/{rank}")
     distributed.destroy_process_group()
 
 
-def test_two_workers_have_the_gradients_of_one(rows, tmp_path):
+def test_two_ranks_have_the_gradients_of_one(rows, tmp_path):
     logits, labels, background = rows
     mp.spawn(_rank, (2, logits, labels, background, str(tmp_path)), nprocs=2)
     parts = [torch.load(tmp_path / str(rank)) for rank in range(2)]

@@ -1,4 +1,4 @@
-"""Location encoders, towers, alignment and the species model."""
+"""The species model."""
 
 import pytest
 import torch
@@ -33,23 +33,6 @@ def test_a_worker_without_an_image_reaches_every_parameter():
     alone = {**batch(), "has_satellite": torch.zeros(6, dtype=torch.bool), "image_satellite": torch.zeros(0, 4, 32, 32)}
     model(alone).sum().backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
-
-
-def test_alignment_pairs_every_modality_with_coordinates():
-    config = AlignConfig(
-        location=LOCATION, towers={"satellite": TOWER}, covariates=("a", "b"), species=4, dense=2, dim=12
-    )
-    places = {name: batch()[name] for name in ("lonlat", "place")}
-    images = {"lonlat": places["lonlat"][:4], "place": places["place"][:4], "image": batch()["image_satellite"]}
-    numbers = batch()["covariates"]
-    sets = {**places, "species": torch.eye(6, 4, dtype=torch.uint8)}
-    batches = {"satellite": images, "covariates": {**places, "covariates": numbers}, "species": sets}
-    pairs, error = AlignmentModel(config)({**batches, "dense": {**places, "dense": numbers}})
-    assert list(pairs) == ["satellite", "covariates", "species"]
-    assert pairs["satellite"].other.shape == pairs["satellite"].location.shape == (4, 12)
-    assert torch.allclose(pairs["species"].other.norm(dim=1), torch.ones(6))
-    assert torch.allclose(pairs["species"].other[4], pairs["species"].other[5])  # both sets are empty
-    assert error > 0 and error.ndim == 0
 
 
 def test_a_species_model_answers_whatever_is_missing():

@@ -82,7 +82,7 @@ def test_patches_are_grouped_by_square_and_row_of_chunks(corners, side):
 
 
 @pytest.mark.parametrize("held_bytes", [patch_reader._HELD_BYTES, 0])
-def test_a_chunk_is_decoded_once_for_neighbouring_pieces_if_there_is_room(filled, monkeypatch, held_bytes):
+def test_a_chunk_is_decoded_once_for_neighbouring_groups_if_memory_allows(filled, monkeypatch, held_bytes):
     path, values = filled
     cube = Cube(path)
     decoded: list = []

@@ -115,6 +115,14 @@ def shards(folder):
     assert [each.size for each in pictures] == [(16, 16)] * 6
     assert np.asarray(pictures[5], float).mean() == pytest.approx(89.64, abs=1)  # decoders of JPEG differ
     close(store.index.loc[5, ["lon", "lat"]], [8.7827, 49.1221])
+    assert store.index["survey_id"].tolist() == [f"{number:06d}" for number in range(6)]  # by the keys
+
+
+@of_version(2)
+def shards(folder):  # noqa: F811
+    store = Shards(folder / "shards")
+    assert store.index["survey_id"].tolist() == [""] * 6 and set(store.index["survey_kind"]) == {""}
+    assert [Image.open(io.BytesIO(each)).size for each in store.read(store.of_scale("plant"))] == [(16, 16)] * 6
 
 
 @of_version(1)

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import tarfile
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from upath import UPath
 
@@ -48,8 +50,23 @@ def test_the_index_points_at_the_bytes_that_any_tar_reader_finds(tmp_path):
             assert (member.offset_data, member.size) == (row.offset, row.size)
             about = json.loads(tar.extractfile(f"{name}.json").read())
             assert about["place_id"] == row.place_id
-            assert set(about) == {"key", "ext", "scale", "lon", "lat", "place_id", "date"}
+            named = {"key", "ext", "scale", "lon", "lat", "place_id", "date", "survey_id", "survey_kind"}
+            assert set(about) == named
     assert shards.read(np.arange(4)) == [sample.image for sample in written]
+
+
+def test_reading_a_few_images_costs_nothing_in_the_size_of_the_index(tmp_path):
+    write(UPath(tmp_path))
+    file, times = tmp_path / "index.parquet", 40_000
+    pd.concat([pd.read_parquet(file)] * times, ignore_index=True).to_parquet(file)
+    shards = Shards(UPath(tmp_path))
+    assert len(shards.index) == 9 * times
+    shards.read(np.array([1]))
+    tracemalloc.start()
+    assert shards.read(np.array([9 * times - 1, 0])) == [samples(0, 9)[i].image for i in (8, 0)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < times  # bytes: a column of the index is 8 bytes x 9 x times
 
 
 def test_no_rows_are_no_bytes(tmp_path):

@@ -19,7 +19,7 @@ def order(places, **changes) -> ChunkShuffleSampler:
 
 
 @pytest.mark.parametrize("interleave", [1, 8])
-def test_a_pass_holds_every_place_once(places, interleave):
+def test_an_epoch_holds_every_place_once(places, interleave):
     found = order(places, interleave=interleave)
     ids, epochs = found.at(np.arange(3 * 5000))
     for number in range(3):
@@ -27,7 +27,7 @@ def test_a_pass_holds_every_place_once(places, interleave):
     assert not np.array_equal(ids[epochs == 0], ids[epochs == 1])
 
 
-def test_places_that_lanes_cannot_share_out_are_others_each_time(places):
+def test_places_that_sequences_cannot_share_out_are_others_each_time(places):
     found = order(places[:, :4999], batch=8)
     ids, epochs = found.at(np.arange(4 * (4999 // 8 * 8)))
     left = [set(range(4999)) - set(ids[epochs == number].tolist()) for number in range(4)]
@@ -43,24 +43,30 @@ def test_the_order_depends_on_the_seed_and_not_on_how_it_is_asked_for(places):
     assert not np.array_equal(order(places, seed=2).at(positions)[0], ids)
 
 
-@pytest.mark.parametrize("world", [1, 2, 3, 8])
-def test_ranks_share_a_batch_by_lanes(places, world):
+@pytest.mark.parametrize("world", [1, 2, 3, 8, 12, 40, 64])
+def test_ranks_share_a_batch_evenly_and_by_whole_sequences_where_they_can(places, world):
     found = order(places)
-    slots = [found.slots(rank, world) for rank in range(world)]
+    slots = [found.slots(40, rank, world) for rank in range(world)]
     assert sorted(np.concatenate(slots).tolist()) == list(range(40))
-    interleave = [set((each % 8).tolist()) for each in slots]
-    assert sum(map(len, interleave)) == 8
+    assert {len(each) for each in slots} <= {40 // world, -(-40 // world)}
+    if 8 % world == 0:
+        assert sum(len(set((each % 8).tolist())) for each in slots) == 8
 
 
-def test_lanes_share_few_chunks(places):
+def test_every_rank_of_many_has_rows_of_one_sequence(places):
+    slots = [order(places, batch=256, interleave=16).slots(256, rank, 64) for rank in range(64)]
+    assert {len(each) for each in slots} == {4} and all(len(set(each % 16)) == 1 for each in slots)
+
+
+def test_sequences_share_few_chunks(places):
     found = order(places, batch=8)
     ids = found.at(np.arange(5000))[0].reshape(-1, 8)
-    owners = [set(zip(*(places[:, ids[:, lane]] // CHUNK).tolist(), strict=True)) for lane in range(8)]
+    owners = [set(zip(*(places[:, ids[:, sequence]] // CHUNK).tolist(), strict=True)) for sequence in range(8)]
     assert sum(map(len, owners)) < 1.02 * len(set().union(*owners))
 
 
-def test_a_place_is_moved_by_its_reach_at_most(places):
-    """Lanes walk from north to south: in the order of a lane, no place comes long after one further south."""
+def test_a_place_is_delayed_by_the_window_at_most(places):
+    """Lanes walk from north to south: in the order of a sequence, no place comes long after one further south."""
     found = order(places, interleave=1, shuffle_window=300)
     ids = found.at(np.arange(5000))[0]
     at = np.empty(5000, int)
@@ -98,17 +104,17 @@ def test_many_places_in_one_chunk_stay_together():
     assert strips(np.zeros(50, int), np.zeros(50, int), 3).tolist() == [0] * 50
 
 
-def test_pieces_are_rows_of_chunks_of_one_visit(places):
+def test_groups_are_rows_of_chunks_of_one_visit(places):
     found = order(places)
     positions = np.arange(10000)
     ids, epochs = found.at(positions)
-    pieces = found.pieces(ids, epochs, positions % 40, 10)
-    assert np.median(np.bincount(pieces)) >= 5  # a visit of a lane may end before that
-    for number in range(0, int(pieces.max()) + 1, 7):
-        inside = np.flatnonzero(pieces == number)
+    groups = found.groups(ids, epochs, positions % 40, 10)
+    assert np.median(np.bincount(groups)) >= 5  # a visit of a sequence may end before that
+    for number in range(0, int(groups.max()) + 1, 7):
+        inside = np.flatnonzero(groups == number)
         assert len(set(epochs[inside])) == len(set(positions[inside] % 8)) == len(set(found.strip[ids[inside]])) == 1
 
 
-def test_batches_that_lanes_do_not_divide_are_refused(places):
-    with pytest.raises(ValueError, match="3 lanes for batches of 40"):
+def test_batches_that_sequences_do_not_divide_are_refused(places):
+    with pytest.raises(ValueError, match="3 sequences for batches of 40"):
         order(places, interleave=3)

@@ -2,6 +2,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdm_ray.batch import Batch
 from sdm_ray.streams.cross_scale_pairs import PairDataset, pairs_by_place, pairs_within
 
 
@@ -37,25 +38,27 @@ def test_pairs_within_a_radius_are_as_many_as_images_at_most_and_all_are_near():
 
 @dataclass(frozen=True)
 class Tens:
-    """Images that tell their number and pass."""
+    """Images that tell their number and epoch."""
 
+    scale: str
     lonlat: np.ndarray
     drawn: bool = True
 
-    def only(self, rows, *, plain=False):
-        return Tens(self.lonlat[rows], drawn=self.drawn and not plain)
+    def subset(self, rows, *, plain=False):
+        return Tens(self.scale, self.lonlat[rows], drawn=self.drawn and not plain)
 
-    def __call__(self, ids, epochs):
-        batch = {"image": self.lonlat[ids, 0] * 10, "place": ids}
-        return batch | {"draws": epochs} if self.drawn else batch
+    def read(self, ids, epochs):
+        batch = Batch({f"image_{self.scale}": self.lonlat[ids, 0] * 10, "place": ids, "lonlat": self.lonlat[ids]})
+        return batch | {f"draws_{self.scale}": epochs} if self.drawn else batch
 
 
 def test_both_images_of_a_pair_come_together():
-    datasets = {"plant": Tens(np.arange(8.0).reshape(4, 2)), "satellite": Tens(np.arange(40.0, 46).reshape(3, 2))}
+    places = {"plant": np.arange(8.0).reshape(4, 2), "satellite": np.arange(40.0, 46).reshape(3, 2)}
+    datasets = {scale: Tens(scale, each) for scale, each in places.items()}
     dataset = PairDataset(datasets, np.array([[3, 0], [1, 2], [0, 1]]), np.array([5, 6, 7]))
-    batch = dataset.only(np.array([1, 2]))(np.array([1, 0]), np.array([0, 4]))
+    batch = dataset.subset(np.array([1, 2])).read(np.array([1, 0]), np.array([0, 4]))
     assert batch["image_plant"].tolist() == [0, 20] and batch["image_satellite"].tolist() == [420, 440]
     assert batch["lonlat"].tolist() == [[0, 1], [2, 3]] and batch["place"].tolist() == [7, 6]
     assert batch["draws_plant"].tolist() == batch["draws_satellite"].tolist() == [0, 4]
-    plain = dataset.only(np.array([0]), plain=True)(np.array([0]), np.array([0]))
+    plain = dataset.subset(np.array([0]), plain=True).read(np.array([0]), np.array([0]))
     assert set(plain) == {"image_plant", "image_satellite", "lonlat", "place"}

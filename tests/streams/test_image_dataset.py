@@ -42,22 +42,28 @@ def dataset(folder: UPath, scale: str, size: int, augment: str = "none") -> Imag
     rows = shards.of_scale(scale)
     index = shards.index.iloc[rows]
     return ImageDataset(
-        str(folder), rows, index[["lon", "lat"]].to_numpy(np.float64), index["place_id"].to_numpy(), size, augment
+        str(folder),
+        scale,
+        rows,
+        index[["lon", "lat"]].to_numpy(np.float64),
+        index["place_id"].to_numpy(),
+        size,
+        augment,
     )
 
 
 def test_photos_come_in_the_order_asked_for(folder):
-    batch = dataset(folder, "plant", 32)(np.array([4, 0, 5]), np.zeros(3, np.int64))
-    assert batch["image"].shape == (3, 3, 32, 32) and batch["image"].dtype == np.uint8
+    batch = dataset(folder, "plant", 32).read(np.array([4, 0, 5]), np.zeros(3, np.int64))
+    assert batch["image_plant"].shape == (3, 3, 32, 32) and batch["image_plant"].dtype == np.uint8
     assert batch["lonlat"][:, 0].tolist() == [9.0, 5.0, 10.0]
     assert batch["place"].tolist() == [2, 0, 2]
 
 
 def test_arrays_keep_their_values_and_are_cut_or_padded_about_the_centre(folder):
     ids = np.array([1])
-    whole = dataset(folder, "satellite", 20)(ids, ids)["image"]
-    cut = dataset(folder, "satellite", 12)(ids, ids)["image"]
-    padded = dataset(folder, "satellite", 24)(ids, ids)["image"]
+    whole = dataset(folder, "satellite", 20).read(ids, ids)["image_satellite"]
+    cut = dataset(folder, "satellite", 12).read(ids, ids)["image_satellite"]
+    padded = dataset(folder, "satellite", 24).read(ids, ids)["image_satellite"]
     assert np.array_equal(cut, whole[..., 4:16, 4:16])
     assert np.array_equal(padded[..., 2:22, 2:22], whole) and padded[..., :2, :].sum() == 0
 
@@ -72,7 +78,7 @@ def test_large_photos_are_decoded_small(tmp_path):
     write_index(folder, [write_shard(folder, 0, [Sample("large", "jpg", content, "plant", 5, 45, 0)])])
     whole = Image.open(io.BytesIO(content)).convert("RGB")
     for size in (150, 128, 60, 300):  # exactly a half, between a half and all, less than a quarter, all
-        found = dataset(folder, "plant", size)(np.array([0]), np.array([0]))["image"][0].astype(float)
+        found = dataset(folder, "plant", size).read(np.array([0]), np.array([0]))["image_plant"][0].astype(float)
         fitted = whole.crop((50, 0, 350, 300)).resize((size, size), Image.Resampling.BILINEAR)
         expected = np.asarray(fitted).transpose(2, 0, 1).astype(float)
         assert np.abs(found - expected).mean() < (3 if size < 300 else 1e-9)
@@ -103,21 +109,21 @@ def test_harmless_faults_of_a_jpeg_are_no_matter_and_a_cut_one_is_an_error():
 
 def test_nothing_has_the_shape_of_something(folder):
     nothing = np.empty(0, np.int64)
-    assert dataset(folder, "plant", 32)(nothing, nothing)["image"].shape == (0, 3, 32, 32)
-    assert dataset(folder, "satellite", 20)(nothing, nothing)["image"].shape == (0, 4, 20, 20)
+    assert dataset(folder, "plant", 32).read(nothing, nothing)["image_plant"].shape == (0, 3, 32, 32)
+    assert dataset(folder, "satellite", 20).read(nothing, nothing)["image_satellite"].shape == (0, 4, 20, 20)
 
 
 @pytest.mark.parametrize(("scale", "augment"), [("plant", "photo"), ("satellite", "dihedral")])
-def test_augmentation_depends_on_pass_and_id_alone(folder, scale, augment):
+def test_augmentation_depends_on_epoch_and_id_alone(folder, scale, augment):
     source = dataset(folder, scale, 20, augment)
     ids = np.array([0, 1, 2, 1])
     epochs = np.array([0, 0, 3, 5])
-    for name in ["draws", *(["image"] if augment == "photo" else [])]:
-        together = source(ids, epochs)[name]
-        alone = np.concatenate([source(ids[i : i + 1], epochs[i : i + 1])[name] for i in range(4)])
+    for name in [f"draws_{scale}", *([f"image_{scale}"] if augment == "photo" else [])]:
+        together = source.read(ids, epochs)[name]
+        alone = np.concatenate([source.read(ids[i : i + 1], epochs[i : i + 1])[name] for i in range(4)])
         assert np.array_equal(together, alone)
-        assert not np.array_equal(together, source(ids, epochs + 1)[name])
-    assert "draws" not in source.only(ids, plain=True)(ids, epochs)
+        assert not np.array_equal(together, source.read(ids, epochs + 1)[name])
+    assert f"draws_{scale}" not in source.subset(ids, plain=True).read(ids, epochs)
 
 
 def test_crops_lie_inside(folder):
@@ -129,7 +135,7 @@ def test_crops_lie_inside(folder):
 
 def test_a_photo_that_cannot_be_decoded_is_named(folder):
     with pytest.raises(InputError, match=r"image broken\.jpg cannot be decoded"):
-        dataset(folder, "landscape", 32)(np.array([0]), np.array([0]))
+        dataset(folder, "landscape", 32).read(np.array([0]), np.array([0]))
 
 
 def test_patches_of_other_bands_are_named(tmp_path):
@@ -138,7 +144,7 @@ def test_patches_of_other_bands_are_named(tmp_path):
     place = UPath(tmp_path)
     write_index(place, [write_shard(place, 0, samples)])
     with pytest.raises(InputError, match=r"image six.npy has shape \(6, 8, 8\), others of its scale \(4, 8, 8\)"):
-        dataset(place, "satellite", 8)(np.array([0, 1]), np.zeros(2, np.int64))
+        dataset(place, "satellite", 8).read(np.array([0, 1]), np.zeros(2, np.int64))
 
 
 def test_dates_say_what_they_say():

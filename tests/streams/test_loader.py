@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from ray import cloudpickle
 
+from sdm_ray.batch import Batch
 from sdm_ray.errors import InputError
-from sdm_ray.streams import keyed_random, loader
+from sdm_ray.streams import keyed_random, ray_pipeline
 from sdm_ray.streams.loader import Stream, batches
+from sdm_ray.streams.parts import Decoded, InMemory
 from sdm_ray.streams.sampler import Sampler
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import a test
@@ -15,16 +17,20 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers can
 
 @dataclass(frozen=True)
 class Numbers:
-    """Rows that tell which row and pass they are."""
+    """Rows that tell which row and epoch they are."""
 
     broken: int = -1
+    way: type = Decoded
 
-    def __call__(self, ids, epochs):
+    def parts(self):
+        return [self.way(self.read)]
+
+    def read(self, ids, epochs):
         if (ids == self.broken).any():
             raise InputError(f"row {self.broken} cannot be read")
         noise = keyed_random.uniform(keyed_random.keys(9, epochs, ids), 0).astype(np.float32)
         image = np.repeat(ids[:, None, None], 12, axis=1).reshape(-1, 3, 4).astype(np.float64)
-        return {"place": ids, "pass": epochs, "noise": noise, "image": image, "even": ids % 2 == 0}
+        return Batch({"place": ids, "epoch": epochs, "noise": noise, "image": image, "even": ids % 2 == 0})
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +39,7 @@ def stream():
 
 
 @pytest.mark.parametrize("readers", [0, 2])
-def test_the_stream_gives_what_the_order_says(stream, readers, ray_cluster):
+def test_the_stream_gives_what_the_sampler_says(stream, readers, ray_cluster):
     steps = list(batches(replace(stream, readers=readers), 0, 1, 0, 13))
     assert len(steps) == 13
     for step, batch in enumerate(steps):
@@ -54,10 +60,10 @@ def test_ranks_and_restarts_change_nothing(stream, readers, ray_cluster):
             assert np.array_equal(np.concatenate([part[name] for part in parts]), expected[name])
 
 
-@pytest.mark.parametrize("in_memory", [False, True])
-def test_without_readers_nobody_asks_ray(stream, in_memory, monkeypatch):
-    monkeypatch.setattr(loader, "_blocks", None)  # what would ask
-    assert len(list(batches(replace(stream, in_memory=in_memory), 0, 1, 0, 5))) == 5
+@pytest.mark.parametrize("way", [Decoded, InMemory])
+def test_without_readers_ray_is_not_asked(stream, way, monkeypatch):
+    monkeypatch.setattr(ray_pipeline, "decode", None)  # what would ask
+    assert len(list(batches(replace(stream, dataset=Numbers(way=way)), 0, 1, 0, 5))) == 5
 
 
 def test_a_stream_can_be_left_early(stream):

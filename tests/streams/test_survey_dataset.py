@@ -31,17 +31,17 @@ def lonlat_of(row: list[int], col: list[int]) -> np.ndarray:
 def test_windows_are_what_the_cube_holds(cube):
     windows = Windows(str(cube), ("nir", "red"), lonlat_of([50, 30, 70], [40, 90, 8]), size=16)
     source = WindowDataset(windows, np.arange(3))
-    batch = source(np.array([2, 0]), np.array([0, 0]))
+    batch = source.read(np.array([2, 0]), np.array([0, 0]))
     expected = Cube(cube).read(Window(row=42, col=32, height=16, width=16))[[2, 0]]
-    assert batch["image"].dtype == np.uint16
-    assert np.array_equal(batch["image"][1], expected)
-    assert batch["image"][0].shape == (2, 16, 16)
+    assert batch["image_satellite"].dtype == np.uint16
+    assert np.array_equal(batch["image_satellite"][1], expected)
+    assert batch["image_satellite"][0].shape == (2, 16, 16)
 
 
 def test_a_band_that_is_not_there_is_named(cube):
     source = WindowDataset(Windows(str(cube), ("swir",), lonlat_of([50], [40]), size=16), np.arange(1))
     with pytest.raises(InputError, match="no band swir"):
-        source(np.array([0]), np.array([0]))
+        source.read(np.array([0]), np.array([0]))
 
 
 def test_places_of_a_cube_lie_on_a_grid_inside_it():
@@ -56,21 +56,21 @@ def test_a_batch_of_surveys(cube):
     lonlat = np.concatenate([lonlat_of([50, 60], [40, 40]), outside])
     dataset = SurveyDataset(
         rows=np.array([2, 0]),
-        lonlat=lonlat,
+        all_lonlat=lonlat,
         covariates=np.array([[1, 2], [3, 4], [0, 0]], np.float32),
         known=np.array([[True, True], [True, False], [False, False]]),
         labels=labels,
         images=Windows(str(cube), ("red",), lonlat, 8),
         augment=True,
     )
-    batch = dataset(np.array([0, 1]), np.array([0, 0]))
+    batch = dataset.read(np.array([0, 1]), np.array([0, 0]))
     assert batch["place"].tolist() == [2, 0]
     assert batch["labels"].tolist() == [[0, 1, 0], [1, 0, 1]]
     assert batch["has_covariates"].tolist() == [[False, False], [True, True]]
     assert batch["has_satellite"].tolist() == [False, True]
     assert batch["covariates"].tolist() == [[0, 0], [1, 2]]
     assert batch["image_satellite"].shape == (2, 1, 8, 8)
-    again = dataset.only(np.array([0]))(np.array([0]), np.array([0]))
+    again = dataset.subset(np.array([0])).read(np.array([0]), np.array([0]))
     assert np.array_equal(again["image_satellite"][0], batch["image_satellite"][1])
 
 
@@ -81,7 +81,7 @@ def test_series_come_as_they_are_and_each_is_hidden_by_a_draw_of_its_own():
     light[6, 0] = np.nan
     dataset = SurveyDataset(
         rows=np.arange(n)[::-1],
-        lonlat=np.zeros((n, 2)),
+        all_lonlat=np.zeros((n, 2)),
         covariates=np.zeros((n, 0), np.float32),
         known=np.zeros((n, 0), bool),
         labels=SparseLabels.from_lists([[]] * n, 1),
@@ -89,28 +89,28 @@ def test_series_come_as_they_are_and_each_is_hidden_by_a_draw_of_its_own():
         hide=0.25,
     )
     ids, zeros = np.arange(n), np.zeros(n, np.int64)
-    batch = dataset(ids, zeros)
+    batch = dataset.read(ids, zeros)
     assert np.array_equal(batch["series_light"], light[::-1], equal_nan=True)
     assert np.flatnonzero(~batch["has_series_light"]).tolist() == [n - 1 - 5]  # gaps are no want of a series
     first, second = batch["hide_series_light"], batch["hide_series_rain"]
     assert 0.2 < first.mean() < 0.3 and 0.2 < second.mean() < 0.3 and (first & second).mean() < 0.1
-    assert np.array_equal(dataset(ids[100:], zeros[100:])["hide_series_light"], first[100:])
-    assert "hide_series_light" not in dataset.only(ids, plain=True)(ids, zeros)
-    assert dataset(ids[:0], zeros[:0])["has_series_light"].shape == (0,)  # of a rank without rows
+    assert np.array_equal(dataset.read(ids[100:], zeros[100:])["hide_series_light"], first[100:])
+    assert "hide_series_light" not in dataset.subset(ids, plain=True).read(ids, zeros)
+    assert dataset.read(ids[:0], zeros[:0])["has_series_light"].shape == (0,)  # of a rank without rows
 
 
 def test_inputs_are_hidden_at_the_asked_rate_by_key():
     n = 4000
     dataset = SurveyDataset(
         rows=np.arange(n),
-        lonlat=np.zeros((n, 2)),
+        all_lonlat=np.zeros((n, 2)),
         covariates=np.zeros((n, 1), np.float32),
         known=np.ones((n, 2), bool),
         labels=SparseLabels.from_lists([[]] * n, 1),
         hide=0.25,
     )
     ids, zeros = np.arange(n), np.zeros(n, np.int64)
-    hidden = dataset(ids, zeros)["hide_covariates"]
+    hidden = dataset.read(ids, zeros)["hide_covariates"]
     assert 0.22 < hidden.mean() < 0.28
-    assert np.array_equal(dataset(ids[100:], zeros[100:])["hide_covariates"], hidden[100:])
-    assert "hide_covariates" not in dataset.only(ids, plain=True)(ids, zeros)
+    assert np.array_equal(dataset.read(ids[100:], zeros[100:])["hide_covariates"], hidden[100:])
+    assert "hide_covariates" not in dataset.subset(ids, plain=True).read(ids, zeros)

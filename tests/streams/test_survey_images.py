@@ -1,6 +1,7 @@
 """Images of surveys: found by id or by place, one of them in each batch, whatever the order and the ranks."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -14,20 +15,33 @@ from sdm_ray.geo.windows import whole
 from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.shards import Sample, write_index, write_shard
-from sdm_ray.streams.config import Mixing
-from sdm_ray.streams.loader import Stream, batches, windowed
-from sdm_ray.streams.sampler import Sampler
+from sdm_ray.streams.loader import Stream, batches
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.streams.survey_images import Wanted, images_of
 from sdm_ray.streams.windows import Windows
 
-KEYS = ["glc24-7", "glc24-po-7", "glc24-9", "glc23-3008574", "glc25-rgbnir-11", "other-12"]
+KEYS = {
+    "glc24-7": ("7", "occurrence"),
+    "glc24-po-7": ("7", "relative"),
+    "glc24-9": ("9", "occurrence"),
+    "glc23-3008574": ("3008574-*", "occurrence"),
+    "glc25-rgbnir-11": ("11", "occurrence"),
+    "other-12": ("12", ""),
+}
+"""Keys of patches as the sources write them, and what they are images of."""
 
 
-def sample(key: str, shade: int, lonlat: tuple[float, float], scale: str = "satellite", place: int = 0) -> Sample:
+def sample(
+    key: str,
+    shade: int,
+    lonlat: tuple[float, float],
+    scale: str = "satellite",
+    place: int = 0,
+    survey: tuple[str, str] = ("", ""),
+) -> Sample:
     file = io.BytesIO()
     Image.new("RGB", (12, 12), (shade, shade, shade)).save(file, "PNG")
-    return Sample(key, "png", file.getvalue(), scale, *lonlat, place)
+    return Sample(key, "png", file.getvalue(), scale, *lonlat, place, "", *survey)
 
 
 def shards(folder, samples: list[Sample]) -> UPath:
@@ -36,17 +50,25 @@ def shards(folder, samples: list[Sample]) -> UPath:
     return path
 
 
-@pytest.fixture(scope="module")
-def patches(tmp_path_factory) -> UPath:
-    """Patches with the keys of the challenges; the shade is their number."""
-    some = [sample(key, number + 1, (5.0, 50.0 + number), place=number) for number, key in enumerate(KEYS)]
-    return shards(tmp_path_factory.mktemp("patches"), some)
+@pytest.fixture(scope="module", params=["today", "format version 1"])
+def patches(request, tmp_path_factory) -> UPath:
+    """Patches of the challenges; the shade is their number."""
+    some = [
+        sample(key, number + 1, (5.0, 50.0 + number), place=number, survey=survey)
+        for number, (key, survey) in enumerate(KEYS.items())
+    ]
+    folder = tmp_path_factory.mktemp("patches")
+    found = shards(folder, some)
+    if request.param != "today":
+        index = pd.read_parquet(folder / "index.parquet")
+        index.drop(columns=["survey_id", "survey_kind"]).to_parquet(folder / "index.parquet")
+    return found
 
 
 def shades(found, ids=None) -> list[int]:
     """The shade of the image that each survey is given, 0 for none."""
     ids = np.arange(len(found.rows)) if ids is None else ids
-    return found(ids, np.zeros_like(ids))["image_satellite"][:, 0, 0, 0].tolist()
+    return found.read(ids, np.zeros_like(ids))["image_satellite"][:, 0, 0, 0].tolist()
 
 
 def test_a_survey_has_its_own_patch_by_its_id(patches):
@@ -55,7 +77,7 @@ def test_a_survey_has_its_own_patch_by_its_id(patches):
     assert shades(images_of(patches, "satellite", 12, wanted)) == [3, 1, 4, 4, 5, 6, 0, 0]
     records = Wanted(ids, np.zeros((len(ids), 2)), presence_only=True)
     assert shades(images_of(patches, "satellite", 12, records)) == [0, 2, 0, 0, 0, 6, 0, 0]
-    with pytest.raises(InputError, match="known by the ids of surveys; expected survey_id"):
+    with pytest.raises(InputError, match="found by the ids of surveys; expected survey_id"):
         images_of(patches, "satellite", 12, Wanted(None, np.zeros((1, 2))))
     with pytest.raises(InputError, match="no images of scale plant"):
         images_of(patches, "plant", 12, wanted)
@@ -88,7 +110,7 @@ def dataset(tmp_path_factory) -> SurveyDataset:
     found = images_of(shards(folder, some), "plant", 12, Wanted(None, lonlat, within_m=0.01))
     return SurveyDataset(
         rows=np.arange(5, 60),
-        lonlat=lonlat,
+        all_lonlat=lonlat,
         covariates=np.zeros((60, 0), np.float32),
         known=np.zeros((60, 0), bool),
         labels=SparseLabels.from_lists([[0]] * 60, 1),
@@ -102,7 +124,7 @@ def dataset(tmp_path_factory) -> SurveyDataset:
 
 def test_training_draws_one_of_several_images_and_prediction_takes_the_first(dataset):
     ids = np.arange(55)
-    drawn = [dataset(ids, np.full(55, number)) for number in range(40)]
+    drawn = [dataset.read(ids, np.full(55, number)) for number in range(40)]
     seen = np.stack([each["image_plant"][:, 0, 0, 0] for each in drawn])
     survey = np.arange(5, 60)
     assert (seen[:, survey % 3 == 0] == 0).all() and not drawn[0]["has_plant"][survey % 3 == 0].any()
@@ -111,26 +133,24 @@ def test_training_draws_one_of_several_images_and_prediction_takes_the_first(dat
     hidden = np.stack([each["hide_plant"] for each in drawn])
     assert 0.2 < hidden.mean() < 0.3
     assert not np.array_equal(hidden, np.stack([each["hide_satellite"] for each in drawn]))
-    again = dataset.only(np.arange(30, 60))(np.arange(30), np.full(30, 7))
+    again = dataset.subset(np.arange(30, 60)).read(np.arange(30), np.full(30, 7))
     assert np.array_equal(again["image_plant"], drawn[7]["image_plant"][25:])
-    plain = dataset.only(np.arange(60), plain=True)(np.arange(60), np.zeros(60, np.int64))
+    plain = dataset.subset(np.arange(60), plain=True).read(np.arange(60), np.zeros(60, np.int64))
     first = np.where(np.arange(60) % 3 > 0, 4 * np.arange(60), 0)
     assert plain["image_plant"][:, 0, 0, 0].tolist() == first.tolist()
     assert "hide_plant" not in plain and "draws_plant" not in plain
-    nothing = dataset(ids[:0], ids[:0])  # of a rank without rows
+    nothing = dataset.read(ids[:0], ids[:0])  # of a rank without rows
     assert nothing["image_plant"].shape == (0, 3, 12, 12) and nothing["draws_plant"].shape == (0, 8)
 
 
-def stream_of(dataset: SurveyDataset, *, with_cube: bool) -> Stream:
-    if with_cube:
-        return windowed(dataset, 3, 16, Mixing(), 0)
-    alone = SurveyDataset(**{**vars(dataset), "images": None})
-    return Stream(alone, Sampler(len(alone), 3), 16, in_memory=True)
+def stream_of(dataset: SurveyDataset, *, with_cube: bool, readers: int) -> Stream:
+    return Stream.of(dataset if with_cube else replace(dataset, images=None), 3, 16, readers=readers)
 
 
+@pytest.mark.parametrize("readers", [0, 1])
 @pytest.mark.parametrize("with_cube", [True, False])
-def test_what_ray_decodes_beside_the_rest_is_what_a_fetch_gives(dataset, ray_cluster, with_cube):
-    stream = stream_of(dataset, with_cube=with_cube)
+def test_parts_that_are_read_apart_make_the_batch_that_is_read_at_once(dataset, ray_cluster, with_cube, readers):
+    stream = stream_of(dataset, with_cube=with_cube, readers=readers)
     for rank, world in ((0, 1), (0, 2), (1, 2)):
         found = list(batches(stream, rank, world, 2, 6))
         assert len(found) == 4

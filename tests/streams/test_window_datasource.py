@@ -7,7 +7,7 @@ from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import tiles
 from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.streams.config import Mixing
-from sdm_ray.streams.loader import batches, windowed
+from sdm_ray.streams.loader import Stream, batches
 from sdm_ray.streams.window_dataset import WindowDataset
 from sdm_ray.streams.window_datasource import plan, read_windows
 from sdm_ray.streams.windows import Windows
@@ -38,7 +38,7 @@ def windows(tmp_path_factory) -> Windows:
 
 def stream(windows: Windows, readers: int = 0, **mixing):
     dataset = WindowDataset(windows, np.arange(300), augment=True, seed=5)
-    return windowed(dataset, 7, 24, Mixing(**{"shuffle_window": 96, "interleave": 3} | mixing), readers)
+    return Stream.of(dataset, 7, 24, Mixing(**{"shuffle_window": 96, "interleave": 3} | mixing), readers)
 
 
 def same(found: dict, expected: dict) -> bool:
@@ -51,21 +51,21 @@ def test_batches_are_what_the_order_says(windows, readers, ray_cluster):
     found = list(batches(made, 0, 1, 0, STEPS))
     assert len(found) == STEPS
     assert all(same(batch, made.take(step)) for step, batch in enumerate(found))
-    assert found[0]["image"].dtype == np.uint16
+    assert found[0]["image_satellite"].dtype == np.uint16
 
 
 @pytest.mark.parametrize("interleave", [1, 3])
 def test_ranks_and_restarts_change_nothing(windows, interleave):
     made = stream(windows, interleave=interleave)
     ranks = [list(batches(made, rank, 3, 4, 15)) for rank in range(3)]
-    slots = np.argsort(np.concatenate([made.slots(rank, 3) for rank in range(3)]))
+    slots = np.argsort(np.concatenate([made.sampler.slots(24, rank, 3) for rank in range(3)]))
     for step, parts in enumerate(zip(*ranks, strict=True), start=4):
         joined = {name: np.concatenate([part[name] for part in parts])[slots] for name in parts[0]}
         assert same(joined, made.take(step))
 
 
-def test_a_long_training_is_read_leg_by_leg(windows, monkeypatch):
-    monkeypatch.setattr("sdm_ray.streams.loader._LEG_ROWS", 60)
+def test_a_long_training_is_planned_some_steps_at_a_time(windows, monkeypatch):
+    monkeypatch.setattr("sdm_ray.streams.parts._PLANNED_ROWS", 60)
     made = stream(windows)
     assert all(same(batch, made.take(step)) for step, batch in enumerate(batches(made, 0, 1, 0, STEPS)))
 
@@ -78,17 +78,17 @@ def test_a_stream_can_be_left_early(windows):
 
 
 @pytest.mark.parametrize(("readers", "tasks"), [(0, [0, 7, 13, 20]), (2, [0, 4, 7, 10, 13, 16, 20])])
-def test_pieces_are_read_when_they_are_first_wanted(readers, tasks):
+def test_groups_are_read_when_they_are_first_wanted(readers, tasks):
     rng = np.random.default_rng(0)
-    piece, ids = rng.permutation(np.repeat(np.arange(20), 10)), rng.permutation(200)
-    reading, where = plan(ids, piece, row_bytes=16 << 20, readers=readers)
+    group, ids = rng.permutation(np.repeat(np.arange(20), 10)), rng.permutation(200)
+    reading, where = plan(ids, group, row_bytes=16 << 20, readers=readers)
     assert np.array_equal(reading.ids[where], ids)
-    read = piece[np.argsort(where)]
+    read = group[np.argsort(where)]
     assert (np.diff(read) != 0).sum() == 19  # none is read in parts
-    first = [np.flatnonzero(piece == each)[0] for each in read[::10]]
+    first = [np.flatnonzero(group == each)[0] for each in read[::10]]
     assert first == sorted(first)
-    assert reading.pieces.tolist() == list(range(0, 201, 10))
-    assert reading.tasks.tolist() == tasks  # 1 GB for all readers together, and what completes a piece
+    assert reading.groups.tolist() == list(range(0, 201, 10))
+    assert reading.tasks.tolist() == tasks  # 1 GB for all readers together, and what completes a group
 
 
 def test_the_dataset_tells_the_share_without_data(tmp_path, ray_cluster):
@@ -115,7 +115,7 @@ def test_a_broken_chunk_is_named(tmp_path, windows, readers, ray_cluster):
         list(batches(stream(broken, readers), 0, 1, 0, STEPS))
 
 
-def test_lanes_are_as_many_as_batch_and_places_allow(windows):
+def test_sequences_are_as_many_as_batch_and_places_allow(windows):
     assert stream(windows, interleave=16).sampler.interleave == 1  # 300 places are too few for 16
     assert stream(windows, interleave=4).sampler.interleave == 4
     assert stream(windows, interleave=5).sampler.interleave == 1  # of batches of 24

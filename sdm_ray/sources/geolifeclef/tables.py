@@ -23,6 +23,7 @@ from sdm_ray.stores.surveys import ProbabilityKind
 
 _UNCERTAINTY, _AREA, _COUNTRY = "geoUncertaintyInM", "areaInM2", "country"
 _VISIT = ("patchID", "year", "dayOfYear")
+_KINDS: dict[str, ProbabilityKind] = {"PA": "occurrence", "PO": "relative"}
 
 
 def surveys(source: ChallengeSurveys, config: PrepareConfig) -> SurveyTables:
@@ -40,8 +41,7 @@ def surveys(source: ChallengeSurveys, config: PrepareConfig) -> SurveyTables:
         species=whole_texts(raw["speciesId"]), gbif_key=pd.array([pd.NA] * len(raw), "Int64")
     )
     report = Report(UPath(source.table).name, len(rows))
-    kind: ProbabilityKind = "occurrence" if source.kind == "PA" else "relative"
-    found = surveys_of(rows, source, kind, source.min_records, report)
+    found = surveys_of(rows, source, _KINDS[source.kind], source.min_records, report)
     if _AREA in raw:
         found.surveys["area_m2"] = _areas(rows["survey_id"], numbers(raw, _AREA, source.table), found)
     return found
@@ -70,6 +70,8 @@ def images(source: ChallengePatches, config: PrepareConfig) -> ImageList:
             "place_id": place_id(rows["lon"].to_numpy(), rows["lat"].to_numpy()),
             "date": whole_texts(rows["year"]).fillna(""),
             "file": rows["patch"],
+            "survey_id": rows["patch"] + ("-*" if source.source == "glc23" else ""),  # which visits share
+            "survey_kind": _KINDS[source.kind],
         }
     )
     return ImageList(table.reset_index(drop=True), patches, report)

@@ -158,7 +158,8 @@ def _samples(rows: pd.DataFrame, read: Callable[[str], bytes], faults: list[tupl
         if wrong:
             faults.append(("unreadable", f"{row.file} ({wrong})"))
             continue
-        yield Sample(row.key, row.ext, content, row.scale, row.lon, row.lat, row.place_id, row.date)
+        survey = (row.survey_id, row.survey_kind) if "survey_id" in rows else ()
+        yield Sample(row.key, row.ext, content, row.scale, row.lon, row.lat, row.place_id, row.date, *survey)
 
 
 def _part(parts: UPath, number: int) -> UPath:

@@ -39,6 +39,8 @@ def images(source: PlantNet, config: PrepareConfig) -> ImageList:
             "place_id": place_id(rows["lon"].to_numpy(), rows["lat"].to_numpy()),
             "date": rows["eventDate"].fillna("").astype(str).str[:10] if "eventDate" in rows else "",
             "file": ids + ".jpeg",
+            "survey_id": ids,
+            "survey_kind": "",
         }
     )
     return ImageList(made.reset_index(drop=True), FolderFiles(source.folder), report)

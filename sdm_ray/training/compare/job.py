@@ -16,6 +16,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.evaluation import few_shot
 from sdm_ray.geo.blocks import Role, block_id
 from sdm_ray.job import Job
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.plots.html import render
 from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
@@ -24,9 +25,8 @@ from sdm_ray.training.compare import transfer
 from sdm_ray.training.compare.config import CompareConfig
 from sdm_ray.training.compare.few_shot import FewLabels, commonest, draw
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune.job import Study
 
@@ -164,7 +164,7 @@ def _method(own: Shared, piece: Piece, test: np.ndarray) -> np.ndarray:
         settings = settings.model_copy(update={"optim": config.few.optim, "presence": presence})
         known = replace(table, dataset=replace(table.dataset, labels=labels), background=None)
         fit = Study(settings, known, "").fit_rows(piece.fold, rows)
-    trained = trainer.run(fit, ranks, NoKeeper(), Voice())
+    trained = trainer.run(fit, ranks, NoCheckpointer(), Reporter())
     return finetune_data.predict(trained.objective.model, table.dataset, test, ranks)
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from sdm_ray.baselines.logistic_regression import heads
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.training.compare.few_shot import FewLabels
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune.data import embed
 from sdm_ray.training.finetune.job import Study
 
@@ -33,7 +33,7 @@ def embedding(study: Study, fold: int, common: np.ndarray, ranks: Ranks) -> np.n
     labels = FewLabels(table.labels, nothing, np.zeros(count, bool), common)
     known = replace(table, dataset=replace(table.dataset, labels=labels), background=None)
     fit = replace(study, table=known).fit_rows(fold, table.split(fold).train)
-    model = trainer.run(fit, ranks, NoKeeper(), Voice()).objective.model
+    model = trainer.run(fit, ranks, NoCheckpointer(), Reporter()).objective.model
     return embed(model, table.dataset, np.arange(count), ranks)
 
 

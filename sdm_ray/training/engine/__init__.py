@@ -1,1 +1,1 @@
-"""What every training shares: the loop, its ranks, its checkpoints."""
+"""What every training shares: the training loop, its launch on ranks, checkpoints and reporting."""

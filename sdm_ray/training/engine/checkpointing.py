@@ -1,4 +1,4 @@
-"""Where the state of a training run is kept between steps (`loop.Keeper`)."""
+"""Checkpoints of a training run: each class is a `trainer.Checkpointer`."""
 
 import io
 import math
@@ -15,7 +15,7 @@ State = dict[str, Any]
 
 
 class _Timed:
-    """Keeps a state every so many seconds."""
+    """Saves a state every so many seconds."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s
@@ -26,14 +26,14 @@ class _Timed:
         return time.monotonic() - self._last >= self._every_s
 
     def epoch(self, state: Callable[[], State], figures: dict[str, float]) -> None:
-        """Nothing: only time counts."""
+        """Does nothing: only time counts."""
 
 
-class NoKeeper:
-    """Of a short fit, which starts anew where it was interrupted."""
+class NoCheckpointer:
+    """For a short fit, which starts anew where it was interrupted."""
 
     def load(self, name: str) -> State | None:
-        """None."""
+        """Finds nothing."""
         return None
 
     def due(self) -> bool:
@@ -41,13 +41,13 @@ class NoKeeper:
         return False
 
     def save(self, state: State) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def epoch(self, state: Callable[[], State], figures: dict[str, float]) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
-class TrainKeeper(_Timed):
+class TrainCheckpointer(_Timed):
     """Checkpoints of Ray Train."""
 
     def __init__(self, every_s: float, rank: int) -> None:
@@ -55,7 +55,7 @@ class TrainKeeper(_Timed):
         self._rank = rank
 
     def load(self, name: str) -> State | None:
-        """The last checkpoint, where it is one of this fit."""
+        """The last checkpoint, if it belongs to this fit."""
         import ray.train
 
         checkpoint = ray.train.get_checkpoint()
@@ -84,7 +84,7 @@ class TrainKeeper(_Timed):
         self._last = time.monotonic()
 
 
-class FolderKeeper(_Timed):
+class FolderCheckpointer(_Timed):
     """One file in a folder, for training in this process."""
 
     def __init__(self, folder: UPath, every_s: float) -> None:
@@ -92,11 +92,11 @@ class FolderKeeper(_Timed):
         self._file = folder / "state.pt"
 
     def load(self, name: str) -> State | None:
-        """The last state, where it is one of this fit."""
+        """The last state, if it belongs to this fit."""
         return of_fit(name, self._file.read_bytes()) if self._file.exists() else None
 
     def save(self, state: State) -> None:
-        """Write the state beside the old one, then over it."""
+        """Write the state under a temporary name and rename it over the last one."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
         draft = self._file.parent / "state.pt.tmp"
         draft.write_bytes(packed(state))
@@ -104,11 +104,11 @@ class FolderKeeper(_Timed):
         self._last = time.monotonic()
 
 
-class TuneKeeper:
-    """Holds the fits of a trial until all have had their epoch, and reports them to Ray Tune with a checkpoint.
+class TuneCheckpointer:
+    """Collects the epochs of a trial's fits and reports them to Ray Tune with one checkpoint.
 
     Args:
-        goal: name of the figure whose best epoch of each fit counts; what is reported is the mean over the fits.
+        goal: name of the figure to report: the best epoch of each fit, then the mean over the fits.
     """
 
     def __init__(self, goal: str) -> None:
@@ -117,7 +117,7 @@ class TuneKeeper:
         self._history: dict[str, list[dict[str, float]]] = {}
 
     def load(self, name: str) -> State | None:
-        """The state that an interrupted trial had come to."""
+        """The last state of an interrupted trial."""
         from ray import tune
 
         checkpoint = tune.get_checkpoint()
@@ -135,16 +135,16 @@ class TuneKeeper:
         return False
 
     def save(self, state: State) -> None:
-        """Nothing: `report` keeps states."""
+        """Does nothing: `report` saves states."""
 
     def epoch(self, state: Callable[[], State], figures: dict[str, float]) -> None:
-        """Hold a fit's epoch."""
+        """Note a fit's epoch."""
         now = state()
         self._states[now["fit"]] = packed(now)
         self._history.setdefault(now["fit"], []).append(figures)
 
     def report(self) -> None:
-        """Report what every fit has come to; Tune may end the trial here."""
+        """Report all fits; Tune may end the trial here."""
         from ray import tune
 
         best = [max((e[self._goal] for e in each), key=_number) for each in self._history.values()]
@@ -157,7 +157,7 @@ class TuneKeeper:
 
 
 def _number(value: float) -> float:
-    """For a maximum: what is no number is below all."""
+    """A value to take the maximum of: NaN is below all others."""
     return -math.inf if math.isnan(value) else value
 
 
@@ -169,6 +169,6 @@ def packed(state: State) -> bytes:
 
 
 def of_fit(name: str, data: bytes) -> State | None:
-    """A state from bytes, or None where it is one of another fit; no code is run from it."""
+    """A state from bytes, or None if it belongs to another fit; no code is run from it."""
     state: State = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return state if state["fit"] == name else None

@@ -1,4 +1,4 @@
-"""What all training is configured by. Light: imports neither torch nor Ray."""
+"""Configuration that all training shares. Light: imports neither torch nor Ray."""
 
 from typing import Literal, Self
 
@@ -11,9 +11,9 @@ class OptimConfig(Config):
     """AdamW with a linear warm-up and a cosine to zero."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the forward pass; weights and the pair losses stay in float32."""
+    """Precision of the forward pass; weights and the contrastive losses stay in float32."""
     ema: float | None = Field(None, gt=0, lt=1)
-    """Decay of a moving average of the weights, which is then what is measured and kept."""
+    """Decay of a moving average of the weights, which is then evaluated and saved in their place."""
 
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
@@ -25,11 +25,14 @@ class OptimConfig(Config):
     clip: float | None = Field(1.0, gt=0)
     """Largest norm of the gradient."""
     steps_per_epoch: PositiveInt | None = None
-    """By default one pass over the rows (of the largest scale)."""
+    """By default one epoch of the rows (of the largest scale)."""
 
 
 class WorkersConfig(Config):
-    """How training is spread out; what comes out does not depend on it (up to rounding)."""
+    """How training is distributed.
+
+    The result does not depend on it, up to rounding, unless the model has dropout, which ranks draw independently.
+    """
 
     count: int = Field(1, ge=0)
     """Ranks of Ray Train; 0 trains in the driver's own process, which starts some 15 seconds sooner."""
@@ -38,16 +41,16 @@ class WorkersConfig(Config):
     threads: int = Field(0, ge=0)
     """Torch threads of a rank; 0: as many as its CPUs. More than those where the streams leave cores idle."""
     checkpoint_s: float = Field(60.0, ge=0)
-    """Seconds between checkpoints, which are what an interrupted run continues from."""
+    """Seconds between checkpoints, from which an interrupted run continues."""
     retries: int = Field(2, ge=0)
     """How often a run continues by itself after a lost worker."""
     least: PositiveInt | None = None
-    """Ranks that are enough to go on while the cluster has fewer than `count` (elastic training)."""
+    """Least number of ranks to go on with while the cluster has fewer than `count` (elastic training)."""
     compile: bool = False
-    """Whether torch.compile makes the model faster, for a start that takes longer."""
+    """Whether to use torch.compile: faster steps after a longer start."""
     readers: int = Field(0, ge=0)
-    """Ray Data tasks of a rank that read windows and photos side by side, anywhere in the cluster; 0: threads of the
-    rank itself read them, which is faster where its machine has cores to spare. One task decodes on every core of its
+    """Ray Data tasks of a rank that read windows and photos in parallel, anywhere in the cluster; 0: threads of the
+    rank itself read them, which is faster where its machine has idle cores. One task decodes on every core of its
     machine."""
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""From the driver to the ranks: one Ray Train run for all fits of a job, continued after whatever stopped it."""
+"""Launches the fits of a job as one Ray Train run, which continues after interruptions."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,12 +11,12 @@ from sdm_ray.job import Job
 from sdm_ray.progress import say
 from sdm_ray.ray_runtime import connect
 from sdm_ray.tracking import Tracker
-from sdm_ray.training.engine.checkpointing import FolderKeeper, TrainKeeper
+from sdm_ray.training.engine.checkpointing import FolderCheckpointer, TrainCheckpointer
 from sdm_ray.training.engine.config import WorkersConfig
-from sdm_ray.training.engine.reporting import Printer, Voice, listening
+from sdm_ray.training.engine.reporting import Printer, Reporter, driver_reporter
 
 Fits = Callable[[], Iterator[Any]]
-"""Yields each `loop.Fit` that is not finished; run on every rank, and one that is saved may shape the next."""
+"""Yields each `trainer.Fit` that is not finished, on every rank; a saved one may influence the next."""
 
 
 def launch(fits: Fits, job: Job, workers: WorkersConfig) -> None:
@@ -27,25 +27,25 @@ def launch(fits: Fits, job: Job, workers: WorkersConfig) -> None:
 
     Args:
         fits: what to train; picklable.
-        job: its output names the run, its folder `.train` beside it keeps the checkpoints until all is done.
-        workers: how many ranks; with none it is this process that trains, without Ray.
+        job: its output names the run; checkpoints are kept next to it in `.train` until all is done.
+        workers: number of ranks; with 0 this process trains, without Ray.
 
     Raises:
-        InputError: data that cannot be trained on.
+        InputError: the data cannot be trained on.
     """
     storage = storage_of(job)
     if workers.count == 0:
-        keeper = FolderKeeper(storage, workers.checkpoint_s)
-        _train_here(fits, keeper, Voice(Printer(), job.tracker), compiled=workers.compile)
+        checkpointer = FolderCheckpointer(storage, workers.checkpoint_s)
+        _train_here(fits, checkpointer, Reporter(Printer(), job.tracker), compiled=workers.compile)
     else:
         _train_on_ranks(fits, storage, workers, job.tracker)
     _remove(storage)
 
 
 def storage_of(job: Job) -> UPath:
-    """The folder of a job's checkpoints, `.train/<output>-<fingerprint>` beside the output.
+    """The folder of a job's checkpoints, `.train/<output>-<fingerprint>` next to the output.
 
-    What another attempt left there is removed, unless this job continues it.
+    Checkpoints of another attempt are removed, unless this job continues it.
     """
     place = job.output
     storage = place.parent / ".train" / f"{place.name}-{job.fingerprint[:12]}"
@@ -54,26 +54,26 @@ def storage_of(job: Job) -> UPath:
     return storage
 
 
-def _train_here(fits: Fits, keeper: FolderKeeper, voice: Voice, *, compiled: bool) -> None:
+def _train_here(fits: Fits, checkpointer: FolderCheckpointer, reporter: Reporter, *, compiled: bool) -> None:
+    from sdm_ray.models.distributed import Ranks
     from sdm_ray.training.engine import trainer
-    from sdm_ray.training.engine.distributed import Ranks
 
     for fit in fits():
-        fit.save(trainer.run(fit, Ranks(), keeper, voice, compiled=compiled))
+        fit.save(trainer.run(fit, Ranks(), checkpointer, reporter, compiled=compiled))
 
 
 def _train_on_ranks(fits: Fits, storage: UPath, workers: WorkersConfig, tracker: Tracker | None) -> None:
-    # A checkpoint is acknowledged at the controller's next look at its workers.
+    # A checkpoint is acknowledged when the controller next polls its workers.
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
     if not os.environ.get("RAY_ADDRESS"):
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # this machine cannot be preempted
     connect()
     from ray.train import TrainingFailedError
 
-    with listening(tracker) as voice:
+    with driver_reporter(tracker) as reporter:
         for attempt in range(workers.retries + 1):
             try:
-                _trainer(fits, storage, workers, voice).fit()
+                _trainer(fits, storage, workers, reporter).fit()
                 break
             except TrainingFailedError as error:
                 mistake = find_input_error(error)
@@ -84,14 +84,14 @@ def _train_on_ranks(fits: Fits, storage: UPath, workers: WorkersConfig, tracker:
                 say(f"  a worker was lost ({_first_line(error)}); continuing from the last checkpoint")
 
 
-def _trainer(fits: Fits, storage: UPath, workers: WorkersConfig, voice: Voice) -> Any:  # noqa: ANN401
+def _trainer(fits: Fits, storage: UPath, workers: WorkersConfig, reporter: Reporter) -> Any:  # noqa: ANN401
     from ray.train import CheckpointConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {})
     return TorchTrainer(
         _work,
-        train_loop_config={"fits": fits, "voice": voice, "workers": workers},
+        train_loop_config={"fits": fits, "reporter": reporter, "workers": workers},
         scaling_config=ScalingConfig(
             num_workers=workers.count if workers.least is None else (workers.least, workers.count),  # type: ignore[arg-type]
             use_gpu=workers.gpus > 0,
@@ -104,13 +104,13 @@ def _trainer(fits: Fits, storage: UPath, workers: WorkersConfig, voice: Voice) -
 
 
 def _work(settings: dict[str, Any]) -> None:
-    """What every rank runs."""
+    """The training function of every rank."""
     import ray.train
     import ray.train.torch
     import torch
 
+    from sdm_ray.models.distributed import Ranks
     from sdm_ray.training.engine import trainer
-    from sdm_ray.training.engine.distributed import Ranks
 
     context = ray.train.get_context()
     device = str(ray.train.torch.get_device())
@@ -118,10 +118,10 @@ def _work(settings: dict[str, Any]) -> None:
     workers: WorkersConfig = settings["workers"]
     if workers.threads:
         torch.set_num_threads(workers.threads)
-    voice = settings["voice"] if ranks.rank == 0 else Voice()
-    keeper = TrainKeeper(workers.checkpoint_s, ranks.rank)
+    reporter = settings["reporter"] if ranks.rank == 0 else Reporter()
+    checkpointer = TrainCheckpointer(workers.checkpoint_s, ranks.rank)
     for fit in settings["fits"]():
-        trained = trainer.run(fit, ranks, keeper, voice, compiled=workers.compile)
+        trained = trainer.run(fit, ranks, checkpointer, reporter, compiled=workers.compile)
         if ranks.rank == 0:
             fit.save(trained)
         ranks.wait()

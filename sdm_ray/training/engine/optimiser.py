@@ -1,4 +1,4 @@
-"""What moves the weights: groups of parameters, the learning rate of each step, and a moving average."""
+"""Optimisation: parameter groups, the learning rate of each step, and a moving average of the weights."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
 
 
 def parameter_groups(objective: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Matrices decay, vectors and numbers (biases, norms, temperatures) do not."""
+    """Weight decay for matrices; none for vectors and scalars (biases, norms, temperatures)."""
     trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     return [
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": decay},
@@ -27,5 +27,5 @@ def parameter_groups(objective: nn.Module, decay: float) -> list[dict[str, Any]]
 
 
 def moving_average(objective: nn.Module, decay: float | None) -> AveragedModel | None:
-    """A moving average of the weights; with each step its buffers become those of the objective."""
+    """An exponential moving average of the weights; its buffers are copied from the objective at each step."""
     return None if decay is None else AveragedModel(objective, multi_avg_fn=get_ema_multi_avg_fn(decay))

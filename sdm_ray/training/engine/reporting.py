@@ -1,4 +1,4 @@
-"""What a rank says while it trains: progress and lines to the person at the driver, figures to the tracker."""
+"""Reporting from ranks: progress and lines to the driver's output, figures to the tracker."""
 
 import json
 import threading
@@ -18,12 +18,12 @@ Message = Sequence[Any]
 
 
 @dataclass
-class Voice:
-    """The voice of one rank; picklable.
+class Reporter:
+    """Reports of one rank; picklable.
 
     Attributes:
-        send: takes messages to the driver; None keeps silent.
-        tracker: where figures go; None for nowhere.
+        send: sends messages to the driver; None for a rank that reports nothing.
+        tracker: where figures are logged; None for nowhere.
     """
 
     send: Callable[[Message], None] | None = None
@@ -31,20 +31,20 @@ class Voice:
     _last: float = 0.0
 
     def say(self, line: str) -> None:
-        """One line to the driver's output."""
+        """Print one line on the driver."""
         if self.send is not None:
             self.send(("say", line))
 
     def at(self, label: str, count: int, total: int) -> None:
-        """Progress; passed on about twice a second."""
+        """Report progress, about twice a second."""
         if self.send is not None and time.monotonic() - self._last > _EVERY_S:
             self._last = time.monotonic()
             self.send(("at", label, count, total))
 
-    def epoch(self, label: str, figures: dict[str, float], step: int, told: dict[str, float]) -> None:
-        """The figures of an epoch: a line of those that are told, and an entry in the tracker of all."""
-        shown = ", ".join(f"{name} {value:.4g}" for name, value in told.items())
-        self.say(f"  {label}: step {step}: {shown}")
+    def epoch(self, label: str, figures: dict[str, float], step: int, shown: dict[str, float]) -> None:
+        """Report the figures of an epoch: print those to show, log all in the tracker."""
+        line = ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        self.say(f"  {label}: step {step}: {line}")
         if self.tracker is not None:
             self.tracker.metrics({f"{label}/{name}": value for name, value in figures.items()}, step)
 
@@ -67,49 +67,49 @@ class Printer:
         self._meter.at(count)
 
     def close(self) -> None:
-        """Wipe the meter."""
+        """Clear the meter."""
         if self._meter is not None:
             self._meter.clear()
 
 
 @contextmanager
-def listening(tracker: Tracker | None) -> Iterator[Voice]:
-    """Print on the driver what ranks in other processes say while the block runs.
+def driver_reporter(tracker: Tracker | None) -> Iterator[Reporter]:
+    """A reporter for ranks in other processes, whose messages the driver prints while the block runs.
 
-    Ray prints workers' output with a process's name before each line, so messages go by the cluster's own store of
-    keys and values; an actor to carry them would be one process more beside the training.
+    Ray prints a process's name before each line of workers' output, so messages go through the cluster's key-value
+    store; an actor for them would be one more process.
     """
-    box = f"sdm_ray:{uuid.uuid4().hex}:"
+    prefix = f"sdm_ray:{uuid.uuid4().hex}:"
     done = threading.Event()
-    printer = threading.Thread(target=_print, args=(box, done), daemon=True)
+    printer = threading.Thread(target=_print, args=(prefix, done), daemon=True)
     printer.start()
     try:
-        yield Voice(_Wire(box), tracker)
+        yield Reporter(_KeyValueSender(prefix), tracker)
     finally:
         done.set()
         printer.join(timeout=10)
 
 
 @dataclass
-class _Wire:
-    """Leaves messages in a box, each under the time it was sent at."""
+class _KeyValueSender:
+    """Stores messages under a prefix and the time of sending, which orders them."""
 
-    box: str
+    prefix: str
 
     def __call__(self, message: Message) -> None:
         from ray.experimental.internal_kv import _internal_kv_put
 
-        _internal_kv_put(f"{self.box}{time.time_ns():020d}", json.dumps(message))
+        _internal_kv_put(f"{self.prefix}{time.time_ns():020d}", json.dumps(message))
 
 
-def _print(box: str, done: threading.Event) -> None:
+def _print(prefix: str, done: threading.Event) -> None:
     from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_list
 
     show = Printer()
     ending = False
     while not ending:
         ending = done.wait(0.3)
-        for key in sorted(_internal_kv_list(box)):
+        for key in sorted(_internal_kv_list(prefix)):
             show(json.loads(_internal_kv_get(key)))
             _internal_kv_del(key)
     show.close()

@@ -1,4 +1,4 @@
-"""Whether a tower can read the images that it is given, found out before anything is started."""
+"""Checks that a tower can read the images that it is given, before training starts."""
 
 import torch
 
@@ -14,8 +14,8 @@ def check_tower(tower: TowerConfig, bands: int, size: int, key: str, source: str
         tower: its configuration.
         bands: of the images.
         size: side of the images, pixels.
-        key: where tower and size stand in the job's configuration, for the message.
-        source: where the images come from, for the message.
+        key: key of the tower in the job's configuration, for the message.
+        source: path of the images, for the message.
 
     Raises:
         InputError: the tower cannot be built, expects other bands, or needs larger images.

@@ -1,7 +1,8 @@
-"""The loop: one model trained step by step, the same way on one rank and on many, continued where it stopped.
+"""The training loop: one model, step by step, the same on one rank and on many, resumed where it stopped.
 
-Whatever happens at step k is a function of the seed and of k: the rows (streams), the learning rate and the state of
-torch's random generator. So a checkpoint holds the model, the optimiser and the step, and nothing about the streams.
+Step k is a function of the seed and of k: the rows (streams), the learning rate and the state of torch's random
+generator. So a checkpoint holds the model, the optimiser and the step, and nothing about the streams. Plain dropout
+draws independently on each rank: with it, and with it alone, results depend on the number of ranks.
 """
 
 import math
@@ -10,30 +11,31 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import nn
 
+from sdm_ray.batch import Array, Batch
 from sdm_ray.buffers import keep_freed_memory
 from sdm_ray.errors import InputError
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.streams.loader import Stream, batches
 from sdm_ray.training.engine.config import OptimConfig
-from sdm_ray.training.engine.distributed import Ranks
+from sdm_ray.training.engine.diagnosis import suspects
 from sdm_ray.training.engine.optimiser import learning_rate, moving_average, parameter_groups
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.reporting import Reporter
 
-Batches = dict[str, dict[str, torch.Tensor]]
+Batches = dict[str, Batch[torch.Tensor]]
 """One batch for each stream."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came out of a fit.
+    """The result of a fit.
 
     Attributes:
         objective: the module that `Fit.objective` made, at its best epoch, in evaluation mode.
         history: the figures of each epoch.
-        best_epoch: how many epochs the module was trained for.
+        best_epoch: number of epochs that the module was trained for.
     """
 
     objective: Any
@@ -46,21 +48,21 @@ class Fit:
     """One model to train.
 
     Attributes:
-        name: what it is called in logs and checkpoints.
-        seed: of weights, order and dropout.
-        optim: how.
-        steps_per_epoch: steps between two validations; 0 where `finish` takes the place of all steps.
+        name: in logs and checkpoints.
+        seed: of initial weights, order and dropout.
+        optim: optimisation settings.
+        steps_per_epoch: steps between two validations; 0 where `finish` replaces training.
         streams: rows by name.
         objective: makes the module that is trained; its `forward(batches, ranks)` returns this rank's loss, scaled
             so that the *mean* over ranks has the gradient of the global batch.
-        validate: figures of the module on held-out rows, the same on every rank.
-        save: keeps what was trained; called on rank 0.
-        best_by: name of the figure whose best epoch is kept (the higher, the better); None keeps the last epoch.
-        patience: epochs without a better figure until training stops.
-        stop_after: epochs to train of those that the learning rate is planned for.
-        spoken: ends of the names of the figures that are told to the person at the driver.
-        prepare: tells the module before each step which share of the training is over.
-        finish: gives the module what it is not trained with; called on every rank.
+        validate: computes figures on held-out rows, the same on every rank.
+        save: saves the trained module; called on rank 0.
+        best_by: name of the figure by which the best epoch is kept (higher is better); None keeps the last epoch.
+        patience: epochs without improvement after which training stops.
+        stop_after: epochs to train, of those that the learning rate schedule is planned for.
+        reported: figures whose names end so are printed on the driver; the tracker has all.
+        prepare: called before each step with the module and the completed share of training, 0 to 1.
+        finish: adds to the module what is not trained by steps; called on every rank.
     """
 
     name: str
@@ -74,7 +76,7 @@ class Fit:
     best_by: str | None = None
     patience: int | None = None
     stop_after: int | None = None
-    spoken: tuple[str, ...] = ("",)
+    reported: tuple[str, ...] = ("",)
     prepare: Callable[[Any, float], None] | None = None
     finish: Callable[[Any, Ranks], None] | None = None
 
@@ -84,25 +86,25 @@ class Fit:
         return min(self.optim.epochs, self.stop_after or self.optim.epochs) * self.steps_per_epoch
 
 
-class Keeper(Protocol):
-    """Where the state of a fit is kept between steps."""
+class Checkpointer(Protocol):
+    """Saves and restores the state of a fit."""
 
     def load(self, name: str) -> dict[str, Any] | None:
-        """The last state kept of the fit of this name."""
+        """The last saved state of the fit of this name."""
 
     def due(self) -> bool:
-        """Whether it is time to keep a state; asked on rank 0."""
+        """Whether it is time to save a state; the answer of rank 0 counts."""
 
     def save(self, state: dict[str, Any]) -> None:
-        """Keep a state; called on every rank."""
+        """Save a state; called on every rank."""
 
     def epoch(self, state: Callable[[], dict[str, Any]], figures: dict[str, float]) -> None:
-        """Hear of an epoch's figures; called on every rank."""
+        """Take note of an epoch's figures; called on every rank."""
 
 
 @dataclass
 class Progress:
-    """How far a fit has come."""
+    """The progress of a fit."""
 
     step: int = 0
     loss_sum: float = 0.0
@@ -111,26 +113,26 @@ class Progress:
     best_epoch: int = 0
 
     def better(self, name: str) -> bool:
-        """Whether the last epoch has the best figure so far; not-a-number never is."""
+        """Whether the last epoch has the best figure so far; NaN never is."""
         figures = [epoch.get(name, math.nan) for epoch in self.history]
         known = [value for value in figures[:-1] if math.isfinite(value)]
         return math.isfinite(figures[-1]) and (not known or figures[-1] > max(known))
 
 
-def run(fit: Fit, ranks: Ranks, keeper: Keeper, voice: Voice, *, compiled: bool = False) -> Trained:
-    """Train one model from its beginning or its last kept state.
+def run(fit: Fit, ranks: Ranks, checkpointer: Checkpointer, reporter: Reporter, *, compiled: bool = False) -> Trained:
+    """Train one model from the start or from its last saved state.
 
     Args:
         fit: what to train.
         ranks: this process among the others.
-        keeper: where the state is kept.
-        voice: who hears of it.
-        compiled: whether torch.compile makes the steps.
+        checkpointer: saves and restores the state.
+        reporter: prints and logs progress.
+        compiled: whether to use torch.compile.
 
     Raises:
         InputError: the loss is not a number.
     """
-    steps = epochs(fit, ranks, keeper, voice, compiled=compiled)
+    steps = epochs(fit, ranks, checkpointer, reporter, compiled=compiled)
     while True:
         try:
             next(steps)
@@ -140,27 +142,27 @@ def run(fit: Fit, ranks: Ranks, keeper: Keeper, voice: Voice, *, compiled: bool 
 
 
 def epochs(
-    fit: Fit, ranks: Ranks, keeper: Keeper, voice: Voice, *, compiled: bool = False
+    fit: Fit, ranks: Ranks, checkpointer: Checkpointer, reporter: Reporter, *, compiled: bool = False
 ) -> Generator[dict[str, float], None, Trained]:
-    """As `run`, with a pause after each epoch, so that several fits may go on side by side in one process.
+    """As `run`, but suspended after each epoch, so that several fits can be trained in turn in one process.
 
     Yields:
         The figures of the epoch.
     """
-    keep_freed_memory()  # activations would come in new pages in each step
+    keep_freed_memory()  # else activations would get new memory pages at each step
     torch.manual_seed(fit.seed)
     trained = fit.objective().to(ranks.device)
     optimiser = torch.optim.AdamW(parameter_groups(trained, fit.optim.weight_decay), lr=fit.optim.lr, fused=True)
     average = moving_average(trained, fit.optim.ema)
-    objective = trained if average is None else average.module  # what is measured and kept
+    objective = trained if average is None else average.module  # what is validated and saved
     progress = Progress()
-    if (kept := keeper.load(fit.name)) is not None:
+    if (kept := checkpointer.load(fit.name)) is not None:
         trained.load_state_dict(kept["objective"])
         optimiser.load_state_dict(kept["optimiser"])
         if average is not None:
             average.load_state_dict(kept["average"])
         progress = Progress(**kept["progress"])
-        voice.say(f"{fit.name}: continues at step {progress.step} of {fit.steps}")
+        reporter.say(f"{fit.name}: continues at step {progress.step} of {fit.steps}")
 
     def state() -> dict[str, Any]:
         return {
@@ -182,16 +184,16 @@ def epochs(
             if average is not None:
                 average.update_parameters(trained)
             progress.step += 1
-            voice.at(fit.name, progress.step, fit.steps)
+            reporter.at(fit.name, progress.step, fit.steps)
             if progress.step % fit.steps_per_epoch == 0:
                 figures = _close_epoch(fit, objective, progress, ranks)
                 stepper.train()
-                told = {name: value for name, value in figures.items() if name.endswith(fit.spoken)}
-                voice.epoch(fit.name, figures, progress.step, told)
-                keeper.epoch(state, figures)
+                shown = {name: value for name, value in figures.items() if name.endswith(fit.reported)}
+                reporter.epoch(fit.name, figures, progress.step, shown)
+                checkpointer.epoch(state, figures)
                 yield figures
-            if ranks.agree(keeper.due()):
-                keeper.save(state())
+            if ranks.agree(checkpointer.due()):
+                checkpointer.save(state())
     if progress.best is not None:
         objective.load_state_dict(progress.best)
     if fit.finish is not None:
@@ -200,7 +202,7 @@ def epochs(
     return Trained(objective.eval(), progress.history, chosen)
 
 
-def _stream(fit: Fit, ranks: Ranks, start: int) -> Generator[dict[str, dict[str, np.ndarray]]]:
+def _stream(fit: Fit, ranks: Ranks, start: int) -> Generator[dict[str, Batch[Array]]]:
     each = {name: batches(stream, ranks.rank, ranks.world, start, fit.steps) for name, stream in fit.streams.items()}
     try:
         for _ in range(start, fit.steps):
@@ -214,13 +216,12 @@ def _step(
     fit: Fit,
     stepper: nn.Module,
     optimiser: torch.optim.Optimizer,
-    batch: dict[str, dict[str, np.ndarray]],
+    batch: dict[str, Batch[Array]],
     ranks: Ranks,
     step: int,
 ) -> float:
     """One step of the optimiser; returns this rank's loss."""
-    # Dropout draws from the step, so that a resume needs no generator's state. Ranks draw differently: with plain
-    # dropout, unlike with anything drawn by key in the streams, results depend on the number of ranks.
+    # Seeded by step and rank, so that a resume needs no generator's state and ranks drop out different units.
     _seed((fit.seed * 1_000_003 + step) * 4096 + ranks.rank, ranks.device)
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(fit.optim, step, fit.optim.epochs * fit.steps_per_epoch)
@@ -230,7 +231,7 @@ def _step(
         loss = stepper({name: tensors(part, ranks) for name, part in batch.items()}, ranks)
     value = loss.item()
     if not math.isfinite(value):
-        raise InputError(f"{fit.name}: the loss at step {step} is {value}; {_suspects(batch)}")
+        raise InputError(f"{fit.name}: the loss at step {step} is {value}; {suspects(batch)}")
     loss.backward()
     if fit.optim.clip is not None:
         nn.utils.clip_grad_norm_(stepper.parameters(), fit.optim.clip)
@@ -239,19 +240,21 @@ def _step(
 
 
 def _seed(seed: int, device: str) -> None:
-    """As `torch.manual_seed`, which without a GPU takes a quarter of a millisecond to note who asked for one."""
+    """As `torch.manual_seed`, which takes a quarter of a millisecond longer without a GPU."""
     if device.startswith("cuda"):
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(seed)
 
 
-def tensors(batch: dict[str, np.ndarray], ranks: Ranks) -> dict[str, torch.Tensor]:
+def tensors(batch: Batch[Array], ranks: Ranks) -> Batch[torch.Tensor]:
     """Arrays of a stream as tensors on the rank's device; views of Ray's store are copied."""
-    return {
-        name: torch.from_numpy(values if values.flags.writeable else values.copy()).to(ranks.device)
-        for name, values in batch.items()
-    }
+    return Batch(
+        {
+            name: torch.from_numpy(values if values.flags.writeable else values.copy()).to(ranks.device)
+            for name, values in batch.items()
+        }
+    )
 
 
 def _close_epoch(fit: Fit, objective: nn.Module, progress: Progress, ranks: Ranks) -> dict[str, float]:
@@ -281,20 +284,3 @@ def _distributed(objective: nn.Module, ranks: Ranks, compiled: bool) -> nn.Modul
         )
     made: nn.Module = torch.compile(stepper) if compiled else stepper  # type: ignore[assignment]
     return made
-
-
-def _suspects(batch: dict[str, dict[str, np.ndarray]]) -> str:
-    """Which rows of a batch to look at: those with values that are no numbers, else all."""
-    for name, part in batch.items():
-        for key, values in part.items():
-            if values.dtype.kind == "f" and not key.startswith("series_"):  # where nothing was measured they are NaN
-                bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
-                if bad.any():
-                    return f"{name}: `{key}` is not finite at places {_few(part['place'][bad])}"
-    places = "; ".join(f"{name}: places {_few(part['place'])}" for name, part in batch.items() if "place" in part)
-    return f"its rows are finite ({places}): lower optim.lr"
-
-
-def _few(places: np.ndarray) -> str:
-    shown = ", ".join(str(place) for place in places[:8])
-    return f"{shown}, … ({len(places)} in all)" if len(places) > 8 else shown

@@ -8,12 +8,14 @@ import pandas as pd
 import torch
 from upath import UPath
 
+from sdm_ray.batch import cut
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Role
 from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.models.batch import compact
 from sdm_ray.models.config import SeriesConfig
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates
@@ -22,7 +24,6 @@ from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import countries_named, labels_of, read_kind, read_surveys
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.streams.survey_images import Wanted
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.trainer import tensors
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.inputs import (
@@ -33,8 +34,6 @@ from sdm_ray.training.finetune.inputs import (
     shards_of,
     windows_at,
 )
-
-_PREDICT_ROWS, _PREDICT_BYTES = 1024, 64 << 20  # at once at the most: surveys, and bytes of their images
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class Table:
             return None
         x, y = to_xy(*self.background.lonlat.T)
         rows = np.flatnonzero(self.holdout.role(x, y, held_out) == Role.TRAIN)
-        return self.background.only(rows)
+        return self.background.subset(rows)
 
     def _thinned(self, rows: np.ndarray, side: float) -> np.ndarray:
         """One of the surveys with the same species in one square, drawn by the seed."""
@@ -137,7 +136,7 @@ def read_table(config: FinetuneConfig) -> Table:
     labels = labels_of(surveys, species)
     dataset = SurveyDataset(
         rows=np.arange(len(surveys)),
-        lonlat=lonlat,
+        all_lonlat=lonlat,
         covariates=covariates.values,
         known=covariates.known,
         labels=labels,
@@ -200,7 +199,7 @@ def _background(config: FinetuneConfig, dataset: SurveyDataset, store: Covariate
     return replace(
         dataset,
         rows=rows,
-        lonlat=lonlat,
+        all_lonlat=lonlat,
         covariates=values,
         known=known,
         images=images,
@@ -236,13 +235,11 @@ def _of_surveys(
 ) -> np.ndarray:
     """What is computed of batches of surveys, float32 (n, width)."""
     own = rows[ranks.share(len(rows))]
-    source = dataset.only(own, plain=True)
+    source = dataset.subset(own, plain=True)
     parts = [np.empty((0, width), np.float32)]
-    most = min(_PREDICT_ROWS, max(1, _PREDICT_BYTES // max(1, source.image_bytes)))
     with torch.inference_mode():
-        for start in range(0, len(own), most):
-            ids = np.arange(start, min(start + most, len(own)))
-            parts.append(compute(compact(tensors(source(ids, np.zeros_like(ids)), ranks))).float().cpu().numpy())
+        for ids in cut(len(own), source.image_bytes):
+            parts.append(compute(compact(tensors(source.read(ids, np.zeros_like(ids)), ranks))).float().cpu().numpy())
     return ranks.rows(np.concatenate(parts))
 
 

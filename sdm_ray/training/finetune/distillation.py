@@ -19,7 +19,7 @@ from sdm_ray.baselines.base import feature_matrix
 from sdm_ray.baselines.config import Features
 from sdm_ray.errors import InputError
 from sdm_ray.models.forest import Forest, Tree
-from sdm_ray.streams.prefetch import ahead
+from sdm_ray.streams.prefetch import prefetch
 from sdm_ray.streams.survey_dataset import Labels, SurveyDataset
 from sdm_ray.training.finetune.config import CompanionConfig
 
@@ -185,4 +185,4 @@ def _grown(
         said = model.predict(x[unseen]).astype(np.float32).reshape(-1, labels.shape[1])
         return Tree.of_sklearn(model.tree_), unseen, said
 
-    yield from ahead((partial(grow, number) for number in range(config.trees)), threads, threads)
+    yield from prefetch((partial(grow, number) for number in range(config.trees)), threads, threads)

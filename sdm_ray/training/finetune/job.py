@@ -24,13 +24,12 @@ from sdm_ray.model_io import (
 )
 from sdm_ray.models.calibration import Calibration, mean_of
 from sdm_ray.models.config import SpeciesConfig
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
-from sdm_ray.streams.loader import Stream, windowed
-from sdm_ray.streams.sampler import Sampler
+from sdm_ray.streams.loader import Stream
 from sdm_ray.streams.survey_dataset import SurveyDataset
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.launch import launch
 from sdm_ray.training.engine.trainer import Fit, Trained
 from sdm_ray.training.finetune import calibration
@@ -161,10 +160,8 @@ class Study:
         }
 
     def _stream(self, dataset: SurveyDataset) -> Stream:
-        config, batch = self.config, self.config.optim.batch
-        if dataset.images is None:
-            return Stream(dataset, Sampler(len(dataset), config.seed), batch, in_memory=True)
-        return windowed(dataset, config.seed, batch, config.mixing, config.workers.readers)
+        config = self.config
+        return Stream.of(dataset, config.seed, config.optim.batch, config.mixing, config.workers.readers)
 
     def _background(self, fold: int | None) -> dict[str, Stream]:
         dataset = self.table.around(fold)
@@ -196,13 +193,13 @@ class Study:
         return PresenceLoss(model, setting)
 
     def _start(self, fold: int | None) -> tuple[LoadedModel, Pretraining]:
-        """The model to start from for a fold, and whether it saw the fold's blocks."""
+        """The model to start from for a fold, and whether it, or what it began from, saw the fold's blocks."""
         assert self.config.start is not None
         path = self.config.path(self.config.start)
         if fold is not None and is_whole(path / "folds" / str(fold)):
             own = load_species_model(path, fold)
             if own.blocks == self.config.blocks and own.about.countries == (self.config.countries is not None):
-                return own, "inductive"
+                return own, "transductive" if own.about.pretraining == "transductive" else "inductive"
         return load_species_model(path), "transductive"
 
     def _encoder(self, fold: int | None) -> tuple[dict[str, torch.Tensor], Pretraining]:

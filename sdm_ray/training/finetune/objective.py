@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from sdm_ray.models import species_losses
 from sdm_ray.models.augment import Augmentation
 from sdm_ray.models.batch import compact
-from sdm_ray.models.distributed import Workers
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.species_model import SpeciesModel
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.trainer import Batches
 from sdm_ray.training.finetune.config import PresenceConfig
 
@@ -56,7 +55,7 @@ class PresenceLoss(nn.Module):
         if config.background is not None:
             other = self._logits(batches[BACKGROUND])
             if config.loss == "max_entropy":
-                return species_losses.max_entropy(logits, labels, other, Workers(ranks.rank, ranks.world))
+                return species_losses.max_entropy(logits, labels, other, ranks)
             return species_losses.assume_negative(logits, labels, other, config.positive_weight) * share
         if self.model.config.output == "class":
             return species_losses.classes(logits, labels) * share

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from sdm_ray.baselines.logistic_regression import heads
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.streams.survey_dataset import SurveyDataset
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.finetune.config import FinetuneConfig, ProbeConfig
 from sdm_ray.training.finetune.data import embed
 from sdm_ray.training.finetune.objective import PresenceLoss
@@ -32,16 +32,16 @@ def frozen_location_features(
         InputError: there are too many labels for a forest.
     """
     if config.probe is not None:
-        return dataset.only(rows), _regression(config.probe, dataset, rows)
+        return dataset.subset(rows), _regression(config.probe, dataset, rows)
     if (companion := config.forest) is None:
-        return dataset.only(rows), None
+        return dataset.subset(rows), None
     from sdm_ray.training.finetune.distillation import grown, taught  # scikit-learn, a second of every worker otherwise
 
     located = config.model.location is not None
     dataset, forest = taught(dataset, rows, companion, grow or grown, located=located)
     if forest is None:
-        return dataset.only(rows), None
-    return dataset.only(rows), lambda objective, ranks: objective.model.set_forest(forest, companion.ensemble_weight)
+        return dataset.subset(rows), None
+    return dataset.subset(rows), lambda objective, ranks: objective.model.set_forest(forest, companion.ensemble_weight)
 
 
 def _regression(config: ProbeConfig, dataset: SurveyDataset, rows: np.ndarray) -> Finish:

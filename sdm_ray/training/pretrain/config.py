@@ -1,4 +1,4 @@
-"""What `pretrain` is configured by. Light: imports neither torch nor Ray."""
+"""Configuration of `pretrain`. Light: imports neither torch nor Ray."""
 
 from typing import ClassVar, Literal, Self
 
@@ -13,7 +13,7 @@ from sdm_ray.training.engine.config import OptimConfig, WorkersConfig
 
 
 class ScaleConfig(Config):
-    """One scale of pretraining: images and the tower that reads them."""
+    """One scale of pretraining: images and their tower."""
 
     shards: str | None = None
     """Image shards that hold the scale."""
@@ -44,20 +44,20 @@ class ScaleConfig(Config):
         if (self.shards is None) == (self.cube is None):
             raise ValueError("needs `shards` or `cube`, and not both")
         if self.cube is not None and self.augment == "photo":
-            raise ValueError("augment: photo crops, which a window of a cube is not made for")
+            raise ValueError("augment: photo crops, which is not for windows of a cube")
         if self.augment == "none" and (self.jitter or self.band_dropout):
             raise ValueError("augment: none, with jitter or band_dropout; expected dihedral or photo")
         return self
 
 
 class CrossScaleConfig(Config):
-    """Images of two scales at one place, matched with each other beside their coordinates."""
+    """Pairs of images of two scales at one place, matched with each other in addition to their coordinates."""
 
     scales: ScalePair
     """The two scales, both among `scales` of the job."""
     radius_m: float = Field(0.0, ge=0)
-    """Each image is matched with the nearest of the other scale within this radius, and places nearer than twice of it
-    are no negatives; 0: images with one `place_id` are matched."""
+    """Each image is matched with the nearest of the other scale within this radius, and places nearer than twice the
+    radius are no negatives of each other; 0: images with one `place_id` are matched."""
     weight: float = Field(1.0, gt=0)
     """Of the pairs' loss; the scales' own are 1 by default."""
     batch: PositiveInt | None = None
@@ -65,26 +65,26 @@ class CrossScaleConfig(Config):
 
     @property
     def name(self) -> str:
-        """What the pairs are called among the modalities."""
+        """Name of the pairs among the modalities."""
         return pair_name(self.scales)
 
 
 class ObjectiveConfig(Config):
-    """How pairs are matched."""
+    """The contrastive loss."""
 
     loss: Literal["info_nce", "sigmoid"] = "info_nce"
     temperature: float | None = Field(None, gt=0)
-    """Where the learnt temperature of each modality starts; by default 0.07, and 0.1 for `sigmoid`."""
+    """Initial value of the learnt temperature of each modality; by default 0.07, and 0.1 for `sigmoid`."""
     bias: float = -10.0
-    """Where the learnt bias of each modality starts; of `sigmoid`."""
+    """Initial value of the learnt bias of each modality, for `sigmoid`."""
     radius_m: float = Field(0.0, ge=0)
     """Places nearer than this are no negatives of each other."""
     weights: dict[Literal["covariates", "species", "dense"], PositiveFloat] = Field(default_factory=dict)
-    """Weights of what is no scale; 1 where nothing is said."""
+    """Weights of the modalities that are not images; 1 by default."""
 
     @property
     def start_temperature(self) -> float:
-        """Where temperatures start."""
+        """Initial temperature."""
         return self.temperature or (0.1 if self.loss == "sigmoid" else 0.07)
 
 
@@ -104,7 +104,7 @@ class PretrainConfig(JobConfig):
     """Whether coordinates are matched with covariates, or covariates are regressed from coordinates."""
     teacher: str | None = None
     """Published weights of GeoCLIP's location encoder (its wheel), whose features are regressed from the coordinates
-    of the covariates' cells."""
+    of the covariates' cells (distillation)."""
     surveys: str | None = None
     """Surveys whose sets of species are one more modality."""
     objective: ObjectiveConfig = ObjectiveConfig()
@@ -112,10 +112,10 @@ class PretrainConfig(JobConfig):
     """Length of the shared embedding."""
     blocks: HeldOutBlocks = Blocks()
     crossfit: bool = False
-    """One encoder for each fold that never saw its blocks, and one of everything; otherwise one encoder that leaves
-    out the `validation` blocks for its figures."""
+    """Whether to train one encoder for each fold, without its blocks, and one on everything; otherwise one encoder is
+    trained without the `validation` blocks, which its figures are computed on."""
     candidates: PositiveInt = 256
-    """Held-out pairs to match among; the same number for any batch."""
+    """Number of held-out pairs that retrieval figures are computed among, whatever the batch."""
     optim: OptimConfig = OptimConfig()
     mixing: Mixing = Mixing()
     workers: WorkersConfig = Field(default=WorkersConfig(), exclude=True)
@@ -125,7 +125,7 @@ class PretrainConfig(JobConfig):
         if not self.scales and self.covariates is None and self.surveys is None:
             raise ValueError("scales: needs at least one scale, or covariates or surveys")
         if self.teacher is not None and self.covariates is None:
-            raise ValueError("teacher: is asked at the cells of `covariates`, and there are none")
+            raise ValueError("teacher: needs the cells of `covariates`; expected a covariate store")
         return self
 
     @model_validator(mode="after")

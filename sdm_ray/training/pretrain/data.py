@@ -1,7 +1,6 @@
-"""What is known of places as training data: pairs of coordinates and images, covariates or sets of species."""
+"""Training data: pairs of coordinates with images, covariates or sets of species."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.surveys import labels_of, read_surveys
 from sdm_ray.streams.cross_scale_pairs import PairDataset, pairs_by_place, pairs_within
+from sdm_ray.streams.dataset import Dataset
 from sdm_ray.streams.image_dataset import photos_of
 from sdm_ray.streams.tabular_datasets import CellDataset, SpeciesSetDataset
 from sdm_ray.streams.window_dataset import WindowDataset, places
@@ -23,12 +23,12 @@ from sdm_ray.streams.windows import Windows, open_cube
 from sdm_ray.training.engine.tower_checks import check_tower
 from sdm_ray.training.pretrain.config import CrossScaleConfig, PretrainConfig, ScaleConfig
 
-_TEACH_ROWS = 4096
+_TEACHER_ROWS = 4096
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Numbers of places: their names where they have any, and mean and standard deviation over all places, (C,)."""
+    """Columns of values of places: names where they have any, mean and standard deviation over all places, (C,)."""
 
     names: tuple[str, ...]
     mean: np.ndarray
@@ -45,26 +45,28 @@ class Source:
     """The pairs of one modality.
 
     Attributes:
-        dataset: batches of pairs; has `only(rows, plain=...)`.
+        dataset: batches of pairs.
         x: EPSG:3035 metres, (n,).
         y: EPSG:3035 metres, (n,).
         other_xy: of the second image where there are two, EPSG:3035 metres, (n, 2).
-        images: what the images are, of a scale.
-        columns: what the numbers are, of covariates.
-        species: how many there are, of sets of species.
+        place: place id of each image of shards, (n,).
+        images: bands and size of a scale's images.
+        columns: names and statistics of covariates and dense values.
+        species: number of species, of sets of species.
     """
 
-    dataset: Any
+    dataset: Dataset
     x: np.ndarray
     y: np.ndarray
     other_xy: np.ndarray | None = None
+    place: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     images: Imagery | None = None
     columns: Columns | None = None
     species: int = 0
 
 
 def read_sources(config: PretrainConfig) -> dict[str, Source]:
-    """Open and check all that pretraining needs, before anything is started.
+    """Open and check all inputs of pretraining, before training starts.
 
     Raises:
         InputError: shards, a cube, covariates or surveys cannot be used.
@@ -75,14 +77,14 @@ def read_sources(config: PretrainConfig) -> dict[str, Source]:
     if config.surveys is not None:
         sources[SPECIES] = _sets(config, config.surveys)
     for pair in config.cross_scale_pairs:
-        sources[pair.name] = _between(pair, {scale: sources[scale] for scale in pair.scales})
+        sources[pair.name] = _pairs(pair, {scale: sources[scale] for scale in pair.scales})
     for name, source in sources.items():
         say(f"  {name}: {len(source.x)} pairs")
     return sources
 
 
 def _cells(config: PretrainConfig, path: str) -> dict[str, Source]:
-    """Covariates of all cells, matched or regressed, and what a teacher says there."""
+    """Covariates of all cells, matched or regressed, and features of a teacher there."""
     store = Covariates(config.path(path))
     xx, yy = np.meshgrid(store.grid.x, store.grid.y)
     values, each_known = store.at(xx.ravel(), yy.ravel())
@@ -96,7 +98,7 @@ def _cells(config: PretrainConfig, path: str) -> dict[str, Source]:
         found[COVARIATES] = Source(CellDataset(COVARIATES, lonlat, values, place), x, y, columns=columns)
     regressed = [(values, columns)] if config.covariates_as == "regression" else []
     if config.teacher is not None:
-        regressed.append(_taught(config.teacher, lonlat))
+        regressed.append(_teacher_features(config.teacher, lonlat))
     if regressed:
         every = np.concatenate([each for each, _ in regressed], axis=1)
         joined = (np.concatenate([getattr(each, part) for _, each in regressed]) for part in ("mean", "std"))
@@ -104,11 +106,11 @@ def _cells(config: PretrainConfig, path: str) -> dict[str, Source]:
     return found
 
 
-def _taught(weights: str, lonlat: np.ndarray) -> tuple[np.ndarray, Columns]:
-    """What a published location encoder says of places, (n, 512), and how it varies over them."""
+def _teacher_features(weights: str, lonlat: np.ndarray) -> tuple[np.ndarray, Columns]:
+    """Features of places by a published location encoder, (n, 512), and their statistics."""
     teacher = Capsules(weights).eval()
     with torch.inference_mode():
-        parts = [teacher(part).numpy() for part in torch.from_numpy(lonlat).split(_TEACH_ROWS)]
+        parts = [teacher(part).numpy() for part in torch.from_numpy(lonlat).split(_TEACHER_ROWS)]
     values = np.concatenate(parts)
     return values, Columns((), values.mean(axis=0), values.std(axis=0))
 
@@ -120,7 +122,7 @@ def _sets(config: PretrainConfig, path: str) -> Source:
     return Source(dataset, *to_xy(lonlat[:, 0], lonlat[:, 1]), species=len(species))
 
 
-def _between(pair: CrossScaleConfig, sources: dict[str, Source]) -> Source:
+def _pairs(pair: CrossScaleConfig, sources: dict[str, Source]) -> Source:
     """The images of two scales that show one place."""
     datasets = {scale: source.dataset for scale, source in sources.items()}
     first, second = (np.stack([source.x, source.y], axis=1) for source in sources.values())
@@ -128,7 +130,7 @@ def _between(pair: CrossScaleConfig, sources: dict[str, Source]) -> Source:
         ids, place = pairs_within(first, second, pair.radius_m)
         found = f"images less than {pair.radius_m:g} m apart"
     else:
-        ids, place = pairs_by_place(*(dataset.place for dataset in datasets.values()))
+        ids, place = pairs_by_place(*(source.place for source in sources.values()))
         found = "images with one place_id"
     if len(ids) == 0:
         raise InputError(f"cross_scale_pairs: {pair.scales[0]} and {pair.scales[1]} have no {found}")
@@ -137,11 +139,13 @@ def _between(pair: CrossScaleConfig, sources: dict[str, Source]) -> Source:
 
 
 def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
+    place = np.zeros(0, np.int64)
+    bands: tuple[str, ...] = ()
     if each.shards is not None:
         shards = config.path(each.shards)
-        dataset: Any = photos_of(shards, scale, each.size, each.augment, config.seed, times=config.location.time)
-        path, lonlat = str(shards), dataset.lonlat
-        bands: tuple[str, ...] = ()
+        photos = photos_of(shards, scale, each.size, each.augment, config.seed, times=config.location.time)
+        dataset: Dataset = photos
+        path, lonlat, place = str(shards), photos.lonlat, photos.place
     else:
         assert each.cube is not None
         path = str(config.path(each.cube))
@@ -153,13 +157,14 @@ def _images(config: PretrainConfig, scale: str, each: ScaleConfig) -> Source:
     if len(lonlat) == 0:
         known = f"{path} holds no place with data among those {each.stride_m:g} m apart"
         raise InputError(f"scales.{scale}.stride_m: {known}; expected less")
-    found = dataset(np.array([0]), np.array([0]))["image"].shape[1]
+    found = dataset.read(np.array([0]), np.array([0]))[f"image_{scale}"].shape[1]
     check_tower(each.tower, found, each.size, f"scales.{scale}.tower", path)
-    return Source(dataset, *to_xy(lonlat[:, 0], lonlat[:, 1]), images=Imagery(bands, each.size, each.season))
+    x, y = to_xy(lonlat[:, 0], lonlat[:, 1])
+    return Source(dataset, x, y, place=place, images=Imagery(bands, each.size, each.season))
 
 
 def _with_data(cube: Cube, lonlat: np.ndarray, season: str | None) -> np.ndarray:
-    """The places whose own pixel some scene shows: sea and clouds teach nothing of a place."""
+    """The places with a valid scene at their own pixel, which sea and clouds lack."""
     rows, cols = cube.grid.cell(*to_xy(lonlat[:, 0], lonlat[:, 1]))
     seen = cube.valid_at(rows, cols, cube.time(season)) > 0
     if not seen.all():

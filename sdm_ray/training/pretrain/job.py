@@ -1,4 +1,4 @@
-"""The job `pretrain`: an encoder for each fold where cross-fitted, and one of everything."""
+"""The job `pretrain`: an encoder for each fold if cross-fitted, and one trained on everything."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,15 +16,12 @@ from sdm_ray.model_io import LoadedEncoder, describe_encoder, load_encoder
 from sdm_ray.models.augment import Augmentation
 from sdm_ray.models.config import AlignConfig
 from sdm_ray.models.contrastive_model import COVARIATES, DENSE, SPECIES, AlignmentModel
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.plots.embedding import embedding_picture
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
-from sdm_ray.streams.cross_scale_pairs import PairDataset
-from sdm_ray.streams.image_dataset import ImageDataset
-from sdm_ray.streams.loader import Stream, windowed
-from sdm_ray.streams.sampler import Sampler
-from sdm_ray.streams.window_dataset import WindowDataset
-from sdm_ray.training.engine.distributed import Ranks
+from sdm_ray.streams.dataset import Dataset
+from sdm_ray.streams.loader import Stream
 from sdm_ray.training.engine.launch import launch
 from sdm_ray.training.engine.trainer import Fit, Trained, tensors
 from sdm_ray.training.pretrain.config import PretrainConfig
@@ -66,7 +63,7 @@ class Study:
                 yield self.fit(fold)
 
     def folder(self, fold: int | None) -> UPath:
-        """Where a fit's encoder is kept."""
+        """The folder of a fit's encoder."""
         return UPath(self.output) if fold is None else UPath(self.output) / "folds" / str(fold)
 
     def fit(self, fold: int | None) -> Fit:
@@ -74,11 +71,11 @@ class Study:
         streams, held_out = {}, {}
         for number, (name, source) in enumerate(self.sources.items()):
             train, validation = self._rows(name, source, fold)
-            streams[name] = self._stream(name, source.dataset.only(train), self.config.seed * 64 + number)
+            streams[name] = self._stream(name, source.dataset.subset(train), self.config.seed * 64 + number)
             held_out[name] = self._candidates(validation)
         optim = self.config.optim
-        ones = [stream for stream in streams.values() if not isinstance(stream.dataset, PairDataset)]
-        longest = max(round(stream.sampler.n / stream.batch) for stream in ones)
+        pairs = {each.name for each in self.config.cross_scale_pairs}
+        longest = max(round(each.sampler.n / each.batch) for name, each in streams.items() if name not in pairs)
         return Fit(
             name="all" if fold is None else f"fold-{fold}",
             seed=self.config.seed,
@@ -88,7 +85,7 @@ class Study:
             objective=self._objective,
             validate=lambda objective, ranks: self._validate(objective, held_out, ranks),
             save=lambda trained: self._save(trained, fold),
-            spoken=("loss", "top5", "error_km"),
+            reported=("loss", "top5", "error_km"),
             prepare=lambda objective, share: objective.model.location.at(share),
         )
 
@@ -130,12 +127,8 @@ class Study:
         radii |= {each.name: max(objective.radius_m, 2 * each.radius_m) for each in self.config.cross_scale_pairs}
         return AlignmentLoss(self.model(), self._weights(), objective.loss, radii, augment)
 
-    def _stream(self, name: str, dataset: Any, seed: int) -> Stream:  # noqa: ANN401
-        batch, readers = self._batch(name), self.config.workers.readers
-        if isinstance(dataset, WindowDataset):
-            return windowed(dataset, seed, batch, self.config.mixing, readers)
-        in_memory = not isinstance(dataset, ImageDataset | PairDataset)
-        return Stream(dataset, Sampler(len(dataset.lonlat), seed), batch, readers, in_memory)
+    def _stream(self, name: str, dataset: Dataset, seed: int) -> Stream:
+        return Stream.of(dataset, seed, self._batch(name), self.config.mixing, self.config.workers.readers)
 
     def _batch(self, name: str) -> int:
         own = {scale: each.batch for scale, each in self.config.scales.items()}
@@ -149,12 +142,12 @@ class Study:
         return {name: weights[name] for name in self.sources}
 
     def _rows(self, name: str, source: Source, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to train on, and rows to measure on; both images of two scales lie there."""
-        trained, measured = self._used(source.x, source.y, fold)
+        """Rows to train on and rows to validate on; both images of a pair lie in such blocks."""
+        trained, validated = self._used(source.x, source.y, fold)
         if source.other_xy is not None:
-            too_trained, too_measured = self._used(source.other_xy[:, 0], source.other_xy[:, 1], fold)
-            trained, measured = trained & too_trained, measured & too_measured
-        train, validation = np.flatnonzero(trained), np.flatnonzero(measured)
+            too_trained, too_validated = self._used(source.other_xy[:, 0], source.other_xy[:, 1], fold)
+            trained, validated = trained & too_trained, validated & too_validated
+        train, validation = np.flatnonzero(trained), np.flatnonzero(validated)
         if len(train) < 2:
             raise InputError(
                 f"blocks.size_m: {name} has {len(train)} pairs left to train on; expected smaller blocks or more pairs"
@@ -162,7 +155,7 @@ class Study:
         return train, validation
 
     def _used(self, x: np.ndarray, y: np.ndarray, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Which places are trained on, and which are measured on, (n,) bool each."""
+        """Which places are trained on, and which validated on, (n,) bool each."""
         roles = role(x, y, self.config.blocks, 0 if fold is None else fold)
         validation = roles == Role.VALIDATION
         if fold is not None:
@@ -172,7 +165,7 @@ class Study:
         return ~validation, validation
 
     def _candidates(self, validation: np.ndarray) -> np.ndarray:
-        """A fixed draw of pairs to match among."""
+        """A fixed random sample of pairs for retrieval figures."""
         rng = np.random.default_rng([self.config.seed, 1])
         return np.sort(rng.permutation(validation)[: self.config.candidates])
 
@@ -180,12 +173,12 @@ class Study:
         figures: dict[str, float] = {}
         for name, rows in held_out.items():
             if name == DENSE and len(rows) > 0:
-                dataset = self.sources[name].dataset.only(rows, plain=True)
-                batch = tensors(dataset(np.arange(len(rows)), np.zeros(len(rows), np.int64)), ranks)
+                dataset = self.sources[name].dataset.subset(rows, plain=True)
+                batch = tensors(dataset.read(np.arange(len(rows)), np.zeros(len(rows), np.int64)), ranks)
                 figures["dense_error"] = float(objective.model({DENSE: batch})[1])
             elif len(rows) > 1:
                 source = self.sources[name]
-                own = embed(objective.model, name, source.dataset.only(rows, plain=True), ranks.share(len(rows)))
+                own = embed(objective.model, name, source.dataset.subset(rows, plain=True), ranks.share(len(rows)))
                 other, location = (ranks.rows(each) for each in own)
                 found = matching(other, location, np.stack([source.x[rows], source.y[rows]], axis=1))
                 figures |= {f"{name}_{key}": value for key, value in found.items()}

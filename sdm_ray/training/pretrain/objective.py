@@ -1,4 +1,4 @@
-"""What pretraining minimises: the weighted mean of the modalities' losses over the pairs of all ranks."""
+"""The objective of pretraining: the weighted mean of the modalities' losses over the pairs of all ranks."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -9,21 +9,20 @@ from torch import Tensor, nn
 from sdm_ray.models.augment import Augmentation
 from sdm_ray.models.contrastive_losses import info_nce, sigmoid
 from sdm_ray.models.contrastive_model import DENSE, AlignmentModel, Pairs
-from sdm_ray.models.distributed import Workers
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.projection import to_xy
-from sdm_ray.training.engine.distributed import Ranks
 from sdm_ray.training.engine.trainer import Batches
 
 
 class AlignmentLoss(nn.Module):
-    """The loss of a batch (see `loop.Fit`).
+    """The loss of a batch (see `trainer.Fit`).
 
     Args:
-        model: what is trained.
-        weights: of the modalities.
-        loss: which pair loss.
+        model: the model to train.
+        weights: weights of the modalities.
+        loss: name of the contrastive loss.
         radii: of the modalities; places nearer than this, in metres, are no negatives of each other.
-        augment: what is done to the images of each scale.
+        augment: augmentation of each scale's images.
     """
 
     def __init__(
@@ -43,32 +42,29 @@ class AlignmentLoss(nn.Module):
 
     def forward(self, batches: Batches, ranks: Ranks) -> Tensor:
         """The loss; its gradients are scaled for the mean over ranks."""
-        pairs, regressed = self.model({name: self._augmented(name, batch) for name, batch in batches.items()})
-        workers = Workers(ranks.rank, ranks.world)
+        pairs, regressed = self.model({name: self._augmented(batch) for name, batch in batches.items()})
         total = torch.zeros((), device=ranks.device)
         if DENSE in batches:
             rows = len(batches[DENSE]["lonlat"])
-            total = total + self.weights[DENSE] * _mean_over_ranks(regressed, rows, workers)
+            total = total + self.weights[DENSE] * _mean_over_ranks(regressed, rows, ranks)
         for name, each in pairs.items():
-            total = total + self.weights[name] * self._pair_loss(each, self.radii.get(name, 0.0), workers)
+            total = total + self.weights[name] * self._pair_loss(each, self.radii.get(name, 0.0), ranks)
         return total / sum(self.weights.values())
 
-    def _augmented(self, name: str, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        if "draws" in batch:
-            return batch | {"image": self.augment[name](batch["image"], batch["draws"])}
-        drawn = [scale for scale in self.augment if f"draws_{scale}" in batch]  # of two scales at one place
+    def _augmented(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        drawn = [scale for scale in self.augment if f"draws_{scale}" in batch]
         return batch | {f"image_{s}": self.augment[s](batch[f"image_{s}"], batch[f"draws_{s}"]) for s in drawn}
 
-    def _pair_loss(self, pairs: Pairs, radius_m: float, workers: Workers) -> Tensor:
+    def _pair_loss(self, pairs: Pairs, radius_m: float, ranks: Ranks) -> Tensor:
         xy = to_xy(pairs.lonlat) if radius_m > 0 else None
         sides = (pairs.other, pairs.location, pairs.logit_scale)
         if self.loss == "sigmoid":
             assert pairs.logit_bias is not None
-            return sigmoid(*sides, pairs.logit_bias, pairs.place, xy=xy, radius_m=radius_m, workers=workers)
-        return info_nce(*sides, pairs.place, xy=xy, radius_m=radius_m, workers=workers)
+            return sigmoid(*sides, pairs.logit_bias, pairs.place, xy=xy, radius_m=radius_m, ranks=ranks)
+        return info_nce(*sides, pairs.place, xy=xy, radius_m=radius_m, ranks=ranks)
 
 
-def _mean_over_ranks(mean: Tensor, rows: int, workers: Workers) -> Tensor:
+def _mean_over_ranks(mean: Tensor, rows: int, ranks: Ranks) -> Tensor:
     """A mean over this rank's rows, weighted so that the mean over ranks is that of all rows."""
     own = torch.tensor(float(rows), device=mean.device)
-    return torch.nan_to_num(mean) * own * workers.world_size / workers.total(own)
+    return torch.nan_to_num(mean) * own * ranks.world / ranks.total(own)

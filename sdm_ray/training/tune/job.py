@@ -137,10 +137,10 @@ def _trial(chosen: dict[str, Any], config: TuneConfig, shared: Shared, tracker: 
     import torch
     from ray import tune
 
+    from sdm_ray.models.distributed import Ranks
     from sdm_ray.training.engine import trainer
-    from sdm_ray.training.engine.checkpointing import TuneKeeper
-    from sdm_ray.training.engine.distributed import Ranks
-    from sdm_ray.training.engine.reporting import Voice
+    from sdm_ray.training.engine.checkpointing import TuneCheckpointer
+    from sdm_ray.training.engine.reporting import Reporter
     from sdm_ray.training.finetune.job import Study
 
     settings = config.candidate(chosen)
@@ -148,10 +148,10 @@ def _trial(chosen: dict[str, Any], config: TuneConfig, shared: Shared, tracker: 
     own.params(chosen)
     study = Study(settings, read_table(settings), "", _forests(shared[0]).grown)
     ranks = Ranks(device="cuda" if config.gpus and torch.cuda.is_available() else "cpu")
-    keeper = TuneKeeper(settings.goal)
-    fits = [trainer.epochs(study.fit(fold), ranks, keeper, Voice(tracker=own)) for fold in config.folds]
+    checkpointer = TuneCheckpointer(settings.goal)
+    fits = [trainer.epochs(study.fit(fold), ranks, checkpointer, Reporter(tracker=own)) for fold in config.folds]
     while any([next(fit, None) for fit in fits]):  # a list: every fit has its epoch
-        keeper.report()
+        checkpointer.report()
     own.close()
 
 

@@ -151,6 +151,8 @@ def test_patches_of_2023_are_taken_once(data, tmp_path):
     content = read_all(listed)
     (file,) = (data / "glc23/SatelliteImages/nir").rglob("5217083.jpeg")
     assert content["glc23-po-nir-5217083"] == file.read_bytes()
+    surveys = listed.rows.set_index("key").loc["glc23-po-nir-5217083", ["survey_id", "survey_kind"]]
+    assert surveys.tolist() == ["5217083-*", "relative"]
     assert len(surveys_of(table, "glc23").surveys) == 103  # the same patches on other days: other surveys
 
 
@@ -169,6 +171,7 @@ def test_broken_patches_are_left_out_by_name(data, tmp_path, ray_cluster):
     index = pack.finish(shards)
     assert index["key"].tolist() == ["glc25-rgbnir-5000108"]
     assert index["ext"].tolist() == ["npy"]
+    assert index[["survey_id", "survey_kind"]].to_numpy().tolist() == [["5000108", "occurrence"]]
     assert listed.report.dropped["missing"] == ["5020108"]
     assert [key.split(" ")[0] for key in listed.report.dropped["unreadable"]] == ["5010108"]
     (stored,) = Shards(shards).read(np.array([0]))

@@ -4,24 +4,30 @@ from helpers import toy
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import FolderKeeper
-from sdm_ray.training.engine.distributed import Ranks
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import FolderCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 
 
 class Interrupted(Exception):
     """The driver was killed here."""
 
 
-def train(folder, keeper=None, stop_at=None, compiled=False, **settings):
+def train(folder, checkpointer=None, stop_at=None, compiled=False, **settings):
     folder.mkdir(exist_ok=True)
     one = toy.Toy(str(folder), **settings)
     for fit in one():
         if stop_at is not None:
             stop(fit, stop_at)
         fit.save(
-            trainer.run(fit, Ranks(), keeper or FolderKeeper(UPath(folder / "kept"), 1e9), Voice(), compiled=compiled)
+            trainer.run(
+                fit,
+                Ranks(),
+                checkpointer or FolderCheckpointer(UPath(folder / "kept"), 1e9),
+                Reporter(),
+                compiled=compiled,
+            )
         )
     return one
 
@@ -45,10 +51,10 @@ def stop(fit, step):
 
 def test_a_run_stopped_in_mid_epoch_continues_bit_for_bit(tmp_path, ray_cluster):
     whole = train(tmp_path / "whole")
-    keeper = FolderKeeper(UPath(tmp_path / "state"), every_s=0)
+    checkpointer = FolderCheckpointer(UPath(tmp_path / "state"), every_s=0)
     with pytest.raises(Interrupted):
-        train(tmp_path / "cut", keeper, stop_at=6)
-    cut = train(tmp_path / "cut", FolderKeeper(UPath(tmp_path / "state"), every_s=0))
+        train(tmp_path / "cut", checkpointer, stop_at=6)
+    cut = train(tmp_path / "cut", FolderCheckpointer(UPath(tmp_path / "state"), every_s=0))
     assert cut.places(1) == whole.places(1)
     assert all(torch.equal(value, cut.weights()[name]) for name, value in whole.weights().items())
 
@@ -67,9 +73,9 @@ def test_the_best_epoch_is_kept_and_training_stops_after_it(tmp_path, ray_cluste
         return {"score": next(scores)}
 
     fit = next(toy.Toy(str(tmp_path), steps_per_epoch=2, epochs=6)())
-    for name, value in {"validate": validate, "validation_by": "score", "patience": 3}.items():
+    for name, value in {"validate": validate, "best_by": "score", "patience": 3}.items():
         object.__setattr__(fit, name, value)
-    trained = trainer.run(fit, Ranks(), FolderKeeper(UPath(tmp_path / "kept"), 1e9), Voice())
+    trained = trainer.run(fit, Ranks(), FolderCheckpointer(UPath(tmp_path / "kept"), 1e9), Reporter())
     assert trained.best_epoch == 2 and len(trained.history) == 5
     assert all(torch.equal(value, seen[1][name]) for name, value in trained.objective.state_dict().items())
 
@@ -77,10 +83,10 @@ def test_the_best_epoch_is_kept_and_training_stops_after_it(tmp_path, ray_cluste
 def test_the_average_of_the_weights_is_kept_and_continued(tmp_path, ray_cluster):
     plain = train(tmp_path / "plain", epochs=2)
     averaged = train(tmp_path / "averaged", epochs=2, ema=0.9)
-    keeper = FolderKeeper(UPath(tmp_path / "state"), every_s=0)
+    checkpointer = FolderCheckpointer(UPath(tmp_path / "state"), every_s=0)
     with pytest.raises(Interrupted):
-        train(tmp_path / "cut", keeper, stop_at=6, epochs=2, ema=0.9)
-    cut = train(tmp_path / "cut", FolderKeeper(UPath(tmp_path / "state"), every_s=0), epochs=2, ema=0.9)
+        train(tmp_path / "cut", checkpointer, stop_at=6, epochs=2, ema=0.9)
+    cut = train(tmp_path / "cut", FolderCheckpointer(UPath(tmp_path / "state"), every_s=0), epochs=2, ema=0.9)
     for name, value in averaged.weights().items():
         assert torch.equal(cut.weights()[name], value)
         assert not torch.equal(plain.weights()[name], value)

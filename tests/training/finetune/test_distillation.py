@@ -14,12 +14,12 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Role
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.model_io import load_species_model
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import distillation
 from sdm_ray.training.finetune import job as finetune
@@ -91,7 +91,7 @@ def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch
     assert own is None
     assert np.all(np.abs(soft - labels[rows[3:9]]) <= 0.25) and not np.array_equal(soft, labels[rows[3:9]])
     assert np.array_equal(made.labels.counts(rows), full.counts(rows))
-    batch = made.only(rows)(np.arange(3), np.zeros(3, np.int64))
+    batch = made.subset(rows).read(np.arange(3), np.zeros(3, np.int64))
     assert batch["labels"].dtype == np.float32 and batch["labels"].shape == (3, 2)
     for name, least, line in (
         ("_MOST_VOTED", 1, "forest.ensemble_weight: for at most 1 species, found 2; expected `ensemble_weight: 0`"),
@@ -126,7 +126,7 @@ def labels_of(made, rows):
 
 def test_a_model_learns_from_it(world):
     made = study(world)
-    trained = trainer.run(made.fit(0), Ranks(), NoKeeper(), Voice())
+    trained = trainer.run(made.fit(0), Ranks(), NoCheckpointer(), Reporter())
     test = np.flatnonzero(made.table.holdout.role(made.table.x, made.table.y, 0) == Role.TEST)
     logits = finetune_data.predict(trained.objective.model, made.table.dataset, test, Ranks())
     assert auc(made.table.labels.dense(test)[:, :2], logits[:, :2]).min() > 0.75
@@ -136,7 +136,7 @@ def test_a_model_keeps_the_forest_that_votes_in_it(world, tmp_path):
     made = study(world, tmp_path / "model")
     fit = made.fit(0)
     assert "forest.root" not in fit.objective().state_dict()  # nor in checkpoints: it is grown, not trained
-    fit.save(trainer.run(fit, Ranks(), NoKeeper(), Voice()))
+    fit.save(trainer.run(fit, Ranks(), NoCheckpointer(), Reporter()))
     loaded = load_species_model(UPath(tmp_path / "model"), 0)
     split, dataset = made.table.split(0), made.table.dataset
     model = loaded.model

@@ -17,12 +17,12 @@ from sdm_ray.mapping import predict_job
 from sdm_ray.mapping.config import PredictConfig
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.model_io import Photos, read_species_folder
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.stores.surveys import read_surveys
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.engine.trainer import tensors
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import job as finetune
@@ -44,7 +44,7 @@ def test_what_photos_show_is_learnt_and_places_without_get_an_answer(world, ray_
     config = FinetuneConfig(run_dir=str(world), **with_photos(optim={"lr": 0.01, "epochs": 8, "batch": 32}))
     table = finetune_data.read_table(config)
     study = finetune.Study(config, table, "")
-    trained = trainer.run(study.fit(0), Ranks(), NoKeeper(), Voice())
+    trained = trainer.run(study.fit(0), Ranks(), NoCheckpointer(), Reporter())
     split = table.split(0)
     held_out = np.setdiff1d(np.arange(300), np.concatenate([split.train, split.validation, split.calibrate]))
     logits = finetune_data.predict(trained.objective.model, table.dataset, held_out, Ranks())

@@ -14,13 +14,13 @@ from sdm_ray.mapping import predict_job
 from sdm_ray.mapping.config import PredictConfig
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.model_io import load_species_model
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores import artefact
 from sdm_ray.stores.series import SeriesSpec, create_series, write_rows
 from sdm_ray.stores.surveys import write_surveys
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import job as finetune
 from sdm_ray.training.finetune.config import FinetuneConfig
@@ -78,7 +78,7 @@ def held_out_auc(values: dict) -> float:
     config = FinetuneConfig(**values)
     table = finetune_data.read_table(config)
     study = finetune.Study(config, table, "")
-    trained = trainer.run(study.fit(0), Ranks(), NoKeeper(), Voice())
+    trained = trainer.run(study.fit(0), Ranks(), NoCheckpointer(), Reporter())
     split = table.split(0)
     test = np.setdiff1d(np.arange(SURVEYS), np.concatenate([split.train, split.validation, split.calibrate]))
     return float(

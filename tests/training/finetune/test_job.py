@@ -8,13 +8,13 @@ from upath import UPath
 import sdm_ray
 from sdm_ray.errors import InputError
 from sdm_ray.model_io import load_species_model, read_species_folder
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores import artefact
 from sdm_ray.stores.surveys import read_surveys, write_surveys
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import job as finetune
 from sdm_ray.training.finetune.config import FinetuneConfig
@@ -134,6 +134,9 @@ def test_presence_only_records_teach_presence_absence_surveys(world, execute):
     begun = load_species_model(run_dir / "surveyed", 0)
     assert begun.about.pretraining == "inductive" and begun.probability_kind == "occurrence"
     assert torch.allclose(begun.model.head.weight, recorded.model.head.weight[1:], atol=1e-6)
+    file = run_dir / "recorded" / "folds" / "0" / "config.yaml"
+    file.write_text(file.read_text().replace("pretraining: none", "pretraining: transductive"))
+    assert study_of(world, **values).about(0).pretraining == "transductive"  # as what it began from
     with pytest.raises(InputError, match=r"start: fusion.* there, expected"):
         values["model"] = {**values["model"], "hidden": 8}
         study_of(world, **values).check_start()
@@ -149,7 +152,7 @@ def test_presence_only_records_teach_presence_absence_surveys(world, execute):
 )
 def test_every_loss_learns(world, presence):
     study = study_of(world, **settings(presence=presence, crossfit=False))
-    trained = trainer.run(study.fit(None), Ranks(), NoKeeper(), Voice())
+    trained = trainer.run(study.fit(None), Ranks(), NoCheckpointer(), Reporter())
     assert trained.history[trained.best_epoch - 1]["auc"] > 0.7
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
 

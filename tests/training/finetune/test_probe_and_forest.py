@@ -13,11 +13,11 @@ from sdm_ray.baselines.logistic_regression import heads
 from sdm_ray.geo.blocks import Role
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.model_io import load_species_model
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.training.compare.few_shot import draw
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import job as finetune
 from sdm_ray.training.finetune.config import FinetuneConfig
@@ -69,7 +69,7 @@ def test_few_known_labels_are_enough(world):
             labels, rows = draw(table.labels, table.split(0).train, count, background, seed)
             known = replace(table, dataset=replace(table.dataset, labels=labels))
             trained = trainer.run(
-                finetune.Study(made.config, known, "").fit_rows(0, rows), Ranks(), NoKeeper(), Voice()
+                finetune.Study(made.config, known, "").fit_rows(0, rows), Ranks(), NoCheckpointer(), Reporter()
             )
             assert trained.history == [] and trained.best_epoch == 0
             logits = finetune_data.predict(trained.objective.model, table.dataset, test, Ranks())

@@ -11,12 +11,12 @@ from pydantic import ValidationError
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores import artefact
 from sdm_ray.stores.shards import Sample, write_index, write_shard
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import FolderKeeper
-from sdm_ray.training.engine.distributed import Ranks
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import FolderCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.pretrain import job as pretrain
 from sdm_ray.training.pretrain.config import PretrainConfig
 from sdm_ray.training.pretrain.data import read_sources
@@ -70,7 +70,7 @@ def trained(photos: str, folder: UPath, steps: int, **cross_scale_pairs) -> dict
     optim = {"epochs": 1, "batch": 8, "steps_per_epoch": steps, "lr": 0.003}
     made = PretrainConfig(**config(photos, cross_scale_pairs=[cross_scale_pairs], optim=optim))
     fit = pretrain.Study(made, read_sources(made), str(folder)).fit(None)
-    return trainer.run(fit, Ranks(), FolderKeeper(folder / "kept", 1e9), Voice()).history[-1]
+    return trainer.run(fit, Ranks(), FolderCheckpointer(folder / "kept", 1e9), Reporter()).history[-1]
 
 
 def test_a_planted_correspondence_is_learnt_on_held_out_places(photos, tmp_path):

@@ -41,13 +41,13 @@ def as_shards(folder: UPath, images: np.ndarray, lonlat: np.ndarray, place: np.n
 def test_windows_and_patches_of_the_same_pixels_are_the_same_batch(world):
     windows = read_sources(config(world, {"cube": "cube.zarr", "stride_m": 6000}))["satellite"].dataset
     every = np.arange(len(windows.lonlat))
-    plain = windows.only(every, plain=True)(every, every * 0)
-    as_shards(UPath(world / "patches"), plain["image"], plain["lonlat"], plain["place"])
+    plain = windows.subset(every, plain=True).read(every, every * 0)
+    as_shards(UPath(world / "patches"), plain["image_satellite"], plain["lonlat"], plain["place"])
     patches = read_sources(config(world, {"shards": "patches"}))["satellite"].dataset
 
     ids, epochs = every[::-3], every[::-3] % 4
-    ours, theirs = windows(ids, epochs), patches(ids, epochs)
-    assert set(ours) == set(theirs) == {"image", "lonlat", "place", "draws"}
+    ours, theirs = windows.read(ids, epochs), patches.read(ids, epochs)
+    assert set(ours) == set(theirs) == {"image_satellite", "lonlat", "place", "draws_satellite"}
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
     torch.manual_seed(0)
@@ -56,7 +56,7 @@ def test_windows_and_patches_of_the_same_pixels_are_the_same_batch(world):
     pairs = []
     for batch in (ours, theirs):
         given = {name: torch.from_numpy(values) for name, values in batch.items()}
-        given["image"] = augment(given["image"], given["draws"])
+        given["image_satellite"] = augment(given["image_satellite"], given["draws_satellite"])
         pairs.append(model.pairs("satellite", given))
     assert torch.equal(pairs[0].other, pairs[1].other) and torch.equal(pairs[0].location, pairs[1].location)
 

@@ -8,12 +8,12 @@ from upath import UPath
 
 from sdm_ray.config import load
 from sdm_ray.errors import InputError
+from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores import artefact
 from sdm_ray.stores.surveys import read_surveys, write_surveys
 from sdm_ray.training.engine import trainer
-from sdm_ray.training.engine.checkpointing import NoKeeper
-from sdm_ray.training.engine.distributed import Ranks
-from sdm_ray.training.engine.reporting import Voice
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.job import Study
@@ -37,7 +37,7 @@ def test_a_small_sweep_ends_in_a_configuration_of_finetune(world, execute, ray_c
     assert Image.open(folder / "trials.png").size[0] > 200
     assert record.figures["epochs_run"] == sum(int(row["epochs"]) for row in rows) <= 2 * 2 * 2
     study = Study(config, finetune_data.read_table(config), "")
-    alone = [trainer.run(study.fit(fold), Ranks(), NoKeeper(), Voice()).history for fold in (0, 1)]
+    alone = [trainer.run(study.fit(fold), Ranks(), NoCheckpointer(), Reporter()).history for fold in (0, 1)]
     if int(best["epochs"]) == 4:  # side by side each fold is trained as it is alone, and their mean counts
         mean = np.mean([max(epoch["auc"] for epoch in history) for history in alone])
         assert float(best["auc"]) == pytest.approx(mean, abs=1e-5)
@@ -52,7 +52,7 @@ def test_trials_share_the_forests_of_the_base(world, ray_cluster):
     trial = config.candidate({"optim.lr": 0.01, "forest.ensemble_weight": 0.2})
     fits = [Study(trial, table, "", forests.grown).fit(fold) for fold in config.folds]
     assert len(shared) == 2 and forests._grown == shared  # compared by identity: none was grown anew
-    trained = trainer.run(fits[0], Ranks(), NoKeeper(), Voice()).objective.model
+    trained = trainer.run(fits[0], Ranks(), NoCheckpointer(), Reporter()).objective.model
     assert any(trained.forest is forest for _, forest in shared.values()) and float(
         trained.ensemble_weight
     ) == pytest.approx(0.2)
@@ -85,7 +85,9 @@ def test_classes_are_searched_for_their_likelihood(world, execute, ray_cluster):
     assert base.goal == "log_likelihood"
     tune._check(config, finetune_data.read_table(base))
     fit = Study(base, finetune_data.read_table(base), "").fit(0)
-    assert fit.best_by == base.goal and trainer.run(fit, Ranks(), NoKeeper(), Voice()).history[-1][base.goal] < 0
+    assert (
+        fit.best_by == base.goal and trainer.run(fit, Ranks(), NoCheckpointer(), Reporter()).history[-1][base.goal] < 0
+    )
 
 
 def test_folds_that_cannot_choose_are_refused(world, execute):
