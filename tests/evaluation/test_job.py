@@ -179,7 +179,7 @@ def test_a_map_of_countries_left_out_is_scored(run_dir, tmp_path):
     surveys, species = read_surveys(run_dir / "surveys.parquet")
     x, y = to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy())
     land = Land(run_dir / "land.zarr")
-    country = np.array(land.countries)[land.country_at(x, y)]
+    country = np.array(land.countries)[land.countries_of(x, y, None)]
     country[np.flatnonzero(country == "BE")[:20]] = "AT"
     write_surveys(abroad / "surveys.parquet", surveys.assign(country=country), species, "occurrence")
     config = config.model_copy(update={"run_dir": str(abroad)})
