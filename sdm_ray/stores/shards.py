@@ -140,7 +140,7 @@ class Shards:
         shard, offset, size = (self.index[name].iloc[rows].to_numpy() for name in ("shard", "offset", "size"))
         if self.folder.protocol not in ("", "file", "local"):
             paths = [(self.folder / f"shard-{number:05d}.tar").path for number in shard]
-            return self.folder.fs.cat_ranges(paths, offset.tolist(), (offset + size).tolist(), on_error="raise")
+            return list(self.folder.fs.cat_ranges(paths, offset.tolist(), (offset + size).tolist(), on_error="raise"))
         out: list[bytes] = [b""] * len(rows)
         order = np.lexsort((offset, shard))
         for group in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1):

@@ -187,7 +187,8 @@ def _pixels(data: bytes, least: int) -> np.ndarray:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         part = next(part for part in (8, 4, 2, 1) if part == 1 or min(height, width) >= part * least)
         if colours not in ("CMYK", "YCCK"):
-            return simplejpeg.decode_jpeg(data, "RGB", min_height=-(-height // part), min_width=-(-width // part))
+            sides = {"min_height": -(-height // part), "min_width": -(-width // part)}
+            return np.asarray(simplejpeg.decode_jpeg(data, "RGB", **sides))
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
 
