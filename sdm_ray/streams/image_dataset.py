@@ -83,7 +83,7 @@ class ImageDataset:
             return self._images(self.rows[:1], None)[:0]
         keep_freed_memory()
         source = _open(self.shards)
-        files, exts = source.read(rows), source.index["ext"].iloc[rows].to_numpy()
+        files, exts = source.read(rows), source.extensions(rows)
 
         def decoded(i: int) -> np.ndarray:
             return self._decode(files[i], exts[i], rows[i], None if boxes is None else boxes[i])
