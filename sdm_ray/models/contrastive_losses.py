@@ -52,7 +52,7 @@ def info_nce(
     """
     setting = _Setting(place, xy if radius_m > 0 else None, radius_m, ranks, tile)
     with _exact(image):
-        loss: Tensor = _InfoNCE.apply(image, location, logit_scale, setting)  # type: ignore[no-untyped-call]
+        loss: Tensor = _InfoNCE.apply(image, location, logit_scale, setting)
     return loss
 
 
@@ -89,7 +89,7 @@ def sigmoid(
     """
     setting = _Setting(place, xy if radius_m > 0 else None, radius_m, ranks, tile)
     with _exact(image):
-        loss: Tensor = _Sigmoid.apply(image, location, logit_scale, logit_bias, setting)  # type: ignore[no-untyped-call]
+        loss: Tensor = _Sigmoid.apply(image, location, logit_scale, logit_bias, setting)
     return loss
 
 

@@ -116,7 +116,7 @@ class LocationEncoder(nn.Module):
     def at(self, share: float) -> None:
         """Say which share of the training is over, 0 to 1: short wavelengths come in late where annealed."""
         if self.config.anneal:
-            self.features.anneal(share / _ANNEALED_BY)  # type: ignore[operator]
+            self.features.anneal(share / _ANNEALED_BY)
 
 
 class FrozenLocationFeatures(nn.Module):

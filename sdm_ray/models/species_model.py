@@ -1,4 +1,4 @@
-"""The species model: whatever is known of a place to the probability of every species there."""
+"""The species model: from the inputs known of a place to the probability of every species there."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -21,18 +21,18 @@ _SET_BY = {
     "location.features.cells": "location.wavelengths_km",
     **{f"{scale}.{name}": f"{scale}.{name}" for scale in get_args(Scale) for name in ("mean", "std")},
 }
-"""Buffers that training never changes, and the settings that they come from."""
+"""Buffers that training never changes -> the settings that they come from."""
 
 
 class SpeciesModel(nn.Module):
     """Location, images, time series and covariates, fused to z, with a head that is linear in z.
 
-    Every input but the coordinates may be missing in a row: a learnt token stands in its place, and hiding inputs at
-    random in training teaches the model to do without. A forest may vote beside the network once that is trained: its
-    logits lengthen z, so that the answer stays linear in z.
+    Every input but the coordinates may be missing in a row: a learnt token replaces it, and inputs are hidden at random
+    in training so that the model learns to predict without them. A forest may join the trained network in an ensemble:
+    its logits are appended to z, so that the prediction stays linear in z.
 
     Args:
-        config: what the model is built from.
+        config: of the model.
         n_species: number of species.
     """
 
@@ -94,7 +94,7 @@ class SpeciesModel(nn.Module):
         return self.head(z) if self.ensemble_weight is None else self._logits(z, slice(None)).T
 
     def embed(self, batch: dict[str, Tensor]) -> Tensor:
-        """The fused embedding z of a batch, followed by the logits of a forest that votes, (N, width).
+        """The fused embedding z of a batch, followed by the logits of a forest in the ensemble, (N, width).
 
         Args:
             batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N, C), of each
@@ -113,7 +113,7 @@ class SpeciesModel(nn.Module):
         if self.config.covariates:
             parts.append(self._covariates(batch))
         z = self.fusion(torch.cat(parts, -1))
-        return z if self.forest is None else torch.cat([z, self._voted(self.forest, batch, z)], -1)
+        return z if self.forest is None else torch.cat([z, self._forest_logits(self.forest, batch, z)], -1)
 
     def probabilities(self, batch: dict[str, Tensor]) -> Tensor:
         """Calibrated probabilities of a batch, (N, S)."""
@@ -151,7 +151,7 @@ class SpeciesModel(nn.Module):
         self.calibration_curve = None if curve is None else curve.to(self.calibration_scale)
 
     def set_forest(self, forest: Forest, ensemble_weight: float) -> None:
-        """Have a forest vote, with such a share in the logits.
+        """Add a forest to the ensemble, with a weight in the logits.
 
         Args:
             forest: of the model's species, on what the model knows of coordinates and covariates, in this order.
@@ -167,7 +167,7 @@ class SpeciesModel(nn.Module):
 
     @torch.no_grad()
     def keep_species(self, numbers: list[int]) -> None:
-        """Forget all species but these, which are numbered anew in this order; the embedding stays what it was."""
+        """Keep only these species, numbered anew in this order; the embedding stays the same."""
         head = nn.Linear(self.head.in_features, len(numbers)).to(self.head.weight)
         head.weight.copy_(self.head.weight[numbers])
         head.bias.copy_(self.head.bias[numbers])
@@ -181,14 +181,14 @@ class SpeciesModel(nn.Module):
 
     @torch.no_grad()
     def set_prevalence(self, prevalence: Tensor) -> None:
-        """Start the head where every species has its share of the surveys, (S,)."""
+        """Initialise the head at the prevalence of each species among the surveys, (S,)."""
         share = prevalence.clamp(1e-5, 1 - 1e-5)
         self.head.bias.copy_(torch.log(share) if self.config.output == "class" else torch.logit(share))
         nn.init.normal_(self.head.weight, std=0.01)
 
     @torch.no_grad()
     def set_head(self, matrix: Tensor, bias: Tensor) -> None:
-        """Take a head that was fitted to the z of this model, (S, F) and (S,)."""
+        """Set a head that was fitted to the z of this model, (S, F) and (S,)."""
         self.head.weight.copy_(matrix)
         self.head.bias.copy_(bias)
 
@@ -256,7 +256,7 @@ class SpeciesModel(nn.Module):
             self.set_forest(Forest({name: torch.empty_like(each) for name, each in held.items()}), 0.0)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _voted(self, forest: Forest, batch: dict[str, Tensor], z: Tensor) -> Tensor:
+    def _forest_logits(self, forest: Forest, batch: dict[str, Tensor], z: Tensor) -> Tensor:
         """Logits of the forest, (N, S); the head's where a covariate is unknown, so that the network answers alone."""
         parts = [batch["lonlat"].float()] if self.config.location is not None else []
         if not self.config.covariates:
@@ -264,8 +264,8 @@ class SpeciesModel(nn.Module):
         values, known = batch["covariates"], batch["has_covariates"].all(-1)
         if "covariates_of" in batch:
             values, known = values[batch["covariates_of"]], known[batch["covariates_of"]]
-        said = forest.logits(torch.cat([*parts, values], -1)[known])
-        return self.head(z).index_put((known,), said)
+        logits = forest.logits(torch.cat([*parts, values], -1)[known])
+        return self.head(z).index_put((known,), logits)
 
     def _image(self, scale: str, batch: dict[str, Tensor]) -> Tensor:
         if f"features_{scale}" in batch:
@@ -274,7 +274,7 @@ class SpeciesModel(nn.Module):
         if has is None or images is None:
             return self.missing[scale].expand(len(batch["lonlat"]), -1)
         values = torch.zeros(len(has), self.missing[scale].shape[0], device=has.device)
-        if has.any() or self.training:  # the tower takes part on every worker
+        if has.any() or self.training:  # the tower takes part on every rank
             embedded = self.get_submodule(scale)(images)
             values = values.to(embedded.dtype).index_copy(0, torch.nonzero(has).squeeze(1), embedded)
         return self._or_missing(scale, values, batch)

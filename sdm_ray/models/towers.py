@@ -36,7 +36,7 @@ class ImageTower(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = _backbone(config)
-        self.project = nn.Linear(self.backbone.num_features, config.dim)  # type: ignore[arg-type]
+        self.project = nn.Linear(self.backbone.num_features, config.dim)
         self.register_buffer("mean", torch.tensor(config.mean).expand(config.bands).reshape(-1, 1, 1).clone())
         self.register_buffer("std", torch.tensor(config.std).expand(config.bands).reshape(-1, 1, 1).clone())
 

@@ -119,6 +119,22 @@ class Shards:
             raise InputError(f"{self.folder}: has no {_INDEX}; expected image shards") from None
         return found if "survey_id" in found else found.assign(**_surveys_of_keys(found["key"]))
 
+    @cached_property
+    def _places(self) -> list[NDArray[np.int64]]:
+        """Shard, offset and size of every image: taking columns from a table costs more than reading some images."""
+        return [self.index[name].to_numpy() for name in ("shard", "offset", "size")]
+
+    @cached_property
+    def _extensions(self) -> tuple[NDArray[np.int64], list[str]]:
+        """Number of every image's extension, and their names."""
+        codes, names = pd.factorize(self.index["ext"])
+        return codes, names.tolist()
+
+    def extensions(self, rows: NDArray[np.int64]) -> list[str]:
+        """The extensions, `jpg`, `png` or `npy`, of some rows of the index."""
+        codes, names = self._extensions
+        return [names[code] for code in codes[rows]]
+
     def of_scale(self, scale: str) -> NDArray[np.int64]:
         """Rows of the index that belong to a scale.
 
@@ -137,10 +153,10 @@ class Shards:
         On a local disk each shard is opened once and read from front to back; at a URL each file is one ranged
         request, and the requests run side by side where the filesystem can.
         """
-        shard, offset, size = (self.index[name].iloc[rows].to_numpy() for name in ("shard", "offset", "size"))
+        shard, offset, size = (each[rows] for each in self._places)
         if self.folder.protocol not in ("", "file", "local"):
             paths = [(self.folder / f"shard-{number:05d}.tar").path for number in shard]
-            return self.folder.fs.cat_ranges(paths, offset.tolist(), (offset + size).tolist(), on_error="raise")
+            return list(self.folder.fs.cat_ranges(paths, offset.tolist(), (offset + size).tolist(), on_error="raise"))
         out: list[bytes] = [b""] * len(rows)
         order = np.lexsort((offset, shard))
         for group in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1):

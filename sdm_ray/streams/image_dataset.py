@@ -83,7 +83,7 @@ class ImageDataset:
             return self._images(self.rows[:1], None)[:0]
         keep_freed_memory()
         source = _open(self.shards)
-        files, exts = source.read(rows), source.index["ext"].iloc[rows].to_numpy()
+        files, exts = source.read(rows), source.extensions(rows)
 
         def decoded(i: int) -> np.ndarray:
             return self._decode(files[i], exts[i], rows[i], None if boxes is None else boxes[i])
@@ -187,7 +187,8 @@ def _pixels(data: bytes, least: int) -> np.ndarray:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         part = next(part for part in (8, 4, 2, 1) if part == 1 or min(height, width) >= part * least)
         if colours not in ("CMYK", "YCCK"):
-            return simplejpeg.decode_jpeg(data, "RGB", min_height=-(-height // part), min_width=-(-width // part))
+            sides = {"min_height": -(-height // part), "min_width": -(-width // part)}
+            return np.asarray(simplejpeg.decode_jpeg(data, "RGB", **sides))
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("RGB"))
 

@@ -136,7 +136,9 @@ def read_windows(windows: Windows, reading: Reading, tasks_at_once: int = 2) -> 
     connect()
     source = WindowSource(windows, reading)
     tasks = len(reading.tasks) - 1
-    data = read_datasource(source, override_num_blocks=tasks, concurrency=min(tasks_at_once, tasks), num_cpus=0.25)
+    data: Dataset = read_datasource(
+        source, override_num_blocks=tasks, concurrency=min(tasks_at_once, tasks), num_cpus=0.25
+    )
     data.context.execution_options.preserve_order = True
     data.context.execution_options.resource_limits = ExecutionResources(object_store_memory=_STORE_BYTES)
     data.context.target_max_block_size = _BLOCK_BYTES

@@ -229,7 +229,7 @@ def _step(
     device = torch.device(ranks.device).type
     with torch.autocast(device, torch.bfloat16, enabled=fit.optim.precision == "bfloat16"):
         loss = stepper({name: tensors(part, ranks) for name, part in batch.items()}, ranks)
-    value = loss.item()
+    value: float = loss.item()
     if not math.isfinite(value):
         raise InputError(f"{fit.name}: the loss at step {step} is {value}; {suspects(batch)}")
     loss.backward()
