@@ -56,18 +56,21 @@ class Logistic:
         return torch.cat(parts).clone()
 
 
-def heads(x: torch.Tensor, labels: torch.Tensor, ridge: Sequence[float] = RIDGES) -> tuple[torch.Tensor, torch.Tensor]:
+def heads(
+    x: torch.Tensor, labels: torch.Tensor, ridge: Sequence[float] = RIDGES, groups: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Ridge logistic regressions on standardised features, presences weighing as much as absences.
 
     Args:
         x: features, float32 (N, F).
         labels: 0, 1 or `models.species_losses.UNKNOWN`, (N, S).
         ridge: penalties of the squared coefficients, one of which is chosen for each species by cross-validation.
+        groups: number of each row's spatial block, int64 (N,), which lies in one part; by default each row by itself.
 
     Returns:
         Coefficients (S, F) and intercepts (S,) for the features as given, before standardisation.
     """
     std, mean = torch.std_mean(x, 0)
     std = torch.where(std > 1e-6, std, torch.ones_like(std))
-    matrix, bias = best((x - mean) / std, labels, ridge)
+    matrix, bias = best((x - mean) / std, labels, ridge, groups)
     return matrix.T / std, bias - (mean / std) @ matrix

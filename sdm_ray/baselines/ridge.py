@@ -58,7 +58,7 @@ class Regressions:
         return torch.rsqrt((self._x**2).T @ curve + 2 * ridge), torch.rsqrt(curve.sum(0).clamp(min=1e-3))
 
 
-def best(x: Tensor, labels: Tensor, ridges: Sequence[float]) -> tuple[Tensor, Tensor]:
+def best(x: Tensor, labels: Tensor, ridges: Sequence[float], groups: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Coefficients (F, S) and intercepts (S,) with the best penalty for each species.
 
     Presences weigh as much as absences. Species are fitted in groups that fit into memory.
@@ -67,18 +67,29 @@ def best(x: Tensor, labels: Tensor, ridges: Sequence[float]) -> tuple[Tensor, Te
         x: standardised features, (N, F).
         labels: 0, 1 or `models.species_losses.UNKNOWN`, uint8 (N, S).
         ridges: penalties to choose from.
+        groups: number of each row's group, such as its spatial block, int64 (N,); the rows that choose a penalty and
+            those that are learnt from share no group. By default each row is one, which suits independent rows.
     """
     found = []
+    part_of = _parts(torch.arange(len(labels)) if groups is None else groups)
     numbers = len(labels) + 2 * MEMORY * x.shape[1]
     for some in labels.split(max(1, _NUMBERS_AT_ONCE // numbers), dim=1):
         y, known = (some == 1).float(), some != UNKNOWN
         sides = [y * known, (1 - y) * known]
         weight = torch.stack([side / (2 * side.sum(0).clamp(min=1)) for side in sides]).sum(0)
-        found.append(Regressions(x, y, weight).fit(_chosen(x, y, weight, sorted(ridges, reverse=True))))
+        found.append(Regressions(x, y, weight).fit(_chosen(x, y, weight, sorted(ridges, reverse=True), part_of)))
     return torch.cat([matrix for matrix, _ in found], 1), torch.cat([bias for _, bias in found])
 
 
-def _chosen(x: Tensor, y: Tensor, weight: Tensor, ridges: Sequence[float]) -> Tensor:
+def _parts(groups: Tensor) -> Tensor:
+    """The part, 0 to `_PARTS` - 1, of each row; groups by turns, the largest first, so that parts are alike in size."""
+    _, number, count = torch.unique(groups, return_inverse=True, return_counts=True)
+    rank = torch.empty_like(count)
+    rank[count.argsort(descending=True, stable=True)] = torch.arange(len(count))
+    return rank[number] % _PARTS
+
+
+def _chosen(x: Tensor, y: Tensor, weight: Tensor, ridges: Sequence[float], part_of: Tensor) -> Tensor:
     """The penalty of each species, (S,), with the lowest held-out loss in cross-validation.
 
     With few presences a species' own loss is uncertain, so twice the mean loss of all species is added to it. A part
@@ -90,12 +101,13 @@ def _chosen(x: Tensor, y: Tensor, weight: Tensor, ridges: Sequence[float]) -> Te
         y: 0 or 1, (N, S).
         weight: of each label, (N, S).
         ridges: from the strongest to the weakest; the search ends where a weaker one suits no species.
+        part_of: part of each row, (N,).
     """
     chosen, lowest = torch.full((y.shape[1],), ridges[0]), torch.full((y.shape[1],), math.inf)
     if len(ridges) == 1:
         return chosen
     enough = min(_PARTS, math.ceil(_PARTS * _HELD_OUT / len(y)))
-    parts = [torch.arange(len(y)) % _PARTS == part for part in range(enough)]
+    parts = [part_of == part for part in range(enough)]
     usable = torch.stack([y[held_out].any(0) & y[~held_out].any(0) for held_out in parts])
     fits = [Regressions(x[~held_out], y[~held_out], weight[~held_out]) for held_out in parts]
     for ridge in ridges:

@@ -173,9 +173,16 @@ class Predictor:
         models = [self._models[cells.model], *self._models[1 : len(cells.embeddings)]]
         with torch.inference_mode():
             return [
-                model.probabilities_of(z, species).float().cpu().numpy()
+                model.probabilities_of(z, species, self._given).float().cpu().numpy()
                 for model, z in zip(models, cells.embeddings, strict=True)
             ]
+
+    @property
+    def _given(self) -> list[str]:
+        """The images that the cells were embedded with."""
+        if self._embedded is not None:
+            return ["satellite"] if self._embedded.with_cube else []
+        return [] if self._imagery is None else ["satellite"]
 
     def _parts(self, view: View) -> Iterator[tuple[Window, Pixels | None]]:
         """Parts of a window whose imagery fits in memory; that of the next is read while one is looked at."""

@@ -37,8 +37,12 @@ class Embedded:
         there = Window(window.row + row, window.col + col, window.height, window.width)
         self._stored, self._inputs = self._store.read(there), self._store.layer("inputs", there)
         (scenes,) = SCENES
-        known = self._store.has_layer(scenes)
-        self._scenes = self._store.layer(scenes, there) if known else np.zeros_like(self._inputs)
+        self._scenes = self._store.layer(scenes, there) if self.with_cube else np.zeros_like(self._inputs)
+
+    @property
+    def with_cube(self) -> bool:
+        """Whether the cells were embedded with windows of a tile cube."""
+        return self._store.has_layer(*SCENES)
 
     def cells(self, rows: np.ndarray, cols: np.ndarray) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
         """Embeddings (N, E), the bits of `inputs` and the number of scenes of cells of the window held.

@@ -59,3 +59,10 @@ def compact(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         if name.startswith("image_"):
             found[name] = batch[name][batch[f"has_{name.removeprefix('image_')}"]]
     return found
+
+
+def given_in(batch: Mapping[str, Tensor], config: SpeciesConfig) -> list[str]:
+    """Names of the images (scales) and series (`series_<name>`) that a batch holds."""
+    series = [] if config.series is None else [f"series_{name}" for name in config.series.axes]
+    images = [scale for scale in config.towers if {f"image_{scale}", f"features_{scale}"} & batch.keys()]
+    return images + [name for name in series if name in batch]

@@ -219,9 +219,7 @@ class SpeciesConfig(Config):
     """Chance that an optional input of a row is hidden in training, so that predictions without it are learnt."""
 
     @model_validator(mode="after")
-    def _some_input(self) -> Self:
-        if not (self.location or self.towers or self.covariates or self.series):
-            raise ValueError("needs location, images of some scale, covariates or series")
+    def _frozen_features_fit(self) -> Self:
         if self.frozen_location_features and self.location is None:
             raise ValueError(
                 "frozen_location_features: tells where a place is, and `location: null` that the model does not know"

@@ -1,4 +1,4 @@
-"""A random forest in plain torch: trees that were grown elsewhere, walked side by side, on any device."""
+"""A random forest in plain torch: trees that scikit-learn has grown, walked side by side, on any device."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -11,7 +11,9 @@ from torch.nn import functional
 
 _STEPS = 4  # walked between two looks at which walks have ended
 _ROWS = 8192  # walked at once: bounds memory
-_DOUBT = 1e-3  # added to a share and to its rest, so that the logit of none of all trees is finite
+_DOUBT = 1e-3  # added to a share and to its rest, so that the logit of none of all trees is finite; at the most
+_LEAST_DOUBT = 1e-6
+_DOUBT_OF_RARE = 0.5  # times a species' prevalence: a place without any is no likelier than the average place
 
 
 class Tree(NamedTuple):
@@ -44,7 +46,7 @@ class Forest(nn.Module):
     So all rows walk through all trees at once, with a few lookups a step; those that have arrived drop out.
 
     Args:
-        state: the buffers, by name.
+        state: the buffers, by name; those of a former release have no `doubt`.
     """
 
     root: Tensor
@@ -53,15 +55,23 @@ class Forest(nn.Module):
     left: Tensor
     leaf: Tensor
     shares: Tensor
+    doubt: Tensor
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         super().__init__()
         for name in ("root", "feature", "threshold", "left", "leaf", "shares"):
             self.register_buffer(name, state[name])
+        self.register_buffer("doubt", state.get("doubt", torch.tensor(_DOUBT)), persistent="doubt" in state)
 
     @classmethod
-    def of_trees(cls, trees: Iterable[Tree]) -> "Forest":
-        """A forest of grown trees; each is let go as it is taken over."""
+    def of_trees(cls, trees: Iterable[Tree], prevalence: NDArray[np.floating] | None = None) -> "Forest":
+        """A forest of grown trees; each is let go as it is taken over.
+
+        Args:
+            trees: grown.
+            prevalence: of each species in the rows that they were grown on, (S,), by which the lowest logit of a rare
+                species is set; by default it is that of 1 in 1,000 for all.
+        """
         nodes, leaves, parts = 0, 0, []
         for tree in trees:
             part = _in_order(tree)
@@ -71,7 +81,11 @@ class Forest(nn.Module):
             nodes, leaves = nodes + len(part["left"]), leaves + len(part["shares"])
         whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         kinds = {"threshold": torch.float32, "shares": torch.float16}
-        return cls({name: torch.from_numpy(each).to(kinds.get(name, torch.int32)) for name, each in whole.items()})
+        state = {name: torch.from_numpy(each).to(kinds.get(name, torch.int32)) for name, each in whole.items()}
+        if prevalence is not None:
+            doubt = np.clip(_DOUBT_OF_RARE * np.asarray(prevalence), _LEAST_DOUBT, _DOUBT)
+            state["doubt"] = torch.from_numpy(doubt).float()
+        return cls(state)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mean over the trees of the shares in the leaves where rows arrive, float32 (N, S).
@@ -83,13 +97,15 @@ class Forest(nn.Module):
         return torch.cat(parts).float()
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits of the probabilities that `forward` returns."""
+        """Logits of the mean shares, (N, S)."""
         share = self.forward(x)
-        return torch.log((share + _DOUBT) / (1 - share + _DOUBT))
+        return torch.log((share + self.doubt) / (1 - share + self.doubt))
 
     def keep_species(self, numbers: list[int]) -> None:
         """Forget all species but these."""
         self.shares = self.shares[:, numbers]
+        if self.doubt.ndim:
+            self.doubt = self.doubt[numbers]
 
     def _leaves(self, x: Tensor) -> Tensor:
         """Leaf of each tree where each row arrives, int32 (N, trees)."""

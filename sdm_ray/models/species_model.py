@@ -1,6 +1,6 @@
 """The species model: from the inputs known of a place to the probability of every species there."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
 import numpy as np
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from sdm_ray.errors import InputError
-from sdm_ray.models.calibration import Calibration, bend
+from sdm_ray.models.batch import given_in
+from sdm_ray.models.calibration import Calibration, InputCalibrations, name_of
 from sdm_ray.models.config import Scale, SpeciesConfig
 from sdm_ray.models.forest import Forest
 from sdm_ray.models.layers import PeriodicNumbers, residual_mlp
@@ -28,8 +29,7 @@ class SpeciesModel(nn.Module):
     """Location, images, time series and covariates, fused to z, with a head that is linear in z.
 
     Every input but the coordinates may be missing in a row: a learnt token replaces it, and inputs are hidden at random
-    in training so that the model learns to predict without them. A forest may join the trained network in an ensemble:
-    its logits are appended to z, so that the prediction stays linear in z.
+    in training so that the model learns to predict without them. A forest may join the ensemble: its logits lengthen z.
 
     Args:
         config: of the model.
@@ -59,9 +59,8 @@ class SpeciesModel(nn.Module):
             shapes = {name: tuple(map(len, axes.values())) for name, axes in config.series.axes.items()}
             self.series = nn.ModuleDict({name: SeriesEncoder(each, config.series) for name, each in shapes.items()})
             widths |= {f"series_{name}": config.series.dim for name in shapes}
-        if config.covariates:
-            widths["covariates"] = len(config.covariates)
-        count = len(config.covariates)
+        if count := len(config.covariates):
+            widths["covariates"] = count
         self.register_buffer("covariate_mean", torch.zeros(count))
         self.register_buffer("covariate_std", torch.ones(count))
         self.missing = nn.ParameterDict(
@@ -80,6 +79,7 @@ class SpeciesModel(nn.Module):
         self.register_buffer("calibration_scale", torch.ones(n_species))
         self.register_buffer("calibration_shift", torch.zeros(n_species))
         self.register_buffer("calibration_curve", None)  # of `isotonic` alone
+        self.calibrations = InputCalibrations()
         self.register_module("forest", None)
         self.register_buffer("ensemble_weight", None)
 
@@ -117,13 +117,13 @@ class SpeciesModel(nn.Module):
 
     def probabilities(self, batch: dict[str, Tensor]) -> Tensor:
         """Calibrated probabilities of a batch, (N, S)."""
-        return self.calibrate(self.forward(batch))
+        return self.calibrate(self.forward(batch), given_in(batch, self.config))
 
-    def probabilities_of(self, z: Tensor, species: slice) -> Tensor:
+    def probabilities_of(self, z: Tensor, species: slice, given: Collection[str] | None = None) -> Tensor:
         """Calibrated probabilities of K of the species from embeddings z (N, width): (K, N), as maps hold them."""
         if self.config.output == "class":
-            return self.calibrate(self.head(z))[:, species].T  # the shares of all classes sum to 1
-        return torch.sigmoid(self._calibrated(self._logits(z, species), species))
+            return self.calibrate(self.head(z), given)[:, species].T  # the shares of all classes sum to 1
+        return torch.sigmoid(self.calibration(given).apply(self._logits(z, species), species))
 
     def _logits(self, z: Tensor, species: slice) -> Tensor:
         """Logits of K of the species from embeddings z (N, width), (K, N)."""
@@ -133,29 +133,30 @@ class SpeciesModel(nn.Module):
             return logits
         return torch.lerp(logits, z[:, self.head.in_features :].T[species], self.ensemble_weight)
 
-    def calibrate(self, logits: Tensor) -> Tensor:
+    def calibrate(self, logits: Tensor, given: Collection[str] | None = None) -> Tensor:
         """Logits (N, S) to probabilities by each species' own calibration; those of classes sum to 1."""
-        calibrated = self._calibrated(logits.T, slice(None)).T
+        calibrated = self.calibration(given).apply(logits.T, slice(None)).T
         return torch.softmax(calibrated, -1) if self.config.output == "class" else torch.sigmoid(calibrated)
 
-    def _calibrated(self, logits: Tensor, species: slice) -> Tensor:
-        """Logits of K of the species, (K, N), as the calibration changes them."""
-        scaled = logits * self.calibration_scale[species, None] + self.calibration_shift[species, None]
-        return scaled if self.calibration_curve is None else bend(scaled, self.calibration_curve[species])
+    def calibration(self, given: Collection[str] | None = None) -> Calibration:
+        """The calibration of predictions from coordinates, covariates and the images and series `given`; None: all."""
+        whole = Calibration(self.calibration_scale, self.calibration_shift, self.calibration_curve)
+        return whole if given is None else self.calibrations.get(name_of(given), whole)
 
-    def set_calibration(self, calibration: Calibration) -> None:
-        """Calibrate anew."""
-        self.calibration_scale.copy_(calibration.scale)
-        self.calibration_shift.copy_(calibration.shift)
-        curve = calibration.curve
-        self.calibration_curve = None if curve is None else curve.to(self.calibration_scale)
+    def set_calibration(self, calibration: Calibration, name: str = "") -> None:
+        """Calibrate anew; with a name, predictions from the inputs of that name (see `calibration.name_of`)."""
+        found = calibration.to(self.calibration_scale)
+        if name:
+            self.calibrations[name] = found
+            return
+        self.calibration_scale, self.calibration_shift, self.calibration_curve = found
 
     def set_forest(self, forest: Forest, ensemble_weight: float) -> None:
         """Add a forest to the ensemble, with a weight in the logits.
 
         Args:
-            forest: of the model's species, on what the model knows of coordinates and covariates, in this order.
-            ensemble_weight: from 0 to 1.
+            forest: of the model's species, on the model's coordinates and covariates, in this order.
+            ensemble_weight: its share.
         """
         device = self.head.weight.device
         self.forest, self.ensemble_weight = forest.to(device), torch.tensor(ensemble_weight, device=device)
@@ -174,10 +175,9 @@ class SpeciesModel(nn.Module):
         self.head = head.train(self.training)
         if self.forest is not None:
             self.forest.keep_species(numbers)
-        self.calibration_scale = self.calibration_scale[numbers]
-        self.calibration_shift = self.calibration_shift[numbers]
-        if self.calibration_curve is not None:
-            self.calibration_curve = self.calibration_curve[numbers]
+        self.set_calibration(self.calibration().of_species(numbers))
+        for name in self.calibrations.names():
+            self.calibrations[name] = self.calibrations[name].of_species(numbers)
 
     @torch.no_grad()
     def set_prevalence(self, prevalence: Tensor) -> None:

@@ -32,7 +32,7 @@ def test_as_scikit_learn_has_it_at_any_penalty_in_any_order(rows):
 
 
 def test_the_unpredictable_gets_a_stronger_penalty(rows):
-    chosen = ridge_module._chosen(*rows, (100.0, 10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4))
+    chosen = ridge_module._chosen(*rows, (100.0, 10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4), torch.arange(120) % 5)
     assert 1e-4 < chosen[0] < chosen[1] < 100
 
 
@@ -53,10 +53,33 @@ def test_a_species_seen_once_gets_the_strongest(rows):
     x, y, weight = rows
     once = torch.zeros_like(y)
     once[7] = 1
-    assert ridge_module._chosen(x, once, weight, (3.0, 0.1)).tolist() == [3, 3]
+    assert ridge_module._chosen(x, once, weight, (3.0, 0.1), torch.arange(120) % 5).tolist() == [3, 3]
 
 
 def test_one_row_is_enough(rows):
     x, y, _ = rows
     matrix, bias = best(x[:1], y[:1].to(torch.uint8), (0.1, 1.0))
     assert torch.isfinite(matrix).all() and torch.isfinite(bias).all()
+
+
+def test_no_group_is_on_both_sides_of_a_choice():
+    groups = torch.from_numpy(np.random.default_rng(0).integers(0, 23, 500)) << 32
+    part_of = ridge_module._parts(groups)
+    assert all(len(part_of[groups == each].unique()) == 1 for each in groups.unique())
+    assert part_of.bincount(minlength=5).min() > 60  # parts are alike in size
+    assert ridge_module._parts(torch.arange(12)).tolist() == [0, 1, 2, 3, 4] * 2 + [0, 1]
+
+
+def test_what_only_neighbours_share_gets_a_stronger_penalty_by_blocks():
+    """Features that tell blocks apart, and a species that follows the block: of other blocks they say nothing."""
+    numbers = np.random.default_rng(0)
+    block = np.repeat(np.arange(30), 20)
+    x = numbers.normal(size=(30, 40))[block] + 0.1 * numbers.normal(size=(600, 40))
+    y = (numbers.random(30) < 0.5)[block]
+    x, labels = torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y[:, None].astype(np.uint8))
+    weight = torch.full((600, 1), 1 / 600)
+    rows, blocks = (ridge_module._parts(each) for each in (torch.arange(600), torch.from_numpy(block)))
+    ridges = (100.0, 10.0, 1.0, 0.1, 0.01, 1e-3)
+    chosen = [ridge_module._chosen(x, labels.float(), weight, ridges, each).item() for each in (rows, blocks)]
+    assert chosen[0] == pytest.approx(1e-3) and chosen[1] >= 1
+    assert torch.equal(best(x, labels, ridges, torch.from_numpy(block))[0], best(x, labels, (chosen[1],))[0])

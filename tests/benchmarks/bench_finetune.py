@@ -45,8 +45,8 @@ from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.engine.trainer import Fit
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune.config import FinetuneConfig
+from sdm_ray.training.finetune.fits import FineTuning
 from sdm_ray.training.finetune.inputs import CovariateTable
-from sdm_ray.training.finetune.job import Study
 
 SHARE_GOAL, MEMORY_GOAL_GB = 0.95, 4.0
 THREADS = (1, 2)
@@ -58,7 +58,7 @@ _WARM = 5  # steps that are not counted
 class Steps:
     """A fold's fit that trains so many steps and notes when each begins; picklable."""
 
-    study: Study
+    study: FineTuning
     steps: int
     file: str
 
@@ -86,7 +86,7 @@ def begins(file: str) -> list[float]:
     return [float(line) for line in Path(file).read_text().splitlines()]
 
 
-def bare(study: Study, steps: int) -> list[float]:
+def bare(study: FineTuning, steps: int) -> list[float]:
     """When each step of a plain loop over tensors in memory begins; the same model, optimiser, average and clipping."""
     torch.manual_seed(0)
     config, table = study.config, study.table
@@ -122,7 +122,7 @@ def throughput(runs: str, steps: int, rounds: int) -> list[dict[str, object]]:
     folder = UPath(runs).absolute()
     network = [*prepared(folder), "encoder=null", "forest=null"]
     config = load(CONFIGS / "europe-trees" / "finetune.yaml", FinetuneConfig, network)
-    study = Study(config, finetune_data.read_table(config), "")
+    study = FineTuning(config, finetune_data.read_table(config), "")
     found: dict[tuple[int, str], list[float]] = {}
     connect()
     print(f"network of europe-trees, batch {config.optim.batch}, {steps} steps, median of {rounds} rounds")
@@ -141,7 +141,7 @@ def throughput(runs: str, steps: int, rounds: int) -> list[dict[str, object]]:
     return figures
 
 
-def one_round(study: Study, steps: int, place: UPath, threads: int) -> dict[str, float]:
+def one_round(study: FineTuning, steps: int, place: UPath, threads: int) -> dict[str, float]:
     """Median seconds of a step; the machine's pace drifts, so the bare loop runs before and after."""
     torch.set_num_threads(threads)
     files = [f"{place}-{name}" for name in ("here", "train")]
@@ -182,7 +182,7 @@ def train_many(steps: int) -> None:
     none = np.zeros(0, np.float32)
     covariates = CovariateTable((), nothing, nothing.astype(bool), none, none)
     table = finetune_data.Table(dataset, labels, x, y, names, "occurrence", covariates, HoldOut(config.blocks))
-    trained = trainer.run(Study(config, table, "").fit(0), Ranks(), NoCheckpointer(), Reporter())
+    trained = trainer.run(FineTuning(config, table, "").fit(0), Ranks(), NoCheckpointer(), Reporter())
     assert "auc" in trained.history[-1]
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
 

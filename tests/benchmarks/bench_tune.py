@@ -33,7 +33,7 @@ from sdm_ray.training.engine.checkpointing import NoCheckpointer
 from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune.config import FinetuneConfig
-from sdm_ray.training.finetune.job import Study
+from sdm_ray.training.finetune.fits import FineTuning
 from sdm_ray.training.tune import job as tune
 from sdm_ray.training.tune.config import TuneConfig
 
@@ -83,7 +83,7 @@ def compared(best: dict[str, FinetuneConfig], fold: int = 0) -> Comparison:
     for name, config in best.items():
         table = finetune_data.read_table(config)
         rows = table.split(fold).validation
-        trained = trainer.run(Study(config, table, "").fit(fold), Ranks(), NoCheckpointer(), Reporter())
+        trained = trainer.run(FineTuning(config, table, "").fit(fold), Ranks(), NoCheckpointer(), Reporter())
         predictions[name] = finetune_data.predict(trained.objective.model, table.dataset, rows, Ranks())
     blocks = block_id(table.x[rows], table.y[rows], table.holdout.blocks)
     return compare(table.labels.dense(rows), predictions, blocks, resamples=200, min_positives=1)

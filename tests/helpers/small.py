@@ -16,6 +16,7 @@ def settings(**changes):
         "model": {"location": LOCATION, "hidden": 16, "depth": 1, "embedding": 8},
         "blocks": BLOCKS,
         "optim": {"lr": 0.01, "epochs": 6, "batch": 64},
+        "pooled": False,
         "workers": {"count": 0},
         **changes,
     }

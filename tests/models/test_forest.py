@@ -50,6 +50,22 @@ def test_a_tree_may_be_a_single_leaf_and_rows_may_be_none():
     assert torch.isfinite(own.logits(torch.zeros(1, 1))).all()
 
 
+def test_no_place_is_likelier_than_the_average_one_by_a_floor():
+    end = np.array([-1])
+    nowhere = [Tree(end, end, end, np.array([-2.0]), np.zeros((1, 3)))]
+    prevalence = np.array([0.2, 0.002, 1e-4])
+    own = Forest.of_trees(nowhere, prevalence)
+    p = torch.sigmoid(own.logits(torch.zeros(1, 1)))[0].numpy()
+    assert (p < prevalence).all() and np.allclose(p, [1e-3, 1e-3, 5e-5], rtol=1e-2)
+    assert torch.sigmoid(Forest.of_trees(nowhere).logits(torch.zeros(1, 1)))[0, 2] > 9e-4  # 10 times its prevalence
+    again = Forest(own.state_dict())
+    own.keep_species([2, 0])
+    assert torch.allclose(own.doubt, torch.tensor([5e-5, 1e-3])) and len(again.doubt) == 3
+    former = {name: each for name, each in again.state_dict().items() if name != "doubt"}
+    assert torch.allclose(Forest(former).logits(torch.zeros(1, 1)), torch.tensor(-6.9088), atol=1e-3)
+    assert "doubt" not in Forest(former).state_dict()
+
+
 def batch(count: int = 9) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     return {

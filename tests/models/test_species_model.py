@@ -162,7 +162,6 @@ def test_an_encoder_of_other_settings_but_the_same_shape_is_refused(update, expe
         (TowerConfig, {"std": (0.0,)}, "std has 0; expected numbers above 0"),
         (LocationConfig, {"wavelengths_km": (500, 0)}, "wavelengths_km has 0; expected kilometres above 0"),
         (AlignConfig, {"towers": {}}, "at least one scale"),
-        (SpeciesConfig, {"location": None}, "needs location, images of some scale, covariates or series"),
     ],
 )
 def test_configurations_that_build_nothing_are_refused(kind, values, expected):

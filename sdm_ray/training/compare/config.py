@@ -6,8 +6,10 @@ from pydantic import Field, PositiveInt, model_validator
 
 from sdm_ray.baselines.config import BaselineConfig, baseline_files
 from sdm_ray.config import Config, TaskConfig
+from sdm_ray.geo.blocks import Blocks
 from sdm_ray.training.engine.config import OptimConfig
-from sdm_ray.training.finetune.config import FinetuneConfig, OverFinetune
+from sdm_ray.training.finetune.config import FinetuneConfig
+from sdm_ray.training.finetune.variants_config import FinetuneVariants
 
 
 class FewConfig(Config):
@@ -22,7 +24,7 @@ class FewConfig(Config):
     """So many of the commonest species are no rare ones: they count in no score."""
 
 
-class CompareConfig(OverFinetune):
+class CompareConfig(FinetuneVariants):
     """`compare`: ways to train a species model, and baselines, on all and on few occurrences of the same folds."""
 
     old_keys: ClassVar = {"rivals": "baselines"}
@@ -50,13 +52,13 @@ class CompareConfig(OverFinetune):
 
     @model_validator(mode="after")
     def _methods_fit(self) -> Self:
-        folds = self.candidate({}).blocks.folds
+        folds = (self.candidate({}).blocks or Blocks()).folds
         if wrong := [fold for fold in self.folds if not 0 <= fold < folds]:
             raise ValueError(f"folds: {wrong[0]}, but finetune.blocks has folds 0 to {folds - 1}")
         for label in self.methods:
             self.method(label)
         if self.candidate({}).model.output == "class" and set(self.shots) != {None}:
-            raise ValueError("shots: few occurrences are of species; with classes expected [null]")
+            raise ValueError("shots: few occurrences need species; with classes expected [null]")
         if both := set(self.methods) & set(self.baselines):
             raise ValueError(f"baselines: {both.pop()} is a method as well; expected labels of their own")
         if unknown := set(self.transfer) - set(self.methods):

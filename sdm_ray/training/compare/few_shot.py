@@ -1,6 +1,6 @@
-"""Surveys with few known occurrences: what was drawn is present, a background is absent, the rest nobody can say.
+"""Surveys with few known occurrences: drawn ones are present, a background is absent, the rest unknown.
 
-Of species that are rich in records everything may be known all the same: what the rare ones can borrow from.
+All labels of the common species may be known all the same: rare ones can borrow from them.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from sdm_ray.stores.labels import SparseLabels
 
 @dataclass(frozen=True)
 class FewLabels:
-    """Labels of surveys of which little is known; see `stores.labels.SparseLabels`.
+    """Labels of surveys most of which are unknown; see `stores.labels.SparseLabels`.
 
     Attributes:
         full: what the surveys truly hold.

@@ -1,4 +1,4 @@
-"""The job `compare`: what pretraining is worth, with all labels and with few, beside baselines on the same surveys."""
+"""The job `compare`: ways to train and baselines on the same surveys, with all labels and with few."""
 
 import json
 import uuid
@@ -28,13 +28,14 @@ from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoCheckpointer
 from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
-from sdm_ray.training.finetune.job import Study
+from sdm_ray.training.finetune import initial_weights
+from sdm_ray.training.finetune.fits import FineTuning
 
 _PARTS = "parts"
 
 
 @dataclass(frozen=True)
-class Piece:
+class Training:
     """One way to learn, trained once.
 
     Attributes:
@@ -67,28 +68,29 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     base = finetune_data.read_table(config.candidate({}))
     tables = {label: finetune_data.read_table(config.method(label)) for label in config.methods}
     for label, table in tables.items():
-        Study(config.method(label), table, "").check_start()
+        own = config.method(label)
+        initial_weights.check(own, FineTuning(own, table, "").model_config, table.species)
     counted = _counted(config, base)
-    pieces = [
-        Piece(way, shots, seed, fold)
+    trainings = [
+        Training(way, shots, seed, fold)
         for shots in config.shots
         for way in (*config.methods, *config.baselines)
         for seed in config.seeds
         for fold in config.folds
     ]
-    if len({piece.id for piece in pieces}) < len(pieces):
+    if len({training.id for training in trainings}) < len(trainings):
         raise InputError("methods, baselines: two labels differ only in characters that a file's name cannot have")
     parts = job.output / _PARTS
     parts.mkdir(parents=True, exist_ok=True)
-    left = [piece for piece in pieces if not (parts / f"{piece.id}.npy").exists()]
-    if len(left) < len(pieces):
-        say(f"compare: {len(pieces) - len(left)} of {len(pieces)} trainings were finished before")
+    left = [training for training in trainings if not (parts / f"{training.id}.npy").exists()]
+    if len(left) < len(trainings):
+        say(f"compare: {len(trainings) - len(left)} of {len(trainings)} trainings were finished before")
     connect()
     shared = [ray.put(Shared(config, base, tables, counted, str(parts)))]
-    for piece, _, problem in track(spread(_train, shared, left, config.compute), len(left), "trainings"):
+    for training, _, problem in track(spread(_train, shared, left, config.compute), len(left), "trainings"):
         if problem is not None:
-            raise InputError(f"{piece.id} failed: {problem}; what is finished is kept, run the job again")
-    figures = _figures(config, pieces, job)
+            raise InputError(f"{training.id} failed: {problem}; what is finished is kept, run the job again")
+    figures = _figures(config, trainings, job)
     figures |= {"species_counted": int(counted.any(axis=0).sum()), "probability_kind": base.probability_kind}
     _write(job, figures)
     for file in parts.iterdir():
@@ -121,20 +123,22 @@ class Shared:
     parts: str
 
 
-def _train(shared: Sequence[Any], piece: Piece) -> None:
+def _train(shared: Sequence[Any], training: Training) -> None:
     """One training on the cluster; leaves its scores in a file."""
     own: Shared = ray.get(shared[0])
     torch.set_num_threads(max(1, int(own.config.compute.cpus)))
-    table = own.tables.get(piece.way, own.base)
-    test = _tested(table, piece.fold)
-    predictions = _method(own, piece, test) if piece.way in own.tables else _baseline(own.config, table, piece, test)
+    table = own.tables.get(training.way, own.base)
+    test = _tested(table, training.fold)
+    predictions = (
+        _method(own, training, test) if training.way in own.tables else _baseline(own.config, table, training, test)
+    )
     task = few_shot.TestSet(
         table.labels.dense(test),
         block_id(table.x[test], table.y[test], table.holdout.blocks),
-        own.counted[own.config.folds.index(piece.fold)],
+        own.counted[own.config.folds.index(training.fold)],
     )
     scores = few_shot.macro_scores(task, predictions, own.config.resamples, own.config.seed)
-    _save(UPath(own.parts) / f"{piece.id}.npy", scores)
+    _save(UPath(own.parts) / f"{training.id}.npy", scores)
 
 
 def _save(place: UPath, values: np.ndarray) -> None:
@@ -145,64 +149,65 @@ def _save(place: UPath, values: np.ndarray) -> None:
     draft.rename(place)
 
 
-def _method(own: Shared, piece: Piece, test: np.ndarray) -> np.ndarray:
+def _method(own: Shared, training: Training, test: np.ndarray) -> np.ndarray:
     """Logits (n, S) of the test surveys by a species model."""
-    config, table = own.config, own.tables[piece.way]
-    settings = config.method(piece.way).model_copy(update={"seed": piece.seed})
-    if piece.shots is not None:
-        settings = settings.model_copy(update={"forest": None})  # trees of few occurrences have nothing to say
-    table = replace(table, dataset=replace(table.dataset, seed=piece.seed))
+    config, table = own.config, own.tables[training.way]
+    settings = config.method(training.way).model_copy(update={"seed": training.seed})
+    if training.shots is not None:
+        settings = settings.model_copy(update={"forest": None})  # a forest of few occurrences adds nothing
+    table = replace(table, dataset=replace(table.dataset, seed=training.seed))
     ranks = Ranks(device="cuda" if config.compute.gpus and torch.cuda.is_available() else "cpu")
-    if piece.shots is None:
-        fit = Study(settings, table, "").fit(piece.fold)
-    elif piece.way in config.transfer:
-        z = _embedding(own, piece, Study(settings, table, ""), ranks)
-        return transfer.predict(z, _few(config, table, piece), test)
+    if training.shots is None:
+        fit = FineTuning(settings, table, "").fit(training.fold)
+    elif training.way in config.transfer:
+        z = _embedding(own, training, FineTuning(settings, table, ""), ranks)
+        return transfer.predict(z, table, _few(config, table, training), test)
     else:
-        labels, rows = _few(config, table, piece)
+        labels, rows = _few(config, table, training)
         presence = settings.presence.model_copy(update={"balance": "equal", "loss": "bce", "background": None})
         settings = settings.model_copy(update={"optim": config.few.optim, "presence": presence})
         known = replace(table, dataset=replace(table.dataset, labels=labels), background=None)
-        fit = Study(settings, known, "").fit_rows(piece.fold, rows)
+        fit = FineTuning(settings, known, "").fit_rows(training.fold, rows)
     trained = trainer.run(fit, ranks, NoCheckpointer(), Reporter())
     return finetune_data.predict(trained.objective.model, table.dataset, test, ranks)
 
 
-def _embedding(own: Shared, piece: Piece, study: Study, ranks: Ranks) -> np.ndarray:
-    """The embedding that common species teach; the same for every number of occurrences."""
-    place = UPath(own.parts) / f"{replace(piece, shots=None).id}.embedding"
+def _embedding(own: Shared, training: Training, fits: FineTuning, ranks: Ranks) -> np.ndarray:
+    """The embedding learnt from common species; the same for every number of occurrences."""
+    place = UPath(own.parts) / f"{replace(training, shots=None).id}.embedding"
     if place.exists():
         with place.open("rb") as file:
-            return np.load(file)
-    z = transfer.embedding(study, piece.fold, commonest(study.table.labels, own.config.few.n_common_species), ranks)
+            stored: np.ndarray = np.load(file)
+            return stored
+    z = transfer.embedding(fits, training.fold, commonest(fits.table.labels, own.config.few.n_common_species), ranks)
     _save(place, z)
     return z
 
 
-def _baseline(config: CompareConfig, table: finetune_data.Table, piece: Piece, test: np.ndarray) -> np.ndarray:
+def _baseline(config: CompareConfig, table: finetune_data.Table, training: Training, test: np.ndarray) -> np.ndarray:
     """Probabilities (n, S) of the test surveys by a baseline."""
-    chosen = config.baselines[piece.way]
+    chosen = config.baselines[training.way]
     lonlat = table.dataset.lonlat
     x = feature_matrix(chosen.features, lonlat[:, 0], lonlat[:, 1], table.dataset.covariates_or_nan)
-    split = table.split(piece.fold)
+    split = table.split(training.fold)
     rows, validation = split.train, split.validation
-    if piece.shots is not None:
-        known, rows = _few(config, table, piece)
+    if training.shots is not None:
+        known, rows = _few(config, table, training)
         labels, validation = known.dense(rows), rows[:0]
     else:
         rows = np.concatenate([rows, validation])
         labels = table.labels.dense(rows)
-    baseline = build_baseline(chosen, piece.seed, max(1, int(config.compute.cpus)))
+    baseline = build_baseline(chosen, training.seed, max(1, int(config.compute.cpus)))
     own = np.arange(len(rows))
     baseline.fit(x[rows], labels, own[: len(rows) - len(validation)], own[len(rows) - len(validation) :])
     return baseline.predict(x[test])
 
 
-def _few(config: CompareConfig, table: finetune_data.Table, piece: Piece) -> tuple[FewLabels, np.ndarray]:
+def _few(config: CompareConfig, table: finetune_data.Table, training: Training) -> tuple[FewLabels, np.ndarray]:
     """What is known of the training surveys of a fold; the same for every way."""
-    assert piece.shots is not None
-    rows = table.split(piece.fold).train
-    return draw(table.labels, rows, piece.shots, config.few.background, piece.seed)
+    assert training.shots is not None
+    rows = table.split(training.fold).train
+    return draw(table.labels, rows, training.shots, config.few.background, training.seed)
 
 
 def _tested(table: finetune_data.Table, fold: int) -> np.ndarray:
@@ -215,10 +220,10 @@ def _counted(config: CompareConfig, table: finetune_data.Table) -> np.ndarray:
     labels, found = table.labels, []
     rare = ~commonest(labels, config.few.n_common_species)
     for fold in config.folds:
-        tested, taught = (labels.counts(rows)[0] for rows in (_tested(table, fold), table.split(fold).train))
-        counted = rare & (tested >= config.min_positives) & (taught >= most)
+        tested, trained = (labels.counts(rows)[0] for rows in (_tested(table, fold), table.split(fold).train))
+        counted = rare & (tested >= config.min_positives) & (trained >= most)
         if not counted.any():
-            besides = f" beside the {config.few.n_common_species} commonest" if config.few.n_common_species else ""
+            besides = f" besides the {config.few.n_common_species} commonest" if config.few.n_common_species else ""
             raise InputError(
                 f"{config.path(config.candidate({}).surveys)}: no species{besides} has {most} training and"
                 f" {config.min_positives} test surveys in fold {fold}; expected fewer shots or min_positives"
@@ -227,15 +232,15 @@ def _counted(config: CompareConfig, table: finetune_data.Table) -> np.ndarray:
     return np.stack(found)
 
 
-def _figures(config: CompareConfig, pieces: Sequence[Piece], job: Job) -> dict[str, Any]:
+def _figures(config: CompareConfig, trainings: Sequence[Training], job: Job) -> dict[str, Any]:
     """Means, intervals and differences of what the trainings left."""
     scores = {}
-    for piece in pieces:
-        with (job.output / _PARTS / f"{piece.id}.npy").open("rb") as file:
-            scores[piece] = np.load(file)
+    for training in trainings:
+        with (job.output / _PARTS / f"{training.id}.npy").open("rb") as file:
+            scores[training] = np.load(file)
     found = {
         way: {
-            name: np.stack([[scores[Piece(way, k, seed, fold)] for fold in config.folds] for seed in config.seeds])
+            name: np.stack([[scores[Training(way, k, seed, fold)] for fold in config.folds] for seed in config.seeds])
             for k, name in zip(config.shots, few_shot.names_of(config.shots), strict=True)
         }
         for way in (*config.methods, *config.baselines)

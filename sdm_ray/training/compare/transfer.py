@@ -1,4 +1,4 @@
-"""Rare species from common ones: an embedding that common species teach, and on it a regression for each rare one."""
+"""Rare species from common ones: an embedding learnt from common species, and on it a regression for each rare one."""
 
 from dataclasses import replace
 
@@ -12,15 +12,15 @@ from sdm_ray.training.compare.few_shot import FewLabels
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoCheckpointer
 from sdm_ray.training.engine.reporting import Reporter
-from sdm_ray.training.finetune.data import embed
-from sdm_ray.training.finetune.job import Study
+from sdm_ray.training.finetune.data import Table, embed
+from sdm_ray.training.finetune.fits import FineTuning
 
 
-def embedding(study: Study, fold: int, common: np.ndarray, ranks: Ranks) -> np.ndarray:
-    """What a model makes of all surveys that the rich species of a fold's training surveys have taught, and no other.
+def embedding(fits: FineTuning, fold: int, common: np.ndarray, ranks: Ranks) -> np.ndarray:
+    """The embedding of all surveys by a model that learnt from the common species of a fold's training surveys alone.
 
     Args:
-        study: how it is trained.
+        fits: how it is trained.
         fold: that is held out.
         common: species, (S,).
         ranks: who trains.
@@ -28,26 +28,28 @@ def embedding(study: Study, fold: int, common: np.ndarray, ranks: Ranks) -> np.n
     Returns:
         float32 (N, embedding).
     """
-    table, count = study.table, len(study.table.labels)
+    table, count = fits.table, len(fits.table.labels)
     nothing = SparseLabels.none(count, table.labels.n_species)
     labels = FewLabels(table.labels, nothing, np.zeros(count, bool), common)
     known = replace(table, dataset=replace(table.dataset, labels=labels), background=None)
-    fit = replace(study, table=known).fit_rows(fold, table.split(fold).train)
+    fit = replace(fits, table=known).fit_rows(fold, table.split(fold).train)
     model = trainer.run(fit, ranks, NoCheckpointer(), Reporter()).objective.model
     return embed(model, table.dataset, np.arange(count), ranks)
 
 
-def predict(z: np.ndarray, few: tuple[FewLabels, np.ndarray], test: np.ndarray) -> np.ndarray:
+def predict(z: np.ndarray, table: Table, few: tuple[FewLabels, np.ndarray], test: np.ndarray) -> np.ndarray:
     """Logits of all species from few occurrences on an embedding, as `map --from-embeddings` fits new species.
 
     Args:
         z: of all surveys, float32 (N, embedding).
-        few: what is known, and the surveys that anything is known of.
+        table: the surveys, whose blocks choose the penalties.
+        few: the labels that are known, and the surveys with any.
         test: surveys to predict.
 
     Returns:
         float32 (len(test), S).
     """
     labels, rows = few
-    matrix, bias = heads(torch.from_numpy(z[rows]), torch.from_numpy(labels.dense(rows)))
+    blocks = torch.from_numpy(table.block_of(rows))
+    matrix, bias = heads(torch.from_numpy(z[rows]), torch.from_numpy(labels.dense(rows)), groups=blocks)
     return z[test] @ matrix.numpy().T + bias.numpy()

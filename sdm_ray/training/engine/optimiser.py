@@ -27,5 +27,16 @@ def parameter_groups(objective: nn.Module, decay: float) -> list[dict[str, Any]]
 
 
 def moving_average(objective: nn.Module, decay: float | None) -> AveragedModel | None:
-    """An exponential moving average of the weights; its buffers are copied from the objective at each step."""
-    return None if decay is None else AveragedModel(objective, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    """A moving average of the weights; with each step its buffers become those of the objective.
+
+    The decay warms up, `min(decay, (1 + t) / (10 + t))` at step t, as TensorFlow's ExponentialMovingAverage has it: the
+    average spans a tenth of the steps so far at the most, so that it follows the weights in short trainings too.
+    """
+    if decay is None:
+        return None
+
+    def update(averaged: Any, current: Any, count: Any) -> None:  # noqa: ANN401 - lists of tensors, a tensor
+        step = int(count)
+        get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))(averaged, current, count)
+
+    return AveragedModel(objective, multi_avg_fn=update)

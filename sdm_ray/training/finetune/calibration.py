@@ -1,6 +1,6 @@
-"""Calibration on held-out blocks: how logits become probabilities that mean what they say (`models.calibration`)."""
+"""Calibration on held-out blocks: logits to probabilities that agree with how often species are found."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,46 +24,76 @@ _CURVE_PRIOR = 50.0  # the same, of a curve to its argument, at each knot
 Array = NDArray[np.float64]
 
 
-def fit(kind: CalibrationKind, logits: NDArray[np.float32], labels: NDArray[np.uint8], *, classes: bool) -> Calibration:
-    """The calibration of one kind; without rows one that changes nothing.
+def fit(
+    kind: CalibrationKind,
+    logits: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    *,
+    classes: bool,
+    offset: Array | None = None,
+) -> Calibration:
+    """The calibration of one kind; without rows one that adds the offset alone.
 
     Args:
-        kind: `platt` and `isotonic` are of species, `temperature` of both.
+        kind: `platt` and `isotonic` apply to species, `temperature` to species and classes.
         logits: of held-out rows, (N, S).
         labels: 0 or 1, (N, S).
         classes: whether each row holds exactly one.
+        offset: added to each species' calibrated logits (see `prevalence_offset`), (S,); none by default.
     """
     count = logits.shape[1]
-    scale, shift, curve = np.ones(count), np.zeros(count), None
+    offset = np.zeros(count) if offset is None else offset
+    scale, shift, curve = np.ones(count), np.zeros(count) if kind == "none" else offset, None
     if len(logits) and kind == "temperature":
-        scale *= class_temperature(logits, labels) if classes else _newton(logits, labels, _ONE, _SCALE_ALONE)[0]
+        if classes:
+            scale *= class_temperature(logits, labels)
+        else:
+            scale *= _newton(_Rows(logits, labels, offset), _ONE, _SCALE_ALONE)[0]
     elif len(logits) and kind in ("platt", "isotonic"):
-        scale, shift = fit_platt(logits, labels)
+        scale, shift = fit_platt(logits, labels, offset)
     if kind == "isotonic":
         curve = _float(fit_curves(logits, labels, scale, shift))
     return Calibration(_float(scale), _float(shift), curve)
 
 
-def fit_platt(logits: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[Array, Array]:
+def prevalence_offset(present: NDArray[np.int64], rows: NDArray[np.int64]) -> Array:
+    """What logits lack where presences and absences of a species weigh the same: the logit of its prevalence, (S,).
+
+    By Bayes' rule the balanced logit is log p(x | present) - log p(x | absent): the logit of presence without its
+    prior (King and Zeng 2001, "Logistic regression in rare events data", prior correction).
+
+    Args:
+        present: training rows in which each species is present, (S,).
+        rows: training rows in which its presence or absence is known, (S,).
+    """
+    return np.asarray(logit((present + 0.5) / (rows + 1)))
+
+
+def fit_platt(
+    logits: NDArray[np.float32], labels: NDArray[np.uint8], offset: Array | None = None
+) -> tuple[Array, Array]:
     """A scale and a shift for each species, drawn to those of all species together.
 
     Platt scaling (Platt 1999) by maximum likelihood with a Gaussian prior around the joint fit, so that a species
-    with few presences is calibrated like the others and one with many by itself.
+    with few presences is calibrated like the others and one with many by itself. What is known to differ between
+    species goes into the offset: the prior would pull it towards their mean.
 
     Args:
         logits: of held-out rows, (N, S).
         labels: 0 or 1, (N, S).
+        offset: of each species, (S,); none by default.
 
     Returns:
-        Scale and shift, (S,) each: the probability is sigmoid(scale * logit + shift).
+        Scale and shift, (S,) each, the shift with the offset: the probability is sigmoid(scale * logit + shift).
     """
-    joint = _newton(logits, labels, _ONE, np.full((2, 1), 1e-3))
-    scale, shift = _newton(logits, labels, np.repeat(joint, logits.shape[1], axis=1), np.full((2, 1), _PRIOR))
-    return scale, shift
+    rows = _Rows(logits, labels, np.zeros(logits.shape[1]) if offset is None else offset)
+    joint = _newton(rows, _ONE, np.full((2, 1), 1e-3))
+    scale, shift = _newton(rows, np.repeat(joint, logits.shape[1], axis=1), np.full((2, 1), _PRIOR))
+    return scale, shift + rows.offset
 
 
 def fit_curves(logits: NDArray[np.float32], labels: NDArray[np.uint8], scale: Array, shift: Array) -> Array:
-    """What is left to mend after `fit_platt`, by one rising curve for all species of a class of prevalence.
+    """Corrections that remain after `fit_platt`: one rising curve for all species of a class of prevalence.
 
     Centred isotonic regression (Oron and Flournoy 2017): the steps of an isotonic regression (Zadrozny and Elkan 2002)
     joined by straight lines through their centres. So the curve rises strictly, and no two places become equal: AUC
@@ -111,11 +141,19 @@ _ONE = np.array([[1.0], [0.0]])
 _SCALE_ALONE = np.array([[1e-3], [1e12]])  # holds the shift at 0
 
 
-def _newton(logits: NDArray[np.float32], labels: NDArray[np.uint8], start: Array, prior: Array) -> Array:
+class _Rows(NamedTuple):
+    """Held-out rows of S species: logits and labels, (N, S), and what is added to the logits of each species, (S,)."""
+
+    logits: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    offset: Array
+
+
+def _newton(rows: _Rows, start: Array, prior: Array) -> Array:
     """Scale and shift (2, S) of each species by Newton's method; from a `start` of (2, 1) those of all together."""
     value = start.copy()
     for _ in range(_STEPS):
-        sums = _sums(logits, labels, np.broadcast_to(value, (2, logits.shape[1])))
+        sums = _sums(rows, np.broadcast_to(value, (2, rows.logits.shape[1])))
         if start.shape[1] == 1:
             sums = sums.sum(axis=1, keepdims=True)
         slope = sums[:2] + prior * (value - start)
@@ -124,17 +162,17 @@ def _newton(logits: NDArray[np.float32], labels: NDArray[np.uint8], start: Array
         value -= np.clip(step, -1, 1)  # far from the optimum a full step may overshoot
         if np.abs(step).max() < 1e-6:
             break
-    value[0] = np.maximum(value[0], 1e-3)  # a calibration never turns the order of places round
+    value[0] = np.maximum(value[0], 1e-3)  # a calibration never reverses the order of places
     return value
 
 
-def _sums(logits: NDArray[np.float32], labels: NDArray[np.uint8], value: Array) -> Array:
+def _sums(rows: _Rows, value: Array) -> Array:
     """Sums over the rows of each species that make the first and second derivatives, (5, S)."""
     found = []
-    for first in range(0, logits.shape[1], _COLUMNS):
+    for first in range(0, rows.logits.shape[1], _COLUMNS):
         part = slice(first, first + _COLUMNS)
-        x, y = logits[:, part].astype(np.float64), labels[:, part]
-        p = expit(np.clip(value[0, part] * x + value[1, part], -40, 40))
+        x, y = rows.logits[:, part].astype(np.float64), rows.labels[:, part]
+        p = expit(np.clip(value[0, part] * x + value[1, part] + rows.offset[part], -40, 40))
         rest, weight = p - y, p * (1 - p)
         found.append([(rest * x).sum(0), rest.sum(0), (weight * x * x).sum(0), (weight * x).sum(0), weight.sum(0)])
     return np.concatenate(found, axis=1)
@@ -159,7 +197,8 @@ def _rising(counted: Array) -> Array:
     level, step = np.unique(level, return_inverse=True)
     centre = np.bincount(step, (rows + pull) * x) / np.bincount(step, rows + pull)
     beyond = KNOTS - KNOTS.clip(centre[0], centre[-1])
-    return np.interp(KNOTS, centre, logit(level)) + beyond
+    inside: Array = np.interp(KNOTS, centre, logit(level))
+    return inside + beyond
 
 
 def _float(values: Any) -> Tensor:  # noqa: ANN401 - an array

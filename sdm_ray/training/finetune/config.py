@@ -1,105 +1,27 @@
 """What `finetune` is configured by. Light: imports neither torch nor Ray."""
 
-import copy
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from sdm_ray.baselines.config import RIDGES, TreesConfig
-from sdm_ray.config import Config, JobConfig, load, note_old_key
-from sdm_ray.geo.blocks import Blocks
+from sdm_ray.config import JobConfig, note_old_key
 from sdm_ray.models.config import CalibrationKind, Scale, SpeciesConfig, weights_files
 from sdm_ray.stores.holdout_config import HeldOutBlocks
 from sdm_ray.streams.config import Mixing
 from sdm_ray.training.engine.config import OptimConfig, WorkersConfig
+from sdm_ray.training.finetune.head_config import SOFT, EnsembleConfig, ProbeConfig
+from sdm_ray.training.finetune.inputs_config import ShardsConfig, WindowsConfig
+from sdm_ray.training.finetune.presence_config import PresenceConfig
 
 
-class PresenceConfig(Config):
-    """How presences and absences teach a species model."""
+class FinetuneOptim(OptimConfig):
+    """AdamW with a linear warm-up and a cosine to zero, with a batch and epochs that follow the data."""
 
-    loss: Literal["bce", "assume_negative", "max_entropy", "asymmetric"] = "bce"
-    """`bce`: absences as they stand; `asymmetric`: easy absences count little; for presence-only records
-    `assume_negative`, what was not recorded is absent (SINR), and `max_entropy`, each species' distribution over
-    sites."""
-    background: Literal["uniform", "target_group"] | None = None
-    """Places that stand for all places, of the presence-only losses: `uniform` over the covariates' cells, or those of
-    the surveys of any species, which share their sampling bias (`target_group`)."""
-    places: PositiveInt = 50_000
-    """Most uniform background places."""
-    balance: Literal["none", "equal"] = "none"
-    """`equal`: a species' presences together weigh as much as its absences; of `bce`."""
-    positive_weight: PositiveFloat = 1.0
-    """Of a presence, of `assume_negative`; SINR takes 2048 for 47,375 species."""
-    thin_m: float | None = Field(None, gt=0)
-    """Of surveys with the same species in one square of so many metres one is trained on."""
-
-    @model_validator(mode="after")
-    def _fits_the_loss(self) -> Self:
-        needed = self.loss in ("assume_negative", "max_entropy")
-        if needed != (self.background is not None):
-            found = "none" if self.background is None else self.background
-            raise ValueError(f"background: {found}, of loss {self.loss}; it is of assume_negative and max_entropy")
-        if self.balance != "none" and self.loss != "bce":
-            raise ValueError(f"balance: {self.balance} is of the loss bce, found {self.loss}")
-        return self
-
-
-class CompanionConfig(TreesConfig):
-    """A random forest on what the network knows of coordinates and covariates: it teaches, and it votes.
-
-    It is grown anew for each fold (see `training.forest`).
-    """
-
-    old_keys: ClassVar = {"teach": "distillation_weight", "vote": "ensemble_weight"}
-
-    trees: int = Field(100, ge=50)
-    distillation_weight: float = Field(0.5, ge=0, le=1)
-    """Share of the forest in what the network learns; the rest is of the labels."""
-    ensemble_weight: float = Field(0.5, ge=0, lt=1)
-    """Share of the forest in the logits of the model; where covariates are unknown the network answers alone."""
-
-    @model_validator(mode="after")
-    def _has_a_part(self) -> Self:
-        if self.distillation_weight == self.ensemble_weight == 0:
-            raise ValueError(
-                "distillation_weight, ensemble_weight: both are 0; expected one above 0, or `forest: null`"
-            )
-        return self
-
-
-class ProbeConfig(Config):
-    """A logistic regression for each species in place of training by steps, presences weighing as much as absences.
-
-    It goes by what the encoders of the inputs give as they are, and by the covariates: z is all of it side by side.
-    """
-
-    ridge: tuple[PositiveFloat, ...] = Field(RIDGES, min_length=1)
-    """Penalties to choose from for each species, by parts of the surveys."""
-
-
-class ShardsConfig(Config):
-    """Images of one scale out of image shards, as far as surveys have any."""
-
-    shards: str = "shards"
-    """Image shards that hold the scale."""
-    size: int = Field(64, ge=8)
-    """Side of an image, pixels."""
-    within_m: float | None = Field(None, ge=0)
-    """Images of the nearest place at most so far off; by default a survey's own, known by its id, as the patches of
-    GeoLifeCLEF are."""
-
-
-class WindowsConfig(Config):
-    """Windows of a tile cube, one around each survey."""
-
-    cube: str = "cube.zarr"
-    bands: tuple[str, ...] = ()
-    """Names of the cube's bands, in the order of the tower's; by default all of them."""
-    season: str | None = None
-    """Name of the cube's composite; by default its first."""
-    size: int = Field(64, ge=8)
-    """Side of a window, pixels."""
+    lr: float = Field(2e-3, gt=0)
+    epochs: PositiveInt | None = None  # type: ignore[assignment]
+    """By default 25; more, up to 100, where an epoch has few steps, until there are 1,000 steps."""
+    batch: PositiveInt | None = None  # type: ignore[assignment]
+    """Rows of a step over all ranks together; by default from 32 to 1,024, for some 40 steps an epoch."""
 
 
 class FinetuneConfig(JobConfig):
@@ -126,16 +48,24 @@ class FinetuneConfig(JobConfig):
     start: str | None = None
     """Model of `finetune` to start from, such as one of presence-only records; species meet by name."""
     presence: PresenceConfig = PresenceConfig()
-    forest: CompanionConfig | None = None
-    """A random forest that teaches the network and votes beside it, of the loss `bce`."""
+    forest: EnsembleConfig | None = None
+    """A random forest whose predictions the network learns from, and that is averaged with it. By default there is one
+    for presence-only surveys (`relative`) with the loss `bce`, and none otherwise."""
     probe: ProbeConfig | None = None
     """Fit the head alone, on frozen inputs: where labels are few. `model.fusion` is then `none`, and what else a fusion
     is made of does not count."""
     model: SpeciesConfig = SpeciesConfig()
-    blocks: HeldOutBlocks = Blocks()
+    blocks: HeldOutBlocks | None = None
+    """How places are held out. By default the blocks of `encoder` or `start`; else squares of the largest side from
+    100 km down to 1 km of which at least 100 hold surveys (fewer where there are under 1,000 surveys), in five folds.
+    """
     countries: str | None = None
     """Land store: leave whole countries out instead of blocks; `blocks` gives seed, folds and shares, and `buffer_m` is
     the distance from a country left out within which no survey is trained on."""
+    pooled: bool | None = None
+    """Of a cross-fitted model: choose the number of epochs, and calibrate each fold, by what the models of the other
+    folds predict for their own held-out surveys, and train on the `validation` and `calibrate` blocks too. By default
+    where these blocks hold fewer than 200 surveys in some fold."""
     crossfit: bool = True
     """One model for each fold that never saw its blocks, then one refitted on everything; otherwise one model that
     leaves out the `validation` and `calibrate` blocks."""
@@ -145,27 +75,33 @@ class FinetuneConfig(JobConfig):
     `none`. By default `platt`, of classes `temperature`."""
     patience: PositiveInt | None = 5
     """Epochs without a better AUC on the `validation` blocks until training stops."""
-    optim: OptimConfig = OptimConfig(lr=2e-3, epochs=25, batch=1024)
+    validation_inputs: Literal["surveys", "map"] = "surveys"
+    """What the epoch is chosen by: predictions from all that surveys have, or from what a map may have, which is
+    neither photos, patches out of shards nor series. Figures of both are reported (`map_auc`)."""
+    optim: FinetuneOptim = FinetuneOptim()
     workers: WorkersConfig = Field(default=WorkersConfig(), exclude=True)
 
     @model_validator(mode="before")
     @classmethod
     def _settings_of_the_cube(cls, values: Any) -> Any:  # noqa: ANN401 - any YAML value
-        """Take a path for `cube`, and `bands`, `season` and `size` beside it, as former releases had them."""
+        """Take a path for `cube`, and `bands`, `season` and `size` at the top level, as former releases had them."""
         if not isinstance(values, dict):
             return values
         cube = {"cube": values["cube"]} if isinstance(values.get("cube"), str) else values.get("cube")
-        beside = {key: values[key] for key in ("bands", "season", "size") if key in values}
+        outer = {key: values[key] for key in ("bands", "season", "size") if key in values}
         if isinstance(cube, dict):
-            for key in beside:
+            for key in outer:
                 if key in cube:
                     raise ValueError(f"{key}: is the old name of cube.{key}, which is given as well")
                 note_old_key(key, f"cube.{key}")
-            cube = {**cube, **beside}
-        return {key: value for key, value in values.items() if key not in beside} | ({"cube": cube} if cube else {})
+            cube = {**cube, **outer}
+        return {key: value for key, value in values.items() if key not in outer} | ({"cube": cube} if cube else {})
 
     @model_validator(mode="after")
     def _inputs_fit_model(self) -> Self:
+        model = self.model
+        if not (model.location or model.towers or model.series or self.covariates):
+            raise ValueError("model: has no input; expected `location`, images of some scale, `covariates` or `series`")
         if self.model.covariates and self.covariates is None:
             raise ValueError("model.covariates: names covariates, and `covariates` names no store")
         if self.cube is not None and "satellite" in self.images:
@@ -176,31 +112,51 @@ class FinetuneConfig(JobConfig):
             raise ValueError(f"model.{scale}: a model with this tower needs {wanted}, and only such a model")
         if (self.model.series is None) != (self.series is None):
             raise ValueError("series: a model with `series` needs a store, and only such a model")
-        if (self.series or self.images) and self.presence.background == "uniform":
-            raise ValueError("presence.background: uniform places have no `series` or `images`; expected target_group")
+        if (self.series or self.images) and self.presence.background in ("uniform", "table"):
+            found = "places of a table" if self.presence.background == "table" else "uniform places"
+            raise ValueError(f"presence.background: {found} have no `series` or `images`; expected target_group")
+        if self.validation_inputs == "map" and not (self.series or self.images):
+            raise ValueError("validation_inputs: the model has no `images` or `series` that a map lacks")
         if self.freeze and self.encoder is None:
             raise ValueError("freeze: there is no `encoder`")
         if self.start is not None and self.encoder is not None:
             raise ValueError("start: holds an encoder already; expected `start` or `encoder`")
         if self.model.output == "class" and self.presence != PresenceConfig(thin_m=self.presence.thin_m):
-            raise ValueError("presence: is of species; classes are told apart by their cross-entropy")
-        if self.forest is not None and (self.model.output == "class" or self.presence.loss != "bce"):
-            found = "classes" if self.model.output == "class" else self.presence.loss
-            raise ValueError(f"forest: is of species and the loss bce, found {found}")
-        if self.forest is not None and self.model.location is None and self.covariates is None:
-            raise ValueError("forest: goes by coordinates and covariates, and the model has neither")
+            raise ValueError("presence: applies to species; classes are learnt by their cross-entropy")
+        if self.forest is not None:
+            self._check_forest(self.forest)
         if self.probe is not None:
             self._check_probe()
         if self.model.output == "class" and self.calibration in ("platt", "isotonic"):
-            raise ValueError(f"calibration: {self.calibration} is of species; of classes expected temperature or none")
+            raise ValueError(
+                f"calibration: {self.calibration} applies to species; expected temperature or none for classes"
+            )
         if self.presence.background == "uniform" and self.covariates is None:
             raise ValueError("presence.background: uniform draws cells of `covariates`, which names no store")
+        if self.pooled and not self.crossfit:
+            raise ValueError("pooled: needs the models of several folds; expected `crossfit: true`")
         return self
+
+    def _check_forest(self, forest: EnsembleConfig) -> None:
+        if self.model.output == "class":
+            raise ValueError("forest: predicts species, found `model.output: class`; expected `forest: null`")
+        if self.model.location is None and self.covariates is None:
+            raise ValueError("forest: goes by coordinates and covariates, and the model has neither")
+        weight = forest.distillation(self.presence.loss)
+        if weight and self.presence.loss not in SOFT:
+            raise ValueError(
+                f"forest.distillation_weight: the loss {self.presence.loss} learns from labels of 0 and 1 alone;"
+                " expected 0"
+            )
+        if weight == forest.ensemble_weight == 0:
+            raise ValueError(
+                "forest.distillation_weight, ensemble_weight: both are 0; expected one above 0, or `forest: null`"
+            )
 
     def _check_probe(self) -> None:
         found = "classes" if self.model.output == "class" else self.presence.loss
         if found != "bce":
-            raise ValueError(f"probe: is of species and the loss bce, found {found}")
+            raise ValueError(f"probe: needs species and the loss bce, found {found}")
         if self.forest is not None:
             raise ValueError("probe: goes without a forest; expected `forest: null`")
         if self.start is not None:
@@ -209,7 +165,8 @@ class FinetuneConfig(JobConfig):
     @property
     def goal(self) -> str:
         """The figure on the `validation` blocks that is to be high."""
-        return "log_likelihood" if self.model.output == "class" else "auc"
+        figure = "log_likelihood" if self.model.output == "class" else "auc"
+        return f"map_{figure}" if self.validation_inputs == "map" else figure
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
@@ -219,51 +176,8 @@ class FinetuneConfig(JobConfig):
         return [*(name for name in names if name), *shards]
 
     def reads_files(self) -> list[str]:
-        """Published weights of towers and of what encodes a location."""
-        return weights_files([self.model.location, *self.model.frozen_location_features, *self.model.towers.values()])
-
-
-class OverFinetune(JobConfig):
-    """A job over variants of one configuration of `finetune`."""
-
-    finetune: dict[str, Any]
-    """A configuration of `finetune`, or the path of its file."""
-
-    @field_validator("finetune", mode="before")
-    @classmethod
-    def _from_file(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value
-        if not isinstance(value, str):
-            return value
-        found = load(value, FinetuneConfig)
-        values = found.model_dump(mode="json", exclude={"run_dir", "output", "tracking"}, exclude_unset=True)
-        return {**values, "workers": found.workers.model_dump(mode="json", exclude_unset=True)}
-
-    def candidate(self, chosen: Mapping[str, Any]) -> FinetuneConfig:
-        """The configuration with some dotted keys set.
-
-        Raises:
-            ValueError: a key is unknown or a value does not fit it.
-        """
-        values = copy.deepcopy(self.finetune) | {"run_dir": self.run_dir, "seed": self.finetune.get("seed", self.seed)}
-        for key, value in chosen.items():
-            *outer, last = key.split(".")
-            place = values
-            for name in outer:
-                place = place.setdefault(name, {})
-                if not isinstance(place, dict):
-                    raise ValueError(f"{key}: {name} holds a single value")
-            place[last] = value
-        try:
-            return FinetuneConfig.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"finetune with {dict(chosen)}: {where}: {first['msg']}") from None
-
-    def reads(self) -> list[str]:
-        """Names of the artefacts that the job reads."""
-        return self.candidate({}).reads()
-
-    def reads_files(self) -> list[str]:
-        """Published weights that the variants start from."""
-        return self.candidate({}).reads_files()
+        """Published weights of towers and of what encodes a location; the table and polygons of background places."""
+        named = [name for name in (self.presence.table, self.presence.region) if name is not None]
+        return named + weights_files(
+            [self.model.location, *self.model.frozen_location_features, *self.model.towers.values()]
+        )

@@ -10,22 +10,23 @@ from upath import UPath
 
 from sdm_ray.batch import cut
 from sdm_ray.errors import InputError
-from sdm_ray.geo.blocks import Role
-from sdm_ray.geo.grid import to_lonlat, to_xy
+from sdm_ray.geo.blocks import Role, block_id
+from sdm_ray.geo.grid import to_xy
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.models.batch import compact
 from sdm_ray.models.config import SeriesConfig
 from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.progress import say
-from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import countries_named, labels_of, read_kind, read_surveys
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.streams.survey_images import Wanted
 from sdm_ray.training.engine.trainer import tensors
+from sdm_ray.training.finetune.background import background_of
 from sdm_ray.training.finetune.config import FinetuneConfig
+from sdm_ray.training.finetune.data_defaults import ENOUGH, blocks_of
 from sdm_ray.training.finetune.inputs import (
     CovariateTable,
     covariates_at,
@@ -38,16 +39,24 @@ from sdm_ray.training.finetune.inputs import (
 
 @dataclass(frozen=True)
 class Split:
-    """Numbers of the surveys for each use, ascending."""
+    """Numbers of the surveys for each use, ascending.
+
+    Attributes:
+        train: that the model learns from.
+        validation: that choose the epoch.
+        calibrate: that the model is calibrated on.
+        background: numbers of the background places in the blocks of `train`, where there are any.
+    """
 
     train: np.ndarray
     validation: np.ndarray
     calibrate: np.ndarray
+    background: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """Surveys with all that is known of them.
+    """Surveys with their inputs and labels.
 
     Attributes:
         dataset: batches of the surveys, with the labels that are known of them.
@@ -55,13 +64,15 @@ class Table:
         x: EPSG:3035 metres, (N,).
         y: EPSG:3035 metres, (N,).
         species: the species table.
-        probability_kind: what a probability is of.
+        probability_kind: `occurrence`, `recorded` or `relative`.
         covariates: the surveys' covariates.
         holdout: what is held out together.
         background: places that stand for all places, with labels of none, where the loss has them.
         series: the encoders of the surveys' time series, with the axes of these.
-        thin_m: of surveys with the same species in one square of so many metres one is trained on.
+        thin_m: side of squares in which surveys with the same species count once in training, metres.
         country: that each survey names, "" for none, (N,); None where none is named.
+        pooled: whether the folds' held-out surveys stand for the `validation` and `calibrate` blocks, which are
+            trained on.
     """
 
     dataset: SurveyDataset
@@ -76,10 +87,19 @@ class Table:
     series: SeriesConfig | None = None
     thin_m: float | None = None
     country: np.ndarray | None = field(default=None, repr=False)
+    pooled: bool = False
 
     def role(self, held_out: int | None) -> np.ndarray:
         """What each survey is used for when one fold is held out, codes of `Role`, (N,)."""
         return self.holdout.role(self.x, self.y, held_out, self.country)
+
+    def block_of(self, rows: np.ndarray) -> np.ndarray:
+        """Number of the block that each of some surveys lies in."""
+        return block_id(self.x[rows], self.y[rows], self.holdout.blocks)
+
+    def held_out(self, fold: int) -> np.ndarray:
+        """Numbers of the surveys of a fold, ascending."""
+        return np.flatnonzero(self.role(fold) == Role.TEST)
 
     def split(self, held_out: int | None, *, keep_some: bool = False) -> Split:
         """What each survey is used for when one fold is held out.
@@ -88,11 +108,12 @@ class Table:
             held_out: the fold; None to train on everything.
             keep_some: with None, leave the `validation` and `calibrate` blocks out all the same.
         """
-        roles = self.role(held_out)
-        if keep_some and held_out is None:
-            first = self.role(0)
-            roles = np.where(np.isin(first, [Role.VALIDATION, Role.CALIBRATE]), first, np.int8(Role.TRAIN))
+        roles = self._roles(self.role, held_out, keep_some)
         found = Split(*(np.flatnonzero(roles == each) for each in (Role.TRAIN, Role.VALIDATION, Role.CALIBRATE)))
+        if self.background is not None:
+            x, y = to_xy(*self.background.lonlat.T)
+            places = self._roles(lambda fold: self.holdout.role(x, y, fold), held_out, keep_some)
+            found = replace(found, background=np.flatnonzero(places == Role.TRAIN))
         if self.thin_m is not None:
             found = replace(found, train=self._thinned(found.train, self.thin_m))
         if len(found.train) == 0:
@@ -101,13 +122,14 @@ class Table:
             )
         return found
 
-    def around(self, held_out: int | None) -> SurveyDataset | None:
-        """The background places of the blocks that are trained on when one fold is held out."""
-        if self.background is None:
-            return None
-        x, y = to_xy(*self.background.lonlat.T)
-        rows = np.flatnonzero(self.holdout.role(x, y, held_out) == Role.TRAIN)
-        return self.background.subset(rows)
+    def _roles(self, role: Callable[[int | None], np.ndarray], held_out: int | None, keep_some: bool) -> np.ndarray:
+        roles = role(held_out)
+        if self.pooled:
+            return np.where(np.isin(roles, [Role.VALIDATION, Role.CALIBRATE]), np.int8(Role.TRAIN), roles)
+        if not keep_some or held_out is not None:
+            return roles
+        first = role(0)
+        return np.where(np.isin(first, [Role.VALIDATION, Role.CALIBRATE]), first, np.int8(Role.TRAIN))
 
     def _thinned(self, rows: np.ndarray, side: float) -> np.ndarray:
         """One of the surveys with the same species in one square, drawn by the seed."""
@@ -153,9 +175,12 @@ def read_table(config: FinetuneConfig) -> Table:
         raise InputError(f"{path}: no survey holds any species")
     if config.model.output == "class":
         _require_one_class(path, surveys["survey_id"], labels)
-    holdout = HoldOut(config.blocks, str(config.path(config.countries)) if config.countries else None)
-    background = _background(config, dataset, store)
-    return Table(
+    blocks = blocks_of(config, x, y)
+    if config.blocks is None:
+        say(f"  blocks of {blocks.size_m / 1000:g} km, {blocks.folds} folds")
+    holdout = HoldOut(blocks, str(config.path(config.countries)) if config.countries else None)
+    background = background_of(config, dataset, store)
+    table = Table(
         dataset=dataset,
         labels=labels,
         x=x,
@@ -169,10 +194,27 @@ def read_table(config: FinetuneConfig) -> Table:
         thin_m=config.presence.thin_m,
         country=countries_named(surveys),
     )
+    return replace(table, pooled=_pools(config, table))
+
+
+def _pools(config: FinetuneConfig, table: Table) -> bool:
+    """Whether the folds are pooled; reports where `validation` or `calibrate` blocks hold few surveys."""
+    if config.pooled is not None:
+        return config.pooled
+    folds = range(table.holdout.blocks.folds) if config.crossfit else [None]
+    splits = [table.split(fold, keep_some=True) for fold in folds]
+    sizes = {name: min(len(getattr(each, name)) for each in splits) for name in ("validation", "calibrate")}
+    few = {name: size for name, size in sizes.items() if size < ENOUGH and getattr(table.holdout.blocks, name) > 0}
+    if not few:
+        return False
+    found = " and ".join(f"{name} blocks hold {count} surveys" for name, count in few.items())
+    remedy = "pooled over the folds instead" if config.crossfit else "expected larger shares or `crossfit: true`"
+    say(f"  {found}{' in some fold' if config.crossfit else ''}, fewer than {ENOUGH}: {remedy}")
+    return config.crossfit
 
 
 def _require_one_class(path: UPath, ids: pd.Series, labels: SparseLabels) -> None:
-    """See that every survey is of one class."""
+    """Check that every survey has one class."""
     counts = np.diff(labels.indptr)
     wrong = np.flatnonzero(counts != 1)
     if len(wrong):
@@ -180,32 +222,6 @@ def _require_one_class(path: UPath, ids: pd.Series, labels: SparseLabels) -> Non
             f"{path}: survey {ids.iloc[wrong[0]]} holds {counts[wrong[0]]} classes ({len(wrong)} such surveys);"
             " `model.output: class` expects one each"
         )
-
-
-def _background(config: FinetuneConfig, dataset: SurveyDataset, store: Covariates | None) -> SurveyDataset | None:
-    """Places that stand for all places, with labels of none."""
-    if config.presence.background is None:
-        return None
-    lonlat = dataset.lonlat
-    values, known, images = dataset.covariates, dataset.known, dataset.images
-    if config.presence.background == "uniform":
-        assert store is not None
-        x, y, _ = store.draw(config.presence.places, config.seed)
-        lonlat = np.column_stack(to_lonlat(x, y))
-        covariates = covariates_at(store, x, y)
-        values, known, images = covariates.values, covariates.known, windows_at(config, lonlat)
-    nothing = SparseLabels.none(len(lonlat), dataset.labels.n_species)
-    rows = np.arange(len(lonlat))
-    return replace(
-        dataset,
-        rows=rows,
-        all_lonlat=lonlat,
-        covariates=values,
-        known=known,
-        images=images,
-        labels=nothing,
-        seed=dataset.seed + 1,
-    )
 
 
 def predict(model: SpeciesModel, dataset: SurveyDataset, rows: np.ndarray, ranks: Ranks) -> np.ndarray:
@@ -243,12 +259,18 @@ def _of_surveys(
     return ranks.rows(np.concatenate(parts))
 
 
-def shared(theirs: pd.DataFrame, own: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the species that two tables have in common, by name: in the first, and in the second."""
-    place = {name: row for row, name in enumerate(theirs["name"])}
-    pairs = [(place[name], row) for row, name in enumerate(own["name"]) if name in place]
-    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
-    return first, second
+def alone(model: SpeciesModel) -> Ranks:
+    """This process by itself, on the model's device."""
+    return Ranks(device=str(next(model.parameters()).device))
+
+
+def prevalence_scores(labels: SparseLabels, train: np.ndarray, rows: np.ndarray) -> dict[str, float]:
+    """Cross-entropy on some surveys of the prevalence of each species among those that were trained on."""
+    if not len(rows):
+        return {}
+    present, absent = labels.counts(train)
+    logit = np.log(present + 0.5) - np.log(absent + 0.5)
+    return {"prevalence_bce": scores(np.tile(logit, (len(rows), 1)), labels.dense(rows))["bce"]}
 
 
 def scores(logits: np.ndarray, labels: np.ndarray, *, classes: bool = False) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What the surveys of a fold can teach, found out before anything is trained."""
+"""Whether the surveys of a fold are enough to learn from, found out before anything is trained."""
 
 from collections.abc import Iterable
 
@@ -18,12 +18,12 @@ def varies(labels: SparseLabels, rows: np.ndarray) -> bool:
 
 
 def check_folds(table: Table, folds: Iterable[int | None], *, absences: bool) -> None:
-    """See that every fold can teach, and tell what it cannot.
+    """Check that every fold can be learnt from, and report what cannot.
 
     Args:
         table: the surveys.
         folds: numbers of the folds; None for the one of everything.
-        absences: whether the loss learns from what surveys lack, so that a single class teaches it nothing.
+        absences: whether the loss learns from absences, so that nothing can be learnt from a single class.
 
     Raises:
         InputError: the surveys of a fold hold a single class.
@@ -34,7 +34,8 @@ def check_folds(table: Table, folds: Iterable[int | None], *, absences: bool) ->
         if absences and not varies(table.labels, split.train):
             raise InputError(
                 f"{name}: its {len(split.train)} train surveys hold a single class (no species is present in some and"
-                " absent in others); expected other surveys or smaller blocks"
+                " absent in others); expected other surveys or smaller blocks, or for records of one species background"
+                " places: `presence: {loss: assume_negative, background: uniform}`"
             )
         if len(split.validation) and not varies(table.labels, split.validation):
             say(

@@ -1,4 +1,4 @@
-"""What is known of surveys beside their species: covariates, images and time series, read and checked."""
+"""The inputs of surveys: covariates, images and time series, read and checked."""
 
 from dataclasses import dataclass, replace
 

@@ -12,7 +12,7 @@ from sdm_ray.models.batch import compact
 from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.training.engine.trainer import Batches
-from sdm_ray.training.finetune.config import PresenceConfig
+from sdm_ray.training.finetune.presence_config import PresenceConfig
 
 SURVEYS, BACKGROUND = "surveys", "background"
 """Names of the streams."""
@@ -35,7 +35,7 @@ class Setting:
 
 
 class PresenceLoss(nn.Module):
-    """Loss of a species model, scaled for the mean over ranks (see `loop.Fit`)."""
+    """Loss of a species model, scaled for the mean over ranks (see `trainer.Fit`)."""
 
     weight: Tensor | None
 

@@ -1,11 +1,14 @@
 """What `tune` is configured by. Light: imports neither torch nor Ray."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
 from sdm_ray.config import Config
-from sdm_ray.training.finetune.config import OverFinetune
+from sdm_ray.geo.blocks import Blocks
+from sdm_ray.training.finetune.config import FinetuneConfig
+from sdm_ray.training.finetune.variants_config import FinetuneVariants
 
 
 class Range(Config):
@@ -28,7 +31,7 @@ class Range(Config):
         return [int(self.low), int(self.high)] if self.whole else [self.low, self.high]
 
 
-class TuneConfig(OverFinetune):
+class TuneConfig(FinetuneVariants):
     """`tune`: search settings of `finetune` for the highest AUC, or likelihood of classes, on `validation` blocks."""
 
     output: str = "tune"
@@ -51,15 +54,18 @@ class TuneConfig(OverFinetune):
     @model_validator(mode="after")
     def _space_fits(self) -> Self:
         base = self.candidate({})
-        wrong = [fold for fold in self.folds if not 0 <= fold < base.blocks.folds]
+        folds = (base.blocks or Blocks()).folds
+        wrong = [fold for fold in self.folds if not 0 <= fold < folds]
         if wrong or len(set(self.folds)) < len(self.folds):
             found = list(self.folds)
-            raise ValueError(
-                f"folds: {found}; expected some of finetune.blocks' 0 to {base.blocks.folds - 1}, each once"
-            )
+            raise ValueError(f"folds: {found}; expected some of finetune.blocks' 0 to {folds - 1}, each once")
         if base.probe is not None:
             raise ValueError("finetune.probe: has no epochs that a sweep could stop; expected `probe: null`")
         for key, choices in self.space.items():
             for value in choices.ends() if isinstance(choices, Range) else choices:
                 self.candidate({key: value})
         return self
+
+    def trial(self, chosen: Mapping[str, Any]) -> FinetuneConfig:
+        """The configuration of a trial, which is judged on the `validation` blocks."""
+        return self.candidate(chosen).model_copy(update={"pooled": False})

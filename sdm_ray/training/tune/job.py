@@ -20,6 +20,7 @@ from sdm_ray.tracking import Tracker
 from sdm_ray.training.engine.launch import storage_of
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.data import Table, read_table
+from sdm_ray.training.finetune.data_defaults import resolved
 from sdm_ray.training.finetune.fold_checks import check_folds, varies
 from sdm_ray.training.tune.config import Range, TuneConfig
 
@@ -34,15 +35,16 @@ def run(config: TuneConfig, job: Job) -> dict[str, Any]:
     """Search, write `trials.csv`, `best.yaml` and a picture, and return the figures.
 
     Raises:
-        InputError: the data cannot be used, the `validation` blocks of a fold say nothing, or no trial came to an end.
+        InputError: the data cannot be used, the `validation` blocks of a fold hold a single class, or no trial ended.
     """
-    base = config.candidate({})
+    base = config.trial({})
     table = read_table(base)
+    base = resolved(base, table.holdout.blocks, len(table.labels))
     _check(config, table)
     goal = base.goal
     connect()
     storage = storage_of(job)
-    results = _tuner(config, _shared(config, table), job.tracker, storage, resume=job.resumed).fit()
+    results = _tuner(config, base, _shared(config, table), job.tracker, storage, resume=job.resumed).fit()
     rows = [_row(config, goal, number, each) for number, each in enumerate(results)]
     done = [row for row in rows if np.isfinite(row[goal])]
     if not done:
@@ -58,7 +60,7 @@ def run(config: TuneConfig, job: Job) -> dict[str, Any]:
 
 
 def _check(config: TuneConfig, table: Table) -> None:
-    """See that the folds can teach, and that their `validation` blocks tell trials apart."""
+    """Check that the folds can be learnt from, and that their `validation` blocks distinguish trials."""
     check_folds(table, config.folds, absences=table.background is None)
     for fold in config.folds:
         validation = table.split(fold).validation
@@ -74,16 +76,19 @@ def _shared(config: TuneConfig, table: Table) -> Shared:
     import ray
 
     from sdm_ray.training.finetune.distillation import Forests
-    from sdm_ray.training.finetune.job import Study
+    from sdm_ray.training.finetune.fits import FineTuning
 
-    base, forests = config.candidate({}), Forests(len(config.folds))
-    for fold in config.folds if base.forest is not None else ():
+    base, forests = config.trial({}), Forests(len(config.folds))
+    fits = FineTuning(base, table, "", forests.grown)
+    for fold in config.folds if fits.config.forest is not None else ():
         say(f"  grows the forest of fold {fold}")
-        Study(base, table, "", forests.grown).fit(fold)
+        fits.fit(fold)
     return [ray.put(forests)]
 
 
-def _tuner(config: TuneConfig, shared: Shared, tracker: Tracker, storage: UPath, *, resume: bool) -> Any:  # noqa: ANN401
+def _tuner(
+    config: TuneConfig, base: FinetuneConfig, shared: Shared, tracker: Tracker, storage: UPath, *, resume: bool
+) -> Any:  # noqa: ANN401
     os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch
@@ -98,7 +103,6 @@ def _tuner(config: TuneConfig, shared: Shared, tracker: Tracker, storage: UPath,
     if resume and tune.Tuner.can_restore(str(storage)):
         say("tune: continues an interrupted sweep")
         return tune.Tuner.restore(str(storage), trial, resume_unfinished=True, restart_errored=True)
-    base = config.candidate({})
     return tune.Tuner(
         trial,
         param_space={key: _domain(choices) for key, choices in config.space.items()},
@@ -106,7 +110,7 @@ def _tuner(config: TuneConfig, shared: Shared, tracker: Tracker, storage: UPath,
             metric=base.goal,
             mode="max",
             search_alg=OptunaSearch(seed=config.seed),
-            scheduler=Halving(config.grace_epochs, base.optim.epochs, config.reduction),
+            scheduler=Halving(config.grace_epochs, base.optim.epochs or 1, config.reduction),
             num_samples=config.trials,
             max_concurrent_trials=config.concurrent,
             reuse_actors=True,  # a process takes longer to start than a small trial
@@ -115,7 +119,7 @@ def _tuner(config: TuneConfig, shared: Shared, tracker: Tracker, storage: UPath,
             name=storage.name,
             storage_path=str(storage.parent),
             verbose=0,
-            callbacks=[_teller(config.trials, base.goal)],
+            callbacks=[_reporter(config.trials, base.goal)],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
         ),
     )
@@ -141,12 +145,12 @@ def _trial(chosen: dict[str, Any], config: TuneConfig, shared: Shared, tracker: 
     from sdm_ray.training.engine import trainer
     from sdm_ray.training.engine.checkpointing import TuneCheckpointer
     from sdm_ray.training.engine.reporting import Reporter
-    from sdm_ray.training.finetune.job import Study
+    from sdm_ray.training.finetune.fits import FineTuning
 
-    settings = config.candidate(chosen)
+    settings = config.trial(chosen)
     own = tracker.child(f"trial {tune.get_context().get_trial_id()}")
     own.params(chosen)
-    study = Study(settings, read_table(settings), "", _forests(shared[0]).grown)
+    study = FineTuning(settings, read_table(settings), "", _forests(shared[0]).grown)
     ranks = Ranks(device="cuda" if config.gpus and torch.cuda.is_available() else "cpu")
     checkpointer = TuneCheckpointer(settings.goal)
     fits = [trainer.epochs(study.fit(fold), ranks, checkpointer, Reporter(tracker=own)) for fold in config.folds]
@@ -164,19 +168,19 @@ def _forests(shared: Any) -> "Forests":  # noqa: ANN401 - an object reference
     return forests
 
 
-def _teller(total: int, goal: str) -> Any:  # noqa: ANN401 - a callback of Ray Tune
-    """Tells the person at the driver how the trials do."""
+def _reporter(total: int, goal: str) -> Any:  # noqa: ANN401 - a callback of Ray Tune
+    """A callback that prints the score of each trial as it ends."""
     from ray import tune
 
-    class Teller(tune.Callback):
-        def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:  # noqa: ANN401
+    class Reporter(tune.Callback):
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:  # noqa: ANN401
             done = len({each.trial_id for each in trials if each.status == "TERMINATED"} | {trial.trial_id})
             result = trial.last_result or {}
             shown = ", ".join(f"{key} {_short(value)}" for key, value in trial.config.items())
             score, epochs = result.get(goal, float("nan")), result.get("epoch", 0)
             say(f"  trial {done}/{total}: {goal} {score:.4f} after {epochs} epochs; {shown}")
 
-    return Teller()
+    return Reporter()
 
 
 def _row(config: TuneConfig, goal: str, number: int, result: Any) -> dict[str, Any]:  # noqa: ANN401 - of Ray Tune
@@ -193,20 +197,29 @@ def _write(config: TuneConfig, job: Job, rows: list[dict[str, Any]], best: Mappi
     table.writerows(rows)
     (job.output / "trials.csv").write_text(text.getvalue())
     settings = config.candidate({key: best[key] for key in config.space})
-    (job.output / "best.yaml").write_text(_best_yaml(settings, best[settings.goal]))
+    (job.output / "best.yaml").write_text(_best_yaml(settings, best[settings.goal], unseen_blocks(config)))
+    say(f"  {unseen_blocks(config)}")
     (job.output / "trials.png").write_bytes(_picture(config, rows, settings.goal))
     job.tracker.folder(job.output, "sweep")
     say(f"  best {settings.goal} {best[settings.goal]:.4f}: sdm-ray finetune {job.output / 'best.yaml'!s}")
 
 
-def _best_yaml(settings: FinetuneConfig, score: float) -> str:
+def _best_yaml(settings: FinetuneConfig, score: float, unseen: str) -> str:
     values = settings.model_dump(mode="json", exclude={"tracking"}, exclude_defaults=True)
     workers = settings.workers.model_dump(mode="json", exclude_defaults=True)
     values["run_dir"] = str(UPath(settings.run_dir))
     values |= {"workers": workers} if workers else {}
-    return f"# The best of a sweep: {settings.goal} {score:.4f} on the `validation` blocks.\n" + yaml.safe_dump(
-        values, sort_keys=False
-    )
+    if settings.forest is None and "forest" in settings.model_fields_set:
+        values["forest"] = None  # not the default of presence-only surveys
+    header = f"# The best of a sweep: {settings.goal} {score:.4f} on the `validation` blocks.\n# {unseen}\n"
+    return header + yaml.safe_dump(values, sort_keys=False)
+
+
+def unseen_blocks(config: TuneConfig) -> str:
+    """Which test blocks had no part in the search; a fold's trials learn from and are judged on those of the others."""
+    if len(config.folds) > 1:
+        return "The test blocks of every fold had a part in the search: score what it found on other data."
+    return f"The test blocks of fold {config.folds[0]} alone had no part in the search; those of other folds had."
 
 
 def _picture(config: TuneConfig, rows: list[dict[str, Any]], goal: str) -> bytes:

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from scipy.special import expit
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.models.calibration import KNOTS, Calibration, bend, mean_of
-from sdm_ray.training.finetune.calibration import fit, fit_platt
+from sdm_ray.training.finetune.calibration import fit, fit_platt, prevalence_offset
 
 
 def draw(count: int, scale: float, shift: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -99,3 +100,36 @@ def test_the_mean_of_rising_curves_rises():
     assert (mean.curve.diff(dim=1) > 0).all()
     assert torch.allclose(mean.shift, (each[0].shift + each[1].shift) / 2)
     assert mean_of([Calibration(mean.scale, mean.shift)] * 2).curve is None
+
+
+PREVALENCE = np.geomspace(0.001, 0.2, 60)
+
+
+def balanced_logits(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of 8,000 rows and 60 species, as of a fit in which presences weigh as much as absences; and labels."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (8000, 60))
+    level = [
+        brentq(lambda b, x=x, p=p: expit(x + b).mean() - p, -20, 20) for x, p in zip(logits.T, PREVALENCE, strict=True)
+    ]
+    truth = logits + level
+    return (truth - logit(PREVALENCE)).astype(np.float32), (rng.random(truth.shape) < expit(truth)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["platt", "isotonic", "temperature"])
+def test_rare_species_of_balanced_fits_come_out_as_often_as_they_are(kind):
+    logits, labels = balanced_logits(0)
+    offset = prevalence_offset(labels.sum(axis=0), np.full(60, len(labels)))
+    p = calibrated(fit(kind, logits, labels, classes=False, offset=offset), balanced_logits(1)[0]).mean(axis=0)
+    assert 0.0008 <= p[0] <= 0.0011  # .0229 without the offset
+    assert abs(p[-1] - 0.2) < 0.01  # .137 without
+    rare = PREVALENCE < 0.005
+    assert abs(p[rare].sum() / PREVALENCE[rare].sum() - 1) < 0.15
+
+
+def test_without_rows_a_balanced_fit_has_its_prevalence_all_the_same():
+    nothing = np.empty((0, 2), np.float32), np.empty((0, 2), np.uint8)
+    offset = prevalence_offset(np.array([9, 0]), np.array([999, 999]))
+    found = fit("platt", *nothing, classes=False, offset=offset)
+    np.testing.assert_allclose(torch.sigmoid(found.shift), [0.0095, 0.0005], rtol=1e-4)
+    assert fit("none", *nothing, classes=False, offset=offset).shift.abs().max() == 0

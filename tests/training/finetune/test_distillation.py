@@ -22,10 +22,12 @@ from sdm_ray.training.engine.checkpointing import NoCheckpointer
 from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import distillation
-from sdm_ray.training.finetune import job as finetune
-from sdm_ray.training.finetune.config import CompanionConfig, FinetuneConfig
+from sdm_ray.training.finetune.config import FinetuneConfig
+from sdm_ray.training.finetune.distillation import Joining
+from sdm_ray.training.finetune.fits import FineTuning
+from sdm_ray.training.finetune.head_config import EnsembleConfig
 
-CONFIG = CompanionConfig(trees=50, min_samples_leaf=5)
+CONFIG = EnsembleConfig(trees=50, min_samples_leaf=5)
 N = 400
 
 
@@ -48,7 +50,7 @@ def test_a_label_says_nothing_to_its_own_survey(noisy):
 
 def test_it_knows_more_of_the_probability_than_the_labels_do(noisy):
     x, labels, p = noisy
-    found, own = distillation.grown(x, labels, CompanionConfig(trees=200, min_samples_leaf=5), 0, 1)
+    found, own = distillation.grown(x, labels, EnsembleConfig(trees=200, min_samples_leaf=5), 0, 1)
     assert ((found - p) ** 2).mean() < 0.2 * ((labels - p) ** 2).mean()
     theirs = RandomForestRegressor(200, max_features=0.3, min_samples_leaf=5, oob_score=True, random_state=0)
     assert np.corrcoef(found.ravel(), theirs.fit(x, labels).oob_prediction_.ravel())[0, 1] > 0.97
@@ -84,9 +86,8 @@ def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch
         np.arange(N), x[:, :2].astype(float), x[:, 2:] * known[:, None], known[:, None].repeat(x.shape[1] - 2, 1), full
     )
     rows = np.arange(0, N, 2)
-    made, own = distillation.taught(
-        dataset, rows, CompanionConfig(trees=50, distillation_weight=0.25, ensemble_weight=0), distillation.grown
-    )
+    config = EnsembleConfig(trees=50, ensemble_weight=0)
+    made, own = distillation.joined(dataset, rows, Joining(config, 0.25), distillation.grown)
     soft = made.labels.dense(rows[3:9])
     assert own is None
     assert np.all(np.abs(soft - labels[rows[3:9]]) <= 0.25) and not np.array_equal(soft, labels[rows[3:9]])
@@ -94,17 +95,17 @@ def test_labels_are_mixed_for_the_surveys_that_are_trained_on(noisy, monkeypatch
     batch = made.subset(rows).read(np.arange(3), np.zeros(3, np.int64))
     assert batch["labels"].dtype == np.float32 and batch["labels"].shape == (3, 2)
     for name, least, line in (
-        ("_MOST_VOTED", 1, "forest.ensemble_weight: for at most 1 species, found 2; expected `ensemble_weight: 0`"),
-        ("_MOST_LABELS", 399, "forest: 200 surveys of 2 species are 400 labels; it takes at most 399"),
+        ("MOST_SPECIES", 1, "forest.ensemble_weight: for at most 1 species, found 2; expected `ensemble_weight: 0`"),
+        ("MOST_LABELS", 399, "forest: 200 surveys of 2 species are 400 labels; it takes at most 399"),
     ):
         monkeypatch.setattr(distillation, name, least)
         with pytest.raises(InputError, match=line):
-            distillation.taught(dataset, rows, CompanionConfig(), distillation.grown)
+            distillation.joined(dataset, rows, Joining(EnsembleConfig()), distillation.grown)
 
 
-def study(world, output="", **changes) -> finetune.Study:
+def study(world, output="", **changes) -> FineTuning:
     config = FinetuneConfig(run_dir=str(world), **settings(forest={"trees": 50}, **changes))
-    return finetune.Study(config, finetune_data.read_table(config), str(output))
+    return FineTuning(config, finetune_data.read_table(config), str(output))
 
 
 def test_a_fold_is_taught_by_its_own_surveys_alone(world):
@@ -154,12 +155,75 @@ def test_a_model_keeps_the_forest_that_votes_in_it(world, tmp_path):
     assert known.any() and np.allclose(logits[known], (network + said)[known] / 2, atol=1e-4)
 
 
-def test_it_is_of_species_and_their_absences(world):
-    for changes in ({"presence": {"loss": "asymmetric"}}, {"model": {"output": "class"}}):
-        with pytest.raises(ValidationError, match="forest: is of species and the loss bce"):
-            study(world, **changes)
+def test_what_a_forest_cannot_join_is_named(world):
+    with pytest.raises(ValidationError, match=r"forest: predicts species, found `model\.output: class`"):
+        study(world, model={"output": "class"})
     nothing_known = {"model": {"location": None, "series": {}}, "covariates": None, "series": "series.zarr"}
     with pytest.raises(ValidationError, match="forest: goes by coordinates and covariates, and the model has neither"):
         study(world, **nothing_known)
-    with pytest.raises(ValidationError, match="distillation_weight, ensemble_weight: both are 0"):
-        CompanionConfig(distillation_weight=0, ensemble_weight=0)
+
+    def config(forest, loss):
+        return FinetuneConfig(run_dir=str(world), **settings(forest=forest, presence={"loss": loss}))
+
+    with pytest.raises(ValidationError, match=r"both are 0; expected one above 0, or `forest: null`"):
+        config({"distillation_weight": 0, "ensemble_weight": 0}, "bce")
+    with pytest.raises(ValidationError, match="the loss asymmetric learns from labels of 0 and 1 alone; expected 0"):
+        config({"distillation_weight": 0.5}, "asymmetric")
+    assert config({}, "asymmetric").forest.distillation("asymmetric") == 0
+    assert config({}, "bce").forest.distillation("bce") == 0.5
+
+
+@pytest.mark.parametrize(
+    "presence",
+    [
+        {"loss": "max_entropy", "background": "uniform", "places": 400},
+        {"loss": "assume_negative", "background": "target_group"},
+        {"loss": "asymmetric"},
+    ],
+)
+def test_it_joins_every_loss(world, presence, tmp_path):
+    made = study(world, tmp_path / "joined", presence=presence)
+    fit = made.fit(0)
+    assert (fit.streams["surveys"].take(0)["labels"].dtype == np.float32) == (presence["loss"] == "assume_negative")
+    trained = trainer.run(fit, Ranks(), NoCheckpointer(), Reporter())
+    fit.save(trained)
+    model = load_species_model(UPath(tmp_path / "joined"), 0).model
+    assert float(model.ensemble_weight) == 0.5
+    test = made.table.held_out(0)
+    logits = finetune_data.predict(model, made.table.dataset, test, Ranks())
+    assert auc(made.table.labels.dense(test)[:, :2], logits[:, :2]).min() > 0.75
+
+
+def test_trees_see_no_more_background_than_surveys(noisy):
+    x, labels, _ = noisy
+    everywhere = np.random.default_rng(1).random((10 * N, 4)).astype(np.float32)
+    shares = [
+        distillation.grown(np.concatenate([x, places]), labels, CONFIG, 0, 1)[0].mean() / labels.mean()
+        for places in (everywhere[: N // 4], everywhere[: 2 * N], everywhere)
+    ]
+    assert 0.7 < shares[0] < 0.9  # one place to four surveys
+    assert all(0.4 < share < 0.6 for share in shares[1:])  # one to one, however many there are
+    predicted, forest = distillation.grown(np.concatenate([x, everywhere]), labels, CONFIG, 0, 1)
+    assert predicted.shape == labels.shape and forest is not None
+
+
+def test_presence_only_surveys_have_a_forest_by_default(world):
+    config = FinetuneConfig(run_dir=str(world), **settings())
+    table = finetune_data.read_table(config)
+    relative = replace(table, probability_kind="relative")
+    assert FineTuning(config, table, "").config.forest is None
+    assert FineTuning(config, relative, "").config.forest == EnsembleConfig()
+    for changes in ({"forest": None}, {"presence": {"loss": "max_entropy", "background": "target_group"}}):
+        other = FinetuneConfig(run_dir=str(world), **settings(**changes))
+        assert FineTuning(other, relative, "").config.forest is None
+
+
+def test_covariates_alone_are_enough(world):
+    values = settings(model={"location": None, "hidden": 16, "depth": 1, "embedding": 8})
+    config = FinetuneConfig(run_dir=str(world), **values)
+    made = FineTuning(config, replace(finetune_data.read_table(config), probability_kind="relative"), "")
+    trained = trainer.run(made.fit(0), Ranks(), NoCheckpointer(), Reporter())
+    logits = finetune_data.predict(trained.objective.model, made.table.dataset, made.table.held_out(0), Ranks())
+    assert auc(made.table.labels.dense(made.table.held_out(0))[:, :2], logits[:, :2]).min() > 0.75
+    with pytest.raises(ValidationError, match="model: has no input; expected `location`"):
+        FinetuneConfig(run_dir="", **{**values, "covariates": None})

@@ -1,5 +1,6 @@
 """What may be wrong with the data, each met by a whole job and told in one line."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -121,8 +122,8 @@ def seal_covariates(folder: Path, values: np.ndarray) -> None:
 def test_a_model_of_another_version_is_refused(train, tmp_path):
     train(output="old")
     config = tmp_path / "old" / "config.yaml"
-    config.write_text(config.read_text().replace("format_version: 1", "format_version: 99"))
+    config.write_text(re.sub(r"format_version: \d+", "format_version: 99", config.read_text()))
     with pytest.raises(
-        InputError, match=r"old/config\.yaml: weights of format version 99, this release reads 1; install"
+        InputError, match=r"old/config\.yaml: weights of format version 99, this release reads .*; install"
     ):
         train(start="old")

@@ -27,6 +27,7 @@ from sdm_ray.training.engine.trainer import tensors
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import job as finetune
 from sdm_ray.training.finetune.config import FinetuneConfig
+from sdm_ray.training.finetune.fits import FineTuning
 
 PHOTOS = {**TOWER, "bands": 3, "mean": [120], "std": [50], "nodata_zero": False}
 EXAMPLES = Path(__file__).parents[3] / "configs" / "examples"
@@ -43,7 +44,7 @@ def with_photos(**changes) -> dict:
 def test_what_photos_show_is_learnt_and_places_without_get_an_answer(world, ray_cluster):
     config = FinetuneConfig(run_dir=str(world), **with_photos(optim={"lr": 0.01, "epochs": 8, "batch": 32}))
     table = finetune_data.read_table(config)
-    study = finetune.Study(config, table, "")
+    study = FineTuning(config, table, "")
     trained = trainer.run(study.fit(0), Ranks(), NoCheckpointer(), Reporter())
     split = table.split(0)
     held_out = np.setdiff1d(np.arange(300), np.concatenate([split.train, split.validation, split.calibrate]))
@@ -58,7 +59,7 @@ def test_gradients_do_not_depend_on_how_a_batch_is_cut(world):
     values = with_photos(optim={"lr": 0.01, "epochs": 1, "batch": 16})
     values["model"] = {**values["model"], "dropout": 0, "modality_dropout": 0.3}
     config = FinetuneConfig(run_dir=str(world), **values)
-    fit = finetune.Study(config, finetune_data.read_table(config), "").fit(0)
+    fit = FineTuning(config, finetune_data.read_table(config), "").fit(0)
     torch.manual_seed(0)
     objective = fit.objective().train()
     found = []

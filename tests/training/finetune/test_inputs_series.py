@@ -24,6 +24,7 @@ from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import job as finetune
 from sdm_ray.training.finetune.config import FinetuneConfig
+from sdm_ray.training.finetune.fits import FineTuning
 
 SURVEYS, WITH = 600, 540
 SPECS = {
@@ -77,7 +78,7 @@ def held_out_auc(values: dict) -> float:
     """Of the trending species, on the blocks of a fold that the model never saw."""
     config = FinetuneConfig(**values)
     table = finetune_data.read_table(config)
-    study = finetune.Study(config, table, "")
+    study = FineTuning(config, table, "")
     trained = trainer.run(study.fit(0), Ranks(), NoCheckpointer(), Reporter())
     split = table.split(0)
     test = np.setdiff1d(np.arange(SURVEYS), np.concatenate([split.train, split.validation, split.calibrate]))

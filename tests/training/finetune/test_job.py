@@ -16,8 +16,10 @@ from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoCheckpointer
 from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
+from sdm_ray.training.finetune import initial_weights
 from sdm_ray.training.finetune import job as finetune
 from sdm_ray.training.finetune.config import FinetuneConfig
+from sdm_ray.training.finetune.fits import FineTuning
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_a_finished_fold_is_not_trained_again(world, execute):
     execute(FinetuneConfig, finetune.run, run_dir=str(world), **values)
     folder = UPath(world / "again")
     kept = (folder / "folds" / "0" / "model.safetensors").stat().st_mtime_ns
-    study = finetune.Study(
+    study = FineTuning(
         FinetuneConfig(run_dir=str(world), **values),
         finetune_data.read_table(FinetuneConfig(run_dir=str(world), **values)),
         str(folder),
@@ -95,7 +97,7 @@ def test_curves_are_kept_with_the_model(world, execute):
     assert all((each.diff(dim=1) > 0).all() for each in curves)
     whole = load_species_model(UPath(world / "curved")).model
     assert torch.allclose(whole.calibration_curve, torch.stack(curves).mean(0))
-    with pytest.raises(ValueError, match="calibration: isotonic is of species"):
+    with pytest.raises(ValueError, match="calibration: isotonic applies to species"):
         FinetuneConfig(**{**values, "model": {**values["model"], "output": "class"}}, run_dir="")
 
 
@@ -139,7 +141,8 @@ def test_presence_only_records_teach_presence_absence_surveys(world, execute):
     assert study_of(world, **values).about(0).pretraining == "transductive"  # as what it began from
     with pytest.raises(InputError, match=r"start: fusion.* there, expected"):
         values["model"] = {**values["model"], "hidden": 8}
-        study_of(world, **values).check_start()
+        study = study_of(world, **values)
+        initial_weights.check(study.config, study.model_config, study.table.species)
 
 
 @pytest.mark.parametrize(
@@ -184,9 +187,9 @@ def test_habitats_are_classes_of_which_each_survey_has_one(world, execute):
         study_of(world, **{**values, "surveys": "surveys.parquet"})
 
 
-def study_of(world, **values) -> finetune.Study:
+def study_of(world, **values) -> FineTuning:
     config = FinetuneConfig(run_dir=str(world), **values)
-    return finetune.Study(config, finetune_data.read_table(config), "")
+    return FineTuning(config, finetune_data.read_table(config), "")
 
 
 def test_what_does_not_fit_is_named(world):

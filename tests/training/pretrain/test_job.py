@@ -7,8 +7,10 @@ from sdm_ray.errors import InputError
 from sdm_ray.model_io import load_encoder, read_species_folder
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training.finetune import data as finetune_data
+from sdm_ray.training.finetune import initial_weights
 from sdm_ray.training.finetune import job as finetune
 from sdm_ray.training.finetune.config import FinetuneConfig
+from sdm_ray.training.finetune.fits import FineTuning
 from sdm_ray.training.pretrain import data as pretrain_data
 from sdm_ray.training.pretrain import job as pretrain
 from sdm_ray.training.pretrain.config import PretrainConfig
@@ -70,9 +72,9 @@ def test_an_encoder_of_other_blocks_had_seen_the_held_out_ones(encoder, world, e
 def test_an_encoder_that_does_not_fit_the_model_is_refused_at_once(encoder, world):
     wrong = settings(encoder="encoder", model={"location": {**LOCATION, "dim": 9}})
     config = FinetuneConfig(run_dir=str(world), **wrong)
-    study = finetune.Study(config, finetune_data.read_table(config), str(world / "nowhere"))
+    fits = FineTuning(config, finetune_data.read_table(config), str(world / "nowhere"))
     with pytest.raises(InputError, match="the species model expects"):
-        study.check_start()
+        initial_weights.check(config, fits.model_config, fits.table.species)
 
 
 def test_bands_of_tower_and_images_must_agree(world):

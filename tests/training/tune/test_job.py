@@ -16,7 +16,7 @@ from sdm_ray.training.engine.checkpointing import NoCheckpointer
 from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune.config import FinetuneConfig
-from sdm_ray.training.finetune.job import Study
+from sdm_ray.training.finetune.fits import FineTuning
 from sdm_ray.training.tune import job as tune
 from sdm_ray.training.tune.asha import Halving
 from sdm_ray.training.tune.config import TuneConfig
@@ -36,7 +36,7 @@ def test_a_small_sweep_ends_in_a_configuration_of_finetune(world, execute, ray_c
     assert config.covariates == "covariates.zarr" and config.workers.count == 0 and config.run_dir == str(world)
     assert Image.open(folder / "trials.png").size[0] > 200
     assert record.figures["epochs_run"] == sum(int(row["epochs"]) for row in rows) <= 2 * 2 * 2
-    study = Study(config, finetune_data.read_table(config), "")
+    study = FineTuning(config, finetune_data.read_table(config), "")
     alone = [trainer.run(study.fit(fold), Ranks(), NoCheckpointer(), Reporter()).history for fold in (0, 1)]
     if int(best["epochs"]) == 4:  # side by side each fold is trained as it is alone, and their mean counts
         mean = np.mean([max(epoch["auc"] for epoch in history) for history in alone])
@@ -50,7 +50,7 @@ def test_trials_share_the_forests_of_the_base(world, ray_cluster):
     forests = tune._forests(tune._shared(config, table)[0])
     shared = dict(forests._grown)
     trial = config.candidate({"optim.lr": 0.01, "forest.ensemble_weight": 0.2})
-    fits = [Study(trial, table, "", forests.grown).fit(fold) for fold in config.folds]
+    fits = [FineTuning(trial, table, "", forests.grown).fit(fold) for fold in config.folds]
     assert len(shared) == 2 and forests._grown == shared  # compared by identity: none was grown anew
     trained = trainer.run(fits[0], Ranks(), NoCheckpointer(), Reporter()).objective.model
     assert any(trained.forest is forest for _, forest in shared.values()) and float(
@@ -84,7 +84,7 @@ def test_classes_are_searched_for_their_likelihood(world, execute, ray_cluster):
     base = config.candidate({"optim.lr": 0.02})
     assert base.goal == "log_likelihood"
     tune._check(config, finetune_data.read_table(base))
-    fit = Study(base, finetune_data.read_table(base), "").fit(0)
+    fit = FineTuning(base, finetune_data.read_table(base), "").fit(0)
     assert (
         fit.best_by == base.goal and trainer.run(fit, Ranks(), NoCheckpointer(), Reporter()).history[-1][base.goal] < 0
     )
@@ -97,3 +97,14 @@ def test_folds_that_cannot_choose_are_refused(world, execute):
     sweep["finetune"] = settings(blocks={**settings()["blocks"], "validation": 0})
     with pytest.raises(InputError, match="`validation` surveys of fold 0 are none; expected a larger share"):
         execute(TuneConfig, tune.run, output="none", **sweep)
+
+
+def test_a_sweep_says_which_test_blocks_had_no_part_in_it(world):
+    sweep = {"finetune": settings(), "space": {"optim.lr": [0.01]}, "run_dir": str(world)}
+    one, both = (TuneConfig(**sweep, folds=folds) for folds in ([0], [0, 1]))
+    assert tune.unseen_blocks(one).startswith("The test blocks of fold 0 alone had no part")
+    assert tune.unseen_blocks(both).startswith("The test blocks of every fold had a part")
+    table = finetune_data.read_table(one.trial({}))
+    used = [np.concatenate([each.train, each.validation]) for each in (table.split(0), table.split(1))]
+    assert not np.isin(table.held_out(0), used[0]).any() and np.isin(table.held_out(0), used[1]).any()
+    assert one.trial({}).pooled is False  # trials are judged on the validation blocks
