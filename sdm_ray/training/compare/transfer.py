@@ -52,4 +52,5 @@ def predict(z: np.ndarray, table: Table, few: tuple[FewLabels, np.ndarray], test
     labels, rows = few
     blocks = torch.from_numpy(table.block_of(rows))
     matrix, bias = heads(torch.from_numpy(z[rows]), torch.from_numpy(labels.dense(rows)), groups=blocks)
-    return z[test] @ matrix.numpy().T + bias.numpy()
+    logits: np.ndarray = z[test] @ matrix.numpy().T + bias.numpy()
+    return logits

@@ -197,8 +197,8 @@ def _rising(counted: Array) -> Array:
     level, step = np.unique(level, return_inverse=True)
     centre = np.bincount(step, (rows + pull) * x) / np.bincount(step, rows + pull)
     beyond = KNOTS - KNOTS.clip(centre[0], centre[-1])
-    inside: Array = np.interp(KNOTS, centre, logit(level))
-    return inside + beyond
+    curve: Array = np.interp(KNOTS, centre, logit(level)) + beyond
+    return curve
 
 
 def _float(values: Any) -> Tensor:  # noqa: ANN401 - an array

@@ -192,7 +192,7 @@ class FineTuning:
         if len(rows) == 0:
             return {}
         labels, classes = self.table.labels.dense(rows), self.config.model.output == "class"
-        found = {}
+        found: dict[str, float] = {}
         for prefix, dataset in {"": self.table.dataset, "map_": input_sets.of_map(self.table.dataset)}.items():
             if dataset is not None:
                 logits = finetune_data.predict(objective.model, dataset, rows, ranks)

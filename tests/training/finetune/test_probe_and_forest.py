@@ -54,7 +54,7 @@ def test_the_folder_holds_heads_on_inputs_as_they_are(world, execute):
     rows = table.split(0).train
     z = torch.from_numpy(finetune_data.embed(model, table.dataset, rows, Ranks()))
     assert z.shape[1] == model.width == LOCATION["dim"] + model.frozen_location_features.dim + 2
-    known = torch.from_numpy(table.dataset.known[rows])
+    known = torch.from_numpy(table.dataset.known[rows].all(axis=1))
     standard = (torch.from_numpy(table.dataset.covariates[rows]) - model.covariate_mean) / model.covariate_std
     assert torch.allclose(z[known][:, -2:], standard[known], atol=1e-5)
     blocks = torch.from_numpy(table.block_of(rows))
