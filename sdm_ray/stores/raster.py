@@ -34,7 +34,9 @@ _CONVENTIONS = {
     "spatial": "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4",
     "multiscales": "d35379db-88df-4056-af3a-620245f8e347",
 }  # their fixed identifiers, github.com/zarr-conventions
-LEVELS = {"comment": "Level 0: xarray.open_zarr(path, group='0'); all levels: xarray.open_datatree(path, engine='zarr')"}
+LEVELS = {
+    "comment": "Level 0: xarray.open_zarr(path, group='0'); all levels: xarray.open_datatree(path, engine='zarr')"
+}
 """Attribute of a root group whose arrays lie in groups of their own, one for each level."""
 Group = Any  # zarr.Group or zarr.Array, whose members have no types that a checker could follow
 
