@@ -19,7 +19,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
-from sdm_ray.geo.windows import Tile, Window, tiles
+from sdm_ray.geo.windows import Tile, tiles
 from sdm_ray.indicators.config import IndicatorsConfig
 from sdm_ray.indicators.ranges import Cuts, range_table, read_cuts
 from sdm_ray.job import Job
@@ -152,8 +152,7 @@ def _tile(shared: Shared, piece: Tile) -> tuple[np.ndarray, np.ndarray]:
     group["richness"][window.slices] = richness
     group["richness_sd"][window.slices] = np.sqrt(variance)
     group["likely_species"][(slice(None), *window.slices)] = likely
-    row, col = offset(land.grid, found.grid)
-    there = Window(window.row + row, window.col + col, window.height, window.width)
+    there = window.shifted(*offset(land.grid, found.grid))
     sums = sums_by_country(land.country(there)[known], richness[known], variance[known], len(land.countries))
     return sums, above
 
