@@ -19,7 +19,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
-from sdm_ray.geo.windows import Tile, tiles
+from sdm_ray.geo.windows import Tile, Window, tiles
 from sdm_ray.indicators.config import IndicatorsConfig
 from sdm_ray.indicators.ranges import Cuts, range_table, read_cuts
 from sdm_ray.job import Job

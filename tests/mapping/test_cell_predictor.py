@@ -31,7 +31,7 @@ def test_a_map_does_without_and_says_so(config, world, make, capsys):
     about = replace(about, satellite=None, photos={"satellite": Photos(32), "plant": Photos(32, 100.0)})
     save_weights(folder, model.state_dict(), describe_species(about), about.species, {})
     artefact.seal(folder, artefact.Record(kind="model", fingerprint=config.fusion))
-    with pytest.raises(InputError, match="cube: .* has a satellite tower that was trained on image shards"):
+    with pytest.raises(InputError, match=r"cube: .* has a satellite tower that was trained on image shards"):
         make(model=folder.name, cube="cube.zarr")
     data = xarray.open_zarr(str(make(model=folder.name)), group="0")
     assert "towers for images in shards (satellite, plant)" in capsys.readouterr().out
