@@ -244,11 +244,13 @@ def _expand(value: Any, path: Path, key: str) -> Any:  # noqa: ANN401 - any YAML
 
 def _first_problem(error: ValidationError) -> str:
     problems = error.errors()
-    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
+    unknown = [each for each in problems if each["type"] in ("extra_forbidden", "unexpected_keyword_argument")]
     first = (unknown or problems)[0]  # a mistyped key explains the missing one
     key = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
+    if len(unknown) > 1:
+        return ", ".join(".".join(map(str, each["loc"])) for each in unknown) + ": unknown keys"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if unknown:
         return f"{key}: unknown key{more}"
     if first["type"] == "missing":
         return f"{key}: missing{more}"

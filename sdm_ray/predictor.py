@@ -1,6 +1,8 @@
 """A species model for a notebook, and for MLflow: coordinates in, a table of probabilities out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,15 +19,19 @@ from sdm_ray.geo.grid import to_xy
 from sdm_ray.model_io import LoadedModel, load_species_model
 from sdm_ray.models.batch import compact, inputs_of, uses_covariates
 from sdm_ray.models.config import SpeciesConfig
+from sdm_ray.readers import places as read
+from sdm_ray.readers.places import Floats
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.series import Series
 from sdm_ray.streams.survey_images import SurveyImages, Wanted, images_of
 from sdm_ray.streams.windows import Windows
 
 _MLFLOW = ("runs:/", "models:/", "mlflow-artifacts:/")
+Place = str | os.PathLike[str] | UPath
+"""A path or URL."""
 
 
-def load_model(place: str, fold: int | None = None) -> "SpeciesPredictor":
+def load_model(place: Place, fold: int | None = None) -> "SpeciesPredictor":
     """A species model from its folder, or from MLflow.
 
     Args:
@@ -36,9 +42,27 @@ def load_model(place: str, fold: int | None = None) -> "SpeciesPredictor":
     Raises:
         InputError: a file is missing, of another version, or is no species model; MLflow does not have it.
     """
-    return SpeciesPredictor(
-        load_species_model(tracking.fetch(place) if place.startswith(_MLFLOW) else UPath(place), fold)
-    )
+    in_mlflow = isinstance(place, str) and place.startswith(_MLFLOW)
+    return SpeciesPredictor(load_species_model(tracking.fetch(str(place)) if in_mlflow else UPath(place), fold))
+
+
+@dataclass(frozen=True)
+class Given:
+    """What places are predicted from; see `SpeciesPredictor.predict`.
+
+    Attributes:
+        covariates: a store, or a table with a row for each place.
+        cube: the tile cube.
+        series: a store of time series.
+        shards: image shards, or those of each scale.
+        ids: of the surveys, text (N,).
+    """
+
+    covariates: Place | pd.DataFrame | None = None
+    cube: Place | None = None
+    series: Place | None = None
+    shards: Place | Mapping[str, Place] | None = None
+    ids: pd.Series | None = None
 
 
 class SpeciesPredictor:
@@ -49,6 +73,7 @@ class SpeciesPredictor:
         covariates: names of the covariates that it knows how to use; empty where it uses none.
         series: names of the time series that it knows how to use; empty where it uses none.
         probability_kind: what a probability is of: `occurrence`, `recorded` or `relative`.
+        region: west, south, east and north of its surveys, EPSG:3035 metres; None where that is not known.
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -57,59 +82,79 @@ class SpeciesPredictor:
         self.covariates = loaded.config.covariates
         self.series = () if loaded.config.series is None else loaded.config.series.names
         self.probability_kind = loaded.probability_kind
+        self.region = loaded.about.region
 
     def predict(
         self,
         lonlat: ArrayLike | pd.DataFrame,
-        covariates: str | pd.DataFrame | None = None,
-        cube: str | None = None,
-        series: str | None = None,
-        shards: str | Mapping[str, str] | None = None,
+        covariates: Place | pd.DataFrame | None = None,
+        cube: Place | None = None,
+        series: Place | None = None,
+        shards: Place | Mapping[str, Place] | None = None,
+        *,
+        force: bool = False,
     ) -> pd.DataFrame:
         """Probability of every species at some places.
 
-        What is not given, or not known at a place, the model does without.
+        The model predicts without inputs that are not given, or not known at a place. It warns of places far outside
+        the region that it was trained in.
 
         Args:
             lonlat: WGS84 degrees, (N, 2), or a table with columns `lon`, `lat` and, to find time series and the
                 surveys' own images by, `survey_id`.
             covariates: a covariate store, or a table of the model's covariates, one row a place; where `lonlat` is a
                 table that has them, they are taken from there.
-            cube: the tile cube, for a model with a satellite tower.
+            cube: the tile cube, for a model whose satellite tower was trained on one.
             series: a store of time series, for a model with encoders of them.
-            shards: image shards, for a model with towers for them, or shards for each scale. Of several images of a
-                place the first is taken.
+            shards: image shards, for a model with towers that were trained on them, or shards for each scale. Of
+                several images of a place the first is taken.
+            force: whether places far from Europe are predicted too.
 
         Returns:
             One row a place and one column a species; the index says `lon`, `lat` and what was known there (`inputs`).
 
         Raises:
-            InputError: a coordinate is no place on Earth, or a covariate, a store, a series or the cube is missing.
+            InputError: a coordinate is no place on Earth, or a covariate, a store, a series or the cube is missing;
+                rows are counted from 1.
         """
-        places = _places(lonlat)
-        ids = lonlat["survey_id"].astype(str) if isinstance(lonlat, pd.DataFrame) and "survey_id" in lonlat else None
-        if covariates is None and isinstance(lonlat, pd.DataFrame) and _given_in(lonlat, self.covariates):
-            covariates = lonlat
-        given = _Given(covariates, cube, series, shards, ids)
-        parts, inputs = [], []
-        for batch in self._batches(places, given):
-            with torch.inference_mode():
-                parts.append(self._loaded.model.probabilities(batch).numpy())
-            inputs += _named(self._loaded.config, batch)
-        found = np.concatenate(parts) if parts else np.empty((0, len(self.species)), np.float32)
-        index = pd.MultiIndex.from_arrays([places[:, 0], places[:, 1], inputs], names=["lon", "lat", "inputs"])
-        table = pd.DataFrame(found, index, self.species)
-        table.attrs["probability_kind"] = self.probability_kind
-        return table
+        places, ids = read.places_of(lonlat), None
+        read.check_places(places, "lonlat", force=force)
+        if isinstance(lonlat, pd.DataFrame):
+            if "survey_id" in lonlat and (series is not None or shards is not None):
+                ids = read.ids_of(lonlat, "survey_id", "lonlat")
+            if covariates is None and read.covariate_columns(list(lonlat.columns), self.covariates):
+                covariates = lonlat
+        remark = read.outside_region(places, self.region)
+        if remark is not None:
+            warnings.warn(remark, stacklevel=2)
+        parts = list(self.parts(places, Given(covariates, cube, series, shards, ids)))
+        found = pd.concat(parts) if parts else self._empty()
+        found.attrs["probability_kind"] = self.probability_kind
+        return found
 
-    def _batches(self, places: np.ndarray, given: "_Given") -> Iterator[dict[str, torch.Tensor]]:
+    def parts(self, places: Floats, given: Given) -> Iterator[pd.DataFrame]:
+        """As `predict`, some places at a time: tables of many places and species may be larger than memory.
+
+        Args:
+            places: degrees, (N, 2), checked.
+            given: what they are predicted from.
+        """
+        stop = 0
+        for batch in self._batches(places, given):
+            start, stop = stop, stop + len(batch["lonlat"])
+            with torch.inference_mode():
+                probabilities = self._loaded.model.probabilities(batch).numpy()
+            yield pd.DataFrame(
+                probabilities, _index(places[start:stop], _named(self._loaded.config, batch)), self.species
+            )
+
+    def _empty(self) -> pd.DataFrame:
+        return pd.DataFrame(np.empty((0, len(self.species)), np.float32), _index(np.empty((0, 2)), []), self.species)
+
+    def _batches(self, places: Floats, given: Given) -> Iterator[dict[str, torch.Tensor]]:
         about = self._loaded.about
         values, known = self._covariates(places, given.covariates)
-        windows = None
-        if given.cube is not None:
-            if about.satellite is None:
-                raise InputError(f"{given.cube}: the model has no satellite tower to look at a cube with")
-            windows = Windows(given.cube, about.satellite.bands, places, about.satellite.size, about.satellite.season)
+        windows = None if given.cube is None else self._windows(places, given.cube)
         series = {} if given.series is None else self._series(given.ids, given.series)
         images = [] if given.shards is None else self._images(places, given.ids, given.shards)
         for rows in cut(len(places), sum(each.row_bytes for each in images)):
@@ -121,19 +166,27 @@ class SpeciesPredictor:
                 batch |= compact(found)
             yield batch
 
-    def _images(self, places: np.ndarray, ids: pd.Series | None, given: str | Mapping[str, str]) -> list[SurveyImages]:
+    def _windows(self, places: Floats, path: Place) -> Windows:
+        """Windows of the cube around places."""
+        about = self._loaded.about
+        if about.satellite is None:
+            found = "no satellite tower" if about.config.satellite is None else "one that was trained on image shards"
+            raise InputError(f"{path}: expected a model whose satellite tower was trained on a cube, found {found}")
+        return Windows(str(path), about.satellite.bands, places, about.satellite.size, about.satellite.season)
+
+    def _images(self, places: Floats, ids: pd.Series | None, given: Place | Mapping[str, Place]) -> list[SurveyImages]:
         """The images of places, of each scale that the model has a tower for image shards of."""
         towers = self._loaded.about.photos
-        shards = dict.fromkeys(towers, given) if isinstance(given, str) else given
+        shards = given if isinstance(given, Mapping) else dict.fromkeys(towers, given)
         if not shards or not set(shards) <= set(towers):
-            raise InputError(f"shards: the model looks at images of {', '.join(towers) or 'no scale'} out of shards")
+            raise InputError(f"shards: the model looks at images of {', '.join(towers) or 'no scale'} in image shards")
         wanted = Wanted(ids, places, presence_only=self.probability_kind == "relative")
         return [
             images_of(UPath(path), scale, towers[scale].size, replace(wanted, within_m=towers[scale].within_m))
             for scale, path in shards.items()
         ]
 
-    def _series(self, ids: pd.Series | None, path: str) -> dict[str, np.ndarray]:
+    def _series(self, ids: pd.Series | None, path: Place) -> dict[str, np.ndarray]:
         """The model's series of some surveys, (N, channels, time...) each, NaN where nothing was measured."""
         encoders = self._loaded.config.series
         if encoders is None:
@@ -141,37 +194,22 @@ class SpeciesPredictor:
         if ids is None:
             raise InputError(f"lonlat: has no survey_id; expected a table that has it, by which {path} is read")
         store = Series(UPath(path))
-        _require(list(encoders.axes), store.names, path)
+        read.require_columns(list(encoders.axes), store.names, str(path))
         for name, axes in encoders.axes.items():
             if store.axes(name) != axes:
                 raise InputError(f"{path}: {name} has other axes than the series that the model was trained with")
         return store.at(ids.tolist(), list(encoders.axes))[0]
 
-    def _covariates(self, places: np.ndarray, given: str | pd.DataFrame | None) -> tuple[np.ndarray, np.ndarray]:
+    def _covariates(self, places: Floats, given: Place | pd.DataFrame | None) -> tuple[np.ndarray, np.ndarray]:
         """Values (N, C), 0 where they are not known, and which are (N, C)."""
         names = list(self.covariates)
-        if given is None:
+        if given is None or not names:
             return np.zeros((len(places), len(names)), np.float32), np.zeros((len(places), len(names)), bool)
         if isinstance(given, pd.DataFrame):
-            given = _with_classes(given, names)
-            _require(names, list(given.columns), "covariates")
             if len(given) != len(places):
                 raise InputError(f"covariates: {len(given)} rows for {len(places)} places")
-            values = given[names].to_numpy(np.float32)
-            known = np.isfinite(values)
-            return np.where(known, values, np.float32(0)), known
+            return read.covariates_of(given, names, "covariates", partly=self._loaded.config.partial_covariates)
         return Covariates(UPath(given)).select(names).at(*to_xy(places[:, 0], places[:, 1]))
-
-
-@dataclass(frozen=True)
-class _Given:
-    """What places are predicted from, as `SpeciesPredictor.predict` takes it."""
-
-    covariates: str | pd.DataFrame | None
-    cube: str | None
-    series: str | None
-    shards: str | Mapping[str, str] | None
-    ids: pd.Series | None
 
 
 class Served:
@@ -183,7 +221,7 @@ class Served:
     def predict(self, places: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One column a species; covariates that a table lacks are taken as not known."""
         names = list(self._predictor.covariates)
-        wanted = _with_classes(places, names).reindex(columns=["lon", "lat", *names])
+        wanted = read.with_classes(places, names).reindex(columns=["lon", "lat", *names])
         return self._predictor.predict(wanted).reset_index(drop=True)
 
 
@@ -192,42 +230,8 @@ def _load_pyfunc(path: str) -> Served:
     return Served(load_model(path))
 
 
-def _places(lonlat: ArrayLike | pd.DataFrame) -> np.ndarray:
-    if isinstance(lonlat, pd.DataFrame):
-        _require(["lon", "lat"], list(lonlat.columns), "lonlat")
-        lonlat = lonlat[["lon", "lat"]]
-    places = np.asarray(lonlat, np.float64)
-    if places.ndim == 1 and len(places) == 2:
-        places = places[None]
-    if places.ndim != 2 or places.shape[1] != 2:
-        raise InputError(f"lonlat: expected longitude and latitude in two columns, found the shape {places.shape}")
-    wrong = np.flatnonzero(~((np.abs(places[:, 0]) <= 180) & (np.abs(places[:, 1]) <= 90)))
-    if len(wrong):
-        lon, lat = places[wrong[0]]
-        raise InputError(f"lonlat: row {wrong[0]} is ({lon}, {lat}); expected degrees, longitude first")
-    return places
-
-
-def _given_in(table: pd.DataFrame, names: Sequence[str]) -> bool:
-    """Whether a table has any of some covariates, or the codes of their classes."""
-    return bool({*names, *(name.rpartition("=")[0] for name in names)} & set(table.columns))
-
-
-def _with_classes(given: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """A table with the share of each class, `cover=5`, where it has a column of their codes, `cover`."""
-    made = {}
-    for name in names:
-        column, _, code = name.rpartition("=")
-        if name not in given and column in given:
-            codes = given[column].to_numpy(np.float64)
-            made[name] = np.where(np.isfinite(codes), codes == float(code), np.nan)
-    return given.assign(**made)
-
-
-def _require(wanted: list[str], found: list[str], where: str) -> None:
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise InputError(f"{where}: has no {missing[0]}; found {', '.join(map(str, found[:8]))}")
+def _index(places: Floats, inputs: list[str]) -> pd.MultiIndex:
+    return pd.MultiIndex.from_arrays([places[:, 0], places[:, 1], inputs], names=["lon", "lat", "inputs"])
 
 
 def _named(config: SpeciesConfig, batch: dict[str, torch.Tensor]) -> list[str]:

@@ -1,12 +1,16 @@
 """A model in a notebook, and the same model as MLflow gives it back."""
 
+import shutil
+import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from upath import UPath
 
 import sdm_ray
@@ -16,7 +20,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import whole
-from sdm_ray.model_io import Imagery, SpeciesFolder, describe_species, load_species_model
+from sdm_ray.model_io import Imagery, Photos, SpeciesFolder, describe_species, load_species_model, read_species_folder
 from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.stores.covariates import write_covariates
@@ -122,9 +126,17 @@ def test_a_cube_is_looked_at_where_it_has_data(folder, places, tmp_path):
 @pytest.mark.parametrize(
     ("lonlat", "message"),
     [
-        ([[50.0, 8.0], [8.0, 95.0]], r"row 1 is \(8.0, 95.0\); expected degrees, longitude first"),
-        ([[np.nan, 8.0]], "row 0"),
-        ([[4_000_000.0, 3_000_000.0]], "expected degrees"),
+        ([[8.0, 50.0], [8.0, 95.0]], r"row 2 is \(8, 95\), expected WGS84 degrees, longitude first"),
+        ([[8.0, 50.0], [50.0, 8.0]], r"row 2 is \(50, 8\), which lies in Europe only with longitude and latitude exch"),
+        ([[np.nan, 8.0]], "row 1"),
+        ([[0.0, 0.0]], "row 1 .* stands for no coordinates"),
+        ([[4_000_000.0, 3_000_000.0]], "expected WGS84 degrees, not metres"),
+        ([["8", "fifty"]], "lonlat: holds what is no number"),
+        ([[-61.0, 16.2]], r"lonlat: a place lies 7,3\d\d km from the middle of EPSG:3035"),
+        (
+            pd.DataFrame({"lon": [8.0, 9.0], "lat": [50.0, "N 50"]}),
+            "lonlat: column lat, row 2 holds 'N 50'",
+        ),
         ([[1.0, 2.0, 3.0]], "two columns"),
         (pd.DataFrame({"longitude": [1.0], "lat": [2.0]}), "lonlat: has no lon; found longitude, lat"),
     ],
@@ -140,6 +152,48 @@ def test_inputs_that_do_not_fit_are_named(folder, places):
         model.predict(places, covariates=pd.DataFrame({"rain": [1.0, 2.0]}))
     with pytest.raises(InputError, match="1 rows for 2 places"):
         model.predict(places, covariates=pd.DataFrame({"rain": [1.0], "warmth": [2.0]}))
+
+
+def test_a_path_is_as_good_as_its_text(folder, places, tmp_path):
+    write_covariates(UPath(tmp_path / "c.zarr"), GRID, ["rain", "warmth"], np.ones((2, 10, 10), np.float32), 1000)
+    by_text = sdm_ray.load_model(str(folder)).predict(places, str(tmp_path / "c.zarr"))
+    by_path = sdm_ray.load_model(Path(str(folder))).predict(places, tmp_path / "c.zarr")
+    assert by_path.equals(by_text) and "covariates" in by_path.index[0][2]
+
+
+def test_covariates_that_are_no_numbers_are_named_by_row(folder, places):
+    table = pd.DataFrame(places, columns=["lon", "lat"]).assign(warmth=[1.0, 2.0], rain=["3", "wet"])
+    with pytest.raises(InputError, match="column rain, row 2 holds 'wet', expected a number"):
+        sdm_ray.load_model(str(folder)).predict(table)
+
+
+def test_far_places_are_predicted_if_forced(folder):
+    model = sdm_ray.load_model(str(folder))
+    assert model.predict([[55.5, -21.1], [45.3, 2.0]], force=True).notna().all(axis=None)
+
+
+def test_places_far_outside_the_surveys_region_are_warned_of(folder, places, tmp_path):
+    """Surveys within 200 km by 100 km: 30 km beyond is a tenth of the diagonal and more."""
+    text = yaml.safe_load((folder / "config.yaml").read_text())
+    shutil.copytree(str(folder), str(tmp_path / "known"))
+    text["region"] = [4_000_000.0, 3_000_000.0, 4_200_000.0, 3_100_000.0]
+    (tmp_path / "known" / "config.yaml").write_text(yaml.safe_dump(text))
+    model = sdm_ray.load_model(tmp_path / "known")
+    x, y = np.array([4_000_500.0, 4_220_000.0, 4_230_000.0]), np.array([3_050_000.0] * 3)
+    asked = np.column_stack(to_lonlat(x, y))
+    with warnings.catch_warnings(action="error"):
+        model.predict(asked[:2])
+        sdm_ray.load_model(str(folder)).predict(asked)  # a former release noted no region
+    with pytest.warns(UserWarning, match=r"1 of 3 places .* 200 km by 100 km around .*; row 3 by 30 km"):
+        model.predict(asked)
+
+
+def test_a_cube_for_a_tower_of_image_shards_is_refused(folder, places, tmp_path):
+    about = replace(read_species_folder(folder), satellite=None, photos={"satellite": Photos(32)})
+    shutil.copytree(str(folder), str(tmp_path / "shown"))
+    (tmp_path / "shown" / "config.yaml").write_text(yaml.safe_dump({"format_version": 2, **describe_species(about)}))
+    with pytest.raises(InputError, match=r"c\.zarr: expected .* on a cube, found one that was trained on image"):
+        sdm_ray.load_model(tmp_path / "shown").predict(places, cube="c.zarr")
 
 
 def test_mlflow_gives_the_model_back(folder, places, tmp_path, monkeypatch):

@@ -53,7 +53,7 @@ _IMPOSSIBLE = {
     "metres": "expected WGS84 degrees, not metres",
     "beyond": "expected WGS84 degrees, longitude first",
     "zero": "which stands for no coordinates",
-    "swapped": "which lies in Europe only with longitude and latitude exchanged",
+    "swapped": "which lies in Europe only with longitude and latitude exchanged; `force: [far]` takes it as it is",
 }
 NEAR_KM = 4600.0
 """How far from the middle of EPSG:3035 places may lie; the farthest corner of `EUROPE` lies 4,507 km from there."""

@@ -1,5 +1,6 @@
 """Rectangles of a grid: windows that are read, tiles that are written."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,17 @@ class Window:
         """The window with `halo` more cells on every side; it may reach outside the grid."""
         return Window(self.row - halo, self.col - halo, self.height + 2 * halo, self.width + 2 * halo)
 
+    def shifted(self, rows: int, cols: int) -> "Window":
+        """The window so many rows further down and columns further right: the same cells on another grid."""
+        return Window(self.row + rows, self.col + cols, self.height, self.width)
+
+    def parts(self, height: int, width: int) -> Iterator["Window"]:
+        """The window cut into parts from its upper left corner, row by row; the last of each may be smaller."""
+        for row in range(0, self.height, height):
+            for col in range(0, self.width, width):
+                part = Window(row, col, min(height, self.height - row), min(width, self.width - col))
+                yield part.shifted(self.row, self.col)
+
     def intersect(self, other: "Window") -> "Window":
         """What two windows share; of height or width 0 where they share nothing."""
         row, col = max(self.row, other.row), max(self.col, other.col)
@@ -55,16 +67,14 @@ def whole(grid: Grid) -> Window:
 def tiles(grid: Grid, size: int) -> list[Tile]:
     """Cut a grid into tiles of `size` x `size` cells from its north-western corner, row by row.
 
-    The cuts are those of the shards of a Zarr array of the same grid, so that a tile owns whole shards. Tiles at the
+    The cuts are those of the Zarr shards of an array on the same grid, so that a tile owns whole shards. Tiles at the
     southern and eastern edge may be smaller. The id names the south-western corner in metres, `E4096000N3072000`.
     """
     cut = []
-    for top in range(0, grid.height, size):
-        for left in range(0, grid.width, size):
-            window = Window(top, left, min(size, grid.height - top), min(size, grid.width - left))
-            west = grid.x0 + left * grid.resolution
-            south = grid.y1 - (top + window.height) * grid.resolution
-            cut.append(Tile(f"E{west:.0f}N{south:.0f}", window))
+    for window in whole(grid).parts(size, size):
+        west = grid.x0 + window.col * grid.resolution
+        south = grid.y1 - (window.row + window.height) * grid.resolution
+        cut.append(Tile(f"E{west:.0f}N{south:.0f}", window))
     return cut
 
 

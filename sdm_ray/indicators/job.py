@@ -84,7 +84,12 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
 
 def _create(output: str, found: Map, thresholds: Sequence[float]) -> None:
     root = raster.open_root(UPath(output))
-    root.attrs.put({"Conventions": "CF-1.11", "title": "Indicators", "probability_kind": found.probability_kind})
+    root.attrs.put({
+        "Conventions": "CF-1.11",
+        "title": "Indicators",
+        **raster.LEVELS,
+        "probability_kind": found.probability_kind,
+    })  # fmt: skip
     group = raster.create(UPath(output) / "0", found.grid, {"threshold": list(thresholds)}, {"title": "Indicators"})
     chunk, shard = (min(128, found.tile),) * 2, (found.tile,) * 2
     nan = float("nan")
@@ -147,8 +152,7 @@ def _tile(shared: Shared, piece: Tile) -> tuple[np.ndarray, np.ndarray]:
     group["richness"][window.slices] = richness
     group["richness_sd"][window.slices] = np.sqrt(variance)
     group["likely_species"][(slice(None), *window.slices)] = likely
-    row, col = offset(land.grid, found.grid)
-    there = Window(window.row + row, window.col + col, window.height, window.width)
+    there = window.shifted(*offset(land.grid, found.grid))
     sums = sums_by_country(land.country(there)[known], richness[known], variance[known], len(land.countries))
     return sums, above
 

@@ -12,8 +12,7 @@ from upath import UPath
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window
 from sdm_ray.mapping import plan
-from sdm_ray.mapping.feature_blending import Blending
-from sdm_ray.mapping.feature_grid import Lattice
+from sdm_ray.mapping.feature_grid import Blending, Lattice
 from sdm_ray.mapping.from_embeddings import Embedded
 from sdm_ray.mapping.patch_batches import Imagery, Pixels
 from sdm_ray.mapping.quality_layers import COVARIATES, LOCATION, SATELLITE
@@ -100,9 +99,9 @@ class View:
 
     def cells(self, part: Window) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns, within the window, of the wanted cells of a part of it."""
-        row, col = part.row - self.window.row, part.col - self.window.col
-        rows, cols = np.nonzero(self.wanted[row : row + part.height, col : col + part.width])
-        return rows + row, cols + col
+        own = part.shifted(-self.window.row, -self.window.col)
+        rows, cols = np.nonzero(self.wanted[own.slices])
+        return rows + own.row, cols + own.col
 
     def centre(self, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Metres east and north of cells of the window."""

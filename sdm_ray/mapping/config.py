@@ -64,7 +64,7 @@ class CellsConfig(JobConfig):
         if self.tile % self.block_cells:
             raise ValueError(f"tile {self.tile} is no multiple of block {self.block_cells}")
         if self.stride_m is not None and self.cube is None:
-            raise ValueError("stride_m: is of patches of a cube, and `cube` names none")
+            raise ValueError("stride_m: is the distance between patches of a cube, and `cube` names none")
         for name in self.needs_surveys():
             if self.surveys is None:
                 raise ValueError(f"{name} needs surveys")
@@ -183,7 +183,9 @@ class PredictConfig(JobConfig):
     model: str = "model"
     """Model folder of `finetune`."""
     covariates: str | None = None
+    """Covariate store; by default the columns of the table that bear the names of the model's covariates."""
     cube: str | None = None
+    """Tile cube, for a model whose satellite tower was trained on one."""
     series: str | None = None
     """Time series of the places, known by `id`."""
     shards: str | None = None
@@ -194,12 +196,16 @@ class PredictConfig(JobConfig):
     """Of `top_k`."""
     threshold: float | None = Field(default=None, gt=0, lt=1)
     """Of `threshold`."""
+    force: list[Literal["far"]] = Field(default=[])
+    """`far`: predict places far from Europe all the same."""
 
     @model_validator(mode="after")
     def _rule_is_whole(self) -> "PredictConfig":
         for rule, name in (("top_k", "k"), ("threshold", "threshold")):
-            if (self.sets == rule) != (getattr(self, name) is not None):
-                raise ValueError(f"{name}: is of `sets: {rule}`, which needs it; found sets: {self.sets}")
+            if self.sets == rule and getattr(self, name) is None:
+                raise ValueError(f"{name}: missing; `sets: {rule}` needs it")
+            if self.sets != rule and getattr(self, name) is not None:
+                raise ValueError(f"{name}: belongs to `sets: {rule}`; found sets: {self.sets}")
         return self
 
     def reads(self) -> list[str]:

@@ -105,12 +105,8 @@ def _spread_over(items: list[Any], count: int) -> list[Any]:
 def _with_work(area: Area, window: Window, block: int) -> list[Window]:
     """A window's compute blocks that have a wanted cell."""
     wanted = area.wanted(window)
-    row, col = window.row, window.col
-    return [
-        each
-        for each in plan.blocks(window, block)
-        if wanted[each.row - row : each.row - row + each.height, each.col - col : each.col - col + each.width].any()
-    ]
+    blocks = plan.blocks(window, block)
+    return [each for each in blocks if wanted[each.shifted(-window.row, -window.col).slices].any()]
 
 
 def _one(window: Window) -> np.ndarray:

@@ -18,7 +18,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid, to_lonlat
-from sdm_ray.geo.windows import Window
+from sdm_ray.geo.windows import Window, whole
 from sdm_ray.job import Job
 from sdm_ray.mapping.config import ExportConfig
 from sdm_ray.mapping.thumbnails import is_categorical, overview
@@ -121,7 +121,7 @@ def _species_files(source: Map, numbers: Sequence[int], names: Sequence[str], fo
     with tempfile.TemporaryDirectory() as place, ExitStack() as opened:
         drafts = [opened.enter_context(_draft(Path(place) / f"{name}.tif", source, 1)) for name in names]
         low = min(numbers)
-        for window in _strips(source.grid, source.tile):
+        for window in whole(source.grid).parts(source.tile, source.grid.width):
             values = source.stored(window, slice(low, max(numbers) + 1))
             for number, draft in zip(numbers, drafts, strict=True):
                 draft.write(values[number - low], 1, window=_window(window))
@@ -141,7 +141,7 @@ def _species_file(source: Map, numbers: Sequence[int], name: str, folder: UPath)
             for group in track(groups, len(groups), "export"):
                 chosen = numbers[group]
                 low, bands = min(chosen), list(range(group.start + 1, group.stop + 1))
-                for window in _strips(source.grid, source.tile):
+                for window in whole(source.grid).parts(source.tile, source.grid.width):
                     values = source.stored(window, slice(low, max(chosen) + 1))
                     draft.write(values[np.array(chosen) - low], bands, window=_window(window))
             for band, number in enumerate(numbers, 1):
@@ -184,11 +184,6 @@ def _finish(draft: Path, folder: UPath, resampling: str = "average") -> None:
     with whole.open("rb") as file, (folder / draft.name).open("wb") as out:
         while part := file.read(1 << 22):
             out.write(part)
-
-
-def _strips(grid: Grid, rows: int) -> Iterator[Window]:
-    for row in range(0, grid.height, rows):
-        yield Window(row, 0, min(rows, grid.height - row), grid.width)
 
 
 def _window(window: Window) -> Any:  # noqa: ANN401 - rasterio's window

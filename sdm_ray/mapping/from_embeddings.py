@@ -33,8 +33,7 @@ class Embedded:
 
     def hold(self, window: Window) -> None:
         """Read a window of the map's grid."""
-        row, col = self._offset
-        there = Window(window.row + row, window.col + col, window.height, window.width)
+        there = window.shifted(*self._offset)
         self._stored, self._inputs = self._store.read(there), self._store.layer("inputs", there)
         (scenes,) = SCENES
         self._scenes = self._store.layer(scenes, there) if self.with_cube else np.zeros_like(self._inputs)

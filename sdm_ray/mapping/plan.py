@@ -79,16 +79,9 @@ def split(window: Window, block: int, fits: Callable[[Window], bool]) -> Iterato
     if (window.height <= block and window.width <= block) or fits(window):
         yield window
         return
-    half = [max(1, -(-side // block) // 2) * block for side in (window.height, window.width)]
-    for row in range(0, window.height, half[0]):
-        for col in range(0, window.width, half[1]):
-            part = Window(
-                window.row + row,
-                window.col + col,
-                min(half[0], window.height - row),
-                min(half[1], window.width - col),
-            )
-            yield from split(part, block, fits)
+    half = (max(1, -(-side // block) // 2) * block for side in (window.height, window.width))
+    for part in window.parts(*half):
+        yield from split(part, block, fits)
 
 
 def blocks(window: Window, block: int) -> Iterator[Window]:
@@ -98,7 +91,4 @@ def blocks(window: Window, block: int) -> Iterator[Window]:
     numbers do not depend on its tile: a matrix product may round differently in a batch of another shape. At the
     grid's lower and right edges a block may be smaller.
     """
-    for row in range(0, window.height, block):
-        for col in range(0, window.width, block):
-            height, width = min(block, window.height - row), min(block, window.width - col)
-            yield Window(window.row + row, window.col + col, height, width)
+    return window.parts(block, block)

@@ -7,62 +7,60 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sdm_ray.errors import InputError
+from sdm_ray.errors import InputError, few
 from sdm_ray.job import Job
 from sdm_ray.mapping.config import PredictConfig
 from sdm_ray.metrics import species_sets
 from sdm_ray.metrics.probability_kind import has_levels
-from sdm_ray.model_io import load_species_model
-from sdm_ray.predictor import SpeciesPredictor
+from sdm_ray.model_io import SpeciesFolder, load_species_model, read_species_folder
+from sdm_ray.predictor import Given, SpeciesPredictor
 from sdm_ray.progress import say, track
-from sdm_ray.readers.tables import numbers, read_table, texts
+from sdm_ray.readers import places as read
+from sdm_ray.readers.tables import numbers, read_table
 
-_ROWS = 4096
+_ROWS = 1024  # of a part, as far as progress is shown: parts with large images are smaller
 
 
 def run(config: PredictConfig, job: Job) -> dict[str, Any]:
     """Write `probabilities.parquet`, a row for each place, and `sets.csv`, as GeoLifeCLEF takes it.
 
     `sets.csv` has the column of ids and `predictions`, the names of the species with blanks between them, the likeliest
-    first.
+    first; a name that holds a blank stands in quotes.
 
     Raises:
         InputError: the table, the model or an input cannot be used, two places have one id, or probabilities are
             `relative` and the sets would take them for chances.
     """
-    model = SpeciesPredictor(load_species_model(config.path(config.model)))
-    if not has_levels(model.probability_kind) and config.sets != "top_k":
+    place = config.path(config.model)
+    about = read_species_folder(place)  # without its weights: what does not fit is told before any work
+    if not has_levels(about.probability_kind) and config.sets != "top_k":
         raise InputError(
-            f"sets: {config.sets} takes probabilities for chances, those of {config.path(config.model)} are relative;"
-            " expected top_k"
+            f"sets: {config.sets} takes probabilities for chances, those of {place} are relative; expected top_k"
         )
-    places = _places(config)
-    stores = [
-        str(config.path(name)) if name else None
-        for name in (config.covariates, config.cube, config.series, config.shards)
-    ]
-    lines, sizes, known = [], [], []
+    places, given = _places(config, about)
+    lonlat = places[["lon", "lat"]].to_numpy()
+    remark = read.outside_region(lonlat, about.region)
+    if remark is not None:
+        say(f"predict: {config.table}: {remark}")
+    model = SpeciesPredictor(load_species_model(place))
+    sets: list[list[str]] = []
+    known: list[str] = []
     with (job.output / "probabilities.parquet").open("wb") as file:
         writer = None
-        for start in track(range(0, len(places), _ROWS), -(-len(places) // _ROWS), "places"):
-            part = places.iloc[start : start + _ROWS]
-            found = model.predict(part.rename(columns={config.id: "survey_id"}), *stores)
-            known += found.index.get_level_values("inputs").tolist()
-            table = found.reset_index()
-            table.insert(0, config.id, part[config.id].to_numpy())
+        for part in track(model.parts(lonlat, given), -(-len(places) // _ROWS), "places"):
+            table = part.reset_index()
+            known += table["inputs"].tolist()
+            table.insert(0, config.id, places[config.id].iloc[len(sets) : len(sets) + len(part)].to_numpy())
             writer = writer or pq.ParquetWriter(file, pa.Schema.from_pandas(table, preserve_index=False))
             writer.write_table(pa.Table.from_pandas(table, writer.schema, preserve_index=False))
-            probabilities = found.to_numpy()
-            sets_of = species_sets.choose(probabilities, config.sets, config.k, config.threshold)
-            for values, chosen in zip(probabilities, sets_of, strict=True):
-                ranked = [int(each) for each in np.argsort(-values, kind="stable") if chosen[each]]
-                lines.append(" ".join(model.species[each] for each in ranked))
-                sizes.append(len(ranked))
+            sets += _sets(config, part.to_numpy(), model.species)
         if writer is not None:
             writer.close()
-    answer = pd.DataFrame({config.id: places[config.id], "predictions": lines})
+    answer = pd.DataFrame(
+        {config.id: places[config.id], "predictions": [" ".join(map(_quoted, each)) for each in sets]}
+    )
     (job.output / "sets.csv").write_text(answer.to_csv(index=False))
-    figures = {"places": len(places), "species_per_place": float(np.mean(sizes))}
+    figures = {"places": len(places), "species_per_place": float(np.mean([len(each) for each in sets]))}
     for name in sorted(set(known)):
         figures[f"share_from_{name.replace(' ', '_')}"] = known.count(name) / len(known)
     (job.output / "metrics.json").write_text(pd.Series(figures).to_json())
@@ -70,15 +68,45 @@ def run(config: PredictConfig, job: Job) -> dict[str, Any]:
     return figures
 
 
-def _places(config: PredictConfig) -> pd.DataFrame:
-    """`lon`, `lat` and the ids of the places; the rows of one place count once."""
-    raw = read_table(config.table, [config.id, config.lon, config.lat])
-    ids = texts(raw[config.id])
-    if ids.isna().any():
-        raise InputError(f"{config.table}: row {int(np.flatnonzero(ids.isna())[0]) + 1} has no {config.id}")
-    where = {name: numbers(raw, column, config.table) for name, column in (("lon", config.lon), ("lat", config.lat))}
-    places = pd.DataFrame({config.id: ids, **where}).drop_duplicates()
+def _sets(config: PredictConfig, probabilities: np.ndarray, names: list[str]) -> list[list[str]]:
+    """The names of each place's set of species, the likeliest first."""
+    chosen = species_sets.choose(probabilities, config.sets, config.k, config.threshold)
+    ranked = np.argsort(-probabilities, axis=1, kind="stable")
+    return [[names[each] for each in order if own[each]] for order, own in zip(ranked, chosen, strict=True)]
+
+
+def _quoted(name: str) -> str:
+    """A name that can stand among others with blanks between them, as CSV quotes what holds the separator."""
+    return f'"{name.replace(chr(34), chr(34) * 2)}"' if " " in name or '"' in name else name
+
+
+def _places(config: PredictConfig, about: SpeciesFolder) -> tuple[pd.DataFrame, Given]:
+    """Ids, `lon`, `lat` and the covariates of the places, and what else they are predicted from.
+
+    Rows that say the same count once.
+    """
+    names, path = about.config.covariates, config.table
+    candidates = dict.fromkeys([*names, *(name.rpartition("=")[0] for name in names if "=" in name)])
+    raw = read_table(path, [config.id, config.lon, config.lat], list(candidates))
+    columns = read.covariate_columns(list(raw.columns), names)
+    if columns and config.covariates is not None:
+        say(f"predict: {path}: covariates are those of `covariates`, not of its columns {few(columns)}")
+        columns = []
+    elif names and not columns and config.covariates is None:
+        say(f"predict: neither `covariates` nor a column of {path} gives {few(names)}; places are predicted without")
+    ids = read.ids_of(raw, config.id, path)
+    named = {"lon": config.lon, "lat": config.lat} | {name: name for name in columns}
+    places = pd.DataFrame({config.id: ids} | {name: numbers(raw, column, path) for name, column in named.items()})
+    read.check_places(places[["lon", "lat"]].to_numpy(), path, force="far" in config.force)
+    places = places.drop_duplicates()
     twice = places[config.id].duplicated()
     if twice.any():
-        raise InputError(f"{config.table}: {config.id} {places[config.id][twice].iloc[0]} stands at two places")
-    return places.reset_index(drop=True)
+        row = int(places.index.to_numpy()[twice.to_numpy().argmax()])
+        what = "place or other covariates" if columns else "place"
+        raise InputError(f"{path}: row {row + 1}: {config.id} {ids[row]} stands at another {what} before")
+    places = places.reset_index(drop=True)
+    stores = {name: getattr(config, name) for name in ("covariates", "cube", "series", "shards")}
+    given: dict[str, Any] = {name: None if each is None else config.path(each) for name, each in stores.items()}
+    if columns:
+        given["covariates"] = places[columns]
+    return places, Given(**given, ids=places[config.id])

@@ -110,8 +110,7 @@ class Area:
         return Land(UPath(self.land))
 
     def _in_land(self, window: Window) -> Window:
-        row, col = offset(self._land.grid, self.grid)
-        return Window(window.row + row, window.col + col, window.height, window.width)
+        return window.shifted(*offset(self._land.grid, self.grid))
 
     def _surveyed(self, window: Window) -> np.ndarray:
         rows, cols = self.grid.cell(self.places[:, 0], self.places[:, 1])

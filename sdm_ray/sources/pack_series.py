@@ -16,6 +16,7 @@ from sdm_ray.progress import track
 from sdm_ray.sources.base import SeriesList, SeriesReader
 from sdm_ray.sources.photos.pack import as_done
 from sdm_ray.stores import raster
+from sdm_ray.stores.files import replacing
 from sdm_ray.stores.series import BLOCK, SeriesSpec, create_series, write_rows
 
 _CPUS = 0.5  # of a task, which waits for the disk about half of the time
@@ -105,10 +106,8 @@ def _write_block(folder: UPath, start: int, rows: pd.DataFrame, *readers: Series
                 else:
                     faults.append((row.source, "empty", label))
     write_rows(folder, start, values)
-    part = _part(folder / "parts", start)
-    draft = part.parent / f"{part.name}.tmp"
-    draft.write_text(json.dumps({"known": known, "faults": faults}))
-    draft.rename(part)
+    with replacing(_part(folder / "parts", start)) as draft:
+        draft.write_text(json.dumps({"known": known, "faults": faults}))
 
 
 def _part(parts: UPath, start: int) -> UPath:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.stores.files import replacing
 from sdm_ray.stores.formats import check_version, format_of
 
 _MARKER = "unfinished.json"
@@ -236,9 +237,8 @@ def seal(path: UPath, record: Record) -> None:
     record = record.model_copy(update={"format_version": format_of(record.kind).version})
     place = record_path(path)
     place.parent.mkdir(parents=True, exist_ok=True)
-    draft = place.parent / f"{place.name}.tmp"
-    draft.write_text(record.model_dump_json(indent=1))
-    draft.rename(place)
+    with replacing(place) as draft:
+        draft.write_text(record.model_dump_json(indent=1))
     if path.suffix != ".parquet":
         (path / _MARKER).unlink(missing_ok=True)
 

@@ -50,7 +50,7 @@ def create_embeddings(path: UPath, grid: Grid, spec: EmbeddingSpec) -> None:
     """Make an empty store; done once, by the driver."""
     root: Any = raster.open_root(path)
     raster.clear(root)
-    root.attrs.put({"Conventions": "CF-1.11", **spec.attrs})
+    root.attrs.put({"Conventions": "CF-1.11", **raster.LEVELS, **spec.attrs})
     group = raster.create(path / "0", grid, {"component": list(range(len(spec.scale)))}, {"title": "Embeddings"})
     scale = group.create_array("scale", shape=spec.scale.shape, dtype="float32", dimension_names=["component"])
     scale[...] = spec.scale

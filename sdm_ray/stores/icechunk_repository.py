@@ -16,6 +16,7 @@ from upath import UPath
 from zarr.abc.store import Store
 
 from sdm_ray.errors import InputError
+from sdm_ray.stores.files import replacing
 
 _POINTER = "repository.json"
 _MAIN = "main"
@@ -146,9 +147,8 @@ def _read(place: UPath) -> Pointer:
 
 
 def _write(place: UPath, pointer: Pointer) -> None:
-    draft = place / f"{_POINTER}.tmp"
-    draft.write_text(json.dumps(pointer.model_dump(exclude_none=True)))
-    draft.rename(place / _POINTER)
+    with replacing(place / _POINTER) as draft:
+        draft.write_text(json.dumps(pointer.model_dump(exclude_none=True)))
 
 
 def _repository(place: UPath, pointer: Pointer) -> Any:  # noqa: ANN401 - icechunk's

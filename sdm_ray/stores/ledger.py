@@ -10,6 +10,7 @@ from typing import Any
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.stores.files import replacing
 
 
 class Ledger:
@@ -27,9 +28,8 @@ class Ledger:
 
     def add(self, tile_id: str, figures: dict[str, Any]) -> None:
         """Record a tile as done, with what was counted in it."""
-        draft = self.folder / f"{tile_id}.tmp"
-        draft.write_text(json.dumps({"tile": tile_id, "fingerprint": self.fingerprint, "figures": figures}))
-        draft.rename(self.folder / f"{tile_id}.json")
+        with replacing(self.folder / f"{tile_id}.json") as draft:
+            draft.write_text(json.dumps({"tile": tile_id, "fingerprint": self.fingerprint, "figures": figures}))
 
     def forget(self, tile_id: str) -> None:
         """Have a tile done again."""

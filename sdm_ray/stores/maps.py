@@ -92,7 +92,10 @@ def create_map(path: UPath, grid: Grid, spec: MapSpec) -> None:
     root: Any = raster.open_root(path)
     raster.clear(root)
     own = {"probability_kind": spec.probability_kind, "tile": spec.tile, "bits": spec.bits}
-    root.attrs.put({"Conventions": "CF-1.11", **spec.attrs, "sdm_ray": {**own, **spec.attrs.get("sdm_ray", {})}})
+    about = {"Conventions": "CF-1.11", **raster.LEVELS, **spec.attrs}
+    root.attrs.put({**about, "sdm_ray": {**own, **spec.attrs.get("sdm_ray", {})}})
+    # Opened without a group, a map shows its species. Rows and columns would not fit those of coarser levels.
+    raster.add_axis(root, "species", [str(name) for name in spec.species["name"]], {})
     create_level(path, 0, grid, spec)
 
 

@@ -34,6 +34,10 @@ _CONVENTIONS = {
     "spatial": "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4",
     "multiscales": "d35379db-88df-4056-af3a-620245f8e347",
 }  # their fixed identifiers, github.com/zarr-conventions
+LEVELS = {
+    "comment": "Level 0: xarray.open_zarr(path, group='0'); all levels: xarray.open_datatree(path, engine='zarr')"
+}
+"""Attribute of a root group whose arrays lie in groups of their own, one for each level."""
 Group = Any  # zarr.Group or zarr.Array, whose members have no types that a checker could follow
 
 
@@ -88,10 +92,10 @@ def create(path: UPath, grid: Grid, coords: dict[str, Sequence[Any]], attrs: dic
     group = open_root(path)
     clear(group)
     group.attrs.put({**attrs, **place(grid), **conventions("proj", "spatial")})
-    _axis(group, "y", grid.y, {"standard_name": "projection_y_coordinate", "units": "m", "axis": "Y"})
-    _axis(group, "x", grid.x, {"standard_name": "projection_x_coordinate", "units": "m", "axis": "X"})
+    add_axis(group, "y", grid.y, {"standard_name": "projection_y_coordinate", "units": "m", "axis": "Y"})
+    add_axis(group, "x", grid.x, {"standard_name": "projection_x_coordinate", "units": "m", "axis": "X"})
     for name, values in coords.items():
-        _axis(group, name, values, {})
+        add_axis(group, name, values, {})
     mapping = group.create_array("spatial_ref", shape=(), dtype="int32")
     mapping.attrs.put(CRS.from_user_input(geo_grid.CRS).to_cf())
     return group
@@ -232,7 +236,8 @@ def conventions(*names: str) -> dict[str, Any]:
     return {"zarr_conventions": [{"uuid": _CONVENTIONS[n], "name": n, "spec_url": address.format(n)} for n in names]}
 
 
-def _axis(group: Group, name: str, values: Sequence[Any] | NDArray[Any], attrs: dict[str, Any]) -> None:
+def add_axis(group: Group, name: str, values: Sequence[Any] | NDArray[Any], attrs: dict[str, Any]) -> None:
+    """Make the coordinate of an axis: numbers or texts, (N,)."""
     text = len(values) > 0 and isinstance(values[0], str)
     array = np.asarray(values, dtype=object if text else None)
     made = group.create_array(

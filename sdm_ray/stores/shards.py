@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.stores.files import replacing
 
 _INDEX = "index.parquet"
 
@@ -60,10 +61,12 @@ def write_shard(folder: UPath, number: int, samples: Iterable[Sample]) -> pd.Dat
     Raises:
         ValueError: a key holds a dot.
     """
-    name = f"shard-{number:05d}.tar"
-    draft = folder / f"{name}.tmp"
     rows = []
-    with draft.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    with (
+        replacing(folder / f"shard-{number:05d}.tar") as draft,
+        draft.open("wb") as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
         for sample in samples:
             if "." in sample.key:
                 raise ValueError(f"key {sample.key!r} holds a dot")
@@ -73,7 +76,6 @@ def write_shard(folder: UPath, number: int, samples: Iterable[Sample]) -> pd.Dat
             _add(tar, f"{sample.key}.{sample.ext}", image)
             _add(tar, f"{sample.key}.json", json.dumps(about, sort_keys=True).encode())
             rows.append({**about, "shard": number, "offset": offset, "size": len(image)})
-    draft.rename(folder / name)
     return pd.DataFrame(rows)
 
 
@@ -89,10 +91,8 @@ def write_index(folder: UPath, parts: Sequence[pd.DataFrame]) -> None:
     twice = index["key"].duplicated()
     if twice.any():
         raise InputError(f"{folder}: two images have the key {index['key'][twice].iloc[0]}")
-    draft = folder / f"{_INDEX}.tmp"
-    with draft.open("wb") as file:
+    with replacing(folder / _INDEX) as draft, draft.open("wb") as file:
         index.to_parquet(file, index=False)
-    draft.rename(folder / _INDEX)
 
 
 class Shards:

@@ -18,6 +18,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.checks import check_lonlat
 from sdm_ray.stores.artefact import fingerprint
+from sdm_ray.stores.files import replacing
 from sdm_ray.stores.labels import SparseLabels
 
 ProbabilityKind = Literal["occurrence", "recorded", "relative"]
@@ -183,12 +184,9 @@ def _check_species(surveys: pd.DataFrame, count: int, name: str) -> None:
 
 
 def _write(table: pa.Table, path: UPath) -> None:
-    """Under a temporary name first: a table cut short by a full disk never has the right name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.parent / f"{path.name}.tmp"
-    with draft.open("wb") as file:
+    with replacing(path) as draft, draft.open("wb") as file:
         pq.write_table(table, file, compression="zstd")
-    draft.rename(path)
 
 
 def _read(path: UPath, columns: list[str] | None = None) -> pa.Table:

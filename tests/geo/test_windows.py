@@ -88,3 +88,10 @@ def test_windows_pad_and_intersect():
     assert window.padded(2) == Window(-2, 4, 8, 8)
     assert window.padded(2).intersect(whole(grid)) == Window(0, 4, 6, 6)
     assert window.intersect(Window(5, 0, 2, 2)).size == 0
+
+
+def test_parts_cover_a_window_once_from_its_corner():
+    window = Window(3, 5, 4, 7)
+    assert list(window.parts(3, 4)) == [Window(3, 5, 3, 4), Window(3, 9, 3, 3), Window(6, 5, 1, 4), Window(6, 9, 1, 3)]
+    assert list(Window(3, 5, 0, 7).parts(3, 4)) == []
+    assert window.shifted(-3, 2) == Window(0, 7, 4, 7)

@@ -36,7 +36,7 @@ from sdm_ray.stores import artefact, raster
 from sdm_ray.stores.series import SeriesSpec, create_series, write_rows
 
 HERE = Path(__file__).parent
-BLOCKS = {"size_m": 2000, "folds": 2, "select": 0.2, "calibrate": 0.2}
+BLOCKS = {"size_m": 2000, "folds": 2, "validation": 0.2, "calibrate": 0.2}
 LOCATION = {"wavelengths_km": [40, 20], "directions": 4, "hidden": 16, "depth": 1, "dim": 8}
 TOWER = {
     "name": "test_efficientnet", "bands": 4, "mean": [494, 746, 709, 2666], "std": [261, 357, 511, 1193],
@@ -78,7 +78,7 @@ JOBS = {
         "forest": {"trees": 50, "min_samples_leaf": 40}, "crossfit": True, "calibration": "isotonic",
     },
     "finetune-images": {
-        **FINETUNE, "output": "model-images", "encoder": "encoder-images", "cube": "cube.zarr", "size": 8,
+        **FINETUNE, "output": "model-images", "encoder": "encoder-images", "cube": {"cube": "cube.zarr", "size": 8},
         "series": "series.zarr", "crossfit": False, "optim": {"lr": 0.01, "epochs": 1, "batch": 64},
         "model": {**MODEL, "satellite": TOWER, "series": {"hidden": 8, "depth": 1, "dim": 4}},
     },
@@ -89,7 +89,7 @@ JOBS = {
     },
     "compare": {
         "finetune": {**FINETUNE, "model": MODEL}, "methods": {"network": {}, "narrow": {"model.hidden": 8}},
-        "rivals": {"forest": FOREST}, "shots": [5, None], "seeds": [0], "resamples": 10, "min_positives": 2,
+        "baselines": {"forest": FOREST}, "shots": [5, None], "seeds": [0], "resamples": 10, "min_positives": 2,
         "few": {"background": 40, "optim": {"epochs": 2, "batch": 64}}, "compute": {"cpus": 0.5, "workers": 1},
     },
     "embed": CELLS,
@@ -97,7 +97,7 @@ JOBS = {
     "map-crossfit": {**MAP, "output": "map-crossfit.zarr", "crossfit": True},
     "evaluate": {
         "maps": {"map": "map-crossfit.zarr"}, "truth": "truth.zarr", "covariates": "covariates.zarr",
-        "land": "land.zarr", "blocks": BLOCKS, "rivals": [FOREST], "resamples": 10, "min_positives": 2,
+        "land": "land.zarr", "blocks": BLOCKS, "baselines": [FOREST], "resamples": 10, "min_positives": 2,
     },
     "export": {"files": "together", "layers": ["richness"]},
     "predict": {

@@ -1,14 +1,17 @@
 """Tables of places to probabilities and to the file that a challenge takes."""
 
+import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from upath import UPath
 
-from sdm_ray import job, jobs
+from sdm_ray import job, jobs, load_model
+from sdm_ray.config import load
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.mapping import predict_job
@@ -32,10 +35,16 @@ def make(run_dir, **values) -> UPath:
 def run_dir(tmp_path_factory):
     folder = UPath(tmp_path_factory.mktemp("places"))
     config = SpeciesConfig(location=LOCATION, covariates=("rain",), hidden=8, embedding=4)
-    species = pd.DataFrame({"species_id": range(3), "name": ["53", "540", "7"], "gbif_key": range(3)})
-    for name, kind in (("model", "occurrence"), ("recorded", "relative")):
-        about = SpeciesFolder(config, species, kind, Blocks(), None, 0, None, "none")
+    numbers, names = ["53", "540", "7"], ["Abies alba", "Orchis", 'Rosa "Alba"']
+    region = (3_700_000.0, 2_800_000.0, 4_000_000.0, 3_100_000.0)
+    for name, kind, named in (
+        ("model", "occurrence", numbers), ("recorded", "relative", numbers), ("named", "occurrence", names),
+    ):  # fmt: skip
+        species = pd.DataFrame({"species_id": range(3), "name": named, "gbif_key": range(3)})
+        about = SpeciesFolder(config, species, kind, Blocks(), None, 0, None, "none", region=region)
+        torch.manual_seed(0)
         model = SpeciesModel(config, 3)
+        torch.nn.init.normal_(model.missing["covariates"])
         model.head.bias.data[:] = model.head.bias.new_tensor([1.0, 3.0, -4.0])
         save_weights(folder / name, model.state_dict(), describe_species(about), species, {})
         artefact.seal(folder / name, artefact.Record(kind="model", fingerprint=name))
@@ -62,11 +71,62 @@ def test_what_cannot_be_predicted_is_named(run_dir):
             make(run_dir, table=str(run_dir / "wrong.csv"), output="wrong", **values)
         return str(caught.value)
 
-    assert "surveyId 1 stands at two places" in problem("surveyId,lon,lat\n1,5,50\n1,6,50\n")
+    assert "row 2: surveyId 1 stands at another place before" in problem("surveyId,lon,lat\n1,5,50\n1,6,50\n")
+    assert "row 2 has no surveyId" in problem("surveyId,lon,lat\n1,5,50\n,6,50\n")
+    assert "column lat, row 2 holds 'N 50'" in problem("surveyId,lon,lat\n1,5,50\n2,6,N 50\n")
+    assert "column rain, row 2 holds 'wet'" in problem("surveyId,lon,lat,rain\n1,5,50,3\n2,6,50,wet\n")
+    assert "a place lies 7," in problem("surveyId,lon,lat\n1,5,50\n2,-61,16.2\n")
     assert "no column" in problem("id,lon,lat\n1,5,50\n") or "surveyId" in problem("id,lon,lat\n1,5,50\n")
-    assert "row 1 is (50.0, 95.0)" in problem("surveyId,lon,lat\n1,5,50\n2,50,95\n")
+    doubled = "surveyId,lon,lat\n1,5,50\n1,5,50\n2,50,95\n"  # rows are those of the file, also after doubles
+    assert "wrong.csv: row 3 is (50, 95), expected WGS84 degrees" in problem(doubled)
     assert "relative; expected top_k" in problem("surveyId,lon,lat\n1,5,50\n", model="recorded")
-    assert "k: is of `sets: top_k`" in problem("surveyId,lon,lat\n1,5,50\n", sets="top_k")
+    assert "k: missing; `sets: top_k` needs it" in problem("surveyId,lon,lat\n1,5,50\n", sets="top_k")
+    assert "k: belongs to `sets: top_k`; found sets: threshold" in problem("", sets="threshold", threshold=0.5, k=3)
+
+
+def test_covariates_in_columns_of_the_table_are_used(run_dir, capsys):
+    table = run_dir / "columns.csv"
+    table.write_text("surveyId,lon,lat,rain\n1,5,50,30\n2,6,50,\n3,6,50,-30\n3,6,50,-30\n")
+    found = pd.read_parquet(str(make(run_dir, table=str(table), output="columns") / "probabilities.parquet"))
+    assert found["inputs"].tolist() == ["location covariates", "location", "location covariates"]
+    model = load_model(run_dir / "model")
+    expected = model.predict(pd.DataFrame({"lon": [5, 6, 6], "lat": 50, "rain": [30, np.nan, -30]}))
+    np.testing.assert_array_equal(found[model.species], expected)
+    bare = model.predict([[5, 50], [6, 50], [6, 50]])
+    assert not np.allclose(found["53"][[0, 2]], bare["53"].iloc[[0, 2]], atol=0.01)
+    table.write_text("surveyId,lon,lat\n1,5,50\n")
+    make(run_dir, table=str(table), output="none")
+    assert "neither `covariates` nor a column of" in capsys.readouterr().out
+
+
+def test_names_that_hold_blanks_are_told_apart(run_dir):
+    table = run_dir / "named.csv"
+    table.write_text("surveyId,lon,lat\n1,5,50\n")
+    output = make(run_dir, table=str(table), model="named", sets="top_k", k=3, output="named-sets")
+    (line,) = pd.read_csv(str(output / "sets.csv"))["predictions"]
+    assert line == 'Orchis "Abies alba" "Rosa ""Alba"""'
+    assert next(csv.reader([line], delimiter=" ")) == ["Orchis", "Abies alba", 'Rosa "Alba"']
+
+
+def test_places_far_outside_the_surveys_are_counted(run_dir, capsys):
+    table = run_dir / "far.csv"
+    table.write_text("surveyId,lon,lat\n1,5,50\n2,25,40\n")
+    make(run_dir, table=str(table), output="far")
+    assert "far.csv: 1 of 2 places lie far outside the region of the model's surveys" in capsys.readouterr().out
+
+
+def test_what_does_not_fit_is_told_before_the_weights_are_read(run_dir, monkeypatch):
+    monkeypatch.setattr(predict_job, "load_species_model", lambda place: pytest.fail("was read"))
+    (run_dir / "one.csv").write_text("surveyId,lon,lat\n1,5,50\n")
+    for rule in ("max_expected_f1", "expected_size"):
+        with pytest.raises(InputError, match="relative; expected top_k"):
+            make(run_dir, table=str(run_dir / "one.csv"), model="recorded", sets=rule, output="early")
+
+
+def test_unknown_settings_are_told_all_at_once(run_dir, tmp_path):
+    (tmp_path / "predict.yaml").write_text("table: places.csv\nmodle: m\nthreshhold: 0.5\n")
+    with pytest.raises(InputError, match=r"predict.yaml: modle, threshhold: unknown keys"):
+        load(tmp_path / "predict.yaml", PredictConfig)
 
 
 def test_the_study_of_the_mediterranean_writes_a_submission(data, tmp_path):

@@ -93,3 +93,15 @@ def test_levels_do_not_depend_on_the_tile_and_describe_themselves(tmp_path, trut
     assert [each["spatial:shape"] for each in layout] == [[50, 70], [25, 35], [13, 18]]
     tree = xr.open_datatree(str(path), engine="zarr")
     assert [tree[each["asset"]].probability.shape[1:] for each in layout] == [(50, 70), (25, 35), (13, 18)]
+
+
+def test_a_map_opened_without_a_group_shows_its_species_and_the_way_to_its_levels(tmp_path, truth):
+    path = UPath(tmp_path) / "map.zarr"
+    fill(path, truth, 32)
+    add_levels(path, 1, 32)
+    raster.consolidate(path)
+    root = xr.open_zarr(str(path))
+    assert list(root["species"].values) == list(SPECIES["name"]) and "group='0'" in root.attrs["comment"]
+    tree = xr.open_datatree(str(path), engine="zarr")
+    assert tree["0"]["probability"].sizes["x"] == 70 and tree["1"]["probability"].sizes["x"] == 35
+    assert xr.open_zarr(str(path), group="0")["probability"].sel(species="Species 3").shape == (50, 70)

@@ -81,7 +81,7 @@ def test_a_shard_that_was_cut_short_never_has_its_name(tmp_path):
 
     with pytest.raises(OSError, match="disk is full"):
         write_shard(UPath(tmp_path), 0, broken())
-    assert [file.name for file in tmp_path.iterdir()] == ["shard-00000.tar.tmp"]
+    assert not list(tmp_path.iterdir())
     write_index(UPath(tmp_path), [write_shard(UPath(tmp_path), 0, samples(0, 2))])
     assert Shards(UPath(tmp_path)).read(np.array([1])) == [samples(0, 2)[1].image]
 

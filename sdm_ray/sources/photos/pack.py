@@ -19,6 +19,7 @@ from upath import UPath
 
 from sdm_ray.progress import track
 from sdm_ray.sources.base import ImageList, Opener
+from sdm_ray.stores.files import replacing
 from sdm_ray.stores.shards import Sample, write_index, write_shard
 
 _FORMATS = {"jpg": "JPEG", "png": "PNG"}
@@ -136,11 +137,8 @@ def _write_piece(folder: UPath, number: int, rows: pd.DataFrame, opener: Opener)
     with opener.opened() as read:
         index = write_shard(folder, number, _samples(rows, read, faults))
     _faults(parts, number).write_text(json.dumps(faults))
-    part = _part(parts, number)
-    draft = part.parent / f"{part.name}.tmp"
-    with draft.open("wb") as file:
+    with replacing(_part(parts, number)) as draft, draft.open("wb") as file:
         index.to_parquet(file, index=False)
-    draft.rename(part)
 
 
 def _samples(rows: pd.DataFrame, read: Callable[[str], bytes], faults: list[tuple[str, str]]) -> Iterator[Sample]:

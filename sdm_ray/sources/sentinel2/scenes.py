@@ -13,6 +13,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.sources.base import Report
 from sdm_ray.sources.sentinel2.baseline import Baseline
 from sdm_ray.sources.sentinel2.config import Sentinel2
+from sdm_ray.stores.files import replacing
 
 BAND_IDS = {
     "coastal": "B01",
@@ -163,9 +164,8 @@ _LISTS = TypeAdapter(dict[str, list[Scene]])
 
 def write_scenes(path: UPath, chosen: dict[str, list[Scene]]) -> None:
     """Write which scenes a cube is made from."""
-    draft = path.parent / f"{path.name}.tmp"
-    draft.write_bytes(_LISTS.dump_json(chosen, indent=1))
-    draft.rename(path)
+    with replacing(path) as draft:
+        draft.write_bytes(_LISTS.dump_json(chosen, indent=1))
 
 
 def read_scenes(path: UPath) -> dict[str, list[Scene]]:

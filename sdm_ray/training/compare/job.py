@@ -1,7 +1,6 @@
 """The job `compare`: ways to train and baselines on the same surveys, with all labels and with few."""
 
 import json
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +20,7 @@ from sdm_ray.plots.html import render
 from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
 from sdm_ray.ray_tasks import spread
+from sdm_ray.stores.files import replacing
 from sdm_ray.training.compare import transfer
 from sdm_ray.training.compare.config import CompareConfig
 from sdm_ray.training.compare.few_shot import FewLabels, commonest, draw
@@ -142,11 +142,8 @@ def _train(shared: Sequence[Any], training: Training) -> None:
 
 
 def _save(place: UPath, values: np.ndarray) -> None:
-    """Write a whole file or none."""
-    draft = place.parent / f"{place.name}.{uuid.uuid4().hex}.tmp"
-    with draft.open("wb") as file:
+    with replacing(place, shared=True) as draft, draft.open("wb") as file:
         np.save(file, values)
-    draft.rename(place)
 
 
 def _method(own: Shared, training: Training, test: np.ndarray) -> np.ndarray:

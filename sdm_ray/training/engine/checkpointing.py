@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from upath import UPath
 
+from sdm_ray.stores.files import replacing
+
 State = dict[str, Any]
 
 
@@ -98,9 +100,8 @@ class FolderCheckpointer(_Timed):
     def save(self, state: State) -> None:
         """Write the state under a temporary name and rename it over the last one."""
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._file.parent / "state.pt.tmp"
-        draft.write_bytes(packed(state))
-        draft.rename(self._file)
+        with replacing(self._file) as draft:
+            draft.write_bytes(packed(state))
         self._last = time.monotonic()
 
 

@@ -1,0 +1,27 @@
+"""Files that are whole or not there."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+from upath import UPath
+
+
+@contextmanager
+def replacing(path: UPath, *, shared: bool = False) -> Iterator[UPath]:
+    """A place beside a file to write it to; the file gets its name once it is whole.
+
+    A file that a full disk, a kill or an error cut short never has the right name, and one that was there before is
+    replaced in one step.
+
+    Args:
+        path: of the file.
+        shared: whether several processes may write the same file at a time, so that each needs a place of its own.
+    """
+    draft = path.parent / f"{path.name}.{uuid4().hex}.tmp" if shared else path.parent / f"{path.name}.tmp"
+    try:
+        yield draft
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    draft.rename(path)
