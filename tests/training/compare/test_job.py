@@ -83,7 +83,7 @@ def test_rare_species_borrow_from_common_ones(world, encoder, execute, ray_clust
         ["with common ones"],
     )
     assert figures["values"]["auc"]["alone"] != figures["values"]["auc"]["with common ones"]
-    assert "all training surveys say of the 2 commonest" in (folder / "compare.html").read_text()
+    assert "all training surveys of the 2 most common species" in (folder / "compare.html").read_text()
 
 
 def test_an_interrupted_comparison_keeps_what_is_finished(world, encoder, execute, ray_cluster, monkeypatch, capsys):
