@@ -18,7 +18,7 @@ class ComputeConfig(TaskConfig):
 
 
 class CellsConfig(JobConfig):
-    """Which cells a job is about, what they are predicted from, and how the work is cut."""
+    """The cells of a job, the inputs that they are predicted from, and how the work is cut into tiles."""
 
     model: str = "model"
     """Model folder of `finetune`."""
@@ -109,7 +109,7 @@ class MapConfig(CellsConfig):
     output: str = "map.zarr"
     title: str = "Species probability map"
     from_embeddings: str | None = None
-    """Embeddings of the same model that `embed` wrote: no cell is embedded again, and no cube is needed."""
+    """Embeddings of the same model that `embed` wrote; cells are not embedded again, and no cube is needed."""
     occurrences: str | None = None
     """With `from_embeddings`: surveys of other species, which are fitted on the embeddings and mapped instead of the
     model's; their probabilities are relative."""
@@ -120,21 +120,21 @@ class MapConfig(CellsConfig):
     crossfit: bool = False
     """Each cell from the fold model that never saw its block, to be scored; else the model of all surveys."""
     spread: bool = False
-    """Also predict with every fold model, for layers that say how far they differ."""
+    """Also predict with every fold model, for layers of the standard deviation among them."""
     levels: int | None = Field(default=None, ge=0)
     """Coarser levels of the pyramid; by default until the longer side has fewer than 512 cells."""
     bits: Literal[8, 16, "auto"] = "auto"
-    """Of a stored probability: steps of 1/254, or of 1/65534; by default 8 where every species of the surveys is
-    common enough for them."""
+    """Bits of a stored probability: 8 for steps of 1/254, 16 for 1/65534; by default 8 where every species of the
+    surveys is common enough for them."""
     dry_run: bool = Field(default=False, exclude=True)
     """Print the plan and a measured sample, and write nothing."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> "MapConfig":
         if self.spread and self.crossfit:
-            raise ValueError("spread: the fold models of a cross-fitted map are for one fold each; choose one of both")
+            raise ValueError("spread: expected it or crossfit, whose cells come from one fold model each")
         if self.from_embeddings is not None and (self.spread or self.crossfit or self.cube):
-            raise ValueError("from_embeddings: they are of the model of all surveys, without spread, crossfit or cube")
+            raise ValueError("from_embeddings: made by the model of all surveys; expected no spread, crossfit or cube")
         if self.occurrences is not None:
             if self.from_embeddings is None:
                 raise ValueError("occurrences: other species are fitted on embeddings; give from_embeddings")
@@ -193,9 +193,9 @@ class PredictConfig(JobConfig):
     sets: SetRule = "max_expected_f1"
     """How the set of species follows from their probabilities."""
     k: int | None = Field(default=None, ge=1)
-    """Of `top_k`."""
+    """Number of species of each place, with `sets: top_k`."""
     threshold: float | None = Field(default=None, gt=0, lt=1)
-    """Of `threshold`."""
+    """Probability from which a species belongs to the set, with `sets: threshold`."""
     force: list[Literal["far"]] = Field(default=[])
     """`far`: predict places far from Europe all the same."""
 

@@ -14,7 +14,7 @@ from sdm_ray.stores.maps import Map, create_map
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one tile.
+    """The cost of one tile.
 
     Attributes:
         seconds: to compute and write it, the models being loaded.

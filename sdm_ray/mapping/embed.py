@@ -1,4 +1,4 @@
-"""The job `embed`: what the model makes of every wanted cell, once, so that any species can be mapped from it.
+"""The job `embed`: the model's embedding of every wanted cell, from which any species can be mapped later.
 
 The species head is linear in the embedding, so a map from embeddings needs neither imagery nor the towers; and a
 species that the model never knew is fitted on it in seconds (`map` with `from_embeddings` and `occurrences`).
@@ -53,7 +53,7 @@ def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
     figures = ledger.done().values()
     totals = {name: sum(each[name] for each in figures) for name in ("cells", "clipped", "numbers")}
     share = totals["clipped"] / max(totals["numbers"], 1)
-    say(f"embed: {totals['cells']} cells; {share:.2%} of the numbers were beyond what a byte holds")
+    say(f"embed: {totals['cells']} cells; {share:.2%} of the numbers were clipped to the range of a byte")
     return {"cells": totals["cells"], "clipped_share": share} | icechunk_repository.publish(job.output)
 
 

@@ -1,4 +1,4 @@
-"""The layers beside a map's probabilities, which say how good they are and what was summed before rounding."""
+"""A map's quality layers: the inputs of each cell, its distance to surveys, and sums of unrounded probabilities."""
 
 from sdm_ray.stores.maps import Layer
 
@@ -9,7 +9,7 @@ SEA = 255
 _NAN = float("nan")
 
 LAYERS = {
-    "richness": Layer("float32", _NAN, {"long_name": "expected number of species, from unrounded probabilities"}),
+    "richness": Layer("float32", _NAN, {"long_name": "expected number of species (sum of probabilities)"}),
     "richness_variance": Layer(
         "float32", _NAN, {"long_name": "variance of the number of species given the probabilities, sum of p (1 - p)"}
     ),
@@ -17,7 +17,7 @@ LAYERS = {
         "uint8",
         0,
         {
-            "long_name": "what a cell was predicted from",
+            "long_name": "inputs that a cell was predicted from",
             "flag_masks": [LOCATION, COVARIATES, SATELLITE],
             "flag_meanings": "location covariates satellite",
         },
@@ -33,25 +33,25 @@ LAYERS = {
     ),
     "survey_distance": Layer("float32", _NAN, {"long_name": "distance to the nearest surveyed cell", "units": "m"}),
 }
-"""Of every map."""
+"""Layers of every map."""
 
 SIMILARITY = {
     "environmental_similarity": Layer(
         "float32",
         _NAN,
         {
-            "long_name": "multivariate environmental similarity to the surveys (MESS); below 0, a covariate lies"
-            " outside their range",
+            "long_name": "multivariate environmental similarity surface (MESS) to the surveys; negative where a"
+            " covariate lies outside their range",
             "units": "percent",
         },
     ),
 }
-"""Of a map from covariates, where its surveys are given."""
+"""Layers of a map from covariates whose surveys are given."""
 
 SCENES = {
-    "valid_scenes": Layer("uint8", 0, {"long_name": "number of valid scenes behind the pixel in the cell's middle"})
+    "valid_scenes": Layer("uint8", 0, {"long_name": "number of valid satellite scenes at the centre of the cell"})
 }
-"""Of a map from a tile cube."""
+"""Layers of a map from a tile cube."""
 
 SPREAD = {
     "richness_spread": Layer(
@@ -63,4 +63,4 @@ SPREAD = {
         {"long_name": "standard deviation of a probability among the fold models, mean over species"},
     ),
 }
-"""Of a map with `spread: true`."""
+"""Layers of a map with `spread: true`."""

@@ -1,7 +1,7 @@
-"""Embeddings on disk: what a model makes of every cell, in one byte a number, from which any species is mapped.
+"""Embeddings on disk: a model's embedding of every cell, quantised to int8, from which any species is mapped.
 
-A Zarr v3 group whose `0/` holds `embedding(component, y, x)` with the factor of each component, and the layers that
-say what a cell was embedded from.
+A Zarr v3 group whose `0/` holds `embedding(component, y, x)` with the factor of each component, and the layers of
+its inputs.
 """
 
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ class Embeddings:
         self._group = group
 
     def encode(self, embedding: NDArray[np.float32]) -> tuple[NDArray[np.int8], int]:
-        """Embeddings (N, E) as they are stored, and how many numbers were beyond what a byte holds."""
+        """Embeddings (N, E) as they are stored, and how many numbers were clipped to the range of int8."""
         steps = np.rint(embedding / self.scale)
         return np.clip(steps, -_TOP, _TOP).astype(np.int8), int((np.abs(steps) > _TOP).sum())
 
