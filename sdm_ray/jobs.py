@@ -102,6 +102,11 @@ JOBS = {
 }
 
 
+def config_class(name: str) -> "type[JobConfig]":
+    """The configuration class of a job."""
+    return _named(JOBS[name].config)
+
+
 def run_job(name: str, file: Path, overrides: list[str]) -> None:
     """Run one job from its YAML file.
 
@@ -110,7 +115,7 @@ def run_job(name: str, file: Path, overrides: list[str]) -> None:
     """
     from sdm_ray.config import load
 
-    config = load(file, _named(JOBS[name].config), overrides)
+    config = load(file, config_class(name), overrides)
     _execute(name, config)
 
 
@@ -135,7 +140,7 @@ def run_folder(folder: Path, out: str | None = None, *, overwrite: bool = False)
 
     start = time.monotonic()
     found = _find(folder)
-    configs = {stem: load(file, _named(JOBS[job].config), run_dir=out) for stem, (job, file) in found.items()}
+    configs = {stem: load(file, config_class(job), run_dir=out) for stem, (job, file) in found.items()}
     if overwrite:
         configs = {stem: _overwriting(config) for stem, config in configs.items()}
     order = in_order(configs)
