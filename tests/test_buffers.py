@@ -12,7 +12,7 @@ MEGABYTE = 1 << 20
 ASKS_AGAIN = """
 import resource, threading
 import numpy as np
-from sdm_ray.memory import keep_freed_memory
+from sdm_ray.buffers import keep_freed_memory
 
 def work():
     np.zeros(1000)  # the thread has its arena from here on, as one of Ray's has

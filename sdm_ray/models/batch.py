@@ -1,6 +1,6 @@
 """What a species model is given: batches of places with what is known of each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -61,8 +61,19 @@ def compact(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def given_in(batch: Mapping[str, Tensor], config: SpeciesConfig) -> list[str]:
-    """Names of the images (scales) and series (`series_<name>`) that a batch holds."""
-    series = [] if config.series is None else [f"series_{name}" for name in config.series.axes]
-    images = [scale for scale in config.towers if {f"image_{scale}", f"features_{scale}"} & batch.keys()]
-    return images + [name for name in series if name in batch]
+def given_at(batch: Mapping[str, Tensor], config: SpeciesConfig) -> Iterator[tuple[list[str], Tensor]]:
+    """Sets of known images (scales) and series (`series_<name>`), each with the numbers of the rows that have just it.
+
+    So the calibration of a place depends on what is known there, not on what is known of the others in the batch.
+    """
+    names: list[str] = [scale for scale in config.towers if {f"image_{scale}", f"features_{scale}"} & batch.keys()]
+    if config.series is not None:
+        names += [f"series_{name}" for name in config.series.axes if f"series_{name}" in batch]
+    rows = torch.arange(len(batch["lonlat"]), device=batch["lonlat"].device)
+    if not names or not len(rows):
+        yield [], rows
+        return
+    known = torch.stack([batch[f"has_{name}"] for name in names], dim=1)
+    patterns, which = torch.unique(known, dim=0, return_inverse=True)
+    for number, pattern in enumerate(patterns.tolist()):
+        yield [name for name, there in zip(names, pattern, strict=True) if there], rows[which == number]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sdm_ray.errors import InputError
-from sdm_ray.models.batch import given_in
+from sdm_ray.models.batch import given_at
 from sdm_ray.models.calibration import Calibration, InputCalibrations, name_of
 from sdm_ray.models.config import Scale, SpeciesConfig
 from sdm_ray.models.forest import Forest
@@ -117,7 +117,10 @@ class SpeciesModel(nn.Module):
 
     def probabilities(self, batch: dict[str, Tensor]) -> Tensor:
         """Calibrated probabilities of a batch, (N, S)."""
-        return self.calibrate(self.forward(batch), given_in(batch, self.config))
+        found = self.forward(batch)
+        for given, rows in given_at(batch, self.config):
+            found[rows] = self.calibrate(found[rows], given)
+        return found
 
     def probabilities_of(self, z: Tensor, species: slice, given: Collection[str] | None = None) -> Tensor:
         """Calibrated probabilities of K of the species from embeddings z (N, width): (K, N), as maps hold them."""
@@ -247,12 +250,9 @@ class SpeciesModel(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
         curve = state_dict.get(f"{prefix}calibration_curve")  # not every model has one
-        self.calibration_curve = (
-            None if curve is None else torch.empty_like(curve, device=self.calibration_scale.device)
-        )
+        self.calibration_curve = None if curve is None else self.calibration_scale.new_empty(curve.shape)
         own = f"{prefix}forest."
-        held = {name.removeprefix(own): each for name, each in state_dict.items() if name.startswith(own)}
-        if held:
+        if held := {name.removeprefix(own): each for name, each in state_dict.items() if name.startswith(own)}:
             self.set_forest(Forest({name: torch.empty_like(each) for name, each in held.items()}), 0.0)
         super()._load_from_state_dict(state_dict, prefix, *args)
 

@@ -86,7 +86,7 @@ def test_a_test_table_is_no_table_of_surveys(data, tmp_path, spoil, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{source: glc24, table: metadata.csv}", "its name says neither PA nor PO; expected records"),
+        ("{source: glc24, table: metadata.csv}", "its name holds neither PA nor PO; expected records"),
         ("{source: glc24, table: GLC24_P0_metadata_train.csv, records: PA}", "is a PO table by its name"),
         ("{source: geoplant, table: a/PA_metadata_test_iid.csv, records: PO}", "is a PA table by its name"),
         ("{source: glc22, table: PA_a.csv}", "glc22"),

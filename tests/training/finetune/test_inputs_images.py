@@ -92,7 +92,7 @@ def test_a_prediction_takes_the_images_that_there_are(model, world, execute):
     bare = predictor.predict(surveys[["lon", "lat"]])
     assert np.allclose(found.iloc[2], bare.iloc[2]) and not np.allclose(found.iloc[0], bare.iloc[0])
     assert predictor.predict(surveys[["lon", "lat"]], shards={"plant": f"{world}/shards"}).equals(found)
-    with pytest.raises(InputError, match="looks at images of plant out of shards"):
+    with pytest.raises(InputError, match="looks at images of plant in image shards"):
         predictor.predict(surveys[["lon", "lat"]], shards={"satellite": f"{world}/shards"})
     surveys[["survey_id", "lon", "lat"]].to_csv(f"{world}/places.csv", index=False)
     values = {"run_dir": str(world), "table": f"{world}/places.csv", "id": "survey_id", "model": "looking"}
