@@ -69,6 +69,7 @@ def given_at(batch: Mapping[str, Tensor], config: SpeciesConfig) -> Iterator[tup
     names: list[str] = [scale for scale in config.towers if {f"image_{scale}", f"features_{scale}"} & batch.keys()]
     if config.series is not None:
         names += [f"series_{name}" for name in config.series.axes if f"series_{name}" in batch]
+    names = [name for name in names if f"has_{name}" in batch]  # without it the model takes an input as missing
     rows = torch.arange(len(batch["lonlat"]), device=batch["lonlat"].device)
     if not names or not len(rows):
         yield [], rows

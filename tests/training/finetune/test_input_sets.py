@@ -75,6 +75,11 @@ def test_a_prediction_takes_the_calibration_of_what_it_is_given(seeing):
         assert torch.allclose(model.probabilities({"lonlat": lonlat}), torch.sigmoid(torch.tensor(-2.0)))
         assert torch.allclose(model.probabilities_of(z, slice(0, 2), []), torch.sigmoid(torch.tensor(-2.0)))
         assert not torch.allclose(model.probabilities({"lonlat": lonlat, **photo}), torch.sigmoid(torch.tensor(-2.0)))
+        first = {"image_plant": photo["image_plant"][:1], "has_plant": torch.tensor([True, False])}
+        found = model.probabilities({"lonlat": lonlat, **first})
+        assert torch.allclose(found[1], torch.sigmoid(torch.tensor(-2.0))) and not torch.allclose(found[0], found[1])
+        unsaid = model.probabilities({"lonlat": lonlat, "image_plant": photo["image_plant"]})
+        assert torch.allclose(unsaid, torch.sigmoid(torch.tensor(-2.0)))  # which rows have one is not known: none
         model.keep_species([2, 0])
         assert model.calibration([]).shift.tolist() == [-2, -2] and len(model.calibration().shift) == 2
     whole = sdm_ray.load_model(str(seeing))
