@@ -102,10 +102,10 @@ class JobConfig(Config):
 
 
 class TaskConfig(Config):
-    """What pieces of a job may use of the machine or cluster; changes no result, so it is no part of a fingerprint."""
+    """What parts of a job may use of the machine or cluster; changes no result, so it is no part of a fingerprint."""
 
     workers: int = Field(default=0, ge=0)
-    """Pieces under way at once; 0: as many as the cluster's CPUs (or GPUs) allow."""
+    """Parts under way at once; 0: as many as the cluster's CPUs (or GPUs) allow."""
     cpus: float = Field(default=1, gt=0)
     """CPUs of one worker; whole numbers are also its torch threads."""
     gpus: float = Field(default=0, ge=0)

@@ -1,4 +1,4 @@
-"""Pieces of work over the cluster: a bounded number of Ray tasks; what fails is listed and the rest is finished."""
+"""Parts of work over the cluster: a bounded number of Ray tasks; what fails is listed and the rest is finished."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from sdm_ray.errors import InputError
 
 
 class Named(Protocol):
-    """A piece of work with a name to report."""
+    """A part of the work with a name to report."""
 
     @property
     def id(self) -> str:
@@ -19,45 +19,45 @@ class Named(Protocol):
         ...
 
 
-def spread(
-    work: Callable[[Any, Any], Any], shared: object, pieces: Sequence[Named], compute: TaskConfig
+def run_tasks(
+    work: Callable[[Any, Any], Any], shared: object, parts: Sequence[Named], compute: TaskConfig
 ) -> Iterator[tuple[Any, Any, str | None]]:
-    """Do pieces on the cluster, at most as many at once as there are workers.
+    """Do parts on the cluster, at most as many at once as there are workers.
 
-    A piece that fails, or whose worker dies, is tried once more. Where the caller stops early, what is under way is
+    A part that fails, or whose worker dies, is tried once more. Where the caller stops early, what is under way is
     cancelled.
 
     Args:
-        work: a function of `shared` and one piece, at the top of a module.
-        shared: what every piece needs; small, or an object reference inside a list.
-        pieces: what to do, in this order.
+        work: a function of `shared` and one part, at the top of a module.
+        shared: what every part needs; small, or an object reference inside a list.
+        parts: what to do, in this order.
         compute: what one task takes, and how many at once.
 
     Yields:
-        Each piece as it ends, with what `work` returned, or with None and one line about what went wrong.
+        Each part as it ends, with what `work` returned, or with None and one line about what went wrong.
     """
     task = ray.remote(_guarded).options(num_cpus=compute.cpus, num_gpus=compute.gpus, max_retries=1)
-    waiting = iter(pieces)
+    waiting = iter(parts)
     under_way: dict[ray.ObjectRef, Any] = {}
     tried: set[str] = set()
     width = workers(compute)
 
     def start_more() -> None:
-        while len(under_way) < width and (piece := next(waiting, None)) is not None:
-            under_way[task.remote(work, shared, piece)] = piece
+        while len(under_way) < width and (part := next(waiting, None)) is not None:
+            under_way[task.remote(work, shared, part)] = part
 
     start_more()
     try:
         while under_way:
             (ended,), _ = ray.wait(list(under_way), num_returns=1)
-            piece = under_way.pop(ended)
+            part = under_way.pop(ended)
             result, problem = _outcome(ended)
-            if problem is not None and piece.id not in tried:
-                tried.add(piece.id)
-                under_way[task.remote(work, shared, piece)] = piece
+            if problem is not None and part.id not in tried:
+                tried.add(part.id)
+                under_way[task.remote(work, shared, part)] = part
                 continue
             start_more()
-            yield piece, result, problem
+            yield part, result, problem
     finally:
         if ray.is_initialized():  # where Python ends on an error Ray is gone by now, and a call would start it anew
             for left in under_way:
@@ -65,7 +65,7 @@ def spread(
 
 
 def refuse_failed(place: object, what: str, failed: Sequence[str], total: int) -> None:
-    """Raise an InputError that names some of the pieces that failed, where any did."""
+    """Raise an InputError that names some of the parts that failed, where any did."""
     if failed:
         shown = ", ".join(failed[:3]) + (", ..." if len(failed) > 3 else "")
         found = f"{len(failed)} of {total} {what} failed: {shown}"
@@ -73,7 +73,7 @@ def refuse_failed(place: object, what: str, failed: Sequence[str], total: int) -
 
 
 def workers(compute: TaskConfig) -> int:
-    """Pieces under way at once."""
+    """Parts under way at once."""
     if compute.workers:
         return compute.workers
     have = ray.cluster_resources()
@@ -82,10 +82,10 @@ def workers(compute: TaskConfig) -> int:
     return max(1, int(min(by_cpu, by_gpu)))
 
 
-def _guarded(work: Callable[[Any, Any], Any], shared: object, piece: object) -> tuple[Any, str | None]:
+def _guarded(work: Callable[[Any, Any], Any], shared: object, part: object) -> tuple[Any, str | None]:
     """What `work` returns, or what went wrong: one line for the driver instead of a traceback from every worker."""
     try:
-        return work(shared, piece), None
+        return work(shared, part), None
     except Exception as error:
         return None, _line(error)
 

@@ -6,27 +6,27 @@ import ray
 
 from sdm_ray.config import TaskConfig
 from sdm_ray.geo.windows import Tile, Window
-from sdm_ray.ray_tasks import spread
+from sdm_ray.ray_tasks import run_tasks
 
 FEW = TaskConfig(workers=2, cpus=0.25)
 
 
-def pieces(*names):
+def parts(*names):
     return [Tile(name, Window(0, 0, 1, 1)) for name in names]
 
 
 def test_failures_are_tried_once_more_and_then_listed(ray_cluster, tmp_path):
-    def work(folder, piece):
-        tries = len(list(folder.glob(f"{piece.id}-*")))
-        (folder / f"{piece.id}-{tries}").touch()
-        if piece.id == "always" or (piece.id == "once" and tries == 0):
+    def work(folder, part):
+        tries = len(list(folder.glob(f"{part.id}-*")))
+        (folder / f"{part.id}-{tries}").touch()
+        if part.id == "always" or (part.id == "once" and tries == 0):
             raise OSError("no space left\nand more of it")
-        if piece.id == "killed" and tries == 0:
+        if part.id == "killed" and tries == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        return piece.id.upper()
+        return part.id.upper()
 
-    todo = pieces("a", "once", "always", "killed", "b")
-    ended = {piece.id: (result, problem) for piece, result, problem in spread(work, tmp_path, todo, FEW)}
+    todo = parts("a", "once", "always", "killed", "b")
+    ended = {part.id: (result, problem) for part, result, problem in run_tasks(work, tmp_path, todo, FEW)}
     assert ended == {
         "a": ("A", None),
         "b": ("B", None),
@@ -38,14 +38,14 @@ def test_failures_are_tried_once_more_and_then_listed(ray_cluster, tmp_path):
 
 
 def test_no_more_than_workers_are_under_way(ray_cluster, tmp_path):
-    def work(folder, piece):
-        (folder / piece.id).touch()
+    def work(folder, part):
+        (folder / part.id).touch()
         time.sleep(0.2)
         count = len(list(folder.iterdir()))
-        (folder / piece.id).unlink()
+        (folder / part.id).unlink()
         return count
 
-    ended = spread(work, tmp_path, pieces(*"abcdef"), FEW)
+    ended = run_tasks(work, tmp_path, parts(*"abcdef"), FEW)
     assert max(count for _, count, _ in ended) <= 2
 
 
@@ -54,7 +54,7 @@ def test_what_is_under_way_is_cancelled_but_never_starts_ray_anew(ray_cluster, t
     monkeypatch.setattr(ray, "cancel", cancelled.append)
 
     def first_of_three():
-        ended = spread(lambda _, piece: piece.id, tmp_path, pieces(*"abc"), FEW)
+        ended = run_tasks(lambda _, part: part.id, tmp_path, parts(*"abc"), FEW)
         next(ended)
         return ended
 

@@ -28,7 +28,7 @@ from sdm_ray.mapping.thumbnails import overview, picture
 from sdm_ray.metrics.probability_kind import has_levels, require_levels
 from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
-from sdm_ray.ray_tasks import spread
+from sdm_ray.ray_tasks import run_tasks
 from sdm_ray.stores import artefact, raster
 from sdm_ray.stores.land import Land
 from sdm_ray.stores.ledger import Ledger
@@ -55,13 +55,13 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
     output = str(job.output)
     _create(output, found, config.thresholds)
     connect()
-    pieces = tiles(found.grid, found.tile)
+    todo = tiles(found.grid, found.tile)
     shared = Shared(str(source), output, str(land), list(config.thresholds), cuts)
     sums: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for piece, result, problem in track(spread(_tile, shared, pieces, config.compute), len(pieces), "indicators"):
+    for tile, result, problem in track(run_tasks(_tile, shared, todo, config.compute), len(todo), "indicators"):
         if problem is not None:
-            raise InputError(f"{output}: tile {piece.id} failed: {problem}; run the job again")
-        sums[piece.id] = result
+            raise InputError(f"{output}: tile {tile.id} failed: {problem}; run the job again")
+        sums[tile.id] = result
     raster.consolidate(UPath(output))
     by_country, cells_above = (np.sum([sums[tile][part] for tile in sorted(sums)], axis=0) for part in (0, 1))
     _write_countries(job.output / "countries.csv", countries, by_country, found.grid)
@@ -131,9 +131,9 @@ class Shared:
     cuts: Cuts | None
 
 
-def _tile(shared: Shared, piece: Tile) -> tuple[np.ndarray, np.ndarray]:
+def _tile(shared: Shared, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
     """Write one tile; returns its `sums_by_country`, and the cells (C, S) that reach the cuts."""
-    found, window = Map(UPath(shared.map)), piece.window
+    found, window = Map(UPath(shared.map)), tile.window
     richness, variance = _richness(found, window)
     known = ~np.isnan(richness)
     land = Land(UPath(shared.land))

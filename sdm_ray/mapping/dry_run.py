@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from upath import UPath
 
-from sdm_ray.mapping.plan import Piece
+from sdm_ray.mapping.plan import PlannedTile
 from sdm_ray.mapping.setup import Ready
 from sdm_ray.mapping.tile import Mapper
 from sdm_ray.stores.maps import Map, create_map
@@ -27,16 +27,16 @@ class Cost:
     stored: int
 
 
-def measure(ready: Ready, piece: Piece, scratch: UPath) -> Cost:
+def measure(ready: Ready, tile: PlannedTile, scratch: UPath) -> Cost:
     """Do a tile twice in this process, at a place that the caller removes: the second time is the one that counts."""
     before = _peak()
     create_map(scratch, ready.work.area.grid, ready.spec)
     empty = _bytes(scratch)
     mapper = Mapper(replace(ready.work, output=str(scratch)))
     target = Map(scratch, writable=True)
-    mapper.compute(piece, target)
+    mapper.compute(tile, target)
     start = time.monotonic()
-    mapper.compute(piece, target)
+    mapper.compute(tile, target)
     return Cost(time.monotonic() - start, _peak() - before, _bytes(scratch) - empty)
 
 

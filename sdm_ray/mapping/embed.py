@@ -38,8 +38,8 @@ def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
     ledger = Ledger(job.output, job.fingerprint)
     done = ledger.done() if job.resumed else {}
     todo = plan.make(work.area.grid, config.tile, work.area.wanted, done)
-    say(f"embed: {todo.cells} cells in {len(todo.pieces)} tiles, of which {len(done)} done")
-    if not todo.pieces:
+    say(f"embed: {todo.cells} cells in {len(todo.tiles)} tiles, of which {len(done)} done")
+    if not todo.tiles:
         raise InputError(f"extent: no cell is wanted (cells: {config.cells}) in {list(work.area.grid.bounds)}")
     setup.start_version(config, job)
     if not done:
@@ -64,9 +64,9 @@ class Embedder:
         self._work = work
         self._predictor = Predictor(work.recipe)
 
-    def do(self, piece: plan.Piece) -> dict[str, Any]:
+    def do(self, tile: plan.PlannedTile) -> dict[str, Any]:
         """Embed and write a tile."""
-        window, store = piece.window, Embeddings(UPath(self._work.output), writable=True)
+        window, store = tile.window, Embeddings(UPath(self._work.output), writable=True)
         stored = store.empty(window)
         layers = {
             name: np.full((window.height, window.width), layer.fill, layer.dtype)
@@ -88,7 +88,7 @@ class Embedder:
 def _sample(work: Work) -> np.ndarray:
     """Embeddings of some cells, (N, E): of compute blocks in squares of the grid, however the map is tiled."""
     area, block = work.area, work.recipe.block
-    squares = plan.make(area.grid, -(-_SQUARE // block) * block, area.wanted).pieces
+    squares = plan.make(area.grid, -(-_SQUARE // block) * block, area.wanted).tiles
     predictor, found = Predictor(work.recipe), []
     for square in _spread_over(squares, _BLOCKS):
         for window in _spread_over(_with_work(area, square.window, block), -(-_BLOCKS // len(squares))):

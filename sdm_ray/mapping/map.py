@@ -20,7 +20,7 @@ from sdm_ray.mapping.tile_workers import do_tiles
 from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
-from sdm_ray.ray_tasks import spread
+from sdm_ray.ray_tasks import run_tasks
 from sdm_ray.stores import icechunk_repository, maps, pyramid, raster
 from sdm_ray.stores.ledger import Ledger
 
@@ -38,7 +38,7 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
     work = plan.make(area.grid, config.tile, area.wanted, done)
     for line in work.lines(len(ready.spec.species), ready.spec.bits):
         say(f"map: {line}")
-    if not work.pieces:
+    if not work.tiles:
         raise InputError(f"extent: no cell is wanted (cells: {config.cells}) in {list(area.grid.bounds)}")
     setup.start_version(config, job)
     if not done:
@@ -53,7 +53,7 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
     for drawn in _pictures(job.output):
         job.tracker.picture(drawn)
     figures = _figures(ledger.done(), ready.spec.probability_kind)
-    rate = sum(piece.cells for piece in work.left) / max(seconds, 1e-9)
+    rate = sum(tile.cells for tile in work.left) / max(seconds, 1e-9)
     say(f"map: {figures['cells']} cells, {len(work.left)} tiles done now at {rate:.0f} cells/s")
     return figures | icechunk_repository.publish(job.output)
 
@@ -65,9 +65,9 @@ def dry_run(config: MapConfig) -> None:
     work = plan.make(area.grid, config.tile, area.wanted)
     for line in work.lines(len(ready.spec.species), ready.spec.bits):
         say(f"map: {line}")
-    if not work.pieces:
+    if not work.tiles:
         return
-    sample = sorted(work.pieces, key=lambda piece: piece.cells)[len(work.pieces) // 2]
+    sample = sorted(work.tiles, key=lambda tile: tile.cells)[len(work.tiles) // 2]
     with tempfile.TemporaryDirectory() as place:
         cost = measure(ready, sample, UPath(place) / "sample.zarr")
     each = f"tile {sample.id} of {sample.cells} cells"
@@ -88,20 +88,20 @@ def _build_levels(config: MapConfig, output: UPath) -> None:
         pyramid.create_levels(output, levels)
     for level in range(1, levels + 1):
         grid = pyramid.level_grid(base.grid, level)
-        pieces = plan.make(grid, config.tile, partial(_has_data, output, level)).pieces
-        ended = spread(_level, (str(output), level, icechunk_repository.fork(output)), pieces, config.compute)
+        tiles = plan.make(grid, config.tile, partial(_has_data, output, level)).tiles
+        ended = run_tasks(_level, (str(output), level, icechunk_repository.fork(output)), tiles, config.compute)
         sessions = []
-        for piece, session, problem in track(ended, len(pieces), f"map: level {level}"):
+        for tile, session, problem in track(ended, len(tiles), f"map: level {level}"):
             if problem is not None:
-                raise InputError(f"{output}: tile {piece.id} of level {level} failed: {problem}; run the job again")
+                raise InputError(f"{output}: tile {tile.id} of level {level} failed: {problem}; run the job again")
             sessions += [session] if session is not None else []
         icechunk_repository.merge(output, sessions, f"level {level}")
 
 
-def _level(shared: tuple[str, int, icechunk_repository.Session], piece: plan.Piece) -> icechunk_repository.Session:
+def _level(shared: tuple[str, int, icechunk_repository.Session], tile: plan.PlannedTile) -> icechunk_repository.Session:
     output, level, session = shared
     with icechunk_repository.writing(UPath(output), session):
-        pyramid.fill_level(UPath(output), level, piece.window)
+        pyramid.fill_level(UPath(output), level, tile.window)
     return session
 
 

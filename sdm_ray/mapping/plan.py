@@ -10,7 +10,7 @@ from sdm_ray.geo.windows import Window, tiles
 
 
 @dataclass(frozen=True)
-class Piece:
+class PlannedTile:
     """One tile with work in it.
 
     Attributes:
@@ -30,23 +30,23 @@ class Plan:
 
     Attributes:
         grid: the map's grid.
-        pieces: tiles with at least one wanted cell.
+        tiles: tiles with at least one wanted cell.
         done: ids of those that an earlier attempt finished.
     """
 
     grid: Grid
-    pieces: list[Piece]
+    tiles: list[PlannedTile]
     done: frozenset[str]
 
     @property
-    def left(self) -> list[Piece]:
+    def left(self) -> list[PlannedTile]:
         """Tiles still to do."""
-        return [piece for piece in self.pieces if piece.id not in self.done]
+        return [tile for tile in self.tiles if tile.id not in self.done]
 
     @property
     def cells(self) -> int:
         """Wanted cells."""
-        return sum(piece.cells for piece in self.pieces)
+        return sum(tile.cells for tile in self.tiles)
 
     def lines(self, species: int, bits: int) -> list[str]:
         """The plan for a person to read."""
@@ -54,7 +54,7 @@ class Plan:
         raw = self.cells * species * bits // 8
         return [
             f"grid {self.grid.width} x {self.grid.height} cells of {self.grid.resolution:g} m",
-            f"tiles {len(self.pieces)}, of which {len(self.pieces) - len(self.left)} done",
+            f"tiles {len(self.tiles)}, of which {len(self.tiles) - len(self.left)} done",
             f"cells {self.cells} ({self.cells / total:.1%} of the grid), {species} species",
             f"probabilities {raw / 1e6:.1f} MB before compression",
         ]
@@ -70,8 +70,8 @@ def make(grid: Grid, size: int, wanted: Callable[[Window], np.ndarray], done: Co
         done: ids of tiles that need no work.
     """
     counted = ((tile, int(wanted(tile.window).sum())) for tile in tiles(grid, size))
-    pieces = [Piece(tile.id, tile.window, cells) for tile, cells in counted if cells]
-    return Plan(grid, pieces, frozenset(done))
+    planned = [PlannedTile(tile.id, tile.window, cells) for tile, cells in counted if cells]
+    return Plan(grid, planned, frozenset(done))
 
 
 def split(window: Window, block: int, fits: Callable[[Window], bool]) -> Iterator[Window]:

@@ -11,7 +11,7 @@ from sdm_ray.geo.blocks import Blocks, fold, fold_of
 from sdm_ray.geo.windows import Window
 from sdm_ray.mapping.cell_predictor import Cells, Predictor, Recipe
 from sdm_ray.mapping.mess import Similarity
-from sdm_ray.mapping.plan import Piece
+from sdm_ray.mapping.plan import PlannedTile
 from sdm_ray.mapping.quality_layers import COVARIATES, SATELLITE
 from sdm_ray.mapping.region_mask import Area
 from sdm_ray.stores.maps import Layer, Map, encode, nodata
@@ -86,22 +86,22 @@ class Mapper:
         self._work = work
         self._predictor = Predictor(work.recipe)
 
-    def do(self, piece: Piece) -> dict[str, Any]:
+    def do(self, tile: PlannedTile) -> dict[str, Any]:
         """Compute and write a tile.
 
         Returns:
             Figures: number of cells, how many had covariates or imagery, and the sum of each species' unrounded
             probabilities.
         """
-        return self.compute(piece, Map(UPath(self._work.output), writable=True))
+        return self.compute(tile, Map(UPath(self._work.output), writable=True))
 
-    def compute(self, piece: Piece, target: Map) -> dict[str, Any]:
+    def compute(self, tile: PlannedTile, target: Map) -> dict[str, Any]:
         """Compute a tile and write it to a map, block of species by block.
 
         Cells are embedded once; then species are predicted and written block by block, so that memory holds the
         embeddings and one block, however many species there are.
         """
-        area, window = self._work.area, piece.window
+        area, window = self._work.area, tile.window
         wanted = area.wanted(window)
         embedded = list(self._predictor.embed(area.grid, window, wanted, self._fold(window, wanted)))
         sums = [Sums(len(cells.rows)) for cells in embedded]

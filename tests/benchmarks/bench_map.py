@@ -31,7 +31,7 @@ from sdm_ray import jobs, ray_runtime
 from sdm_ray.config import load
 from sdm_ray.mapping import plan, setup
 from sdm_ray.mapping.config import ComputeConfig, MapConfig
-from sdm_ray.ray_tasks import spread
+from sdm_ray.ray_tasks import run_tasks
 from sdm_ray.stores.ledger import Ledger
 from sdm_ray.stores.maps import Map
 
@@ -76,9 +76,9 @@ def trees(runs: str, quick: bool) -> Figures:
     print(f"  memory of all workers {peak:.2f} GB above an idle cluster")
     share = after.rate / min(after.forward, compression)
     done = Map(output)
-    pieces = plan.make(done.grid, done.tile, setup.prepare(config, output, "").work.area.wanted).pieces
+    tiles = plan.make(done.grid, done.tile, setup.prepare(config, output, "").work.area.wanted).tiles
     stored = sum(file.stat().st_size for file in (output / "0").rglob("*") if file.is_file()) / cells
-    measured = Measured(pieces, rate / WORKERS, OVERHEAD, stored, len(done.species))
+    measured = Measured(tiles, rate / WORKERS, OVERHEAD, stored, len(done.species))
     print("\n".join(lines(measured, done.tile)))
     return [
         cuts(wanted),
@@ -156,8 +156,8 @@ def bare(config: MapConfig, cells: int) -> float:
     """Cells a second of the model alone, in as many processes as the job has."""
     ray_runtime.connect()
     recipe = setup.prepare(config, config.path("nowhere"), "").work.recipe
-    pieces = [map_runs.Part(str(number)) for number in range(WORKERS)]
-    ended = spread(map_runs.forward, (recipe, cells), pieces, config.compute)
+    tiles = [map_runs.Part(str(number)) for number in range(WORKERS)]
+    ended = run_tasks(map_runs.forward, (recipe, cells), tiles, config.compute)
     rates = []
     for _, rate, problem in ended:
         if problem is not None:

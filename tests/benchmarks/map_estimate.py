@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdm_ray.mapping.plan import Piece
+from sdm_ray.mapping.plan import PlannedTile
 
 GPU_PATCHES = 5_000.0  # of 128 pixels a second by a ResNet-18 on one card of today: a guess, to be measured
 STRIDE_M = 640.0
@@ -17,14 +17,14 @@ class Measured:
     """At 1 km.
 
     Attributes:
-        pieces: the tiles.
+        tiles: the tiles.
         rate: cells a second of one worker with one core, location and covariates.
         overhead: seconds that a tile takes beside its cells.
         stored: bytes of a cell on disk, all species.
         species: how many.
     """
 
-    pieces: Sequence[Piece]
+    tiles: Sequence[PlannedTile]
     rate: float
     overhead: float
     stored: float
@@ -51,13 +51,13 @@ def lines(measured: Measured, tile: int) -> list[str]:
         f" every {STRIDE_M:g} m at {GPU_PATCHES:g} patches a second and GPU (assumed)",
         "  resolution    cells  tiles  core-hours   wall h  busy  stored TB   patches  GPU-hours  pixels read TB",
     ]
-    land = sum(piece.cells for piece in measured.pieces)
+    land = sum(tile.cells for tile in measured.tiles)
     for resolution in (1000, 100, 10):
         step = 1000 // resolution
         seconds = [
             part / measured.rate + measured.overhead
-            for piece in measured.pieces
-            for part in _parts(piece.cells, step, tile)
+            for tile in measured.tiles
+            for part in _parts(tile.cells, step, tile)
         ]
         wall = makespan(seconds, CORES)
         cells = land * step**2

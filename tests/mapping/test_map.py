@@ -104,11 +104,11 @@ def test_an_interrupted_map_is_continued(make, monkeypatch, tmp_path, world):
                 raise KeyboardInterrupt
             yield each
 
-    genuine = tile_workers.spread
-    monkeypatch.setattr(tile_workers, "spread", ends)
+    genuine = tile_workers.run_tasks
+    monkeypatch.setattr(tile_workers, "run_tasks", ends)
     with pytest.raises(KeyboardInterrupt):
         make("cut.zarr")
-    monkeypatch.setattr(tile_workers, "spread", genuine)
+    monkeypatch.setattr(tile_workers, "run_tasks", genuine)
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "cut.zarr" / "ledger").glob("*.json")}
     assert 4 <= len(before) < len(list((whole_map / "ledger").glob("*.json")))
     again = make("cut.zarr")
@@ -130,11 +130,11 @@ def test_a_map_in_a_repository_is_the_plain_one(make, monkeypatch, tmp_path):
             if count == 4:
                 raise KeyboardInterrupt
 
-    genuine = tile_workers.spread
-    monkeypatch.setattr(tile_workers, "spread", ends)
+    genuine = tile_workers.run_tasks
+    monkeypatch.setattr(tile_workers, "run_tasks", ends)
     with pytest.raises(KeyboardInterrupt):
         make("kept.zarr", **settings)
-    monkeypatch.setattr(tile_workers, "spread", genuine)
+    monkeypatch.setattr(tile_workers, "run_tasks", genuine)
     assert len(list((tmp_path / "kept.zarr" / "ledger").glob("*.json"))) == 5
     kept = make("kept.zarr", **settings)
     assert not (kept / "0").exists() and artefact.read_record(kept).figures["version"]
@@ -332,7 +332,7 @@ def test_species_in_many_blocks_are_those_in_one(make, monkeypatch):
     first = make("one-block.zarr", spread=True)
     monkeypatch.setattr(maps, "SPECIES_SHARD", 2)
     monkeypatch.setattr(maps, "SPECIES_CHUNK", 2)
-    monkeypatch.setattr(tile_workers, "spread", in_this_process)
+    monkeypatch.setattr(tile_workers, "run_tasks", in_this_process)
     second = make("three-blocks.zarr", spread=True)
     assert Map(second).species_blocks() == [slice(0, 2), slice(2, 4), slice(4, 5)]
     values = [Map(path).read(whole(Map(path).grid)) for path in (first, second)]
@@ -341,9 +341,9 @@ def test_species_in_many_blocks_are_those_in_one(make, monkeypatch):
         np.testing.assert_allclose(Map(second).layer(name), Map(first).layer(name), rtol=1e-5)
 
 
-def in_this_process(work, shared, pieces, compute):
-    for piece in pieces:
-        yield piece, work(shared, piece), None
+def in_this_process(work, shared, tiles, compute):
+    for tile in tiles:
+        yield tile, work(shared, tile), None
 
 
 def test_layers_say_how_far_the_fold_models_differ(world, models, make):

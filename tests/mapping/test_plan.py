@@ -14,10 +14,10 @@ def test_a_plan_holds_the_tiles_with_wanted_cells_and_skips_the_done_ones():
     wanted = np.zeros(GRID.shape, bool)
     wanted[70, 70] = wanted[143, 207] = wanted[143, 206] = True
     plan = make(GRID, 64, lambda window: wanted[window.slices], done={"E4064000N3072000"})
-    assert {(piece.window.row, piece.window.col): piece.cells for piece in plan.pieces} == {(64, 64): 1, (128, 192): 2}
-    assert plan.pieces[1].window == Window(128, 192, 16, 16)
+    assert {(tile.window.row, tile.window.col): tile.cells for tile in plan.tiles} == {(64, 64): 1, (128, 192): 2}
+    assert plan.tiles[1].window == Window(128, 192, 16, 16)
     assert plan.cells == 3
-    assert [piece.cells for piece in plan.left] == [2]
+    assert [tile.cells for tile in plan.left] == [2]
 
 
 def test_the_lines_count_what_is_wanted():
@@ -43,6 +43,6 @@ def test_parts_and_blocks_cover_a_tile_once_and_blocks_lie_on_the_grid(row, col,
 def test_blocks_do_not_depend_on_the_tile(size):
     def cut(tile):
         plan = make(GRID, tile, lambda window: np.ones((window.height, window.width), bool))
-        return {each for piece in plan.pieces for each in blocks(piece.window, 16)}
+        return {each for tile in plan.tiles for each in blocks(tile.window, 16)}
 
     assert cut(size) == cut(160)

@@ -28,7 +28,7 @@ _UNREADABLE = (OSError, EOFError, ValueError, SyntaxError, zipfile.BadZipFile, z
 
 
 @dataclass(frozen=True)
-class _Piece:
+class _PlannedShard:
     """One shard: its number and its rows of one list."""
 
     number: int
@@ -45,16 +45,16 @@ def pack(folder: UPath, lists: list[ImageList], images_per_shard: int) -> None:
         lists: the images.
         images_per_shard: most images of one shard.
     """
-    pieces = _cut([len(each.rows) for each in lists], images_per_shard)
+    shards = _cut([len(each.rows) for each in lists], images_per_shard)
     parts = folder / "parts"
     parts.mkdir(exist_ok=True)
-    missing = [piece for piece in pieces if not _part(parts, piece.number).exists()]
+    missing = [shard for shard in shards if not _part(parts, shard.number).exists()]
     if missing:
         _write_missing(folder, lists, missing)
-    for piece in pieces:
-        faults = json.loads(_faults(parts, piece.number).read_text())
+    for shard in shards:
+        faults = json.loads(_faults(parts, shard.number).read_text())
         for kind, key in faults:
-            lists[piece.source].report.drop(kind, [key])
+            lists[shard.source].report.drop(kind, [key])
 
 
 def finish(folder: UPath) -> pd.DataFrame:
@@ -106,15 +106,15 @@ def as_done(waiting: list[Any]) -> Iterator[None]:
         yield None
 
 
-def _cut(counts: list[int], size: int) -> list[_Piece]:
-    pieces: list[_Piece] = []
+def _cut(counts: list[int], size: int) -> list[_PlannedShard]:
+    shards: list[_PlannedShard] = []
     for source, count in enumerate(counts):
         for start in range(0, count, size):
-            pieces.append(_Piece(len(pieces), source, start, min(start + size, count)))
-    return pieces
+            shards.append(_PlannedShard(len(shards), source, start, min(start + size, count)))
+    return shards
 
 
-def _write_missing(folder: UPath, lists: list[ImageList], pieces: list[_Piece]) -> None:
+def _write_missing(folder: UPath, lists: list[ImageList], shards: list[_PlannedShard]) -> None:
     import ray
 
     from sdm_ray import ray_runtime
@@ -122,10 +122,10 @@ def _write_missing(folder: UPath, lists: list[ImageList], pieces: list[_Piece]) 
     ray_runtime.connect()
     task = ray.remote(num_cpus=_CPUS)(_write_piece)
     # An opener may hold a whole landscape; it is stored once, not sent with every task.
-    openers = {number: ray.put(lists[number].opener) for number in sorted({piece.source for piece in pieces})}
+    openers = {number: ray.put(lists[number].opener) for number in sorted({shard.source for shard in shards})}
     waiting = [
-        task.remote(folder, piece.number, lists[piece.source].rows[piece.start : piece.stop], openers[piece.source])
-        for piece in pieces
+        task.remote(folder, shard.number, lists[shard.source].rows[shard.start : shard.stop], openers[shard.source])
+        for shard in shards
     ]
     for _ in track(as_done(waiting), len(waiting), "shards"):
         pass

@@ -15,7 +15,7 @@ from sdm_ray.geo.windows import Tile, tiles
 from sdm_ray.job import Job
 from sdm_ray.progress import Meter, say
 from sdm_ray.ray_runtime import connect
-from sdm_ray.ray_tasks import refuse_failed, spread
+from sdm_ray.ray_tasks import refuse_failed, run_tasks
 from sdm_ray.readers.polygons import outline
 from sdm_ray.sources.base import Report, write_reports
 from sdm_ray.sources.config import PrepareConfig
@@ -159,7 +159,7 @@ def _make(source: Sentinel2, output: UPath, plan: _Plan, ledger: Ledger) -> None
     meter = Meter(len(plan.left), "cube: Zarr shards")
     reads = size = 0
     failed: list[str] = []
-    ended = spread(_make_shard, (source, output, plan.grid, ledger), plan.left, TaskConfig())
+    ended = run_tasks(_make_shard, (source, output, plan.grid, ledger), plan.left, TaskConfig())
     for count, (part, figures, problem) in enumerate(ended, 1):
         if problem is not None:
             failed.append(f"{part.id} ({problem})")

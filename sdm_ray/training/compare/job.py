@@ -19,7 +19,7 @@ from sdm_ray.models.distributed import Ranks
 from sdm_ray.plots.html import render
 from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
-from sdm_ray.ray_tasks import spread
+from sdm_ray.ray_tasks import run_tasks
 from sdm_ray.stores.files import replacing
 from sdm_ray.training.compare import transfer
 from sdm_ray.training.compare.config import CompareConfig
@@ -87,7 +87,7 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
         say(f"compare: {len(trainings) - len(left)} of {len(trainings)} trainings were finished before")
     connect()
     shared = [ray.put(Shared(config, base, tables, counted, str(parts)))]
-    for training, _, problem in track(spread(_train, shared, left, config.compute), len(left), "trainings"):
+    for training, _, problem in track(run_tasks(_train, shared, left, config.compute), len(left), "trainings"):
         if problem is not None:
             raise InputError(f"{training.id} failed: {problem}; what is finished is kept, run the job again")
     figures = _figures(config, trainings, job)

@@ -87,7 +87,7 @@ def test_rare_species_borrow_from_common_ones(world, encoder, execute, ray_clust
 
 
 def test_an_interrupted_comparison_keeps_what_is_finished(world, encoder, execute, ray_cluster, monkeypatch, capsys):
-    monkeypatch.setattr(compare, "spread", lambda work, shared, pieces, how: ((each, None, "gone") for each in pieces))
+    monkeypatch.setattr(compare, "run_tasks", lambda work, shared, parts, how: ((each, None, "gone") for each in parts))
     values = config(output="half", baselines={}, shots=[5], seeds=[0])
     with pytest.raises(InputError, match=r"pretrained\.5\.0\.0 failed: gone; what is finished is kept"):
         execute(CompareConfig, compare.run, run_dir=str(world), **values)
