@@ -1,5 +1,6 @@
 """The job `predict`: probabilities and sets of species for a table of places, such as the test table of a challenge."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sdm_ray.errors import InputError, few
+from sdm_ray.geo.grid import to_xy
 from sdm_ray.job import Job
 from sdm_ray.mapping.config import PredictConfig
 from sdm_ray.metrics import species_sets
@@ -17,6 +19,7 @@ from sdm_ray.predictor import Given, SpeciesPredictor
 from sdm_ray.progress import say, track
 from sdm_ray.readers import places as read
 from sdm_ray.readers.tables import numbers, read_table
+from sdm_ray.stores.covariates import Covariates
 
 _ROWS = 1024  # of a part, as far as progress is shown: parts with large images are smaller
 
@@ -89,14 +92,17 @@ def _places(config: PredictConfig, about: SpeciesFolder) -> tuple[pd.DataFrame, 
     candidates = dict.fromkeys([*names, *(name.rpartition("=")[0] for name in names if "=" in name)])
     raw = read_table(path, [config.id, config.lon, config.lat], list(candidates))
     columns = read.covariate_columns(list(raw.columns), names)
-    if columns and config.covariates is not None:
-        say(f"predict: {path}: covariates are those of `covariates`, not of its columns {few(columns)}")
-        columns = []
+    store = None if config.covariates is None else Covariates(config.path(config.covariates))
+    if store is not None:
+        if ignored := [name for name in columns if name in store.names]:
+            say(f"predict: {path}: covariates are those of `covariates`, not of its columns {few(ignored)}")
+        columns = [name for name in columns if name not in store.names]
     elif names and not columns and config.covariates is None:
         say(f"predict: neither `covariates` nor a column of {path} gives {few(names)}; places are predicted without")
     ids = read.ids_of(raw, config.id, path)
-    named = {"lon": config.lon, "lat": config.lat} | {name: name for name in columns}
+    named = {"lon": config.lon, "lat": config.lat} | {name: name for name in columns if name in names}
     places = pd.DataFrame({config.id: ids} | {name: numbers(raw, column, path) for name, column in named.items()})
+    places = places.assign(**{name: raw[name].to_numpy() for name in columns if name not in named})
     read.check_places(places[["lon", "lat"]].to_numpy(), path, force="far" in config.force)
     places = places.drop_duplicates()
     twice = places[config.id].duplicated()
@@ -108,5 +114,13 @@ def _places(config: PredictConfig, about: SpeciesFolder) -> tuple[pd.DataFrame, 
     stores = {name: getattr(config, name) for name in ("covariates", "cube", "series", "shards")}
     given: dict[str, Any] = {name: None if each is None else config.path(each) for name, each in stores.items()}
     if columns:
-        given["covariates"] = places[columns]
+        given["covariates"] = places[columns] if store is None else _joined(store, places, columns, names)
     return places, Given(**given, ids=places[config.id])
+
+
+def _joined(store: Covariates, places: pd.DataFrame, columns: list[str], names: Sequence[str]) -> pd.DataFrame:
+    """Covariates of the store and, where it has none of a name, of the table's columns."""
+    own = store.select([name for name in names if name in store.names])
+    values, known = own.at(*to_xy(places["lon"].to_numpy(), places["lat"].to_numpy()))
+    found = pd.DataFrame(np.where(known, values, np.float32(np.nan)), columns=own.names)
+    return found.assign(**{name: places[name].to_numpy() for name in columns})

@@ -121,9 +121,19 @@ def with_classes(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     for name in names:
         column, _, code = name.rpartition("=")
         if name not in table and column in table:
-            codes = numbers(table, column, "covariates")
-            made[name] = np.where(np.isfinite(codes), codes == float(code), np.nan)
+            made[name] = _share(table, column, code)
     return table.assign(**made)
+
+
+def _share(table: pd.DataFrame, column: str, code: str) -> NDArray[np.float64]:
+    """1 in the rows of a class, 0 in others, NaN in blank ones; classes of a map are numbers, others text."""
+    try:
+        number = float(code)
+    except ValueError:
+        written = texts(table[column])
+        return np.where(written.isna(), np.nan, written == code).astype(np.float64)
+    codes = numbers(table, column, "covariates")
+    return np.where(np.isfinite(codes), codes == number, np.nan)
 
 
 def require_columns(wanted: Sequence[str], found: Sequence[str], where: str) -> None:

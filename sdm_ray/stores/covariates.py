@@ -160,11 +160,12 @@ class Covariates:
         return read_cells(self._engine, self._array, (row, col), (slice(None),)).T[:, self._columns]
 
 
-def unknown_at(store: Covariates, known: NDArray[np.bool_], most: float) -> list[str]:
+def unknown_at(where: object, names: Sequence[str], known: NDArray[np.bool_], most: float) -> list[str]:
     """Lines that report, covariate by covariate, at how many surveys it is unknown; none where all are known.
 
     Args:
-        store: the covariates.
+        where: what holds the covariates, for messages.
+        names: of the covariates.
         known: which are known at each survey, (N, C).
         most: share of the surveys at which a covariate may be unknown.
 
@@ -172,11 +173,11 @@ def unknown_at(store: Covariates, known: NDArray[np.bool_], most: float) -> list
         InputError: one is unknown at more.
     """
     total = len(known)
-    counts = dict(zip(store.names, (~known).sum(axis=0).tolist(), strict=True))
+    counts = dict(zip(names, (~known).sum(axis=0).tolist(), strict=True))
     worst = max(counts, key=lambda name: counts[name], default=None)
     if worst is not None and counts[worst] > most * total:
         raise InputError(
-            f"{store.path}: {worst} is unknown at {counts[worst]} of {total} surveys, max_unknown allows {most:.0%};"
+            f"{where}: {worst} is unknown at {counts[worst]} of {total} surveys, max_unknown allows {most:.0%};"
             " expected covariates of the same region"
         )
     alike: dict[int, list[str]] = {}

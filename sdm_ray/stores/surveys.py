@@ -1,6 +1,7 @@
 """Surveys on disk: one row is one visit to a place with the set of species seen.
 
-`surveys.parquet` has `survey_id, lon, lat, year, uncertainty_m, species` and any further columns of its source;
+`surveys.parquet` has `survey_id, lon, lat, year, uncertainty_m, species` and any further columns of its source, of
+which `covariate:elevation` is a covariate called elevation;
 `species.parquet` in the same folder has `species_id, name, gbif_key`. The kind of probability that models of these
 surveys can give is written in the file, and so is the fingerprint of its species table, so that the numbers of one
 study are never read with the names of another.
@@ -23,6 +24,8 @@ from sdm_ray.stores.labels import SparseLabels
 
 ProbabilityKind = Literal["occurrence", "recorded", "relative"]
 _COLUMNS = ("survey_id", "lon", "lat", "year", "uncertainty_m", "species")
+COVARIATE = "covariate:"
+"""What the name of a column begins with that describes a survey's place: numbers, or classes as text."""
 _KIND = b"sdm_ray.probability_kind"
 _SPECIES = b"sdm_ray.species"  # fingerprint of the species table that the numbers of a file refer to
 _SWAPPED_SHARE = 0.01  # above this share of exchanged coordinates a table is refused as a whole

@@ -14,12 +14,14 @@ from sdm_ray import job, jobs, load_model
 from sdm_ray.config import load
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Blocks
+from sdm_ray.geo.grid import Grid
 from sdm_ray.mapping import predict_job
 from sdm_ray.mapping.config import PredictConfig
 from sdm_ray.model_io import SpeciesFolder, describe_species
 from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.stores import artefact
+from sdm_ray.stores.covariates import write_covariates
 from sdm_ray.stores.weights import save_weights
 
 LOCATION = {"wavelengths_km": [100], "hidden": 8, "depth": 1, "dim": 4}
@@ -97,6 +99,21 @@ def test_covariates_in_columns_of_the_table_are_used(run_dir, capsys):
     table.write_text("surveyId,lon,lat\n1,5,50\n")
     make(run_dir, table=str(table), output="none")
     assert "neither `covariates` nor a column of" in capsys.readouterr().out
+
+
+def test_columns_give_what_the_store_has_no_covariate_of(run_dir, tmp_path, capsys):
+    grid = Grid(x0=3_700_000, y1=3_100_000, resolution=100_000, width=3, height=3)
+    write_covariates(
+        UPath(tmp_path) / "other.zarr", grid, ["cold"], np.arange(9, dtype=np.float32).reshape(1, 3, 3), 1e5
+    )
+    artefact.seal(UPath(tmp_path) / "other.zarr", artefact.Record(kind="covariates", fingerprint="other"))
+    table = tmp_path / "test.csv"
+    table.write_text("surveyId,lon,lat,rain\n1,5.1,50.0,900\n2,6.0,49.5,\n")
+    alone = pd.read_parquet(str(make(run_dir, table=str(table), output="alone") / "probabilities.parquet"))
+    store = str(tmp_path / "other.zarr")
+    both = make(run_dir, table=str(table), output="both", covariates=store) / "probabilities.parquet"
+    pd.testing.assert_frame_equal(pd.read_parquet(str(both)), alone)
+    assert alone["inputs"].tolist() == ["location covariates", "location"]
 
 
 def test_names_that_hold_blanks_are_told_apart(run_dir):

@@ -23,5 +23,5 @@ def check_surveys_covered(covariates: UPath, surveys: UPath, most: float) -> Non
     table, _ = read_surveys(surveys)
     store = Covariates(covariates)
     _, known = store.at(*to_xy(table["lon"].to_numpy(np.float64), table["lat"].to_numpy(np.float64)))
-    for line in unknown_at(store, known, most):
+    for line in unknown_at(store.path, store.names, known, most):
         say(f"prepare: {line}")

@@ -42,6 +42,11 @@ class TableColumns(Config):
     uncertainty_m: str | None = None
     country: str | None = None
     gbif_key: str | None = None
+    covariates: list[str] = Field(default=[])
+    """Columns with numbers that describe a survey's place, such as its soil's pH, for `survey_covariates` of
+    `finetune`; where rows of one survey differ, the first counts."""
+    classes: list[str] = Field(default=[])
+    """Columns with classes, such as the land use, likewise; a model has a covariate for each, `land use=forest`."""
 
     @property
     def wide(self) -> list[str] | None:

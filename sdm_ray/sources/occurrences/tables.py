@@ -14,7 +14,7 @@ from sdm_ray.sources.entry import PointSource
 from sdm_ray.sources.occurrences.config import Tables
 from sdm_ray.sources.occurrences.presence import PresenceRule, present_in, species_columns
 from sdm_ray.sources.occurrences.species_sets import species_sets
-from sdm_ray.stores.surveys import ProbabilityKind
+from sdm_ray.stores.surveys import COVARIATE, ProbabilityKind
 
 _ORDERS = {
     "day_first": r"^(?P<d>\d{1,2})[./ -](?P<m>\d{1,2})[./ -](?P<y>\d{4})\b",
@@ -67,9 +67,10 @@ def surveys_of(
 def read_occurrences(source: Tables) -> tuple[pd.DataFrame, Report]:
     """Rows as `surveys_of` takes them, and how many rows the table has."""
     path, columns = source.table, source.columns
-    named = columns.model_dump(exclude_none=True, exclude={"species"} if columns.wide else set())
-    wide = species_columns(column_names(path, source), columns.wide, [*named.values()], path) if columns.wide else []
-    raw = read_table(path, [*named.values(), *wide], form=source)
+    own = {"covariates", "classes", *(["species"] if columns.wide else [])}
+    named = [*columns.model_dump(exclude_none=True, exclude=own).values(), *columns.covariates, *columns.classes]
+    wide = species_columns(column_names(path, source), columns.wide, named, path) if columns.wide else []
+    raw = read_table(path, [*named, *wide], form=source)
     report = Report(UPath(path).name, len(raw))
     rule = PresenceRule(source.presence_above, source.cover_classes, source.decimal)
     rows = _surveyed(raw, source)
@@ -92,7 +93,7 @@ def read_occurrences(source: Tables) -> tuple[pd.DataFrame, Report]:
 
 
 def _surveyed(raw: pd.DataFrame, source: Tables) -> pd.DataFrame:
-    """`survey_id, lon, lat, year, uncertainty_m, [date, country]` of each row."""
+    """`survey_id, lon, lat, year, uncertainty_m, [date, country, covariates]` of each row."""
     path, columns = source.table, source.columns
     lon, lat = degrees(raw, (columns.lon, columns.lat), path, source)
     unknown = pd.Series(np.nan, raw.index)
@@ -111,6 +112,10 @@ def _surveyed(raw: pd.DataFrame, source: Tables) -> pd.DataFrame:
     rows["survey_id"] = (
         texts(raw[columns.survey]) if columns.survey else visits(rows, "date" if columns.date else "year")
     )
+    for name in columns.covariates:
+        rows[COVARIATE + name] = numbers(raw, name, path, source.decimal).astype(np.float32)
+    for name in columns.classes:
+        rows[COVARIATE + name] = texts(raw[name])
     return rows
 
 

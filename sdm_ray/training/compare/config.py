@@ -65,7 +65,7 @@ class CompareConfig(FinetuneVariants):
             raise ValueError(f"transfer: {unknown.pop()} is none of the methods")
         if self.transfer and not self.few.n_common_species:
             raise ValueError("transfer: needs few.n_common_species, how many species there are to borrow from")
-        if self.baselines and not self.candidate({}).covariates:
+        if self.baselines and not self.candidate({}).has_covariates:
             needing = [label for label, each in self.baselines.items() if each.features != "coordinates"]
             if needing:
                 raise ValueError(f"baselines.{needing[0]}: asks for covariates, and `finetune` names no store")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from sdm_ray.errors import InputError
@@ -14,20 +15,24 @@ from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.finetune.config import FinetuneConfig
-from sdm_ray.training.finetune.inputs import covariates_at, windows_at
+from sdm_ray.training.finetune.inputs import CovariateTable, covariates_at, windows_at
+from sdm_ray.training.finetune.survey_covariates import columns_of, side_by_side
 
 _CANDIDATES = 20  # cells drawn for each place that is kept by a polygon or a bias layer
 
 Places = NDArray[np.float64]
 
 
-def background_of(config: FinetuneConfig, surveys: SurveyDataset, store: Covariates | None) -> SurveyDataset | None:
+def background_of(
+    config: FinetuneConfig, surveys: SurveyDataset, store: Covariates | None, known: CovariateTable
+) -> SurveyDataset | None:
     """Places that stand for all places, with labels of none; None where the loss needs none.
 
     Args:
         config: of the job.
         surveys: all surveys; the places of `target_group`.
         store: the covariates of the model.
+        known: the covariates of the surveys, with those of `survey_covariates` last.
 
     Raises:
         InputError: the table, the polygon or the bias layer cannot be used, or no place is left.
@@ -43,9 +48,13 @@ def background_of(config: FinetuneConfig, surveys: SurveyDataset, store: Covaria
     )
     if kind == "target_group":
         return found
-    x, y = _from_table(config) if kind == "table" else _drawn(config, store)
+    table = _table(config) if kind == "table" else None
+    x, y = _drawn(config, store) if table is None else _places(table, config.presence.table or "")
     lonlat = np.column_stack(to_lonlat(x, y))
     covariates = covariates_at(store, x, y, partly=config.model.partial_covariates)
+    if config.survey_covariates and table is not None:
+        own = known.last(len(known.names) - len(covariates.names))
+        covariates = side_by_side(covariates, columns_of(table, own, config.presence.table or ""))
     say(f"  {len(x)} background places ({kind})")
     return replace(
         found,
@@ -58,10 +67,13 @@ def background_of(config: FinetuneConfig, surveys: SurveyDataset, store: Covaria
     )
 
 
-def _from_table(config: FinetuneConfig) -> tuple[Places, Places]:
+def _table(config: FinetuneConfig) -> pd.DataFrame:
+    """The table of places, with the columns of `survey_covariates`."""
+    return read_table(config.presence.table or "", ["lon", "lat", *config.survey_covariates])
+
+
+def _places(table: pd.DataFrame, path: str) -> tuple[Places, Places]:
     """Metres east and north of the places of a table."""
-    path = config.presence.table or ""
-    table = read_table(path, ["lon", "lat"])
     lon, lat = (numbers(table, name, path).to_numpy() for name in ("lon", "lat"))
     wrong = ~((np.abs(lon) <= 180) & (np.abs(lat) <= 90))
     if wrong.any():

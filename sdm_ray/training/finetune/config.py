@@ -31,6 +31,9 @@ class FinetuneConfig(JobConfig):
     surveys: str = "surveys.parquet"
     covariates: str | None = None
     """Covariate store; all its covariates unless `model.covariates` names some."""
+    survey_covariates: list[str] = Field(default=[])
+    """Covariates that the surveys' table carries (`columns.covariates` and `columns.classes` of `prepare`), by name.
+    They are known at surveys and at places given with the same columns; a map needs them in its covariate store."""
     max_unknown: float = Field(0.5, ge=0, le=1)
     """Share of the surveys at which a covariate may be unknown; above it the job fails."""
     cube: WindowsConfig | None = None
@@ -100,7 +103,7 @@ class FinetuneConfig(JobConfig):
     @model_validator(mode="after")
     def _inputs_fit_model(self) -> Self:
         model = self.model
-        if not (model.location or model.towers or model.series or self.covariates):
+        if not (model.location or model.towers or model.series or self.has_covariates):
             raise ValueError("model: has no input; expected `location`, images of some scale, `covariates` or `series`")
         if self.model.covariates and self.covariates is None:
             raise ValueError("model.covariates: names covariates, and `covariates` names no store")
@@ -133,6 +136,10 @@ class FinetuneConfig(JobConfig):
             )
         if self.presence.background == "uniform" and self.covariates is None:
             raise ValueError("presence.background: uniform draws cells of `covariates`, which names no store")
+        if self.presence.background == "uniform" and self.survey_covariates:
+            raise ValueError(
+                "presence.background: uniform places have no `survey_covariates`; expected a table of both"
+            )
         if self.pooled and not self.crossfit:
             raise ValueError("pooled: needs the models of several folds; expected `crossfit: true`")
         return self
@@ -140,7 +147,7 @@ class FinetuneConfig(JobConfig):
     def _check_forest(self, forest: EnsembleConfig) -> None:
         if self.model.output == "class":
             raise ValueError("forest: predicts species, found `model.output: class`; expected `forest: null`")
-        if self.model.location is None and self.covariates is None:
+        if self.model.location is None and not self.has_covariates:
             raise ValueError("forest: goes by coordinates and covariates, and the model has neither")
         weight = forest.distillation(self.presence.loss)
         if weight and self.presence.loss not in SOFT:
@@ -161,6 +168,11 @@ class FinetuneConfig(JobConfig):
             raise ValueError("probe: goes without a forest; expected `forest: null`")
         if self.start is not None:
             raise ValueError("probe: keeps nothing of a model to start from; expected an `encoder`")
+
+    @property
+    def has_covariates(self) -> bool:
+        """Whether the model has covariates, of a store or of the surveys' table."""
+        return self.covariates is not None or bool(self.survey_covariates)
 
     @property
     def goal(self) -> str:

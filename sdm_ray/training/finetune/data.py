@@ -35,6 +35,7 @@ from sdm_ray.training.finetune.inputs import (
     shards_of,
     windows_at,
 )
+from sdm_ray.training.finetune.survey_covariates import side_by_side, survey_covariates
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,9 @@ def read_table(config: FinetuneConfig) -> Table:
     x, y = to_xy(lonlat[:, 0], lonlat[:, 1])
     store = open_covariates(config)
     covariates = covariates_at(store, x, y, config.max_unknown, partly=config.model.partial_covariates)
+    if config.survey_covariates:
+        own = survey_covariates(surveys, config.survey_covariates, path, config.max_unknown)
+        covariates = side_by_side(covariates, own)
     series, encoders = series_of(config, surveys["survey_id"])
     kind = read_kind(path)
     wanted = Wanted(surveys["survey_id"].astype(str), lonlat, presence_only=kind == "relative")
@@ -179,7 +183,7 @@ def read_table(config: FinetuneConfig) -> Table:
     if config.blocks is None:
         say(f"  blocks of {blocks.size_m / 1000:g} km, {blocks.folds} folds")
     holdout = HoldOut(blocks, str(config.path(config.countries)) if config.countries else None)
-    background = background_of(config, dataset, store)
+    background = background_of(config, dataset, store, covariates)
     table = Table(
         dataset=dataset,
         labels=labels,

@@ -87,7 +87,7 @@ def for_presence_only(config: FinetuneConfig, labels: SparseLabels) -> FinetuneC
         labels: of the surveys.
     """
     possible = config.model.output == "species" and config.probe is None and config.presence.loss == "bce"
-    featured = config.model.location is not None or config.covariates is not None
+    featured = config.model.location is not None or config.has_covariates
     small = labels.n_species <= MOST_SPECIES and len(labels) * labels.n_species <= MOST_LABELS
     if "forest" in config.model_fields_set or not (possible and featured and small):
         return config

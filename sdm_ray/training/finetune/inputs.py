@@ -24,8 +24,8 @@ class CovariateTable:
         names: of the covariates.
         values: float32 (N, C), 0 where unknown.
         known: (N, C).
-        mean: over their store, (C,).
-        std: over their store, (C,).
+        mean: over their store, or the surveys whose table has them, (C,).
+        std: likewise, (C,).
     """
 
     names: tuple[str, ...]
@@ -33,6 +33,13 @@ class CovariateTable:
     known: np.ndarray
     mean: np.ndarray
     std: np.ndarray
+
+    def last(self, count: int) -> "CovariateTable":
+        """The last of the covariates."""
+        some = slice(len(self.names) - count, None)
+        return CovariateTable(
+            self.names[some], self.values[:, some], self.known[:, some], self.mean[some], self.std[some]
+        )
 
 
 def open_covariates(config: FinetuneConfig) -> Covariates | None:
@@ -66,7 +73,7 @@ def covariates_at(
         nothing = np.zeros(0, np.float32)
         return CovariateTable((), np.zeros((len(x), 0), np.float32), np.zeros((len(x), 0), bool), nothing, nothing)
     values, known = store.at(x, y)
-    for line in unknown_at(store, known, most):
+    for line in unknown_at(store.path, store.names, known, most):
         say(f"  {line}")
     if not partly and not known.all(axis=1).any():
         raise InputError(

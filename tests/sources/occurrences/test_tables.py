@@ -39,6 +39,15 @@ def test_a_survey_keeps_the_set_of_its_species(tmp_path):
     assert found.report.facts["repeated_rows"] == 1
 
 
+def test_columns_that_describe_the_place_stay_with_the_survey(tmp_path):
+    rows = ROWS.assign(pH=["4,5", "9", "", "4,5", "6", "6"], use=["heath", "heath", None, "x", "field", "field"])
+    rows = rows.assign(**{name: rows[name].astype(str).str.replace(".", ",") for name in ("lon", "lat")})
+    columns = {"survey": "site", "species": "name", "covariates": ["pH"], "classes": ["use"]}
+    found = made(rows, tmp_path, columns=columns, decimal=",").surveys
+    np.testing.assert_array_equal(found["covariate:pH"], np.array([4.5, np.nan, 6], np.float32))
+    assert found["covariate:use"].tolist() == ["heath", None, "field"]
+
+
 def test_rare_species_leave_but_their_surveys_stay(tmp_path):
     found = made(ROWS, tmp_path, min_records=2)
     assert found.species["name"].tolist() == ["oak"]
