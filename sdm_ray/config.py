@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.input_paths import relative_to
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _OLD_KEYS: ContextVar[dict[str, str] | None] = ContextVar("old keys of the file being read", default=None)
@@ -86,6 +87,7 @@ class JobConfig(Config):
 
     def path(self, name: str) -> UPath:
         """The place of an artefact: absolute paths and URLs as they are, names inside the run folder."""
+        name = os.path.expanduser(name)
         return UPath(name) if "://" in name or os.path.isabs(name) else local_absolute(UPath(self.run_dir) / name)
 
     def reads(self) -> list[str]:
@@ -147,6 +149,8 @@ def load(
 ) -> AnyConfig:
     """Read a job's YAML file into its configuration class.
 
+    Relative paths of input files are looked for next to the YAML file, then in the working folder.
+
     Args:
         path: the YAML file.
         kind: the job's configuration class.
@@ -163,20 +167,22 @@ def load(
     for override in overrides:
         _apply(values, override)
     if run_dir is not None:
-        values["run_dir"] = str(Path(run_dir).expanduser()) if "://" not in run_dir else run_dir
+        values["run_dir"] = run_dir
     values = _expand(values, path, key="")
     old: dict[str, str] = {}
     token = _OLD_KEYS.set(old)
     try:
-        config = kind.model_validate(values)
+        with relative_to(path.resolve().parent):
+            config = kind.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{path}: {_first_problem(error)}") from None
     finally:
         _OLD_KEYS.reset(token)
     for name, now in old.items():
         print(f"{path}: `{name}` is now called `{now}`; the old name is read for one release", file=sys.stderr)
-    require_kept(config.run_dir, "SDM_RAY_RUNS")
-    return config.model_copy(update={"run_dir": str(local_absolute(UPath(config.run_dir)))})
+    place = os.path.expanduser(config.run_dir)
+    require_kept(place, "SDM_RAY_RUNS")
+    return config.model_copy(update={"run_dir": str(local_absolute(UPath(place)))})
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat
 
 from sdm_ray.config import Config
+from sdm_ray.input_paths import InputPath
 
 Features = Literal["coordinates", "covariates", "both"]
 RIDGES = (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -54,7 +55,7 @@ class LogisticConfig(Config):
     """Coordinates become Fourier features."""
     wavelengths_km: tuple[float, ...] = (3000, 1500, 750, 500, 250)
     """Of the Fourier features."""
-    geoclip: str | None = None
+    geoclip: InputPath | None = None
     """Published weights of GeoCLIP's location encoder (its wheel), whose features of the coordinates are added."""
     ridge: tuple[PositiveFloat, ...] = Field(RIDGES, min_length=1)
     """Penalties to choose from for each species, by cross-validation on the training rows."""

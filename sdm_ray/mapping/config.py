@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from sdm_ray.config import JobConfig, TaskConfig
+from sdm_ray.input_paths import InputPath
 from sdm_ray.metrics.config import SetRule
 
 
@@ -38,7 +39,7 @@ class CellsConfig(JobConfig):
     """West, south, east, north in EPSG:3035 metres; by default that of the land store."""
     countries: list[str] | None = Field(default=None, min_length=1)
     """Only cells of these countries, by their names in the land store."""
-    within: str | None = None
+    within: InputPath | None = None
     """Only cells whose centre lies within the polygons of a file (GeoPackage, GeoJSON, shapefile, WKT in degrees)."""
     near_surveys_m: float | None = Field(default=None, gt=0)
     """Only cells at most this far from the nearest surveyed cell."""
@@ -174,7 +175,7 @@ class PredictConfig(JobConfig):
     """`predict`: probabilities and sets of species for a table of places."""
 
     output: str = "predictions"
-    table: str
+    table: InputPath
     """CSV, Parquet or GeoPackage of places."""
     id: str = "surveyId"
     """Its column that names a place."""

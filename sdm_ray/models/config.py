@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Iterable
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sdm_ray.config import Config
+from sdm_ray.input_paths import InputPath, existing
 
 Scale = Literal["plant", "landscape", "satellite"]
 CalibrationKind = Literal["platt", "temperature", "isotonic", "none"]
 HUB = "hub"
 """Instead of a file: a model's own weights from its model hub."""
+TowerWeights = Annotated[str, AfterValidator(lambda name: name if name == HUB else existing(name))]
 ScalePair = tuple[Scale, Scale]
 """Two scales whose images of one place are matched."""
 
@@ -40,7 +42,7 @@ class LocationConfig(Config):
     degrees: int = Field(10, ge=1)
     """Degrees of the harmonics, which resolve 20,000 km / degrees."""
     hash: HashConfig = HashConfig()
-    weights: str | None = None
+    weights: InputPath | None = None
     """GeoCLIP's published weights, of `capsules`: its wheel `geoclip-*.whl`, or the .pth inside it."""
     frozen: bool = False
     """Whether the capsules are frozen."""
@@ -93,7 +95,7 @@ class TowerConfig(Config):
     """Whether a pixel whose bands are all 0 has no data (reflectance) and is set to the mean."""
     size: int | None = Field(None, ge=1)
     """Side of the images, pixels; for models that are built for one size (transformers)."""
-    weights: str | None = None
+    weights: TowerWeights | None = None
     """Weights to start from: a local file of timm's weights (safetensors or pth), or `hub` for the model's own from
     its model hub. The first convolution is fitted to the bands."""
     trained_blocks: int | None = Field(None, ge=0)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from sdm_ray.config import JobConfig
+from sdm_ray.input_paths import InputPath
 from sdm_ray.sources.entry import Source
 from sdm_ray.sources.geolifeclef.config import ChallengePatches, ChallengeSeries, ChallengeSurveys
 from sdm_ray.sources.layers.config import NaturalEarth, Rasters
@@ -39,7 +40,7 @@ class PrepareConfig(JobConfig):
     """One source or several, of one kind of probability; all go into one artefact."""
     occurrences: list[AnySurveys] = Field(default_factory=list)
     """Presence-only sources, one or several; their species have the numbers of the surveys' species."""
-    synonyms: str | None = None
+    synonyms: InputPath | None = None
     """CSV or Parquet with `name, accepted` and perhaps `gbif_key`: names that the sources' names are replaced by."""
     land: AnyLand | None = None
     covariates: AnyCovariates | None = None

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from sdm_ray.config import Config
 from sdm_ray.geo.checks import EUROPE
+from sdm_ray.input_paths import FetchedPath, not_found
 
 Box = tuple[float, float, float, float]
 """West, south, east, north."""
@@ -58,6 +59,14 @@ class FileSource(Source):
                 raise ValueError(f"download.{key}: is none of the files {', '.join(self.files())}")
         return self
 
+    @model_validator(mode="after")
+    def _files_are_there(self) -> "FileSource":
+        for key, path in self.files().items():
+            problem = None if key in self.download else not_found(path)
+            if problem is not None:
+                raise ValueError(f"{key}: {path}: {problem}")
+        return self
+
     def not_shaping(self) -> set[str]:
         """The files' keys, `download` and `max_dropped`."""
         return {key.partition(".")[0] for key in self.files()} | {"download", "max_dropped"}
@@ -72,7 +81,7 @@ class PointSource(FileSource):
 
     region: Box = EUROPE
     """West, south, east, north, degrees: the extent of the points; a point outside is a mistake and is dropped."""
-    within: str | None = None
+    within: FetchedPath | None = None
     """File of polygons (GeoPackage, GeoJSON, shapefile, or `.wkt` in degrees): points outside are not taken."""
     max_uncertainty_m: float | None = Field(default=None, gt=0)
     """Largest stated uncertainty of a point; points that state none are taken."""

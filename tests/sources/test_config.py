@@ -45,7 +45,7 @@ def test_mistakes_are_named(written, text, said):
 
 
 def test_the_example_of_own_tables_is_a_configuration(monkeypatch):
-    monkeypatch.setenv("SDM_RAY_DATA", "data")
+    monkeypatch.setenv("SDM_RAY_DATA", "/data")
     config = load(Path(__file__).parents[2] / "configs/examples/prepare-tables.yaml", PrepareConfig)
     assert [each.source for each in config.surveys] == ["tables", "tables", "darwin_core_events"]
     assert [each.source for each in config.occurrences] == ["gbif", "gbif_cube"]

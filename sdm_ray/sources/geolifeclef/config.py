@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sdm_ray.input_paths import FetchedPath, InputPath
 from sdm_ray.sources.entry import PointSource
 
 Edition = Literal["glc23", "glc24", "glc25", "geoplant"]
@@ -24,7 +25,7 @@ class Challenge(PointSource):
 
     module = "geolifeclef.tables"
     source: Edition
-    table: str
+    table: FetchedPath
     """The publisher's table, such as `GLC24_PA_metadata_train.csv` or `PO_metadata_train.csv`."""
     records: Records | None = None
     """`PA`: presence-absence surveys; `PO`: presence-only. By default taken from the table's name."""
@@ -59,7 +60,7 @@ class ChallengeSurveys(Challenge):
 class ChallengePatches(Challenge):
     """Sentinel-2 patches of the surveys: satellite scale."""
 
-    folder: str
+    folder: InputPath
     """Folder of the patches `CD/AB/{id}.jpeg` for an id that ends in `ABCD`, or any folder above."""
     format: Literal["jpeg", "tiff"] | None = None
     """JPEG of 8 bits, or TIFF of reflectance; by default TIFF for glc25 and JPEG for the others."""
@@ -94,7 +95,7 @@ class ChallengePatches(Challenge):
 class ChallengeSeries(Challenge):
     """Time series of the surveys: Landsat by quarter and climate by month."""
 
-    folder: str
+    folder: InputPath
     """Folder of the publisher's cubes or tables, or any folder above."""
     series: list[Literal["landsat", "bioclim"]] | None = Field(default=None, min_length=1)
     """By default both; the edition of 2023 has no `bioclim`."""

@@ -2,10 +2,11 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sdm_ray.config import Config
 from sdm_ray.geo.grid import EU_EXTENT
+from sdm_ray.input_paths import FetchedPath, resolved
 from sdm_ray.sources.entry import Box, FileSource
 from sdm_ray.sources.layers.gdal_names import expanded, file_of, stem
 
@@ -33,6 +34,11 @@ class RasterFile(Config):
     categorical: bool | None = None
     """Whether values are codes of classes: each class becomes a covariate `name=code`, its share of a cell (with
     `nearest` or `mode` 0 or 1). By default bands with a colour table are."""
+
+    @field_validator("file")
+    @classmethod
+    def _resolve(cls, name: str) -> str:
+        return name.replace(file_of(name), resolved(file_of(name)))
 
     @model_validator(mode="after")
     def _classes_are_not_interpolated(self) -> "RasterFile":
@@ -65,6 +71,11 @@ class Rasters(FileSource):
     max_unknown: float = Field(default=0.5, ge=0, le=1)
     """Share of the surveys of the same `prepare` at which a covariate may be unknown; above it the job fails."""
 
+    @field_validator("rasters")
+    @classmethod
+    def _names_are_files(cls, rasters: list[str | RasterFile]) -> list[str | RasterFile]:
+        return [RasterFile(file=each) if isinstance(each, str) else each for each in rasters]
+
     def expanded(self) -> list[RasterFile]:
         """Every raster by itself: patterns become the files that they match."""
         given = [RasterFile(file=each) if isinstance(each, str) else each for each in self.rasters]
@@ -92,13 +103,13 @@ class NaturalEarth(FileSource):
 
     module = "layers.naturalearth"
     source: Literal["naturalearth"]
-    land: str
+    land: FetchedPath
     """Land polygons: shapefile, zip of one, GeoPackage or GeoJSON."""
-    countries: str
+    countries: FetchedPath
     """Country polygons, which may be coarser."""
     name_field: str = "ADMIN"
     """Attribute of the country polygons that holds the name."""
-    borders: str | None = None
+    borders: FetchedPath | None = None
     """Finer country polygons, such as the NUTS regions of Eurostat. They take the names of `countries` where both agree
     on a country, and countries that they lack come from `countries`."""
     borders_field: str = "NAME_LATN"

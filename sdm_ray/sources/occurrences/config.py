@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from sdm_ray.config import Config
+from sdm_ray.input_paths import FetchedPath
 from sdm_ray.readers.config import TableFormat
 from sdm_ray.sources.entry import PointSource
 
@@ -14,7 +15,7 @@ class EuForest(PointSource):
 
     module = "occurrences.euforest"
     source: Literal["euforest"]
-    table: str
+    table: FetchedPath
     """Parquet or CSV with `x, y` (cell centre, EPSG:3035), `country`, `species` (or the publisher's `SPECIES NAME`)."""
     min_records: int = Field(default=200, ge=1)
     """Cells that a species must be recorded in."""
@@ -64,7 +65,7 @@ class Tables(PointSource, TableFormat):
 
     module = "occurrences.tables"
     source: Literal["tables"]
-    table: str
+    table: FetchedPath
     columns: TableColumns = TableColumns()
     probability_kind: Literal["occurrence", "recorded", "relative"]
     """What a model of these surveys gives the probability of."""
@@ -91,7 +92,7 @@ class Gbif(PointSource, TableFormat):
 
     module = "occurrences.gbif"
     source: Literal["gbif", "plantnet"]
-    table: str
+    table: FetchedPath
     """`decimalLongitude, decimalLatitude, scientificName` and perhaps `species, speciesKey, taxonRank, eventDate,
     coordinateUncertaintyInMeters, occurrenceStatus, individualCount`; a download as zip or its `occurrence.txt`, a
     Darwin Core archive, or a table joined to multimedia."""
@@ -105,7 +106,7 @@ class GbifCube(PointSource, TableFormat):
 
     module = "occurrences.gbif_cube"
     source: Literal["gbif_cube"]
-    table: str
+    table: FetchedPath
     """With `eeacellcode` and `species`, and perhaps `specieskey, year` or `yearmonth, occurrences`."""
     effort: str | None = None
     """Column with the number of records of all target species in the cell; by default the count of the highest taxon
@@ -124,7 +125,7 @@ class DarwinCoreEvents(PointSource):
 
     module = "occurrences.darwin_core_events"
     source: Literal["darwin_core_events"]
-    table: str
+    table: FetchedPath
     """The archive: a zip, or its folder."""
     scope: str | None = None
     """The `targetTaxonomicScope` of the events to take, as it is written; by default the one of most events. Where

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sdm_ray.input_paths import FetchedPath, InputPath
 from sdm_ray.sources.entry import PointSource
 
 
@@ -12,9 +13,9 @@ class EuroSat(PointSource):
 
     module = "photos.eurosat"
     source: Literal["eurosat"]
-    table: str
+    table: FetchedPath
     """CSV or Parquet with `file, lon, lat`."""
-    images: str
+    images: FetchedPath
     """Zip of the JPEG files."""
     citation: str = "EuroSAT (Helber et al. 2019), MIT; contains modified Copernicus Sentinel data"
 
@@ -28,9 +29,9 @@ class PlantNet(PointSource):
 
     module = "photos.plantnet"
     source: Literal["plantnet"]
-    table: str
+    table: FetchedPath
     """GBIF occurrences joined to multimedia: `gbifID, decimalLatitude, decimalLongitude, eventDate, ...`."""
-    folder: str
+    folder: InputPath
     """Folder of `{gbifID}.jpeg`."""
     citation: str = "Pl@ntNet via GBIF, CC BY-SA 4.0"
 
@@ -44,11 +45,11 @@ class Lucas(PointSource):
 
     module = "photos.lucas"
     source: Literal["lucas"]
-    table: str
+    table: FetchedPath
     """`lucas_harmo_uf.csv`: `point_id, year, nuts0, gps_lat, gps_long, gps_ew, ...`; or a table `id, lat, lon`."""
-    folder: str
+    folder: InputPath
     """Folder of `{year}/{nuts0}/{id[:3]}/{id[3:6]}/{id}{view}.jpg`, or `2022{id}LCLU_{View}.jpg` since 2022."""
-    photos: str | None = None
+    photos: FetchedPath | None = None
     """List `lucas_id, url` of the photos to use; by default those that the harmonised table marks as taken or, with a
     table of positions, those found in the folder, which takes long for a large folder."""
     mirrored: Literal["repair", "drop"] = "repair"

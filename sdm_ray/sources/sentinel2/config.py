@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from sdm_ray.config import Config
+from sdm_ray.input_paths import InputPath
 from sdm_ray.sources.entry import Box, Source
 from sdm_ray.sources.sentinel2.baseline import Baseline
 
@@ -17,7 +18,7 @@ class SceneFiles(Config):
     """Scenes in folders: GeoTIFF or COG files, one or several to a scene, and L2A products (SAFE), zipped or not."""
 
     kind: Literal["files"]
-    folders: list[str] = Field(min_length=1)
+    folders: list[InputPath] = Field(min_length=1)
     """Folders or URLs; everything below them is searched."""
     pattern: str = r"(?P<scene>.*?(?P<date>\d{8}).*?)(_(?P<band>B\d[0-9A]|SCL)(_\d\dm)?)?$"
     """Regular expression that is searched in a file's name without its ending. Groups: `date` (20210715 or 2021-07-15)
@@ -44,7 +45,7 @@ class Stac(Config):
     """Scenes of a STAC API, or of a static STAC catalogue."""
 
     kind: Literal["stac"]
-    url: str
+    url: InputPath
     """Landing page of an API, or `catalog.json` of a static catalogue, at any path or URL."""
     collections: list[str] = Field(default=["sentinel-2-l2a"], min_length=1)
     assets: dict[str, str] = Field(default_factory=dict)
@@ -70,7 +71,7 @@ class Sentinel2(Source):
     bands: list[str] = Field(default=["blue", "green", "red", "nir"], min_length=1)
     bounds: Box | None = None
     """West, south, east, north, EPSG:3035 metres."""
-    area: str | None = None
+    area: InputPath | None = None
     """Instead of `bounds`: a file of polygons; Zarr shards that touch none stay empty."""
     resolution_m: float = Field(default=10, gt=0)
     max_cloud: float = Field(default=60, ge=0, le=100)

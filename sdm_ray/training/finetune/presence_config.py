@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from sdm_ray.config import Config
+from sdm_ray.input_paths import InputPath
 
 
 class PresenceConfig(Config):
@@ -21,9 +22,9 @@ class PresenceConfig(Config):
     the surveys of any species, which share their sampling bias (`target_group`); or those of a `table`."""
     places: PositiveInt = 50_000
     """Most uniform background places."""
-    table: str | None = None
+    table: InputPath | None = None
     """Table with columns `lon` and `lat` (CSV or Parquet), for the background `table`."""
-    region: str | None = None
+    region: InputPath | None = None
     """Polygons (GeoPackage, GeoJSON, shapefile or WKT) that uniform places are drawn within."""
     bias: str | None = None
     """Layer of the covariate store by which uniform places are weighted, such as the sampling effort; the model need

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError, field_validator
 
 from sdm_ray.config import JobConfig, load
+from sdm_ray.input_paths import existing
 from sdm_ray.training.finetune.config import FinetuneConfig
 
 
@@ -18,10 +19,12 @@ class FinetuneVariants(JobConfig):
 
     @field_validator("finetune", mode="before")
     @classmethod
-    def _from_file(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value
-        if not isinstance(value, str):
-            return value
-        found = load(value, FinetuneConfig)
+    def _read(cls, value: Any) -> Any:  # noqa: ANN401 - any YAML value
+        """The values as YAML, with paths that do not depend on where this file lies."""
+        try:
+            found = load(existing(value), FinetuneConfig) if isinstance(value, str) else FinetuneConfig(**value)
+        except (ValidationError, TypeError):
+            return value  # `candidate` says what is wrong
         values = found.model_dump(mode="json", exclude={"run_dir", "output", "tracking"}, exclude_unset=True)
         return {**values, "workers": found.workers.model_dump(mode="json", exclude_unset=True)}
 
