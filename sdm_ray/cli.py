@@ -89,6 +89,49 @@ def run(
         jobs.run_folder(folder, out, overwrite=overwrite)
 
 
+@app.command(
+    short_help="Write the configurations of your own table and rasters.",
+    context_settings={"allow_extra_args": True},  # `--rasters a.tif b.tif`, as a shell expands a pattern
+)
+def init(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the YAML files go.")],
+    table: Annotated[str, typer.Option(metavar="FILE", help="Species records: any table or file of points.")],
+    rasters: Annotated[list[str], typer.Option(metavar="FILE ...", help="Covariates: any rasters that GDAL reads.")],
+    lon: Annotated[str | None, typer.Option(help="Column of longitudes, or of eastings in --crs.")] = None,
+    lat: Annotated[str | None, typer.Option(help="Column of latitudes, or of northings.")] = None,
+    crs: Annotated[str | None, typer.Option(help="Projection of the coordinates, such as EPSG:25832.")] = None,
+    species: Annotated[
+        str | None, typer.Option(help="Column of species names; or columns of species: 'a,b', 'sp_*', 'first:last'.")
+    ] = None,
+    presence: Annotated[str | None, typer.Option(help="Column of presence and absence, counts or cover.")] = None,
+    survey: Annotated[str | None, typer.Option(help="Column that the rows of one survey share.")] = None,
+    date: Annotated[str | None, typer.Option(help="Column of dates.")] = None,
+    year: Annotated[str | None, typer.Option(help="Column of years.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="occurrence: every species was looked for; recorded: an inventory; relative: presence-only."),
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a text file, such as cp1252.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Of a spreadsheet.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Of a file of several layers.")] = None,
+    raster_crs: Annotated[str | None, typer.Option(help="Projection of rasters that state none.")] = None,
+    resolution: Annotated[int | None, typer.Option(help="Side of a map's cell, metres.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier init.")] = False,
+) -> None:
+    """Write a folder of configurations for a table of species records and covariate rasters, for `sdm-ray run`.
+
+    Columns, encoding, decimal sign, kind of records, region, cells, blocks and training are guessed and shown.
+    """
+    with one_line_errors("init"):
+        from sdm_ray.init.command import create
+        from sdm_ray.init.stated import stated_of
+
+        flags = {name: value for name, value in context.params.items() if name not in ("folder", "table", "rasters")}
+        for line in create(folder, table, [*rasters, *context.args], stated_of(flags), overwrite=overwrite):
+            typer.echo(line)
+
+
 @app.command(short_help="Run every job on a virtual landscape with known species probabilities.")
 def demo(out: OutFolder = None, overwrite: Overwrite = False) -> None:
     """Run every job on a virtual landscape whose true species probabilities are known."""

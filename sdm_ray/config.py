@@ -187,7 +187,7 @@ def load(
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: no such configuration file") from None
     except (IsADirectoryError, PermissionError, UnicodeDecodeError) as error:

@@ -20,6 +20,7 @@ MANY_PARAMETERS = {  # function -> why it may have more
     "compare": "labels and predictions, and the settings of the bootstrap by keyword",
     "block_picture": "a plot, as those of matplotlib",
     "_draw_map": "a plot, as those of matplotlib",
+    "init": "a command, whose parameters are its flags",
 }
 
 

@@ -18,12 +18,13 @@ from sdm_ray.errors import InputError
 from sdm_ray.readers import vectors
 from sdm_ray.readers.config import PLAIN, TableFormat
 from sdm_ray.readers.darwin_core import META, open_archive, zip_member
-from sdm_ray.readers.text import MISSING, Opener, find_dialect, read_text
+from sdm_ray.readers.text import MISSING, Dialect, Opener, find_dialect, guessed_encoding, read_text
 
 _IN_DEGREES = "in_degrees"  # an attribute of a table
 _SHOWN = 12  # column names in a message
 _TEXT = (".csv", ".txt", ".tsv", ".tab", ".dat")
 _SHEETS = (".xlsx", ".xlsm")
+_COMPRESSED = (".gz", ".bz2", ".xz")
 Read = TypeVar("Read")
 _NO_TABLE = (pa.ArrowInvalid, pd.errors.ParserError, BadZipFile, KeyError, ValueError)
 
@@ -81,6 +82,38 @@ def column_names(path: str, form: TableFormat = PLAIN) -> list[str]:
         InputError: the file is missing or is no table.
     """
     return [name for name in _opened(path, form).names if name]
+
+
+def encoding_of(path: str) -> tuple[str, str] | None:
+    """The likeliest encoding of a text file that does not state it and is not UTF-8, and a word of it so read.
+
+    None for other formats, for zips, and where the encoding is known.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    opener = _text_opener(path)
+    return None if opener is None else guessed_encoding(opener)
+
+
+def dialect_of(path: str, form: TableFormat = PLAIN) -> Dialect | None:
+    """How a text file is written; None for other formats and for zips.
+
+    Raises:
+        InputError: there is no such file, or it is not in the stated encoding.
+    """
+    opener = _text_opener(path)
+    return None if opener is None else find_dialect(path, opener, form)
+
+
+def _text_opener(path: str) -> Opener | None:
+    place = UPath(path)
+    if not place.exists():
+        raise InputError(f"{path}: no such file")
+    suffix = place.suffix.lower()
+    if place.is_dir() or suffix in (*vectors.SUFFIXES, *_SHEETS, ".parquet", ".zip"):
+        return None
+    return lambda: place.open("rb", compression="infer" if suffix in _COMPRESSED else None)
 
 
 def numbers(table: pd.DataFrame, column: str, path: str, decimal: str = ".") -> pd.Series:
@@ -173,7 +206,7 @@ def _by_format(place: UPath, form: TableFormat) -> _Table:
         return _Table([str(name) for name in rows.columns], lambda wanted, _: rows[wanted], in_degrees=True)
     if suffix == ".zip":
         return _zipped(place, form)
-    compression = "infer" if suffix in (".gz", ".bz2", ".xz") else None
+    compression = "infer" if suffix in _COMPRESSED else None
     return _file(str(place), place.name, lambda: place.open("rb", compression=compression), form)
 
 

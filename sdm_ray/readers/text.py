@@ -160,13 +160,35 @@ def _other_encoding(path: str, content: bytes, encoding: str) -> InputError:
         found = from_bytes(content[:_SAMPLE], cp_isolation=["utf_16_le", "utf_16_be"]).best()
         seems = f"seems to be {found.encoding.replace('_', '-')}" if found else "is no text"
         return InputError(f"{path}: is not {encoding}, it {seems}; state its `encoding`")
+    shown = " or ".join(f"{page} ({text!r})" for text, page in list(_readings(content).items())[:_READINGS])
+    return InputError(f"{path}: is not {encoding}, it seems to be {shown or 'no text'}; state its `encoding`")
+
+
+def guessed_encoding(opener: Opener) -> tuple[str, str] | None:
+    """The likeliest encoding of a text that is neither UTF-8 nor has a byte-order mark, and a word of it so read.
+
+    None where the text is UTF-8, has a mark, or is in an encoding that has zero bytes.
+    """
+    with opener() as file:
+        content = file.read()
+    if content.startswith(tuple(_BYTE_ORDER_MARKS)) or b"\0" in content[:_SAMPLE]:
+        return None
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        word, page = next(iter(_readings(content).items()))
+        return page, word
+    return None
+
+
+def _readings(content: bytes) -> dict[str, str]:
+    """A word beyond ASCII as it reads in each likely encoding -> the encoding, the likeliest first."""
     word = next((word for word in content.replace(b'"', b" ").split() if any(byte > 127 for byte in word)), b"")
     word = max(word.translate(bytes.maketrans(b",;|", b"   ")).split(), key=lambda part: sum(b > 127 for b in part))
     readings: dict[str, str] = {}
     for page in sorted(_pages(content), key=lambda page: (_odd(content, page), page != "cp1252")):
         readings.setdefault(word.decode(page, "replace"), page)
-    shown = " or ".join(f"{page} ({text!r})" for text, page in list(readings.items())[:_READINGS])
-    return InputError(f"{path}: is not {encoding}, it seems to be {shown or 'no text'}; state its `encoding`")
+    return readings
 
 
 def _pages(content: bytes) -> list[str]:

@@ -9,7 +9,7 @@ from sdm_ray.config import JobConfig
 from sdm_ray.input_paths import InputPath
 from sdm_ray.sources.entry import Source
 from sdm_ray.sources.geolifeclef.config import ChallengePatches, ChallengeSeries, ChallengeSurveys
-from sdm_ray.sources.layers.config import NaturalEarth, Rasters
+from sdm_ray.sources.layers.config import NaturalEarth, RasterLand, Rasters
 from sdm_ray.sources.occurrences.config import DarwinCoreEvents, EuForest, Gbif, GbifCube, Tables
 from sdm_ray.sources.photos.config import EuroSat, Lucas, PlantNet
 from sdm_ray.sources.sentinel2.config import Sentinel2
@@ -28,7 +28,7 @@ AnySurveys = Annotated[
 ]
 AnyCovariates = Annotated[Virtual | Rasters, Field(discriminator="source")]
 AnyCube = Annotated[Virtual | Sentinel2, Field(discriminator="source")]
-AnyLand = Annotated[Virtual | NaturalEarth, Field(discriminator="source")]
+AnyLand = Annotated[Virtual | NaturalEarth | RasterLand, Field(discriminator="source")]
 
 
 class PrepareConfig(JobConfig):

@@ -49,27 +49,15 @@ class RasterFile(Config):
         return self
 
 
-class Rasters(FileSource):
-    """Covariate rasters that GDAL reads, brought onto one grid in EPSG:3035."""
+class RasterFiles(FileSource):
+    """Files of rasters, and what is taken of them."""
 
-    module = "layers.rasters"
-    source: Literal["rasters"]
     rasters: list[str | RasterFile] = Field(min_length=1)
     """Names of files or patterns, or mappings of `file` and how to read it."""
-    names: list[str] | None = None
-    """Names of all bands of all files in order; by default those of each file."""
-    keep: list[str] | None = None
-    """Names of the bands to take; by default all."""
     resolution_m: float | None = Field(default=None, gt=0)
     """Side of a cell; by default that of the finest raster in EPSG:3035 metres."""
     bounds: Box | None = None
     """West, south, east, north, EPSG:3035 metres; by default what the rasters cover of the EU grid's extent."""
-    resampling: Resampling = "bilinear"
-    """For rasters of another projection or grid."""
-    effective_resolution_m: float | None = Field(default=None, gt=0)
-    """The finest detail that the values carry; by default the pixel of the coarsest raster."""
-    max_unknown: float = Field(default=0.5, ge=0, le=1)
-    """Share of the surveys of the same `prepare` at which a covariate may be unknown; above it the job fails."""
 
     @field_validator("rasters")
     @classmethod
@@ -85,10 +73,6 @@ class Rasters(FileSource):
         """The rasters' files, `rasters.0`, `rasters.1`, ..."""
         return {f"rasters.{number}": file_of(each.file) for number, each in enumerate(self.expanded())}
 
-    def not_shaping(self) -> set[str]:
-        """Also the share of surveys without covariates."""
-        return super().not_shaping() | {"max_unknown"}
-
     def shaping(self) -> dict[str, Any]:
         """Also what is read of each file and how; where the file lies does not matter."""
         rasters = []
@@ -96,6 +80,36 @@ class Rasters(FileSource):
             inside = each.file.replace(file_of(each.file), "")
             rasters.append({**each.model_dump(mode="json"), "file": [stem(each.file), inside]})
         return {**super().shaping(), "rasters": rasters}
+
+
+class Rasters(RasterFiles):
+    """Covariate rasters that GDAL reads, brought onto one grid in EPSG:3035."""
+
+    module = "layers.rasters"
+    source: Literal["rasters"]
+    names: list[str] | None = None
+    """Names of all bands of all files in order; by default those of each file."""
+    keep: list[str] | None = None
+    """Names of the bands to take; by default all."""
+    resampling: Resampling = "bilinear"
+    """For rasters of another projection or grid."""
+    effective_resolution_m: float | None = Field(default=None, gt=0)
+    """The finest detail that the values carry; by default the pixel of the coarsest raster."""
+    max_unknown: float = Field(default=0.5, ge=0, le=1)
+    """Share of the surveys of the same `prepare` at which a covariate may be unknown; above it the job fails."""
+
+    def not_shaping(self) -> set[str]:
+        """Also the share of surveys without covariates."""
+        return super().not_shaping() | {"max_unknown"}
+
+
+class RasterLand(RasterFiles):
+    """Land is where rasters of one's own have a value: no polygons are needed."""
+
+    module = "layers.raster_land"
+    source: Literal["rasters"]
+    name: str = "study area"
+    """What the region is called where tables have a row for each country."""
 
 
 class NaturalEarth(FileSource):

@@ -1,0 +1,1 @@
+"""`sdm-ray init`: a folder of job configurations for a person's own table and rasters."""
