@@ -84,7 +84,7 @@ def test_other_jobs_files(study):
     (at / "map.yaml").write_text("within: area.gpkg\n")
     assert load(at / "map.yaml", MapConfig).within == str(at / "area.gpkg")
     (at / "predict.yaml").write_text("table: gone.csv\n")
-    with pytest.raises(InputError, match="table: no such file in .*study"):
+    with pytest.raises(InputError, match=r"table: no such file in .*study"):
         load(at / "predict.yaml", PredictConfig)
     weights = "model: {satellite: {weights: %s}}\ncube: cube.zarr\n"
     (at / "finetune.yaml").write_text(weights % "w.pth")

@@ -9,28 +9,43 @@ from sdm_ray.errors import InputError, few
 from sdm_ray.init.stated import Stated
 
 _NAMES = {
-    "lon": "decimallongitude longitude lon long lng londd longdd lonwgs84 longwgs84 longitud longitudine langengrad"
-    " lengtegraad geolon gpslon xlon easting eastings rechtswert utmx utmeast xutm coordx xcoord coordonneex xl93 xwgs84"
-    " pointx coorx x east est ost",
-    "lat": "decimallatitude latitude lat latdd latwgs84 latitud latitudine breitengrad breedtegraad geolat gpslat ylat"
-    " northing northings hochwert utmy utmnorth yutm coordy ycoord coordonneey yl93 ywgs84 pointy coory y north nord"
-    " norte",
-    "species": "species scientificname acceptedscientificname acceptedname speciesname taxon taxa taxonname nomscientifique"
-    " nomvalide nomtaxon lbnom espece especes nomespece art artname wissenschaftlichername especie especies"
-    " nombrecientifico specie nomescientifico soort soortnaam wetenschappelijkenaam latinname latinskname binomial"
-    " binomen plant plantname planta",
-    "presence": "presence presenceabsence presabs present pa occ occurrence occurrencestatus detected detection observed"
-    " presenza presencia vorkommen nachweis aanwezig abundance abondance abundancia abbondanza individualcount count"
-    " anzahl nombre cover coverage deckung recouvrement cobertura copertura bedekking",
-    "survey": "surveyid survey plotid plot plotnumber plotno plotcode plotname releve releveid relevenr relevenumber"
-    " idreleve numreleve codereleve aufnahme aufnahmenummer aufnahmenr placette idplacette parcela inventario rilievo"
-    " idrilievo opname opnamenummer eventid event visitid visit sampleid sampleno sample samplecode siteid site sitecode"
-    " sitename station stationid stationcode transect quadrat punto point pointid id",
-    "date": "date eventdate observationdate obsdate surveydate visitdate samplingdate dateobs datereleve dateobservation"
-    " datevisite datum aufnahmedatum fecha data",
+    "lon": (
+        "decimallongitude longitude lon long lng londd longdd lonwgs84 longwgs84 longitud longitudine "
+        "langengrad lengtegraad geolon gpslon xlon easting eastings rechtswert utmx utmeast xutm coordx "
+        "xcoord coordonneex xl93 xwgs84 pointx coorx x east est ost"
+    ),
+    "lat": (
+        "decimallatitude latitude lat latdd latwgs84 latitud latitudine breitengrad breedtegraad geolat "
+        "gpslat ylat northing northings hochwert utmy utmnorth yutm coordy ycoord coordonneey yl93 ywgs84 "
+        "pointy coory y north nord norte"
+    ),
+    "species": (
+        "species scientificname acceptedscientificname acceptedname speciesname taxon taxa taxonname "
+        "nomscientifique nomvalide nomtaxon lbnom espece especes nomespece art artname "
+        "wissenschaftlichername especie especies nombrecientifico specie nomescientifico soort soortnaam "
+        "wetenschappelijkenaam latinname latinskname binomial binomen plant plantname planta"
+    ),
+    "presence": (
+        "presence presenceabsence presabs present pa occ occurrence occurrencestatus detected detection "
+        "observed presenza presencia vorkommen nachweis aanwezig abundance abondance abundancia "
+        "abbondanza individualcount count anzahl nombre cover coverage deckung recouvrement cobertura "
+        "copertura bedekking"
+    ),
+    "survey": (
+        "surveyid survey plotid plot plotnumber plotno plotcode plotname releve releveid relevenr "
+        "relevenumber idreleve numreleve codereleve aufnahme aufnahmenummer aufnahmenr placette "
+        "idplacette parcela inventario rilievo idrilievo opname opnamenummer eventid event visitid visit "
+        "sampleid sampleno sample samplecode siteid site sitecode sitename station stationid stationcode "
+        "transect quadrat punto point pointid id"
+    ),
+    "date": (
+        "date eventdate observationdate obsdate surveydate visitdate samplingdate dateobs datereleve "
+        "dateobservation datevisite datum aufnahmedatum fecha data"
+    ),
     "year": "year surveyyear annee jahr ano anno jaar yr",
-    "uncertainty_m": "coordinateuncertaintyinmeters uncertaintym uncertainty accuracym positionalaccuracy gpsaccuracy"
-    " precisionm",
+    "uncertainty_m": (
+        "coordinateuncertaintyinmeters uncertaintym uncertainty accuracym positionalaccuracy gpsaccuracy precisionm"
+    ),
     "country": "country countryname pays pais paese staat",
 }
 """Role of a column -> names without accents, signs and capitals, the surest first."""

@@ -9,7 +9,7 @@ from rasterio.transform import from_origin
 
 WEST, NORTH, STEP, ROWS, COLUMNS = 5.6, 45.6, 0.01, 110, 130
 SPECIES = {
-    "Mélèze d’Europe": (2100, 250),
+    "Mélèze d'Europe": (2100, 250),
     "Épicéa commun": (1500, 300),
     "Hêtre": (900, 300),
     "Chêne pubescent": (500, 250),

@@ -50,7 +50,7 @@ def test_a_raster_without_projection_is_asked_for_it(tmp_path):
 def test_what_cannot_be_used_is_one_line(tmp_path):
     with pytest.raises(InputError, match="--rasters: names no file"):
         read_own_rasters([], Stated())
-    with pytest.raises(InputError, match="none.tif: no such file"):
+    with pytest.raises(InputError, match=r"none\.tif: no such file"):
         read_own_rasters([str(tmp_path / "none.tif")], Stated())
     (tmp_path / "a").mkdir()
     same = [write(folder / "t.tif", SMOOTH, PLACE, "EPSG:4326") for folder in (tmp_path, tmp_path / "a")]

@@ -129,5 +129,5 @@ def test_occurrences_of_gbif_are_presence_only(tmp_path):
 
 
 def test_swapped_coordinates_are_one_line(tmp_path):
-    with pytest.raises(InputError, match="rows cannot be used.*swapped"):
+    with pytest.raises(InputError, match=r"rows cannot be used.*swapped"):
         read_own_table(written(tmp_path, LONG.rename(columns={"lon": "lat", "lat": "lon"})), Stated())
