@@ -52,7 +52,16 @@ def one_line_errors(command: str) -> Iterator[None]:
 
 
 def _add_job(name: str, entry: jobs.Entry) -> None:
-    def command(config: ConfigFile, overrides: Overrides = None) -> None:
+    def show_keys(asked: bool) -> None:
+        if asked:
+            from sdm_ray.config_keys import listing
+
+            typer.echo("\n".join(listing(jobs.config_class(name))))
+            raise typer.Exit
+
+    shown = typer.Option("--keys", is_eager=True, callback=show_keys, help="List every key with type and default.")
+
+    def command(config: ConfigFile, overrides: Overrides = None, keys: Annotated[bool, shown] = False) -> None:
         with one_line_errors(name):
             jobs.run_job(name, config, as_overrides(overrides or []))
 

@@ -71,6 +71,29 @@ def inner_classes(owner: type) -> list[type]:
     return found
 
 
+def listing(owner: type) -> Iterator[str]:
+    """Every key of a class and of the classes inside it, with type, default and first sentence, line by line."""
+    seen = {owner}
+    waiting = [("", owner)]
+    while waiting:
+        place, at = waiting.pop(0)
+        yield f"{place} ({at.__name__}): {summary(at)}" if place else summary(at)
+        prefix = f"{place}." if place else ""
+        for key, field in zip(keys(at), _fields(at).values(), strict=True):
+            yield f"  {key.name}: {key.kind}; {f'default {key.default}' if key.default else 'required'}"
+            if key.about:
+                yield f"      {first_sentence(key.about)}"
+            inner = [each for each in _classes(field.annotation) if each not in seen]
+            seen |= set(inner)
+            waiting += [(prefix + key.name, each) for each in inner]
+        yield ""
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a text."""
+    return re.split(r"(?<=\.)\s+(?=[A-Z`])", text)[0]
+
+
 def summary(owner: type) -> str:
     """The first paragraph of a class's docstring, in one line."""
     return " ".join((inspect.getdoc(owner) or "").split("\n\n")[0].split())

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from sdm_ray.cli import app, as_overrides
-from sdm_ray.jobs import JOBS, shipped_configs
+from sdm_ray.config_keys import inner_classes
+from sdm_ray.jobs import JOBS, config_class, shipped_configs
 
 JOBS_FOLDER = shipped_configs().parent / "jobs"
 
@@ -50,6 +51,15 @@ def test_help_names_every_job(call):
 def test_every_job_refuses_a_missing_file_and_an_unknown_key(call, tmp_path, job):
     one_line(call(job, str(tmp_path / "none.yaml")), f"sdm-ray {job}: ", "none.yaml: no such configuration file")
     one_line(call(job, config(tmp_path, job, "colour: red")), f"{job}.yaml: ", "colour: unknown key")
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_keys_lists_every_key_without_a_configuration(call, job):
+    result = call(job, "--keys")
+    assert result.exit_code == 0, result.output
+    owner = config_class(job)
+    for each in (owner, *inner_classes(owner)):
+        assert all(f"  {name}: " in result.output for name in getattr(each, "model_fields", ())), each
 
 
 def test_options_are_values_of_the_configuration(call, tmp_path):

@@ -68,6 +68,19 @@ def test_inner_classes_are_found_once_each():
     assert config_keys.summary(Part) == "One part."
 
 
+def test_a_listing_has_every_key_with_its_first_sentence():
+    lines = list(config_keys.listing(Whole))
+    assert lines[0] == "A job."
+    assert "  rounds: whole number > 0 or null; default 3" in lines
+    part = lines.index("parts (Part): One part.")
+    assert lines[part + 1 : part + 4] == [
+        "  kind: `part`; default part",
+        "  side: number, > 0; required",
+        "      Its side, metres.",
+    ]
+    assert config_keys.first_sentence("By default 25; more. Up to 3.5 of `x`.") == "By default 25; more."
+
+
 @pytest.mark.parametrize("job", jobs.JOBS)
 def test_every_key_of_every_job_is_told(job):
     owner = jobs.config_class(job)
