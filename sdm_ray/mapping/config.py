@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from sdm_ray.config import JobConfig, TaskConfig
 from sdm_ray.input_paths import InputPath
+from sdm_ray.mapping.ebv_config import EbvConfig
 from sdm_ray.metrics.config import SetRule
 
 
@@ -153,10 +154,14 @@ class MapConfig(CellsConfig):
 
 
 class ExportConfig(JobConfig):
-    """`export`: a map as GeoTIFFs and pictures."""
+    """`export`: a map as GeoTIFFs and pictures, or as an EBV cube."""
 
     output: str = "export"
     map: str = "map.zarr"
+    format: Literal["geotiff", "ebv"] = "geotiff"
+    """GeoTIFFs with a STAC item, or one netCDF-4 file as the EBV Data Portal takes it, `ebv_cube.nc`, with `ebv`."""
+    ebv: EbvConfig | None = None
+    """What an EBV cube says of itself."""
     species: list[str] | None = Field(default=None, min_length=1)
     """Names; by default all."""
     layers: list[str] = Field(default=[])
@@ -166,9 +171,26 @@ class ExportConfig(JobConfig):
     pictures: bool = True
     """Whether each species and layer gets a PNG."""
 
+    @model_validator(mode="after")
+    def _says_what_its_format_needs(self) -> "ExportConfig":
+        if self.format == "ebv" and self.ebv is None:
+            raise ValueError("ebv: missing; an EBV cube names its creator, publisher, licence and area")
+        if self.format == "ebv" and self.layers:
+            raise ValueError("layers: an EBV cube holds species alone; expected none, or `format: geotiff`")
+        return self
+
+    def maps(self) -> list[str]:
+        """Names of the maps."""
+        several = self.ebv.cubes if self.format == "ebv" and self.ebv else []
+        return list(dict.fromkeys(cube.map for cube in several)) or [self.map]
+
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        return [self.map]
+        return self.maps()
+
+    def reads_files(self) -> list[str]:
+        """The taxonomy."""
+        return [self.ebv.taxonomy] if self.format == "ebv" and self.ebv and self.ebv.taxonomy else []
 
 
 class PredictConfig(JobConfig):

@@ -1,4 +1,4 @@
-"""The job `export`: species and layers of a map as Cloud Optimized GeoTIFFs and pictures, with a STAC item."""
+"""The job `export`: a map as Cloud Optimized GeoTIFFs and pictures with a STAC item, or as an EBV cube."""
 
 import json
 import re
@@ -20,7 +20,9 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.job import Job
+from sdm_ray.mapping import ebv
 from sdm_ray.mapping.config import ExportConfig
+from sdm_ray.mapping.species_selection import numbers_by_name
 from sdm_ray.mapping.thumbnails import is_categorical, overview
 from sdm_ray.metrics.probability_kind import layer_has_meaning, require_levels
 from sdm_ray.plots.maps import map_picture
@@ -35,16 +37,18 @@ _EDGES = 20  # parts of an edge of the map, whose outline bends in degrees
 
 
 def run(config: ExportConfig, job: Job) -> dict[str, Any]:
-    """Write GeoTIFFs and pictures of the wanted species and layers, and `item.json`.
+    """Write GeoTIFFs and pictures of the wanted species and layers, and `item.json`; or an EBV cube.
 
     Probabilities stay the integers of the map, with their scale and nodata as GDAL knows them.
 
     Raises:
         InputError: the map lacks a species or layer, or holds relative suitabilities, whose sum is no richness.
     """
+    if config.format == "ebv":
+        return ebv.run(config, job)
     path = config.path(config.map)
     source = Map(path)
-    chosen = _numbers(path, source, config.species)
+    chosen = numbers_by_name(source, config.species)
     titles = [str(source.species["name"][number]) for number in chosen]
     names = _file_names(titles)
     missing = [name for name in config.layers if name not in source.layers()]
@@ -92,17 +96,6 @@ def _picture(
     west, south, east, north = extent
     (folder / f"{name}.png").write_bytes(map_picture(values, *about, extent=(west, south, east, north)))
     return {f"{name}-picture": {"href": f"./{name}.png", "type": "image/png", "roles": ["overview"]}}
-
-
-def _numbers(path: UPath, source: Map, wanted: Sequence[str] | None) -> list[int]:
-    names = source.species["name"].tolist()
-    if wanted is None:
-        return list(range(len(names)))
-    place = {name: number for number, name in enumerate(names)}
-    missing = [name for name in wanted if name not in place]
-    if missing:
-        raise InputError(f"{path}: has no species {missing[0]!r}; found {', '.join(names[:6])}, … ({len(names)})")
-    return [place[name] for name in wanted]
 
 
 def _file_names(names: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Which of a model's species a map shows, and how finely their probabilities are stored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,7 @@ import numpy as np
 from sdm_ray.errors import InputError, few
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.model_io import SpeciesFolder
+from sdm_ray.stores.maps import Map
 from sdm_ray.stores.surveys import read_surveys
 
 
@@ -53,3 +55,18 @@ def choose(config: MapConfig, model: SpeciesFolder) -> Chosen:
             f" has {prevalence.max():.2g}"
         )
     return Chosen(numbers, float(prevalence[numbers].min()))
+
+
+def numbers_by_name(source: Map, wanted: Sequence[str] | None) -> list[int]:
+    """Numbers of a map's species by their names, in this order; None for all.
+
+    Raises:
+        InputError: the map lacks one.
+    """
+    names = source.species["name"].tolist()
+    if wanted is None:
+        return list(range(len(names)))
+    place = {name: number for number, name in enumerate(names)}
+    if missing := [name for name in wanted if name not in place]:
+        raise InputError(f"{source.path}: has no species {missing[0]!r}; found {few(names)} ({len(names)} in all)")
+    return [place[name] for name in wanted]
