@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from sdm_ray.config import JobConfig, TaskConfig
 from sdm_ray.input_paths import InputPath
+from sdm_ray.mapping.aoa_config import ApplicabilityConfig
 from sdm_ray.mapping.ebv_config import EbvConfig
 from sdm_ray.metrics.config import SetRule
 
@@ -123,6 +124,8 @@ class MapConfig(CellsConfig):
     """Each cell from the fold model that never saw its block, to be scored; else the model of all surveys."""
     spread: bool = False
     """Also predict with every fold model, for layers of the standard deviation among them."""
+    applicability: ApplicabilityConfig | None = None
+    """Layers `di` (dissimilarity index) and `inside_aoa` (area of applicability), from the surveys' covariates."""
     levels: int | None = Field(default=None, ge=0)
     """Coarser levels of the pyramid; by default until the longer side has fewer than 512 cells."""
     bits: Literal[8, 16, "auto"] = "auto"
@@ -146,11 +149,14 @@ class MapConfig(CellsConfig):
 
     def needs_surveys(self) -> list[str]:
         """The settings that are of no use without surveys."""
-        return super().needs_surveys() + (["min_prevalence"] if self.min_prevalence else [])
+        asked = {"min_prevalence": self.min_prevalence > 0, "applicability": self.applicability is not None}
+        return super().needs_surveys() + [name for name, is_asked in asked.items() if is_asked]
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        return super().reads() + [name for name in (self.from_embeddings, self.occurrences) if name is not None]
+        evaluation = self.applicability.evaluation if self.applicability else None
+        wanted = [self.from_embeddings, self.occurrences, evaluation]
+        return super().reads() + [name for name in wanted if name is not None]
 
 
 class ExportConfig(JobConfig):

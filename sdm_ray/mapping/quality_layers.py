@@ -1,11 +1,12 @@
 """A map's quality layers: the inputs of each cell, its distance to surveys, and sums of unrounded probabilities."""
 
+from sdm_ray.mapping.aoa import Applicability
 from sdm_ray.stores.maps import Layer
 
 LOCATION, COVARIATES, SATELLITE = 1, 2, 4
 """Bits of the layer `inputs`."""
 SEA = 255
-"""In the layer `surveyed_country`: sea, or not known."""
+"""In the layers `surveyed_country` and `inside_aoa`: sea, or not known."""
 _NAN = float("nan")
 
 LAYERS = {
@@ -64,3 +65,20 @@ SPREAD = {
     ),
 }
 """Layers of a map with `spread: true`."""
+
+
+def applicability_layers(found: Applicability) -> dict[str, Layer]:
+    """Layers of a map with `applicability`."""
+    about = {
+        "threshold": round(found.threshold, 6),
+        "surveys_searched": len(found.points),
+        "exact": int(found.exact),
+        "references": "Meyer and Pebesma 2021, Methods in Ecology and Evolution 12:1620",
+    }
+    di = {"long_name": "dissimilarity index of covariates to those of the surveys", "units": "1"}
+    inside = {
+        "long_name": "whether the cell lies in the area of applicability (dissimilarity at most the threshold)",
+        "flag_values": [0, 1],
+        "flag_meanings": "outside inside",
+    }
+    return {"di": Layer("float32", _NAN, di | about), "inside_aoa": Layer("uint8", SEA, inside | about)}

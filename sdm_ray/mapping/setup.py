@@ -11,11 +11,12 @@ from sdm_ray.geo.blocks import misfit
 from sdm_ray.geo.checks import require_near
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.job import Job
+from sdm_ray.mapping import aoa_setup
 from sdm_ray.mapping.cell_predictor import Recipe
 from sdm_ray.mapping.config import CellsConfig, EmbedConfig, MapConfig
 from sdm_ray.mapping.effective_resolution import effective_resolution
 from sdm_ray.mapping.from_embeddings import fit_species
-from sdm_ray.mapping.quality_layers import LAYERS, SCENES, SIMILARITY, SPREAD
+from sdm_ray.mapping.quality_layers import LAYERS, SCENES, SIMILARITY, SPREAD, applicability_layers
 from sdm_ray.mapping.region_mask import Area, check_covers, grid_within, surveyed_cells
 from sdm_ray.mapping.species_selection import choose, few
 from sdm_ray.mapping.tile import Work
@@ -85,6 +86,10 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
     layers = LAYERS | (SPREAD if config.spread else {}) | (SCENES if scenes else {})
     if reference is not None:
         layers = layers | SIMILARITY
+    applicability = None
+    if config.applicability is not None:
+        applicability = aoa_setup.find(config, config.applicability, model, covariates)
+        layers = layers | applicability_layers(applicability)
     species, kind = model.species.iloc[chosen.numbers].reset_index(drop=True), model.probability_kind
     if config.occurrences is not None:
         species, kind = read_surveys(config.path(config.occurrences))[1], "relative"
@@ -100,6 +105,7 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         reference=reference,
         folds=model.blocks if config.crossfit else None,
         by_country=model.countries,
+        applicability=applicability,
     )
     attrs = attributes(config, model, covariates) | {"crossfitted": config.crossfit}
     if config.crossfit:

@@ -9,10 +9,11 @@ from upath import UPath
 
 from sdm_ray.geo.blocks import Blocks, fold, fold_of
 from sdm_ray.geo.windows import Window
+from sdm_ray.mapping.aoa import Applicability
 from sdm_ray.mapping.cell_predictor import Cells, Predictor, Recipe
 from sdm_ray.mapping.mess import Similarity
 from sdm_ray.mapping.plan import PlannedTile
-from sdm_ray.mapping.quality_layers import COVARIATES, SATELLITE
+from sdm_ray.mapping.quality_layers import COVARIATES, SATELLITE, SEA
 from sdm_ray.mapping.region_mask import Area
 from sdm_ray.stores.maps import Layer, Map, encode, nodata
 
@@ -31,6 +32,7 @@ class Work:
         reference: covariates at the surveys, (R, C); None where similarity to them is not asked for.
         folds: how places were held out from the fold models; None for the model of all surveys.
         by_country: whether whole countries were held out, not blocks.
+        applicability: of the model, where its area is asked for.
     """
 
     output: str
@@ -42,6 +44,7 @@ class Work:
     reference: np.ndarray | None = None
     folds: Blocks | None = None
     by_country: bool = False
+    applicability: Applicability | None = None
 
     @cached_property
     def similarity(self) -> Similarity | None:
@@ -141,6 +144,7 @@ class Mapper:
                 "survey_distance": area.distance(x, y),
                 "valid_scenes": cells.scenes,
                 "environmental_similarity": self._similarity(cells),
+                **self._applicability(cells),
             }
             for name, values in layers.items():
                 values[at] = found[name]
@@ -151,6 +155,14 @@ class Mapper:
             return None
         known = cells.inputs & COVARIATES > 0
         return np.where(known, self._work.similarity.of(cells.covariates)[cells.covariates_of], np.float32(np.nan))
+
+    def _applicability(self, cells: Cells) -> dict[str, np.ndarray]:
+        """Dissimilarity index of the cells, and whether they lie in the area of applicability."""
+        if self._work.applicability is None:
+            return {}
+        di = self._work.applicability.of(cells.covariates)
+        inside = np.where(np.isnan(di), SEA, di <= self._work.applicability.threshold).astype(np.uint8)
+        return {"di": di[cells.covariates_of], "inside_aoa": inside[cells.covariates_of]}
 
     def _fold(self, window: Window, wanted: np.ndarray) -> np.ndarray:
         """The fold that each wanted cell of a window was held out in, int (height, width); 0 without folds."""
