@@ -28,6 +28,7 @@ ROOMS = [
     ("plots", "Charts, maps and the HTML report."),
     ("training", "The training engine and the jobs `pretrain`, `finetune`, `tune` and `compare`."),
     ("evaluation", "The job `evaluate`."),
+    ("documentation", "The job `document`: the ODMAP table and the model card of a map."),
     ("mapping", "The jobs `map`, `embed`, `export` and `predict`."),
     ("indicators", "The job `indicators`."),
 ]

@@ -93,6 +93,12 @@ JOBS = {
         "predictions",
         "Predict a table of places: probabilities and sets of species.",
     ),
+    "document": Entry(
+        "sdm_ray.documentation.config:DocumentConfig",
+        "sdm_ray.documentation.job:run",
+        "documentation",
+        "Write a map's ODMAP table and model card, with its evaluation.",
+    ),
     "indicators": Entry(
         "sdm_ray.indicators.config:IndicatorsConfig",
         "sdm_ray.indicators.job:run",

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from upath import UPath
 
+from sdm_ray.documentation import job as documentation
+from sdm_ray.documentation.facts import gather
 from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.job import Job
@@ -21,7 +23,7 @@ from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
 from sdm_ray.ray_tasks import run_tasks
-from sdm_ray.stores import icechunk_repository, maps, pyramid, raster
+from sdm_ray.stores import artefact, icechunk_repository, maps, pyramid, raster
 from sdm_ray.stores.ledger import Ledger
 
 
@@ -55,6 +57,7 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
     figures = _figures(ledger.done(), ready.spec.probability_kind)
     rate = sum(tile.cells for tile in work.left) / max(seconds, 1e-9)
     say(f"map: {figures['cells']} cells, {len(work.left)} tiles done now at {rate:.0f} cells/s")
+    _document(config, job, figures)
     return figures | icechunk_repository.publish(job.output)
 
 
@@ -113,6 +116,20 @@ def _has_data(output: UPath, level: int, window: Window) -> np.ndarray:
     known = base.layer("inputs", below.intersect(whole(base.grid))) > 0
     rows = np.logical_or.reduceat(known, np.arange(0, known.shape[0], step), axis=0)
     return np.logical_or.reduceat(rows, np.arange(0, known.shape[1], step), axis=1)
+
+
+def _document(config: MapConfig, job: Job, figures: dict[str, Any]) -> None:
+    """Write the ODMAP table and the model card into the map's folder."""
+    record = artefact.Record(
+        kind="map",
+        fingerprint=job.fingerprint,
+        config=config.model_dump(mode="json"),
+        inputs=job.inputs,
+        sources=setup.sources(config),
+        figures=figures,
+        tools=artefact.tool_versions("ray", "torch", "zarr"),
+    )
+    documentation.write(job.output, gather(job.output, record, config.path))
 
 
 def _pictures(output: UPath) -> list[UPath]:
