@@ -1,6 +1,5 @@
 """Ranges of species: the cells whose probability reaches a threshold that `evaluate` found and named."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,9 +7,8 @@ import numpy as np
 import pandas as pd
 from upath import UPath
 
-from sdm_ray.errors import InputError
+from sdm_ray.evaluation.thresholds import read_thresholds
 from sdm_ray.geo.grid import Grid
-from sdm_ray.progress import say
 
 
 @dataclass(frozen=True)
@@ -42,17 +40,8 @@ def read_cuts(folder: UPath, species: Sequence[str]) -> Cuts:
     Raises:
         InputError: the folder has no table of thresholds, or the table none of the species.
     """
-    place = folder / "thresholds.csv"
-    if not place.exists():
-        raise InputError(f"{place}: no such file; expected an artefact of `evaluate` that scored maps")
-    table = pd.read_csv(io.StringIO(place.read_text())).set_index("species")
-    names = [str(name) for name in table if f"surveys above {name}" in table]
-    unknown = [name for name in species if name not in table.index]
-    if len(unknown) == len(species):
-        raise InputError(f"{place}: has none of the map's {len(species)} species, such as {species[0]!r}")
-    if unknown:
-        say(f"  {len(unknown)} of {len(species)} species have no thresholds in {place}, such as {unknown[0]}")
-    return Cuts(tuple(names), table.reindex(list(species))[names].to_numpy(np.float32).T)
+    table = read_thresholds(folder, species)
+    return Cuts(tuple(table.columns), table.to_numpy(np.float32).T)
 
 
 def range_table(species: Sequence[str], cuts: Cuts, cells: np.ndarray, grid: Grid) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from sdm_ray.config import JobConfig, TaskConfig
 from sdm_ray.input_paths import InputPath
 from sdm_ray.mapping.aoa_config import ApplicabilityConfig
+from sdm_ray.mapping.article17_config import Article17Config
 from sdm_ray.mapping.ebv_config import EbvConfig
 from sdm_ray.metrics.config import SetRule
 
@@ -160,12 +161,15 @@ class MapConfig(CellsConfig):
 
 
 class ExportConfig(JobConfig):
-    """`export`: a map as GeoTIFFs and pictures, or as an EBV cube."""
+    """`export`: a map as GeoTIFFs and pictures, as an EBV cube, or as distributions and ranges in 10-km cells."""
 
     output: str = "export"
     map: str = "map.zarr"
-    format: Literal["geotiff", "ebv"] = "geotiff"
-    """GeoTIFFs with a STAC item, or one netCDF-4 file as the EBV Data Portal takes it, `ebv_cube.nc`, with `ebv`."""
+    format: Literal["geotiff", "ebv", "article17"] = "geotiff"
+    """GeoTIFFs with a STAC item; with `ebv` one netCDF-4 file as the EBV Data Portal takes it, `ebv_cube.nc`; or tables
+    of species in 10-km cells with their ranges, as reports by Article 17 of the Habitats Directive hold them."""
+    article17: Article17Config = Article17Config()
+    """Threshold and gap distance of distributions and ranges."""
     ebv: EbvConfig | None = None
     """What an EBV cube says of itself."""
     species: list[str] | None = Field(default=None, min_length=1)
@@ -181,8 +185,10 @@ class ExportConfig(JobConfig):
     def _says_what_its_format_needs(self) -> "ExportConfig":
         if self.format == "ebv" and self.ebv is None:
             raise ValueError("ebv: missing; an EBV cube names its creator, publisher, licence and area")
-        if self.format == "ebv" and self.layers:
-            raise ValueError("layers: an EBV cube holds species alone; expected none, or `format: geotiff`")
+        if self.format != "geotiff" and self.layers:
+            raise ValueError(f"layers: {self.format} holds species alone; expected none, or `format: geotiff`")
+        if isinstance(self.article17.threshold, str) != (self.article17.evaluation is not None):
+            raise ValueError("article17: the name of a threshold and an `evaluation` that has it go together")
         return self
 
     def maps(self) -> list[str]:
@@ -192,7 +198,8 @@ class ExportConfig(JobConfig):
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        return self.maps()
+        evaluation = self.article17.evaluation if self.format == "article17" else None
+        return self.maps() + ([evaluation] if evaluation else [])
 
     def reads_files(self) -> list[str]:
         """The taxonomy."""

@@ -1,4 +1,4 @@
-"""The job `export`: a map as Cloud Optimized GeoTIFFs and pictures with a STAC item, or as an EBV cube."""
+"""The job `export`: a map as Cloud Optimized GeoTIFFs and pictures with a STAC item, an EBV cube, or 10-km cells."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.job import Job
-from sdm_ray.mapping import ebv
+from sdm_ray.mapping import article17, ebv
 from sdm_ray.mapping.config import ExportConfig
 from sdm_ray.mapping.species_selection import numbers_by_name
 from sdm_ray.mapping.thumbnails import is_categorical, overview
@@ -37,15 +37,15 @@ _EDGES = 20  # parts of an edge of the map, whose outline bends in degrees
 
 
 def run(config: ExportConfig, job: Job) -> dict[str, Any]:
-    """Write GeoTIFFs and pictures of the wanted species and layers, and `item.json`; or an EBV cube.
+    """Write GeoTIFFs and pictures of the wanted species and layers, and `item.json`; or another format.
 
     Probabilities stay the integers of the map, with their scale and nodata as GDAL knows them.
 
     Raises:
         InputError: the map lacks a species or layer, or holds relative suitabilities, whose sum is no richness.
     """
-    if config.format == "ebv":
-        return ebv.run(config, job)
+    if config.format != "geotiff":
+        return {"ebv": ebv.run, "article17": article17.run}[config.format](config, job)
     path = config.path(config.map)
     source = Map(path)
     chosen = numbers_by_name(source, config.species)
