@@ -105,6 +105,12 @@ JOBS = {
         "indicators",
         "Derive richness, ranges and their uncertainty from a map.",
     ),
+    "impact": Entry(
+        "sdm_ray.impact.config:ImpactConfig",
+        "sdm_ray.impact.job:run",
+        "impact",
+        "Estimate what a treatment of parcels or places changed, against matched controls.",
+    ),
 }
 
 

@@ -1,0 +1,1 @@
+"""What management or disturbance changed: matched controls, before-after-control-impact estimates, and their checks."""

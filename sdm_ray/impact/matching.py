@@ -1,0 +1,174 @@
+"""Controls that are alike to the treated units.
+
+The propensity score (Rosenbaum and Rubin 1983, Biometrika 70:41) bounds how unlike a control may be; within its
+caliper (0.2 standard deviations of its logit: Austin 2011, Pharm. Stat. 10:150) controls are the nearest ones by the
+Mahalanobis distance of the covariates, the way of Rosenbaum and Rubin (1985, Am. Stat. 39:33). Without replacement the
+assignment is the optimal one (Rosenbaum 1989, JASA 84:1024), found by the sparse Jonker-Volgenant algorithm of scipy.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+from scipy.spatial.distance import cdist
+from sklearn.linear_model import LogisticRegression
+
+from sdm_ray.errors import InputError
+from sdm_ray.impact.config import MatchingConfig
+from sdm_ray.impact.study import Floats, Integers, Study
+
+_NEAREST = 200  # candidates of each treated unit and control wanted, in the assignment
+_PAIRS_AT_ONCE = 1 << 22  # of the distances in memory
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Treated units and their controls: one row for each pair.
+
+    Attributes:
+        treated: unit of each pair, ascending, (P,).
+        control: its control, (P,).
+        weight: 1 over the number of controls of the treated unit, (P,).
+        unmatched: treated units without a control, (U,).
+        logit: of the propensity score of every unit, (N,).
+    """
+
+    treated: Integers
+    control: Integers
+    weight: Floats
+    unmatched: Integers
+    logit: Floats
+
+    def control_weights(self, count: int) -> Floats:
+        """How often each of `count` units serves as a control, (N,)."""
+        return np.bincount(self.control, self.weight, minlength=count)
+
+
+def standardised(values: Floats) -> Floats:
+    """Columns with mean 0 and standard deviation 1; constant ones are 0."""
+    spread = values.std(axis=0)
+    return np.asarray((values - values.mean(axis=0)) / np.where(spread > 0, spread, 1))
+
+
+def propensity_logit(study: Study) -> Floats:
+    """Logit of each unit's probability of being treated given its covariates, by logistic regression, (N,)."""
+    if not study.covariates.shape[1]:
+        return np.zeros(len(study.ids))
+    x = standardised(study.covariates)
+    model = LogisticRegression(C=1.0, max_iter=500).fit(x, study.treated)
+    return np.asarray(model.decision_function(x), np.float64)
+
+
+def match(study: Study, config: MatchingConfig) -> Matches:
+    """Find controls; only pairs with a known change of the outcome at the treated unit's date are made.
+
+    Raises:
+        InputError: there is no treated unit, or no control.
+    """
+    if not study.treated.any() or study.treated.all():
+        treated = int(study.treated.sum())
+        raise InputError(
+            f"treatment: {treated} treated units and {len(study.ids) - treated} possible controls with known outcomes"
+            " and covariates; expected both"
+        )
+    logit = propensity_logit(study)
+    whitened = standardised(logit[:, None]) if config.distance == "propensity" else _whitened(study.covariates)
+    known = np.isfinite(study.changes())
+    pairs = [
+        _pairs(study, config, _Space(whitened, logit, known), np.flatnonzero(study.exact == group))
+        for group in np.unique(study.exact[study.treated])
+    ]
+    treated, control = np.concatenate(pairs, axis=1)
+    order = np.lexsort((control, treated))
+    treated, control = treated[order], control[order]
+    number = np.bincount(treated, minlength=len(study.ids))
+    unmatched = np.setdiff1d(np.flatnonzero(study.treated), treated)
+    return Matches(treated, control, 1 / number[treated], unmatched, logit)
+
+
+@dataclass(frozen=True)
+class _Space:
+    """Where units lie: whitened covariates (N, C), logits (N,), and which changes are known (G, N)."""
+
+    whitened: Floats
+    logit: Floats
+    known: NDArray[np.bool_]
+
+
+def _whitened(values: Floats) -> Floats:
+    """Covariates whose Euclidean distance is the Mahalanobis distance; directions without variance do not count."""
+    if not values.shape[1]:
+        return np.zeros((len(values), 1))
+    x = standardised(values)
+    variance, axes = np.linalg.eigh(np.atleast_2d(np.cov(x, rowvar=False)))
+    varies = variance > 1e-8 * variance.max()
+    return np.asarray(x @ axes[:, varies] / np.sqrt(variance[varies]))
+
+
+def _pairs(study: Study, config: MatchingConfig, space: _Space, units: Integers) -> Integers:
+    """Treated units and controls, (2, P), among units that are alike in `exact`."""
+    treated, controls = units[study.treated[units]], units[~study.treated[units]]
+    if not len(controls):
+        return np.empty((2, 0), np.int64)
+    most = min(len(controls), config.ratio if config.replace else _NEAREST * config.ratio)
+    rows, columns, costs = [], [], []
+    step = max(1, _PAIRS_AT_ONCE // len(controls))
+    for start in range(0, len(treated), step):
+        some = treated[start : start + step]
+        cost = _costs(study, config, space, (some, controls))
+        near = np.argpartition(cost, most - 1, axis=1)[:, :most]
+        found = np.take_along_axis(cost, near, axis=1)
+        row, place = np.nonzero(np.isfinite(found))
+        rows.append(row + start)
+        columns.append(near[row, place])
+        costs.append(found[row, place])
+    row, column, cost = np.concatenate(rows), np.concatenate(columns), np.concatenate(costs)
+    if not config.replace and len(row):
+        row, column = _assigned((row, column, cost), (len(treated), len(controls)), config.ratio)
+    return np.stack([treated[row], controls[column]])
+
+
+def _costs(study: Study, config: MatchingConfig, space: _Space, sides: tuple[Integers, Integers]) -> Floats:
+    """Distance of treated units and controls, infinite where they may not be paired, (n, m)."""
+    treated, controls = sides
+    squared = cdist(space.whitened[treated], space.whitened[controls], "sqeuclidean")
+    dates = study.row_of_date()[treated]
+    allowed = space.known[dates][:, controls] & space.known[dates, treated][:, None]
+    if config.caliper is not None:
+        width = config.caliper * space.logit.std()
+        allowed &= np.abs(space.logit[treated][:, None] - space.logit[controls]) <= width + 1e-12
+    by_place = config.max_distance_m is not None or config.min_distance_m > 0 or config.distance_scale_m is not None
+    if by_place:
+        metres = np.hypot(study.x[treated][:, None] - study.x[controls], study.y[treated][:, None] - study.y[controls])
+        allowed &= (metres >= config.min_distance_m) & (metres <= (config.max_distance_m or np.inf))
+        if config.distance_scale_m is not None:
+            squared = squared + (metres / config.distance_scale_m) ** 2
+    return np.where(allowed, np.sqrt(squared), np.inf)
+
+
+def _assigned(
+    candidates: tuple[Integers, Integers, Floats], shape: tuple[int, int], ratio: int
+) -> tuple[Integers, Integers]:
+    """The pairs of the optimal assignment: each control once, each treated unit at most `ratio` times.
+
+    A treated unit stands in `ratio` rows. Each row has a column of its own beside the controls, at a cost above that of
+    any set of pairs, so that a full assignment exists, and leaves as few rows unmatched as possible.
+    """
+    row, column, cost = candidates
+    treated, controls = shape
+    rows = np.concatenate([row * ratio + copy for copy in range(ratio)])
+    columns, costs = np.tile(column, ratio), np.tile(cost, ratio)
+    own = np.arange(treated * ratio)
+    large = 2 * len(own) * (cost.max() + 1)
+    graph = sparse.csr_matrix(
+        (
+            np.concatenate([costs + 1, np.full(len(own), large)]),  # a cost of 0 would be no edge
+            (np.concatenate([rows, own]), np.concatenate([columns, controls + own])),
+        ),
+        shape=(len(own), controls + len(own)),
+    )
+    row, column = min_weight_full_bipartite_matching(graph)
+    real = column < controls
+    return row[real].astype(np.int64) // ratio, column[real].astype(np.int64)

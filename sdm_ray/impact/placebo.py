@@ -1,0 +1,120 @@
+"""Placebo tests: the same estimate where there is no effect to be found."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from sdm_ray.errors import InputError
+from sdm_ray.impact.config import ImpactConfig
+from sdm_ray.impact.estimate import Effect, Estimator, baci
+from sdm_ray.impact.matching import match, propensity_logit
+from sdm_ray.impact.study import Booleans, Floats, Study
+
+FAKE_DATE, FAKE_TREATMENT, ELSEWHERE = "fake date", "fake treatment", "sites elsewhere"
+_LEAST_CONTROLS = 4  # possible controls for each unit that is taken as treated
+_RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Placebos:
+    """Placebo tests of one question.
+
+    Attributes:
+        table: `test`, `number`, `effect`, `low`, `high`, `sets`, `beyond` (whether zero lies outside the interval).
+        notes: why a test could not be made.
+    """
+
+    table: pd.DataFrame
+    notes: list[str]
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Test -> effects beyond their interval, and all."""
+        groups = self.table.groupby("test", sort=False)["beyond"]
+        return {str(name): (int(group.sum()), len(group)) for name, group in groups}
+
+
+def placebos(study: Study, estimator: Estimator, config: ImpactConfig) -> Placebos:
+    """Run the placebo tests that are configured."""
+    tests: list[tuple[str, Effect]] = []
+    notes: list[str] = []
+    if config.placebos.fake_dates:
+        found = list(fake_dates(study, estimator))
+        tests += [(FAKE_DATE, effect) for effect in found]
+        if not found:
+            notes.append("fake dates: not tested, as no treated unit has outcomes of two years before its treatment")
+    away = _distance_to_treated(study) >= (config.placebos.elsewhere_m or estimator.block_m)
+    for name, count, among in (
+        (FAKE_TREATMENT, config.placebos.fake_treatments, ~study.treated),
+        (ELSEWHERE, config.placebos.elsewhere, ~study.treated & away),
+    ):
+        if count:
+            effects = list(fake_treatments(study, config, among, count))
+            tests += [(name, effect) for effect in effects]
+            if not effects:
+                notes.append(f"{name}: not tested, as only {int(among.sum())} controls are left to draw from")
+    rows = [
+        {"test": name, "number": number, "effect": each.value, "low": each.low, "high": each.high, "sets": each.sets,
+         "beyond": each.beyond}
+        for number, (name, each) in enumerate(tests, 1)
+    ]  # fmt: skip
+    columns = ["test", "number", "effect", "low", "high", "sets", "beyond"]
+    return Placebos(pd.DataFrame(rows, columns=columns), notes)
+
+
+def fake_dates(study: Study, estimator: Estimator) -> Iterator[Effect]:
+    """The effect of dates some years too early, judged by the outcomes before the true date alone.
+
+    The years are those by which at least half of the sets have outcomes before the fake date and between the two.
+    """
+    span = study.years[-1] - study.years[0]
+    for years in np.arange(1, max(int(span), 1)):
+        earlier = study.moved_back(float(years))
+        moved = Estimator(earlier, estimator.matches, estimator.config)
+        effect = baci(earlier, moved)
+        if effect.sets >= max(2, 0.5 * len(estimator.unit)):
+            yield effect
+
+
+def fake_treatments(study: Study, config: ImpactConfig, among: Booleans, count: int) -> Iterator[Effect]:
+    """The effect of being drawn: controls that are as likely to be treated as the treated units were.
+
+    They are drawn in proportion to the odds of their propensity score, given dates of real treatments, and matched with
+    the other controls of `among` by the same settings.
+
+    Args:
+        study: the units.
+        config: of the matching and the estimate.
+        among: the units to draw from, (N,).
+        count: number of draws.
+    """
+    chance = np.where(among, np.exp(np.minimum(propensity_logit(study), 30)), 0)[among]
+    controls = study.only(among)
+    wanted = min(int(study.treated.sum()), int(among.sum()) // (1 + _LEAST_CONTROLS))
+    if wanted < 2:
+        return
+    how = config.estimate.model_copy(update={"resamples": min(_RESAMPLES, config.estimate.resamples)})
+    dates = study.date[study.treated]
+    for number in range(count):
+        rng = np.random.default_rng([config.seed, 70, number])
+        drawn = np.zeros(len(chance), bool)
+        drawn[rng.choice(len(chance), wanted, replace=False, p=chance / chance.sum())] = True
+        fake = controls.with_treatment(drawn, _dates(drawn, dates, rng))
+        try:
+            yield baci(fake, Estimator(fake, match(fake, config.matching), how, seed=number))
+        except InputError:  # none of these has a control
+            continue
+
+
+def _dates(drawn: Booleans, dates: Floats, rng: np.random.Generator) -> Floats:
+    found = np.full(len(drawn), np.nan)
+    found[drawn] = rng.choice(dates, int(drawn.sum()))
+    return found
+
+
+def _distance_to_treated(study: Study) -> Floats:
+    """Metres from each unit to the nearest treated one, (N,)."""
+    places = np.column_stack([study.x, study.y])
+    return np.asarray(cKDTree(places[study.treated]).query(places)[0])
