@@ -61,11 +61,11 @@ def from_maps(config: ImpactConfig, units: Units) -> Outcomes:
             "the maps come without joint draws of their error (outcome.members), so that the interval holds only what"
             " varies between places"
         )
-    draws = {name: np.stack([each[number] for each in members]) for number, name in enumerate(settings.layers)}
+    named = list(enumerate(settings.layers))
     return Outcomes(
         np.array(every, np.float64),
-        {name: values[number] for number, name in enumerate(settings.layers)},
-        draws if members else {},
+        {name: values[number] for number, name in named},
+        {name: np.stack([each[number] for each in members]) for number, name in named} if members else {},
         from_maps=True,
         notes=notes,
     )

@@ -76,7 +76,7 @@ def _from_table(config: ImpactConfig, units: Units) -> Outcomes:
     unknown = np.unique(ids[unit < 0])
     notes = []
     if (unit < 0).all():
-        raise InputError(f"{path}: none of its units, such as {ids[0]!r}, is in {config.units}")
+        raise InputError(f"{path}: none of its units, such as {str(ids[0])!r}, is in {config.units}")
     if len(unknown):
         notes.append(f"{len(unknown)} units of {path} are not among the units, such as {few(unknown.tolist(), 3)}")
     if undated := int((~np.isfinite(year)).sum()):

@@ -1,4 +1,4 @@
-"""Made parcels under a management of known effect, where treated ones differ from the rest and trends follow climate."""
+"""Made parcels under a management of known effect: treated ones differ from the rest, and trends follow climate."""
 
 import numpy as np
 import pandas as pd

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+import shapely
+from helpers.management import CENTRE
+from helpers.parcel_files import write_shapes
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import Grid
+from sdm_ray.impact.parcels import cell_shares, holds_polygons, point_shares, read_parcels
+
+GRID = Grid(0.0, 4000.0, 1000.0, 5, 4)
+
+
+def test_shares_of_cells_worked_by_hand():
+    square = shapely.box(500, 500, 2500, 1500)  # cells of rows 2 and 3, columns 0 to 2
+    found = cell_shares(np.array([square]), GRID).toarray().reshape(4, 5)
+    expected = np.zeros((4, 5))
+    expected[2:4, 0], expected[2:4, 1], expected[2:4, 2] = 0.25, 0.5, 0.25
+    assert np.allclose(found, expected)
+
+
+def test_shares_add_up_to_the_area_inside_the_grid():
+    ring = shapely.Point(2500, 2000).buffer(1700) - shapely.Point(2500, 2000).buffer(400)
+    beyond = shapely.box(4500, 3500, 9000, 9000)
+    found = cell_shares(np.array([ring, beyond, shapely.box(9000, 9000, 9500, 9500)]), GRID)
+    assert np.asarray(found.sum(axis=1)).ravel() == pytest.approx([shapely.area(ring) / 1e6, 0.25, 0])
+
+
+def test_a_point_has_the_cell_that_it_lies_in():
+    found = point_shares(np.array([2500.0, -1.0]), np.array([3500.0, 100.0]), GRID)
+    assert found.indices.tolist() == [2] and np.asarray(found.sum(axis=1)).ravel().tolist() == [1, 0]
+
+
+def test_what_is_no_parcel(tmp_path):
+    assert not holds_polygons("units.csv")
+    write_shapes(tmp_path / "p.gpkg", [shapely.box(0, 0, 1, 1)], {"a": [1]}, crs=None)
+    with pytest.raises(InputError, match="has no projection"):
+        read_parcels(str(tmp_path / "p.gpkg"))
+    x, y = CENTRE
+    assert len(read_parcels(str(tmp_path / "p.gpkg"), crs="EPSG:3035").shapes) == 1
+    write_shapes(tmp_path / "q.gpkg", [shapely.box(x, y, x + 1, y + 1), None], {"a": [1, 2]})
+    with pytest.raises(InputError, match="row 2 is no geometry, expected a polygon"):
+        read_parcels(str(tmp_path / "q.gpkg"))
