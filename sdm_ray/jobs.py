@@ -99,6 +99,12 @@ JOBS = {
         "documentation",
         "Write a map's ODMAP table and model card, with its evaluation.",
     ),
+    "errors": Entry(
+        "sdm_ray.indicators.errors_config:ErrorsConfig",
+        "sdm_ray.indicators.errors_job:run",
+        "errors",
+        "Fit how far a map may be wrong, over places and species together, for intervals of any sum.",
+    ),
     "indicators": Entry(
         "sdm_ray.indicators.config:IndicatorsConfig",
         "sdm_ray.indicators.job:run",
