@@ -117,6 +117,12 @@ JOBS = {
         "impact",
         "Estimate what a treatment of parcels or places changed, against matched controls.",
     ),
+    "change": Entry(
+        "sdm_ray.impact.change.config:ChangeConfig",
+        "sdm_ray.impact.change.job:run",
+        "change",
+        "Compare maps of several years, seasons or scenarios: gains, losses and turnover, with intervals.",
+    ),
 }
 
 

@@ -95,8 +95,8 @@ def _coverage(
 
 def _lines(table: pd.DataFrame, level: float) -> list[str]:
     return [
-        f"{each.zone_km:g} km, {each.quantity}: {each.joint:.1%} of {each.intervals} intervals hold (nominal {level:.0%},"
-        f" independent errors {each.independent:.1%})"
+        f"{each.zone_km:g} km, {each.quantity}: {each.joint:.1%} of {each.intervals} intervals hold"
+        f" (nominal {level:.0%}, independent errors {each.independent:.1%})"
         for each in table.itertuples()
         if each.intervals
     ]

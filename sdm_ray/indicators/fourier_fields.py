@@ -16,12 +16,12 @@ from scipy.special import ndtri
 from sdm_ray.geo import splitmix
 from sdm_ray.geo.grid import Floats
 
-WAVES = 192
+WAVES = 128
 """Plane waves of a field: correlations are right to about .02."""
 _SHORTEST, _LONGEST = 60.0, 0.01  # wave number times range, between which waves are spread
 _GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
 _PLACES = 1 << 20  # number of the fields that are of no range
-_NODES_IN_RANGE = 8  # a field is constant over squares of this part of its range
+_NODES_IN_RANGE = 4  # a field is constant over squares of this part of its range
 
 
 @dataclass(frozen=True)

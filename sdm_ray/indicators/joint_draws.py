@@ -2,8 +2,8 @@
 
 A draw is a whole map of probabilities that could be the right one, q = Phi((a + f) / sqrt(1 - v)): a the quantile of
 the mapped probability, f the sum of the error model's fields there and v its variance; the mean of q over draws is
-the mapped probability. Draw number d of a place is the same in whatever zone, tile or order it is asked for. So draws of
-any sums are added, subtracted and compared number by number, and quantiles are taken last.
+the mapped probability. Draw number d of a place is the same in whatever zone, tile or order it is asked for. So draws
+of any sums are added, subtracted and compared number by number, and quantiles are taken last.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,9 @@ from sdm_ray.indicators.error_model import ErrorModel
 from sdm_ray.indicators.fourier_fields import Fields, node_spacing, nodes_of
 from sdm_ray.indicators.joint_moments import quantile
 
-_ROWS = 8192  # places whose fields are in memory at once
+_ROWS = 4096  # places whose fields are in memory at once
 _SPECIES = 64  # species likewise
+_KEPT = 32  # blocks of species and ranges whose amplitudes are kept
 Array = NDArray[np.float32]
 
 
@@ -70,6 +71,12 @@ class JointDraws:
             probability: mapped, (S, N).
             species: which of the model's they are.
         """
+        for start in range(species.start, species.stop, _SPECIES):
+            block = slice(start, min(start + _SPECIES, species.stop))
+            own = slice(block.start - species.start, block.stop - species.start)
+            yield from self._probabilities(x, y, probability[own], block)
+
+    def _probabilities(self, x: Floats, y: Floats, probability: Array, species: slice) -> Iterator[Array]:
         model = self.model
         variance = model.spatial_variance[species]
         fields = [self._fields(x, y, number, species) for number in range(len(model.ranges_m))]
@@ -96,14 +103,13 @@ class JointDraws:
         """
         shape = (len(probability), zones.shape[0], self.draws)
         expected, variance = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        for first in range(0, shape[0], _SPECIES):
-            species = slice(first, min(first + _SPECIES, shape[0]))
-            for start in range(0, len(x), _ROWS):
-                part = slice(start, start + _ROWS)
-                weights = zones[:, part]
-                for number, q in enumerate(self.probabilities(x[part], y[part], probability[species, part], species)):
-                    expected[first + number] += weights @ q
-                    variance[first + number] += weights @ (q * (1 - q))
+        for start in range(0, len(x), _ROWS):
+            part = slice(start, start + _ROWS)
+            weights = zones[:, part]
+            drawn = self.probabilities(x[part], y[part], probability[:, part], slice(0, shape[0]))
+            for number, q in enumerate(drawn):
+                expected[number] += weights @ q
+                variance[number] += weights @ (q * (1 - q))
         return ZoneDraws(expected, variance)
 
     def _fields(self, x: Floats, y: Floats, number: int, species: slice) -> tuple[Array, NDArray[np.int64]]:
@@ -119,10 +125,10 @@ class JointDraws:
         return values.reshape(len(features), -1, self.draws), which
 
     def _amplitudes(self, number: int, species: slice) -> tuple[Fields, Array]:
-        """The fields of a range and each species' amplitudes of their waves, (2 M, S, D); the last ones are kept."""
+        """The fields of a range and each species' amplitudes of their waves, (2 M, S, D)."""
         key = (number, species.start, species.stop)
         if key not in self._kept:
-            if len(self._kept) >= len(self.model.ranges_m):
+            if len(self._kept) >= _KEPT:
                 self._kept.clear()
             fields = Fields(self.model.ranges_m[number], self.seed, number)
             loading, own = self.model.loadings[number][species], self.model.own[number][species]

@@ -1,0 +1,1 @@
+"""Change between maps of one model or of several: years, seasons, scenarios."""

@@ -1,0 +1,113 @@
+"""Pictures and the page of a comparison."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from upath import UPath
+
+from sdm_ray.impact.change.config import ChangeConfig
+from sdm_ray.impact.change.tile import UNKNOWN
+from sdm_ray.mapping.thumbnails import overview
+from sdm_ray.plots.change import signed_map_picture
+from sdm_ray.plots.html import Picture, Section, Table, render
+from sdm_ray.plots.maps import map_picture
+from sdm_ray.stores import raster
+
+_SHOWN = 10  # species with the largest changes
+_HIDDEN = "Cells whose change cannot be told from the model's errors are left blank."
+
+
+def write_page(
+    output: UPath, config: ChangeConfig, sources: Sequence[str], tables: tuple[pd.DataFrame, pd.DataFrame]
+) -> list[UPath]:
+    """Draw every comparison and write `change.html`; returns the pictures.
+
+    Args:
+        output: of the job.
+        config: of the job.
+        sources: of the inputs, with their licences.
+        tables: of zones and of species.
+    """
+    before, *labels = config.maps
+    group = raster.open_group(output / "0")
+    strip = group["gains"].shards[1]
+    drawn: list[UPath] = []
+    sections = []
+    for number, label in enumerate(labels):
+        pictures = _pictures(group, number, (before, label), strip)
+        shown = []
+        for name, png, caption in pictures:
+            place = output / "pictures" / f"{number + 1}-{name}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(png)
+            drawn.append(place)
+            shown.append(Picture(caption, png, half=True))
+        own = [each[each["after"] == label] for each in tables]
+        sections.append(Section(f"{before} to {label}", _texts(config), _tables(*own), shown))
+    sections.append(Section("Sources", list(sources)))
+    (output / "change.html").write_text(render("Change", _summary(config, tables[0]), sections))
+    return drawn
+
+
+def _pictures(
+    group: raster.Group, number: int, labels: tuple[str, str], strip: int
+) -> list[tuple[str, bytes, str]]:  # fmt: skip
+    """Name, picture and caption of each layer that is shown."""
+    grid = raster.read_grid(group)
+    title = f"{labels[0]} to {labels[1]}"
+    change = overview(_Layer(group["richness_change"], number), float("nan"), strip)
+    made = [("richness-change", signed_map_picture(change, f"Richness, {title}", "species", grid.bounds), "All cells.")]
+    if "distinct" in group:
+        told = overview(_Layer(group["distinct"], number), UNKNOWN, strip)
+        shown = np.where(told == 1, change, np.nan)
+        picture = signed_map_picture(shown, f"Richness beyond errors, {title}", "species", grid.bounds)
+        made.append(("richness-change-distinct", picture, _HIDDEN))
+    for name, text in (("bray_curtis", "Least turnover (Bray-Curtis)"), ("gains", "Gains"), ("losses", "Losses")):
+        values = overview(_Layer(group[name], number), float("nan"), strip)
+        unit = "dissimilarity" if name == "bray_curtis" else "species"
+        picture = map_picture(values, f"{text}, {title}", unit, extent=grid.bounds)
+        made.append((name.replace("_", "-"), picture, str(group[name].attrs["long_name"])))
+    return made
+
+
+class _Layer:
+    """One comparison's values of a layer, as an array of rows and columns."""
+
+    def __init__(self, array: raster.Group, number: int) -> None:
+        self._array, self._number = array, number
+        self.shape, self.attrs = array.shape[1:], dict(array.attrs)
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return np.asarray(self._array[self._number, rows])
+
+
+def _texts(config: ChangeConfig) -> list[str]:
+    if config.errors is None:
+        return ["No error model was given: the figures have no intervals, and none of the change is masked."]
+    kind = "the same in both maps" if config.errors_of_maps == "shared" else "independent between the maps"
+    return [f"Intervals of {config.level:.0%} from {config.draws} joint draws of the model's errors, taken as {kind}."]
+
+
+def _tables(zones: pd.DataFrame, species: pd.DataFrame) -> list[Table]:
+    order = species["km2_change"].abs().sort_values(ascending=False).index
+    texts = {
+        "Countries: means over cells": zones.sort_values("cells", ascending=False),
+        f"The {min(_SHOWN, len(species))} species whose expected area changes most": species.loc[order[:_SHOWN]],
+    }
+    return [_table(caption, each.drop(columns=["before", "after"])) for caption, each in texts.items()]
+
+
+def _table(caption: str, table: pd.DataFrame) -> Table:
+    rows = [[f"{value:.4g}" if isinstance(value, float) else value for value in row] for row in table.to_numpy()]
+    return Table(caption, [str(name).replace("_", " ") for name in table], rows)
+
+
+def _summary(config: ChangeConfig, zones: pd.DataFrame) -> str:
+    before, *labels = config.maps
+    parts = []
+    for label in labels:
+        own = zones[zones["after"] == label]
+        mean = np.average(own["richness_change"], weights=own["cells"]) if len(own) else 0.0
+        parts.append(f"{before} to {label}: mean expected richness {mean:+.3f}")
+    return "; ".join(parts)
