@@ -32,6 +32,7 @@ ROOMS = [
     ("mapping", "The jobs `map`, `embed`, `export` and `predict`."),
     ("indicators", "The job `indicators`."),
     ("impact", "The job `impact`: matched controls, before-after-control-impact estimates and their checks."),
+    ("viewer", "The page that shows a map, and its server."),
 ]
 TOP_LEVEL = (
     "predictor",

@@ -148,6 +148,26 @@ def demo(out: OutFolder = None, overwrite: Overwrite = False) -> None:
         jobs.run_folder(jobs.shipped_configs() / "demo", out, overwrite=overwrite)
 
 
+@app.command(short_help="Show maps in a browser, from their Zarr stores.")
+def view(
+    maps: Annotated[list[str], typer.Argument(metavar="MAP ...", help="Folders of maps; two can be compared.")],
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="By default 8642, or any that is free.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; other machines reach only 0.0.0.0.")] = "127.0.0.1",
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    static: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the page there, for any web server or bucket.")
+    ] = None,
+) -> None:
+    """Show maps in a browser: a page on this machine, until Ctrl-C, or with --static a folder for any web server."""
+    with one_line_errors("view"):
+        from sdm_ray.viewer.command import serve, write
+
+        if static is not None:
+            write(maps, static)
+        else:
+            serve(maps, host, port, open_browser=open_browser)
+
+
 def main() -> None:
     """Entry point of the `sdm-ray` command."""
     app()

@@ -1,0 +1,2 @@
+/** Stands for codecs that our stores do not use. */
+export default null;

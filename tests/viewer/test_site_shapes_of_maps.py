@@ -1,0 +1,89 @@
+"""Maps of every shape open: one level, thousands of species, one country, and stores that cannot be read."""
+
+import json
+
+import numpy as np
+import pytest
+from helpers import shown_maps, viewer_page
+from helpers.shown_maps import NAMES
+from upath import UPath
+
+from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window
+from sdm_ray.stores.maps import Map
+
+
+def test_one_level_of_eight_bits(serve, tmp_path, page):
+    shown_maps.write_map(tmp_path / "map.zarr", levels=0, bits=8)
+    viewer_page.opened(page, serve(tmp_path / "map.zarr").url)
+    page.locator("#map").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#cell table")
+    stored = Map(UPath(tmp_path / "map.zarr")).stored(Window(60, 75, 1, 1))[:, 0, 0]
+    shown = viewer_page.rows(page, "#cell")
+    assert [shown[name] for name in NAMES] == [f"{value / 254:.3f}" for value in stored]
+    assert page.wrong == []
+
+
+def test_thousands_of_species(serve, tmp_path, page):
+    names = [f"Planta numerosa {number}" for number in range(5681)]
+    grid = Grid(3_000_000.0, 2_200_000.0, 10_000.0, 30, 24)
+    values = shown_maps.write_map(tmp_path / "map.zarr", names, levels=0, grid=grid)
+    viewer_page.opened(page, serve(tmp_path / "map.zarr").url)
+    viewer_page.choose(page, "numerosa 4321")
+    page.wait_for_selector("body[data-shown='Planta numerosa 4321']")
+    page.locator("#map").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="All 5681 species").click(timeout=20_000)
+    shown = viewer_page.full_values(page, "#cell")
+    assert np.array([shown[name] for name in names]) == pytest.approx(values[:, 12, 15], abs=1e-5)
+    assert page.wrong == []
+
+
+def test_one_country_with_its_border(serve, run_folder, page):
+    server = serve(run_folder / "map.zarr")
+    viewer_page.opened(page, server.url)
+    response = page.request.get(f"{server.url}borders.geojson")
+    names = {feature["properties"]["name"] for feature in response.json()["features"]}
+    assert names == {"Northland", "Southland"}
+    assert any(url.endswith("borders.geojson") for url in page.asked)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda path: path.unlink(), "there is no zarr.json (status 404)."),
+        (lambda path: path.write_text("{"), "its zarr.json is not JSON."),
+        (lambda path: path.write_text("{}"), "its zarr.json lists no arrays, so the store is unfinished."),
+    ],
+)
+def test_an_unreadable_store_is_one_clear_sentence(serve, tmp_path, page, damage, sentence):
+    shown_maps.write_map(tmp_path / "map.zarr", levels=0)
+    server = serve(tmp_path / "map.zarr")
+    damage(tmp_path / "map.zarr" / "zarr.json")
+    viewer_page.opened(page, server.url, "failed")
+    assert page.locator("#status").inner_text() == f"map.zarr (/stores/0/) cannot be read: {sentence}"
+    assert page.wrong == []
+
+
+def test_a_chunk_that_cannot_be_read_is_said(serve, tmp_path, page):
+    shown_maps.write_map(tmp_path / "map.zarr", levels=0)
+    for file in (tmp_path / "map.zarr" / "0" / "probability" / "c").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"nothing of a Zarr shard")
+    viewer_page.opened(page, serve(tmp_path / "map.zarr").url)
+    page.get_by_text("This cannot be shown: ").wait_for()
+
+
+def test_no_request_leaves_the_machine(serve, run_folder, page):
+    server = serve(run_folder / "map.zarr")
+    viewer_page.opened(page, server.url)
+    page.locator("#map").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#cell table")
+    assert len(page.asked) > 5
+    assert [url for url in page.asked if not url.startswith((server.url, "data:", "about:"))] == []
+    blocked = "fetch('https://example.org/').then(() => 'sent', () => 'refused')"
+    assert page.evaluate(blocked) == "refused"
+    policy = page.request.get(server.url).headers["content-security-policy"]
+    assert json.dumps(policy).count("http") == 2  # who may frame it: pages of this machine
