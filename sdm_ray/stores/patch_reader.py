@@ -5,7 +5,6 @@ one group is waited for, and a chunk that one of them needs as well is kept: nei
 """
 
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ from itertools import chain, islice, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from sdm_ray.cores import usable_cores
 from sdm_ray.stores.zarr_shards import Chunk, Chunks, Layout
 
 _IN_FLIGHT = 64  # chunks that are requested while one group is waited for, about
@@ -188,7 +188,7 @@ def _paste(pixels: NDArray[np.uint16], overlaps: list[Overlap], out: Patches) ->
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="cutting")
+    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="cutting")
 
 
 def _group(layout: Layout, wanted: Wanted, ids: Ints) -> _Group:

@@ -3,7 +3,6 @@
 import datetime
 import io
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,6 +15,7 @@ from upath import UPath
 
 from sdm_ray.batch import Array, Batch, Floats, Ints
 from sdm_ray.buffers import empty, keep_freed_memory
+from sdm_ray.cores import usable_cores
 from sdm_ray.errors import InputError
 from sdm_ray.stores.shards import Shards
 from sdm_ray.streams import keyed_random
@@ -23,7 +23,7 @@ from sdm_ray.streams.dataset import Part
 from sdm_ray.streams.parts import Decoded
 
 Augment = Literal["none", "dihedral", "photo"]
-_CORES = os.cpu_count() or 1
+_CORES = usable_cores()
 _PARTS = 4  # of a batch for each core, so that no core waits long for another
 _GAP = 2.0  # large photos are first reduced by whole factors, to this many times the wanted size
 _SMALLEST = 0.4  # share of a photo's area that a random crop keeps at least
