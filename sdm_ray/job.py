@@ -67,7 +67,7 @@ def execute(name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], 
         say(f"{name}: {plan.output} is finished and unchanged: kept")
         return
     plan.make_ready(overwrite=getattr(config, "overwrite", True))
-    with tracking.start(config, name) as tracker:
+    with tracking.start(config, name, plan.begun_run()) as tracker:
         figures = plan.make(tracker, lambda job: run(config, job))
         say(f"{name}: artefact {plan.output}")
         say(f"{name}: MLflow run {tracker.where}")
@@ -97,6 +97,20 @@ class Plan:
         if record is None or record.fingerprint != self.fingerprint or record.outdated:
             return False
         return not artefact.changed_files(self.output, record)
+
+    def begun_run(self) -> str | None:
+        """The MLflow run of an interrupted attempt that can be continued."""
+        before = None if self.output.suffix == ".parquet" else artefact.find_beginning(self.output)
+        return before.run if before and artefact.mark(before) == artefact.mark(self._beginning()) else None
+
+    def _beginning(self, run: str | None = None) -> artefact.Beginning:
+        return artefact.Beginning(
+            fingerprint=self.fingerprint,
+            format_version=format_of(self.kind).version,
+            config=self.config,
+            inputs=self.inputs,
+            run=run,
+        )
 
     def make_ready(self, *, overwrite: bool = True) -> None:
         """Report what will be replaced and why.
@@ -133,14 +147,8 @@ class Plan:
         Raises:
             InputError: the disk is full, or nothing may be written there.
         """
-        beginning = artefact.Beginning(
-            fingerprint=self.fingerprint,
-            format_version=format_of(self.kind).version,
-            config=self.config,
-            inputs=self.inputs,
-        )
         with _writable(self.output):
-            resumed = artefact.begin(self.output, beginning)
+            resumed = artefact.begin(self.output, self._beginning(tracker.run_id))
             figures = run(Job(self.output, self.fingerprint, self.inputs, resumed, tracker))
         record = artefact.Record(
             kind=self.kind,

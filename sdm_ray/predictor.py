@@ -12,11 +12,11 @@ import torch
 from numpy.typing import ArrayLike
 from upath import UPath
 
-from sdm_ray import tracking
 from sdm_ray.batch import cut
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.model_io import LoadedModel, load_species_model
+from sdm_ray.model_registry import fetch
 from sdm_ray.models.batch import compact, inputs_of, uses_covariates
 from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.readers import places as read
@@ -43,7 +43,7 @@ def load_model(place: Place, fold: int | None = None) -> "SpeciesPredictor":
         InputError: a file is missing, of another version, or is no species model; MLflow does not have it.
     """
     in_mlflow = isinstance(place, str) and place.startswith(_MLFLOW)
-    return SpeciesPredictor(load_species_model(tracking.fetch(str(place)) if in_mlflow else UPath(place), fold))
+    return SpeciesPredictor(load_species_model(fetch(str(place)) if in_mlflow else UPath(place), fold))
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
-"""MLflow: the only module that imports it.
+"""Runs in MLflow, which is imported here and in `model_registry` alone.
 
 A `Tracker` is a small picklable handle of one MLflow run: the driver hands it to a worker, which logs to the same
 run. Where a tracking server fails while a job runs, log entries are lost, never the job.
 """
 
 import contextlib
+import json
 import logging
 import os
 import re
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from upath import UPath
 
 from sdm_ray.config import JobConfig, require_kept
 from sdm_ray.errors import InputError
+from sdm_ray.model_registry import quiet, register
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,6 +80,10 @@ class Tracker:
         """Log one file under `pictures/`."""
         self._upload(UPath(path), "pictures")
 
+    def file(self, path: Path | UPath, under: str) -> None:
+        """Log one file under a folder of the run."""
+        self._upload(UPath(path), under)
+
     def folder(self, path: UPath, name: str) -> None:
         """Log every file of a folder under `name/`."""
         for file in sorted(path.rglob("*")):
@@ -95,55 +100,56 @@ class Tracker:
             columns: numeric column of a table to predict -> whether it is required.
             name: registered name, after the experiment's.
         """
-        self._try(lambda client: self._register(client, folder, loader, columns, name))
+        self._try(lambda client: register(client, self.run_id, folder, loader, columns, name))
 
-    def _register(
-        self, client: "MlflowClient", folder: UPath, loader: str, columns: Mapping[str, bool], name: str
-    ) -> None:
-        from importlib.metadata import version
+    @contextlib.contextmanager
+    def child(self, name: str) -> Iterator["Tracker"]:
+        """A nested run while a block runs; where the server opens none, entries go to this run instead.
 
-        from mlflow import pyfunc
-        from mlflow.exceptions import MlflowException
-        from mlflow.models import ModelSignature
-        from mlflow.types import ColSpec, Schema
-
-        logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)  # it misses pip in environments of uv
-        run = client.get_run(self.run_id)
-        schema = Schema([ColSpec("double", column, required=must) for column, must in columns.items()])  # type: ignore[no-untyped-call]
-        with tempfile.TemporaryDirectory() as place:
-            data, made = Path(place) / name, Path(place) / "pyfunc"
-            data.mkdir()
-            for file in folder.iterdir():
-                if file.is_file():
-                    (data / file.name).write_bytes(file.read_bytes())
-            with warnings.catch_warnings(action="ignore"):  # MLflow would like an example of a table
-                pyfunc.save_model(
-                    made,
-                    loader_module=loader,
-                    data_path=str(data),
-                    signature=ModelSignature(inputs=schema),
-                    pip_requirements=[f"sdm-ray=={version('sdm-ray')}"],
-                )
-            client.log_artifacts(self.run_id, str(made), "model")
-        registered = f"{client.get_experiment(run.info.experiment_id).name}-{name}"
-        with contextlib.suppress(MlflowException):  # it is there already
-            client.create_registered_model(registered)
-        client.create_model_version(registered, f"runs:/{self.run_id}/model", self.run_id)
-
-    def child(self, name: str) -> "Tracker":
-        """Open a nested run; where the server fails, entries go to this run instead."""
+        It is closed with the block: as finished, as failed after an error, or as killed where Ray Tune or a person
+        ends the block.
+        """
         try:
             client = _client(self.uri)
             parent = client.get_run(self.run_id)
             tags = {"mlflow.parentRunId": self.run_id, "mlflow.runName": name, "mlflow.source.name": "sdm-ray"}
-            return Tracker(self.uri, client.create_run(parent.info.experiment_id, tags=tags).info.run_id)
+            own = Tracker(self.uri, client.create_run(parent.info.experiment_id, tags=tags).info.run_id)
         except Exception as error:
             _log.warning("MLflow at %s opened no nested run: %s", self.uri, str(error).splitlines()[0])
-            return self
+            yield self
+            return
+        status = "FAILED"
+        try:
+            yield own
+            status = "FINISHED"
+        except (SystemExit, KeyboardInterrupt):
+            status = "KILLED"
+            raise
+        finally:
+            own._try(lambda client: client.set_terminated(own.run_id, status))
 
-    def close(self) -> None:
-        """Mark the run as finished."""
-        self._try(lambda client: client.set_terminated(self.run_id, "FINISHED"))
+    def close_children(self) -> None:
+        """Close the nested runs that are still open: of trials whose process was stopped or lost."""
+        self._try(self._close_children)
+
+    def _close_children(self, client: "MlflowClient") -> None:
+        experiment = client.get_run(self.run_id).info.experiment_id
+        wanted = f"tags.mlflow.parentRunId = '{self.run_id}' and attributes.status = 'RUNNING'"
+        while found := client.search_runs([experiment], wanted, max_results=1000):
+            for run in found:
+                client.set_terminated(run.info.run_id, "KILLED")
+
+    def require_reachable(self, nodes: int) -> None:
+        """See that ranks and trials on other machines reach the run, whose figures would vanish else.
+
+        Raises:
+            InputError: the tracking URI is a file of one machine, and there are several.
+        """
+        if nodes > 1 and self.uri.startswith(_SQLITE):
+            raise InputError(
+                f"tracking.uri: {self.uri} is a file of one machine, and the cluster has {nodes} nodes, whose figures"
+                " would be lost; expected a server, http(s)://…, in MLFLOW_TRACKING_URI"
+            )
 
     def _upload(self, path: UPath, under: str) -> None:
         if path.protocol in ("", "file", "local"):
@@ -162,8 +168,14 @@ class Tracker:
 
 
 @contextlib.contextmanager
-def start(config: JobConfig, job: str) -> Iterator[Tracker]:
+def start(config: JobConfig, job: str, kept: str | None = None) -> Iterator[Tracker]:
     """Open a run for a job, log its configuration and close it as finished or failed.
+
+    Args:
+        config: of the job.
+        job: its name.
+        kept: run of the attempt that this one continues; where MLflow still has it, it is continued as well, so that
+            curves go on and nested runs keep their parent.
 
     Raises:
         InputError: the tracking URI does not answer, or names a place that would be lost.
@@ -176,12 +188,15 @@ def start(config: JobConfig, job: str) -> Iterator[Tracker]:
         experiment = client.get_experiment_by_name(name)
         number = experiment.experiment_id if experiment else client.create_experiment(name, _files_of(uri, name))
         tags = {"mlflow.source.name": "sdm-ray", "mlflow.runName": f"{job} {config.output}".strip()}
-        run_id = client.create_run(number, tags=tags).info.run_id
+        run_id = kept if kept and _continued(client, kept) else client.create_run(number, tags=tags).info.run_id
+        if ray_job := submission_id():
+            client.set_tag(run_id, "ray_job_id", ray_job)
     except Exception as error:
         raise InputError(f"tracking.uri: {uri} does not answer ({str(error).splitlines()[0]})") from None
     tracker = Tracker(uri, run_id)
     values = config.model_dump(mode="json")
-    tracker.params(values)
+    if run_id != kept:  # MLflow refuses another value for a parameter; what shapes the result has not changed
+        tracker.params(values)
     tracker.text(_yaml(values), "config.yaml")
     try:
         yield tracker
@@ -191,22 +206,23 @@ def start(config: JobConfig, job: str) -> Iterator[Tracker]:
     tracker._try(lambda client: client.set_terminated(run_id, "FINISHED"))
 
 
-def fetch(uri: str) -> UPath:
-    """The files of a model that was logged, by its address `runs:/…` or `models:/…` or that of its artefacts.
+def _continued(client: "MlflowClient", run_id: str) -> bool:
+    """Open a run again; whether it is there."""
+    from mlflow.exceptions import MlflowException
 
-    Raises:
-        InputError: MLflow does not have it.
-    """
-    import yaml
-    from mlflow.artifacts import download_artifacts
-
-    _quiet()
     try:
-        place = UPath(download_artifacts(artifact_uri=uri))
-    except Exception as error:
-        raise InputError(f"{uri}: MLflow does not have it ({str(error).splitlines()[0]})") from None
-    about = place / "MLmodel"
-    return place / yaml.safe_load(about.read_text())["flavors"]["python_function"]["data"] if about.exists() else place
+        client.update_run(run_id, "RUNNING")
+    except MlflowException:
+        return False
+    return True
+
+
+def submission_id() -> str | None:
+    """The id of the Ray job that this process is the driver of (`ray job submit`), None outside of one."""
+    about = os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")
+    with contextlib.suppress(ValueError, AttributeError):
+        return json.loads(about or "{}").get("metadata", {}).get("job_submission_id")
+    return None
 
 
 def _client(uri: str) -> "MlflowClient":
@@ -214,14 +230,8 @@ def _client(uri: str) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     from mlflow import MlflowClient
 
-    _quiet()
+    quiet()
     return MlflowClient(uri)
-
-
-def _quiet() -> None:
-    """Have MLflow tell of warnings alone; called once it is imported, which sets levels of its own."""
-    for name in ("alembic", "mlflow"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _absolute(uri: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sdm_ray import config_keys, jobs
+from sdm_ray import __version__, config_keys, jobs
 from sdm_ray.cli import as_overrides
 from sdm_ray.config import load
 
@@ -193,7 +193,7 @@ def test_every_source_is_on_the_page_of_data():
 
 def test_one_version_everywhere():
     version = tomllib.loads(text("pyproject.toml"))["project"]["version"]
-    assert yaml.safe_load(text("CITATION.cff"))["version"] == version
+    assert yaml.safe_load(text("CITATION.cff"))["version"] == version == __version__
     assert re.search(r"^## (.+)$", text("CHANGELOG.md"), re.M)[1] == version
 
 

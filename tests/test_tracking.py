@@ -1,5 +1,7 @@
 """What a run leaves in MLflow."""
 
+import contextlib
+
 import pytest
 from mlflow import MlflowClient
 from upath import UPath
@@ -52,6 +54,56 @@ def test_a_failed_job_is_a_failed_run(config):
 def test_a_tracker_that_loses_its_server_costs_no_job(config):
     lost = tracking.Tracker("http://127.0.0.1:9", "none")
     lost.metrics({"loss": float("inf")})
+
+
+def test_nested_runs_are_closed_however_they_end(config):
+    client = MlflowClient(config.tracking.uri)
+    ended = {}
+    with tracking.start(config, "tune") as tracker:
+        for name, error in {"done": None, "stopped": SystemExit, "broken": ValueError, "lost": None}.items():
+            with contextlib.suppress(SystemExit, ValueError), tracker.child(name) as own:
+                ended[name] = own.run_id
+                if error:
+                    raise error
+        client.update_run(ended["lost"], "RUNNING")  # as of a process that was killed
+        tracker.close_children()
+    found = {name: client.get_run(run).info.status for name, run in ended.items()}
+    assert found == {"done": "FINISHED", "stopped": "KILLED", "broken": "FAILED", "lost": "KILLED"}
+    assert client.get_run(tracker.run_id).info.status == "FINISHED"
+    lost = tracking.Tracker("http://127.0.0.1:9", "none")
+    with lost.child("trial") as own:
+        assert own is lost
+
+
+def test_a_continued_job_goes_on_in_its_run(config):
+    client = MlflowClient(config.tracking.uri)
+    with pytest.raises(KeyboardInterrupt), tracking.start(config, "tune") as first:
+        first.params({"workers": 2})
+        raise KeyboardInterrupt
+    with tracking.start(config, "tune", first.run_id) as second:
+        assert client.get_run(second.run_id).info.status == "RUNNING"
+    assert second.run_id == first.run_id and client.get_run(second.run_id).info.status == "FINISHED"
+    with tracking.start(config, "tune", "0" * 32) as third:  # of another database
+        assert third.run_id not in (first.run_id, "0" * 32)
+
+
+def test_runs_name_the_ray_job_that_they_belong_to(config, monkeypatch):
+    assert tracking.submission_id() is None
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", '{"metadata": {"job_submission_id": "raysubmit_7"}}')
+    with tracking.start(config, "map") as tracker:
+        pass
+    tags = MlflowClient(config.tracking.uri).get_run(tracker.run_id).data.tags
+    assert tags["ray_job_id"] == "raysubmit_7"
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "no JSON")
+    assert tracking.submission_id() is None
+
+
+def test_a_file_of_one_machine_is_refused_where_ranks_run_on_several():
+    own = tracking.Tracker("sqlite:////tmp/mlflow.db", "run")
+    own.require_reachable(nodes=1)
+    tracking.Tracker("https://mlflow", "run").require_reachable(nodes=3)
+    with pytest.raises(InputError, match=r"tracking\.uri: sqlite:.* the cluster has 3 nodes, .*; expected a server"):
+        own.require_reachable(nodes=3)
 
 
 def test_an_unusable_uri_is_one_line(config):

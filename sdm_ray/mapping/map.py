@@ -54,7 +54,8 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
     raster.consolidate(job.output)
     for drawn in _pictures(job.output):
         job.tracker.picture(drawn)
-    figures = _figures(ledger.done(), ready.spec.probability_kind)
+    finished = ledger.all(tile.id for tile in work.tiles)
+    figures = _figures(finished, ready.spec.probability_kind)
     rate = sum(tile.cells for tile in work.left) / max(seconds, 1e-9)
     say(f"map: {figures['cells']} cells, {len(work.left)} tiles done now at {rate:.0f} cells/s")
     _document(config, job, figures)

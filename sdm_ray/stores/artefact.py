@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from upath import UPath
 
+from sdm_ray import __version__
 from sdm_ray.errors import InputError
 from sdm_ray.stores.files import replacing
 from sdm_ray.stores.formats import check_version, format_of
@@ -134,7 +135,7 @@ def _content(path: UPath) -> str:
 
 def tool_versions(*packages: str) -> dict[str, str]:
     """Installed versions of packages, with our own."""
-    return {name: metadata.version(name) for name in ("sdm-ray", *packages)}
+    return {"sdm-ray": __version__} | {name: metadata.version(name) for name in packages}
 
 
 def record_path(path: UPath) -> UPath:
@@ -189,6 +190,8 @@ class Beginning(BaseModel):
     """Of its kind; what another version began is not continued."""
     config: dict[str, Any] = {}
     inputs: dict[str, str] = {}
+    run: str | None = None
+    """Of MLflow, which the attempt that continues this one continues as well."""
 
 
 def find_beginning(path: UPath) -> Beginning | None:
@@ -201,7 +204,8 @@ def find_beginning(path: UPath) -> Beginning | None:
         raise InputError(f"{path / _MARKER}: cannot be read; remove {path} and run the job again") from None
 
 
-def _mark(beginning: Beginning) -> tuple[str, int]:
+def mark(beginning: Beginning) -> tuple[str, int]:
+    """What two attempts at one artefact have in common, so that the second continues the first."""
     return beginning.fingerprint, beginning.format_version
 
 
@@ -223,7 +227,9 @@ def begin(path: UPath, beginning: Beginning) -> bool:
     if path.suffix == ".parquet":
         return False
     before = find_beginning(path)
-    if before is not None and _mark(before) == _mark(beginning):
+    if before is not None and mark(before) == mark(beginning):
+        if before.run != beginning.run:
+            (path / _MARKER).write_text(beginning.model_dump_json(indent=1))
         return True
     if path.exists():
         path.fs.rm(path.path, recursive=True)

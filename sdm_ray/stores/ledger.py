@@ -5,12 +5,15 @@ nothing: a tile of sea writes none.
 """
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.stores.files import replacing
+
+_AT_ONCE = 1000  # records
 
 
 class Ledger:
@@ -42,8 +45,8 @@ class Ledger:
             InputError: a record belongs to another map or cannot be read.
         """
         found = {}
-        for file in self.folder.glob("*.json"):
-            record = _read(file)
+        for file, content in self._contents():
+            record = _parsed(file, content)
             if record["fingerprint"] != self.fingerprint:
                 raise InputError(
                     f"{file}: belongs to a map of fingerprint {record['fingerprint']}, expected {self.fingerprint}"
@@ -51,10 +54,37 @@ class Ledger:
             found[record["tile"]] = record["figures"]
         return found
 
+    def all(self, tiles: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Figures of each of some tiles, of which all are finished by now.
 
-def _read(file: UPath) -> dict[str, Any]:
+        Raises:
+            InputError: a record is missing, as where a store does not yet show what was written to it.
+        """
+        found = self.done()
+        wanted = list(tiles)
+        missing = [tile for tile in wanted if tile not in found]
+        if missing:
+            raise InputError(
+                f"{self.folder}: shows records of {len(wanted) - len(missing)} of {len(wanted)} finished tiles, none of"
+                f" {missing[0]}; run the job again"
+            )
+        return {tile: found[tile] for tile in wanted}
+
+    def _contents(self) -> Iterator[tuple[UPath, bytes]]:
+        """The records; from an object store many at a time."""
+        files = sorted(self.folder.glob("*.json"), key=str)
+        for start in range(0, len(files), _AT_ONCE):
+            some = files[start : start + _AT_ONCE]
+            if self.folder.protocol in ("", "file", "local"):
+                yield from ((file, file.read_bytes()) for file in some)
+            else:
+                contents = self.folder.fs.cat([file.path for file in some])
+                yield from ((file, contents[key]) for file, key in zip(some, sorted(contents), strict=True))
+
+
+def _parsed(file: UPath, content: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(file.read_text())
+        record = json.loads(content)
         return {key: record[key] for key in ("tile", "fingerprint", "figures")}
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{file}: is no record of a tile; remove it, and the tile is done again") from None

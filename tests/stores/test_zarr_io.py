@@ -1,10 +1,9 @@
 """What lies in a bucket is read and written by the same code: an S3 server of its own, reached over the network."""
 
-import os
-
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.object_store import bucket
 from upath import UPath
 
 from sdm_ray.geo.grid import Grid, to_lonlat
@@ -18,31 +17,9 @@ from sdm_ray.streams.loader import Stream, batches
 from sdm_ray.streams.window_dataset import WindowDataset
 from sdm_ray.streams.windows import Windows
 
+__all__ = ["bucket"]
+
 GRID = Grid(4_000_000.0, 3_000_000.0, 10.0, 150, 110)
-
-
-@pytest.fixture(scope="module")
-def bucket():
-    """Address of an empty bucket; found, as in a cluster, through the environment."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    found = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }  # fmt: skip
-    before = {name: os.environ.get(name) for name in found}
-    os.environ.update(found)
-    UPath("s3://species").fs.mkdir("species")
-    yield "s3://species"
-    for name, value in before.items():
-        if value is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = value
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -76,7 +76,7 @@ def cube(source: Sentinel2, config: PrepareConfig, job: Job) -> dict[str, Any]:
     if plan.left:
         _make(source, job.output, plan, ledger)
     seconds = time.monotonic() - start
-    done = ledger.done()
+    done = ledger.all(part.id for part in plan.parts)
     _account(done, plan.report)
     write_reports(job.output / "report.json", [plan.report])
     try:

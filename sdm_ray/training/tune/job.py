@@ -44,7 +44,13 @@ def run(config: TuneConfig, job: Job) -> dict[str, Any]:
     goal = base.goal
     connect()
     storage = storage_of(job)
-    results = _tuner(config, base, _shared(config, table), job.tracker, storage, resume=job.resumed).fit()
+    import ray
+
+    job.tracker.require_reachable(nodes=sum(node["Alive"] for node in ray.nodes()))
+    try:
+        results = _tuner(config, base, _shared(config, table), job.tracker, storage, resume=job.resumed).fit()
+    finally:
+        job.tracker.close_children()
     rows = [_row(config, goal, number, each) for number, each in enumerate(results)]
     done = [row for row in rows if np.isfinite(row[goal])]
     if not done:
@@ -148,15 +154,14 @@ def _trial(chosen: dict[str, Any], config: TuneConfig, shared: Shared, tracker: 
     from sdm_ray.training.finetune.fits import FineTuning
 
     settings = config.trial(chosen)
-    own = tracker.child(f"trial {tune.get_context().get_trial_id()}")
-    own.params(chosen)
-    study = FineTuning(settings, read_table(settings), "", _forests(shared[0]).grown)
-    ranks = Ranks(device="cuda" if config.gpus and torch.cuda.is_available() else "cpu")
-    checkpointer = TuneCheckpointer(settings.goal)
-    fits = [trainer.epochs(study.fit(fold), ranks, checkpointer, Reporter(tracker=own)) for fold in config.folds]
-    while any([next(fit, None) for fit in fits]):  # a list: every fit has its epoch
-        checkpointer.report()
-    own.close()
+    with tracker.child(f"trial {tune.get_context().get_trial_id()}") as own:
+        own.params(chosen)
+        study = FineTuning(settings, read_table(settings), "", _forests(shared[0]).grown)
+        ranks = Ranks(device="cuda" if config.gpus and torch.cuda.is_available() else "cpu")
+        checkpointer = TuneCheckpointer(settings.goal)
+        fits = [trainer.epochs(study.fit(fold), ranks, checkpointer, Reporter(tracker=own)) for fold in config.folds]
+        while any([next(fit, None) for fit in fits]):  # a list: every fit has its epoch
+            checkpointer.report()  # ends this function by SystemExit where ASHA stops the trial
 
 
 @lru_cache(maxsize=1)
