@@ -19,7 +19,11 @@ def test_the_quota_of_a_container_is_read(tmp_path):
 
 
 def test_the_least_quota_of_a_group_and_those_above_it_counts(tmp_path):
-    files = {"pods__cpu_DOT_max": "400000 100000", "pods__one__cpu_DOT_max": "max 100000", "cpu_DOT_max": "800000 100000"}
+    files = {
+        "pods__cpu_DOT_max": "400000 100000",
+        "pods__one__cpu_DOT_max": "max 100000",
+        "cpu_DOT_max": "800000 100000",
+    }
     assert groups(tmp_path, "0::/pods/one\n", **files) == 4
 
 
