@@ -98,6 +98,10 @@ class JobConfig(Config):
         """Files that the job reads and that are no artefacts, such as published weights; told apart by content."""
         return []
 
+    def stated_sources(self) -> list[str]:
+        """Sources and licences of files that are no artefacts, as the configuration states them."""
+        return []
+
     def writes(self) -> list[str]:
         """Names of the artefacts that the job writes."""
         return [self.output]

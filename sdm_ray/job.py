@@ -1,7 +1,7 @@
 """What every job does around its work: keep a finished artefact, track, write, seal and report it."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ class Job:
         inputs: fingerprint of each artefact read, by name.
         resumed: whether `output` holds an interrupted attempt with the same fingerprint.
         tracker: the MLflow run.
+        sources: data sources with their licences, of all inputs.
     """
 
     output: UPath
@@ -38,6 +39,7 @@ class Job:
     inputs: dict[str, str]
     resumed: bool
     tracker: tracking.Tracker
+    sources: Sequence[str] = ()
 
 
 def execute(name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], dict[str, Any]], kind: str) -> None:
@@ -52,7 +54,8 @@ def execute(name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], 
             be lost.
     """
     records = {each: artefact.read_record(config.path(each)) for each in config.reads()}
-    sources = sorted({source for record in records.values() for source in record.sources})
+    inherited = {source for record in records.values() for source in record.sources}
+    sources = sorted(inherited | set(config.stated_sources()))
     plan = Plan(
         output=config.path(config.output),
         kind=kind,
@@ -149,7 +152,7 @@ class Plan:
         """
         with _writable(self.output):
             resumed = artefact.begin(self.output, self._beginning(tracker.run_id))
-            figures = run(Job(self.output, self.fingerprint, self.inputs, resumed, tracker))
+            figures = run(Job(self.output, self.fingerprint, self.inputs, resumed, tracker, self.sources))
         record = artefact.Record(
             kind=self.kind,
             fingerprint=self.fingerprint,

@@ -31,7 +31,7 @@ def read_points(path: str, form: TableFormat) -> pd.DataFrame:
     if "://" not in path and not UPath(path).exists():
         raise InputError(f"{path}: no such file")
     try:
-        meta, table = pyogrio.read_arrow(path, layer=_layer(path, form.layer))
+        meta, table = pyogrio.read_arrow(path, layer=find_layer(path, form.layer))
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from None
     rows = to_frame(table)
@@ -87,8 +87,8 @@ def to_degrees(
     return Transformer.from_crs(known, "EPSG:4326", always_xy=True).transform(x, y)
 
 
-def _layer(path: str, named: str | None) -> str | None:
-    """The layer to read.
+def find_layer(path: str, named: str | None) -> str | None:
+    """The layer of a file to read, None where it has one alone without a name.
 
     Raises:
         InputError: there are several with geometry and none is named, or none is called so.

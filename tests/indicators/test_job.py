@@ -3,19 +3,25 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyogrio
 import pytest
+import shapely
 import xarray
 from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import tiles
 from sdm_ray.indicators.config import IndicatorsConfig
-from sdm_ray.indicators.job import run, sums_by_country
+from sdm_ray.indicators.countries import sums_by_country
+from sdm_ray.indicators.job import run
 from sdm_ray.indicators.ranges import read_cuts
 from sdm_ray.job import execute
 from sdm_ray.mapping.config import ComputeConfig
 from sdm_ray.mapping.quality_layers import LAYERS
 from sdm_ray.metrics.probability_kind import layer_has_meaning
+from sdm_ray.readers.zone_polygons import read_zones
 from sdm_ray.stores import artefact
 from sdm_ray.stores.ledger import Ledger
 from sdm_ray.stores.maps import Map, MapSpec, create_map
@@ -53,20 +59,49 @@ def probability(world):
 
 
 @pytest.fixture(scope="module")
-def made(world, probability, ray_cluster, tmp_path_factory):
+def made(world, probability, in_process, tmp_path_factory):
     folder = UPath(tmp_path_factory.mktemp("indicators"))
     write_map(world, folder / "map.zarr", probability, "occurrence")
     write_thresholds(folder / "evaluation", world.species[:4])
+    (folder / "traits.csv").write_text("species,height\nAbies alba Mill.,40\nQuercus robur,30\nYeti,2\n")
     config = IndicatorsConfig(
         run_dir=str(folder),
         land=str(world.folder / "land.zarr"),
         thresholds=[0.25, 0.5],
         evaluation="evaluation",
+        traits=[{"file": str(folder / "traits.csv"), "columns": ["height"], "source": "a trait table, CC0"}],
+        lists={"protected": {"species": ["Taxus baccata", "Ilex aquifolium L."]}},
+        sensitive={"Fagus sylvatica": 30_000, "Abies alba": None},
+        zones=write_zones(folder / "zones.gpkg"),
         tracking={"uri": f"sqlite:///{world.folder}/mlflow.db"},
         compute=ComputeConfig(cpus=0.5),
     )
     execute("indicators", config, run, "indicators")
     return folder / "indicators.zarr"
+
+
+def write_zones(path):
+    """Six zones of the small country: whole, a parcel, one at the coast, far away, broken, and without a polygon."""
+    west, north = 4_000_000, 3_200_000
+    shapes = [
+        shapely.box(west + 40_000, north - 90_000, west + 120_000, north - 30_000),
+        shapely.box(west + 90_200, north - 60_800, west + 90_700, north - 60_300),
+        shapely.box(west - 20_000, north - 30_000, west + 60_000, north + 10_000),
+        shapely.box(0, 0, 10_000, 10_000),
+        shapely.Polygon([(west + x * 1e4, north - y * 1e4) for x, y in ((6, 6), (8, 8), (8, 6), (6, 8))]),
+        shapely.Polygon(),
+    ]
+    rows = {"code": list("ABCDEF"), "title": ["Heath", *"bcdef"], "kind": ["site", "parcel", *["site"] * 4]}
+    data = pa.table({**rows, "wkb": shapely.to_wkb(np.array(shapes))})
+    pyogrio.write_arrow(data, path, geometry_name="wkb", geometry_type="Polygon", crs="EPSG:3035")
+    return {
+        "file": str(path),
+        "id": "code",
+        "name": "title",
+        "similar_by": ["kind"],
+        "reports": "all",
+        "source": "zones, CC BY",
+    }
 
 
 def table(path):
@@ -161,3 +196,108 @@ def test_forced_indicators_are_sums_of_stored_suitabilities_and_say_so(world, pr
 def test_sums_by_country():
     sums = sums_by_country(np.array([0, 2, 2]), np.array([1.0, 2, 4]), np.array([0.5, 0.25, 0.25]), 3)
     assert sums.tolist() == [[1, 1, 1, 0.5], [0, 0, 0, 0], [2, 6, 20, 0.5]]
+
+
+def test_layers_of_all_indicators_are_those_of_the_formulas(made, world):
+    """The same written down anew over the whole decoded map."""
+    p = Map(made.parent / "map.zarr").read(tiles(world.grid, 1000)[0].window)[:, world.land].astype(float)
+    data = xarray.open_zarr(str(made), group="0")
+
+    def layer(name):
+        return data[name].values[world.land]
+
+    shares = np.where(p >= 0.01, p, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = shares / shares.sum(0)  # NaN where no species reaches the floor
+        shannon = np.where(np.isnan(shares[0]), np.nan, -np.nansum(shares * np.log(shares), axis=0))
+    np.testing.assert_allclose(layer("shannon"), shannon, atol=1e-4)
+    np.testing.assert_allclose(layer("hill_1"), np.exp(shannon), rtol=1e-4)
+    np.testing.assert_allclose(layer("simpson"), 1 - (shares**2).sum(0), atol=1e-5)
+    np.testing.assert_allclose(layer("hill_2"), 1 / (shares**2).sum(0), rtol=1e-4)
+    np.testing.assert_allclose(layer("richness_protected"), p[[2, 4]].sum(0), rtol=1e-5)
+    np.testing.assert_allclose(layer("cwm_height"), (40 * p[0] + 30 * p[3]) / (p[0] + p[3]), rtol=1e-5)
+    y = np.sqrt(p / p.sum(0))
+    squares = ((y - y.mean(axis=1, keepdims=True)) ** 2).sum(axis=0)
+    np.testing.assert_allclose(layer("lcbd"), squares / squares.sum(), rtol=1e-4)
+    assert np.nansum(data["lcbd"].values) == pytest.approx(1, rel=1e-4)
+    areas = [float(row["expected_area_km2"]) for row in table(made / "species.csv")]
+    np.testing.assert_allclose(layer("rarity_weighted_richness"), (p / np.array(areas)[:, None]).sum(0), rtol=1e-4)
+    shown = p.copy()
+    shown[:2] = -1  # sensitive
+    dominant, some = layer("dominant_species"), shown.max(axis=0) > 0
+    assert np.array_equal(np.isnan(dominant), ~some)
+    names = data["species"].values[dominant[some].astype(int)]
+    assert names.tolist() == [world.species[number] for number in shown[:, some].argmax(axis=0)]
+
+
+def zone_rows(made):
+    return pd.read_csv(str(made / "zones.csv")).set_index("zone")
+
+
+def test_zones_are_means_over_exact_fractions(made, world, probability):
+    rows = zone_rows(made)
+    inside = probability[:, 30:90, 40:120]
+    row = rows.loc["A"]
+    assert row["mapped_km2"] == np.isfinite(inside[0]).sum() and row["area_km2"] == 4800
+    richness = inside.sum(0)
+    assert row["richness"] == pytest.approx(np.nanmean(richness), rel=1e-4)
+    assert row["richness_sd_between"] == pytest.approx(np.nanstd(richness), rel=1e-3)
+    variance = (inside * (1 - inside)).sum(0)
+    expected = np.sqrt(np.nansum(variance)) / np.isfinite(richness).sum()
+    assert row["richness_sd_independent"] == pytest.approx(expected, rel=1e-4)
+    parcel = rows.loc["B"]
+    assert parcel["mapped_km2"] == pytest.approx(0.25) and parcel["richness"] == pytest.approx(
+        richness[30, 50], rel=1e-4
+    )
+
+
+def test_zones_that_are_not_whole_say_so_and_are_counted(made):
+    warnings = zone_rows(made)["warnings"].fillna("")
+    assert warnings["B"] == "smaller than a cell" and warnings["C"] == "partly without a value in the map"
+    assert warnings["D"] == "outside the map" and warnings["F"] == "no polygon"
+    assert "invalid geometry, made valid" in warnings["E"]
+    figures = json.loads((made / "artefact.json").read_text())["figures"]
+    counted = {name: figures[f"zones_{name}"] for name in ("empty", "repaired", "outside", "small")}
+    assert figures["zones"] == 6 and counted == {"empty": 1, "repaired": 1, "outside": 1, "small": 1}
+
+
+def test_species_of_zones_withhold_the_sensitive_ones(made, world, probability):
+    rows = pd.read_parquet(str(made / "zone_species.parquet"))
+    here = rows[rows["zone"] == "A"].set_index("species")
+    decoded = Map(made.parent / "map.zarr").read(tiles(world.grid, 1000)[0].window)[:, 30:90, 40:120]
+    assert "Abies alba" not in set(rows["species"]), "not at all"
+    assert set(rows.loc[rows["species"] == "Fagus sylvatica", "zone"]) == {"A"}, "no zone below 30 km x 30 km"
+    for number in (1, 4):
+        row = here.loc[world.species[number]]
+        assert row["mean_probability"] == pytest.approx(np.nanmean(decoded[number]), rel=1e-4)
+        assert row["expected_area_km2"] == pytest.approx(np.nansum(decoded[number]), rel=1e-4)
+        assert row["highest_probability"] == pytest.approx(np.nanmax(decoded[number]), rel=1e-5)
+    assert here["list_protected"].to_dict() == {name: name in world.species[2::2] for name in world.species[1:]}
+    assert zone_rows(made)["withheld_species"].to_dict() == {"A": 1, **dict.fromkeys("BCDEF", 2)}
+    assert not (made / "zone_parts").exists()
+
+
+def test_sources_and_licences_travel_into_every_product(made):
+    sources = {"a trait table, CC0", "zones, CC BY"}
+    record = json.loads((made / "artefact.json").read_text())
+    assert sources <= set(record["sources"])
+    assert sources <= set(json.loads((made / "zones.json").read_text())["sources"])
+    assert all(each in xarray.open_zarr(str(made), group="0").attrs["source"] for each in sources)
+    assert all(each in (made / "reports" / "A.html").read_text() for each in sources)
+    assert all(
+        each in pq.read_schema(str(made / "zone_species.parquet")).metadata[b"sources"].decode() for each in sources
+    )
+
+
+def test_a_page_for_each_zone_with_values(made):
+    pages = {page.name for page in (made / "reports").iterdir()}
+    assert pages == {"A.html", "B.html", "C.html", "E.html"}
+    page = (made / "reports" / "A.html").read_text()
+    assert "Zone Heath" in page and "Species of the list protected" in page and page.count("data:image/png") == 2
+    assert "Abies alba" not in page and "1 sensitive species are withheld" in page
+    assert "invalid geometry, made valid" in (made / "reports" / "E.html").read_text()
+
+
+def test_zones_open_again_with_their_geometry(made):
+    zones = read_zones(str(made / "zones.parquet"))
+    assert zones.table["zone"].tolist() == list("ABCDEF") and zones.shapes[0].area == pytest.approx(4.8e9)

@@ -1,0 +1,68 @@
+"""The mean composition of a map's cells, which their contributions to beta diversity are distances to: a first pass."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.windows import Tile
+from sdm_ray.indicators.tile import cells_with_data, probabilities, species_blocks, strips
+from sdm_ray.mapping.config import ComputeConfig
+from sdm_ray.progress import track
+from sdm_ray.ray_tasks import run_tasks
+from sdm_ray.stores.maps import Map
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Sums of Hellinger-transformed compositions, y_j = sqrt(p_j / sum p), over cells.
+
+    Attributes:
+        sums: of y_j, (S,).
+        cells: number of cells with species.
+    """
+
+    sums: NDArray[np.float64]
+    cells: int
+
+
+def composition(path: UPath, todo: Sequence[Tile], compute: ComputeConfig) -> Composition:
+    """The sums over all cells of a map.
+
+    Raises:
+        InputError: a tile cannot be read.
+    """
+    found: dict[str, Composition] = {}
+    for tile, result, problem in track(run_tasks(_of_tile, str(path), todo, compute), len(todo), "composition"):
+        if problem is not None:
+            raise InputError(f"{path}: tile {tile.id} failed: {problem}; run the job again")
+        found[tile.id] = result
+    ordered = [found[tile.id] for tile in todo]
+    return Composition(np.sum([each.sums for each in ordered], axis=0), sum(each.cells for each in ordered))
+
+
+def _of_tile(path: str, tile: Tile) -> Composition:
+    return composition_of(Map(UPath(path)), tile)
+
+
+def composition_of(found: Map, tile: Tile) -> Composition:
+    """The sums over the cells of one tile; its probabilities are read twice where memory does not hold all species."""
+    known, _ = cells_with_data(found, tile.window)
+    sums = np.zeros(len(found.species))
+    if not len(known):
+        return Composition(sums, 0)
+    total = np.zeros(len(known), np.float32)
+    block, stored = slice(0, 0), np.zeros((0, len(known)))
+    for block, stored in species_blocks(found, tile.window, known):  # noqa: B007 - the last one is used again
+        for strip in strips(len(known)):
+            total[strip] += probabilities(stored[:, strip], found.bits)[0].sum(axis=0)
+    with np.errstate(divide="ignore"):
+        weights = np.where(total > 0, 1 / np.sqrt(total), 0).astype(np.float32)
+    again = [(block, stored)] if block.start == 0 else species_blocks(found, tile.window, known)
+    for block, stored in again:
+        for strip in strips(len(known)):
+            sums[block] += np.sqrt(probabilities(stored[:, strip], found.bits)[0]) @ weights[strip]
+    return Composition(sums, int((total > 0).sum()))

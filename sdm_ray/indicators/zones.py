@@ -1,0 +1,194 @@
+"""Zones: indicators and species of polygons, from the sums of every tile, with a warning where a zone is not whole."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from upath import UPath
+
+from sdm_ray.errors import InputError
+from sdm_ray.geo.grid import Grid
+from sdm_ray.indicators.chosen import finest_resolutions, listed_species
+from sdm_ray.indicators.config import IndicatorsConfig, ZonesConfig
+from sdm_ray.indicators.report import ReportWriter
+from sdm_ray.indicators.tile import QUALITY, TileSums
+from sdm_ray.indicators.traits import SpeciesMatcher
+from sdm_ray.indicators.zone_species import SpeciesTable, write_zone_species
+from sdm_ray.indicators.zone_sums import Shapes
+from sdm_ray.job import Job
+from sdm_ray.progress import say
+from sdm_ray.readers.places import ids_of, require_columns
+from sdm_ray.readers.tables import texts
+from sdm_ray.readers.zone_polygons import Zones, read_zones, write_geoparquet
+from sdm_ray.stores.maps import Map
+
+WARNINGS = {
+    "empty": "no polygon",
+    "repaired": "invalid geometry, made valid",
+    "outside": "outside the map",
+    "partly": "partly without a value in the map",
+    "small": "smaller than a cell",
+}
+"""What `warnings` of the table of zones may say, and the names of their counts."""
+_WHOLE = 0.99  # of a zone's area with values: coasts of a map and of polygons never agree wholly
+COLUMNS = {
+    "zone": "id of the zone",
+    "name": "name of the zone",
+    "area_km2": "area of the polygon in EPSG:3035",
+    "mapped_km2": "area with a value in the map",
+    "mapped_share": "mapped_km2 / area_km2",
+    "warnings": "what is to be known before the figures are used",
+    "withheld_species": "sensitive species whose figures are withheld, since the zone is smaller than their resolution",
+    "NAME": "mean of the indicator over the mapped part of the zone, cells weighted by their exact fraction inside it",
+    "NAME_sd_between": "standard deviation of the indicator between the cells",
+    "NAME_sd_independent": "standard deviation of the mean if errors of cells are independent, which they are not: the"
+    " real one is larger, most of all in large zones",
+    **QUALITY,
+}
+"""Columns of the table of zones."""
+
+
+@dataclass(frozen=True)
+class ZoneTask:
+    """The zones of a job, from the file to the tables.
+
+    Attributes:
+        config: of the job.
+        zones: as they were read.
+        ids: of the zones, text, (Z,).
+        names: (Z,).
+        shapes: for the tiles.
+        parts: folder for sums of species; None where they are not wanted.
+        species: how the species are shown.
+        grid: of the map.
+    """
+
+    config: ZonesConfig
+    zones: Zones
+    ids: list[str]
+    names: list[str]
+    shapes: Shapes
+    parts: str | None
+    species: SpeciesTable
+    grid: Grid
+
+    @classmethod
+    def prepare(cls, config: IndicatorsConfig, found: Map, matcher: SpeciesMatcher, output: UPath) -> "ZoneTask":
+        """Read the polygons.
+
+        Raises:
+            InputError: they cannot be read, lack a column, have an id twice, all lie outside the map, or a report is
+                wanted of one that is not there.
+        """
+        wanted = config.zones
+        assert wanted is not None
+        zones = read_zones(wanted.file, wanted.layer)
+        columns = [name for name in (wanted.id, wanted.name, *wanted.similar_by) if name is not None]
+        require_columns(columns, list(zones.table.columns), wanted.file)
+        numbered = pd.Series(range(1, len(zones.shapes) + 1)).astype(str)
+        ids = numbered if wanted.id is None else ids_of(zones.table, wanted.id, wanted.file)
+        if ids.duplicated().any():
+            twice = ids[ids.duplicated()].iloc[0]
+            rows = [row + 1 for row in np.flatnonzero(ids == twice)]
+            raise InputError(f"{wanted.file}: rows {rows[0]} and {rows[1]} have the same {wanted.id}, {twice!r}")
+        names = ids if wanted.name is None else texts(zones.table[wanted.name]).fillna(ids)
+        if wanted.reports != "all" and (unknown := [each for each in wanted.reports if each not in set(ids)]):
+            raise InputError(f"zones.reports: {wanted.file} has no zone {unknown[0]!r}; found such as {ids.iloc[0]!r}")
+        shapes = Shapes.of(zones.shapes)
+        if not len(shapes.touching(found.grid.bounds)):
+            raise InputError(
+                f"{wanted.file}: no polygon lies in the map, which covers {list(found.grid.bounds)} in EPSG:3035;"
+                f" the polygons cover {[round(float(each)) for each in shapely.total_bounds(zones.shapes)]}"
+            )
+        species = SpeciesTable(
+            matcher.species, listed_species(config, matcher), finest_resolutions(config, matcher), found.grid
+        )
+        parts = str(output / "zone_parts") if wanted.species or wanted.reports else None
+        return cls(wanted, zones, list(ids), list(names), shapes, parts, species, found.grid)
+
+    def write(self, sums: Sequence[TileSums], job: Job) -> dict[str, Any]:
+        """Write the tables and pages; returns figures for the record."""
+        table = self.table(sums)
+        columns = [name for name in table if table[name].dtype == float]
+        rounded = table.copy()
+        rounded[columns] = rounded[columns].map(_significant)
+        with (job.output / "zones.parquet").open("wb") as file:
+            write_geoparquet(file, table, self.zones.shapes)
+        (job.output / "zones.csv").write_text(rounded.to_csv(index=False))
+        about = {"sources": list(job.sources), "columns": COLUMNS, "warnings": list(WARNINGS.values())}
+        (job.output / "zones.json").write_text(json.dumps(about, indent=1))
+        mapped = table["mapped_km2"].to_numpy(float)
+        if self.parts is not None:
+            reported = self._reported()
+            kept = write_zone_species(self.species, UPath(self.parts), (self.ids, mapped), (job, reported))
+            ReportWriter(self, table, kept, job).write(reported)
+        counts = {name: int(table["warnings"].str.contains(text).sum()) for name, text in WARNINGS.items()}
+        told = ", ".join(f"{counts[name]} {text}" for name, text in WARNINGS.items() if counts[name])
+        say(f"indicators: {len(table)} zones" + (f" ({told})" if told else ""))
+        return {"zones": len(table), **{f"zones_{name}": count for name, count in counts.items()}}
+
+    def table(self, sums: Sequence[TileSums]) -> pd.DataFrame:
+        """One row a zone, see `COLUMNS`."""
+        count, cell = len(self.ids), self.grid.resolution**2 / 1e6
+        layers: dict[str, NDArray[np.float64]] = {}
+        cells = np.zeros(count)
+        for each in sums:
+            cells[each.zones] += each.zone_cells
+            for name, values in each.zone_layers.items():
+                layers.setdefault(name, np.zeros((4, count)))[:, each.zones] += values
+        area = shapely.area(self.zones.shapes) / 1e6
+        mapped = layers.get("richness", np.zeros((4, count)))[0] * cell
+        table = pd.DataFrame({"zone": self.ids, "name": self.names})
+        for name in self.config.similar_by:
+            table[name] = self.zones.table[name].to_numpy()
+        table = table.assign(area_km2=area, mapped_km2=mapped)
+        table["mapped_share"] = np.divide(mapped, area, out=np.zeros(count), where=area > 0)
+        table["warnings"] = self._warnings(area, mapped, cell)
+        table["withheld_species"] = self.species.withheld(mapped).sum(axis=1)
+        figures: dict[str, NDArray[np.float64]] = {}
+        for name, (weight, total, squares, error) in layers.items():
+            with np.errstate(divide="ignore", invalid="ignore"):
+                mean = total / weight
+                figures[name] = mean
+                if name not in QUALITY:
+                    figures[f"{name}_sd_between"] = np.sqrt(np.maximum(squares / weight - mean**2, 0))
+                    figures[f"{name}_sd_independent"] = np.sqrt(error) / weight
+        frame = pd.DataFrame({name: values for name, values in figures.items() if not np.isnan(values).all()})
+        return pd.concat([table, frame], axis=1)
+
+    def similar(self, table: pd.DataFrame, number: int) -> NDArray[np.bool_]:
+        """Zones with values that agree with one in `similar_by`, itself included, (Z,)."""
+        found = (table["mapped_km2"] > 0).to_numpy(bool)
+        for name in self.config.similar_by:
+            value = table[name].iloc[number]
+            found = found & (table[name].isna() if pd.isna(value) else table[name] == value).to_numpy(bool)
+        return found
+
+    def _reported(self) -> list[int]:
+        if self.config.reports == "all":
+            return list(range(len(self.ids)))
+        place = {each: number for number, each in enumerate(self.ids)}
+        return [place[each] for each in self.config.reports]
+
+    def _warnings(self, area: NDArray[np.float64], mapped: NDArray[np.float64], cell: float) -> list[str]:
+        empty = shapely.is_empty(self.zones.shapes)
+        flags = {
+            "empty": empty,
+            "repaired": self.zones.repaired,
+            "outside": ~empty & (mapped == 0),
+            "partly": (mapped > 0) & (mapped < _WHOLE * area),
+            "small": ~empty & (area < cell),
+        }
+        return [
+            "; ".join(WARNINGS[name] for name, flag in flags.items() if flag[number]) for number in range(len(area))
+        ]
+
+
+def _significant(value: float) -> float:
+    """A figure for a table that people read."""
+    return float(f"{value:.6g}")
