@@ -10,6 +10,9 @@ class InputError(Exception):
     The command line prints it without a traceback and exits with status 2.
     """
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(str(message).split("\n")))  # what it quotes of others may have several lines
+
 
 def find_input_error(error: BaseException | None) -> InputError | None:
     """The InputError inside an error that Ray may have wrapped on its way from a worker; None where there is none."""

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import IO
-from zipfile import ZipFile
 
 import pandas as pd
 from dwca.descriptors import ArchiveDescriptor, DataFileDescriptor
@@ -18,6 +17,7 @@ from dwca.exceptions import InvalidArchive
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.readers.safe_zip import open_zip
 from sdm_ray.readers.text import Dialect, Opener, read_text
 
 META = "meta.xml"
@@ -111,7 +111,7 @@ def _members(place: UPath) -> dict[str, Opener]:
     """Name -> opener of each file of a zip, or of a folder."""
     if place.is_dir():
         return {file.name: partial(_open, file) for file in place.iterdir() if file.is_file()}
-    with place.open("rb") as file, ZipFile(file) as archive:
+    with open_zip(place) as archive:
         return {name: zip_member(place, name) for name in archive.namelist()}
 
 
@@ -124,7 +124,7 @@ def zip_member(place: UPath, name: str) -> Opener:
 
     @contextmanager
     def opened() -> Iterator[IO[bytes]]:
-        with place.open("rb") as file, ZipFile(file) as archive, archive.open(name) as member:
+        with open_zip(place) as archive, archive.open(name) as member:
             yield member
 
     return opened

@@ -8,6 +8,8 @@ import pyogrio
 import shapely
 from numpy.typing import NDArray
 from pyproj import Transformer
+from pyproj.exceptions import ProjError
+from shapely.errors import GEOSException
 from upath import UPath
 
 from sdm_ray.errors import InputError
@@ -27,6 +29,13 @@ def outline(file: str) -> shapely.Geometry:
     """
     if "://" not in file and not Path(file).exists():
         raise InputError(f"{file}: no such file")
+    try:
+        return _outline(file)
+    except (GEOSException, ProjError, ValueError, ArithmeticError) as error:
+        raise InputError(f"{file}: its polygons cannot be used ({str(error).splitlines()[0]})") from None
+
+
+def _outline(file: str) -> shapely.Geometry:
     if file.endswith(".wkt"):
         return _on_grid(_polygons(_from_wkt(file), file), "EPSG:4326")
     try:
@@ -48,7 +57,7 @@ def inside(area: shapely.Geometry, lon: NDArray[np.float64], lat: NDArray[np.flo
 def _from_wkt(file: str) -> NDArray[Any]:
     try:
         return np.array([shapely.from_wkt(UPath(file).read_text())])
-    except (shapely.errors.GEOSException, UnicodeDecodeError) as error:
+    except (GEOSException, UnicodeDecodeError) as error:
         raise InputError(f"{file}: is not well-known text (WKT; {str(error).splitlines()[0]})") from None
 
 

@@ -3,10 +3,12 @@
 Text is kept as it is written until `texts` or `numbers` converts a column, so that an id never becomes a number.
 """
 
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.readers import vectors
 from sdm_ray.readers.config import PLAIN, TableFormat
 from sdm_ray.readers.darwin_core import META, open_archive, zip_member
+from sdm_ray.readers.safe_zip import open_zip
 from sdm_ray.readers.text import MISSING, Dialect, Opener, find_dialect, guessed_encoding, read_text
 
 _IN_DEGREES = "in_degrees"  # an attribute of a table
@@ -26,7 +29,11 @@ _TEXT = (".csv", ".txt", ".tsv", ".tab", ".dat")
 _SHEETS = (".xlsx", ".xlsm")
 _COMPRESSED = (".gz", ".bz2", ".xz")
 Read = TypeVar("Read")
-_NO_TABLE = (pa.ArrowInvalid, pd.errors.ParserError, BadZipFile, KeyError, ValueError)
+_NO_TABLE = (
+    pa.ArrowException, pd.errors.ParserError, BadZipFile, zlib.error, EOFError, OSError, struct.error,
+    KeyError, ValueError, TypeError, IndexError, AttributeError, SyntaxError, RuntimeError, OverflowError,
+)  # fmt: skip
+"""What readers of text, Parquet, spreadsheets and archives raise for content that is damaged."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +201,8 @@ def _attempt(path: str, read: Callable[[], Read]) -> Read:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except _NO_TABLE as error:
-        raise InputError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from None
+        found = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: cannot be read as a table ({found})") from None
 
 
 def _by_format(place: UPath, form: TableFormat) -> _Table:
@@ -221,7 +229,7 @@ def _file(path: str, name: str, opener: Opener, form: TableFormat) -> _Table:
 
 
 def _zipped(place: UPath, form: TableFormat) -> _Table:
-    with place.open("rb") as file, ZipFile(file) as archive:
+    with open_zip(place) as archive:
         names = [name for name in archive.namelist() if not name.startswith("__MACOSX")]
     if any(name.rsplit("/", 1)[-1] == META for name in names):
         return _archive(place, form)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.checks import check_lonlat
 from sdm_ray.geo.grid import Grid
 from sdm_ray.readers.polygons import inside, outline
+from sdm_ray.readers.safe_zip import escapes, open_zip
 from sdm_ray.sources.entry import PointSource
 from sdm_ray.stores.series import SeriesSpec
 from sdm_ray.stores.surveys import ProbabilityKind
@@ -197,7 +197,7 @@ class ZipFiles:
     @contextmanager
     def opened(self) -> Iterator[Callable[[str], bytes]]:
         """Open the zip once."""
-        with UPath(self.path).open("rb") as file, ZipFile(file) as archive:
+        with open_zip(UPath(self.path)) as archive:
             yield archive.read
 
 
@@ -211,7 +211,13 @@ class FolderFiles:
     def opened(self) -> Iterator[Callable[[str], bytes]]:
         """Each file is opened when it is read."""
         root = UPath(self.path)
-        yield lambda name: (root / name).read_bytes()
+
+        def read(name: str) -> bytes:
+            if escapes(name):
+                raise ValueError("leads outside of the folder")
+            return (root / name).read_bytes()
+
+        yield read
 
 
 def place_id(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.int64]:

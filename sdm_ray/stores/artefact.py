@@ -157,7 +157,7 @@ def find_record(path: UPath, *, outdated: bool = False) -> Record | None:
     """
     place = record_path(path)
     try:
-        text = place.read_text()
+        text = place.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
@@ -197,7 +197,7 @@ class Beginning(BaseModel):
 def find_beginning(path: UPath) -> Beginning | None:
     """What an interrupted attempt was making there, or None where there is none."""
     try:
-        return Beginning.model_validate_json((path / _MARKER).read_text())
+        return Beginning.model_validate_json((path / _MARKER).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValidationError:

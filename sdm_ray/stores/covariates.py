@@ -63,6 +63,7 @@ class Covariates:
         std: over all cells, (C,).
     """
 
+    @raster.reports_damage("covariate store")
     def __init__(self, path: UPath) -> None:
         group: Any = raster.open_group(path)
         self.path = path
@@ -95,6 +96,7 @@ class Covariates:
         selected._columns = self._columns[columns]
         return selected
 
+    @raster.reports_damage("covariate store")
     def at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Values of the cells that points lie in.
 
@@ -112,6 +114,7 @@ class Covariates:
         known = inside[:, None] & np.isfinite(values)
         return np.where(known, values, np.float32(0)), known
 
+    @raster.reports_damage("covariate store")
     def distinct(
         self, x: NDArray[np.float64], y: NDArray[np.float64]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:

@@ -68,6 +68,7 @@ class Cube:
         times: names of the composites.
     """
 
+    @raster.reports_damage("tile cube")
     def __init__(self, path: UPath, *, writable: bool = False) -> None:
         group: Any = raster.open_group(path, "r+" if writable else "r")
         self.path = path
@@ -99,6 +100,7 @@ class Cube:
         """Side of the unit of writing, pixels; along an axis that is shorter, the unit is the whole axis."""
         return max((self._reflectance.shards or self._reflectance.chunks)[-2:])
 
+    @raster.reports_damage("tile cube")
     def read(self, window: Window, time: int = 0) -> NDArray[np.uint16]:
         """Reflectance of a window, (band, height, width); 0 outside the cube."""
         out = np.zeros((len(self.bands), window.height, window.width), np.uint16)
@@ -111,6 +113,7 @@ class Cube:
             out[:, row : row + inner.height, col : col + inner.width] = pixels
         return out
 
+    @raster.reports_damage("tile cube")
     def valid_count(self, window: Window, time: int = 0) -> NDArray[np.uint8]:
         """Number of valid scenes of a window inside the cube, (height, width)."""
         return self._valid_count[(time, *window.slices)]
@@ -171,7 +174,7 @@ class Cube:
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, RuntimeError, ValueError) as error:  # what codecs raise for bytes that they cannot decode
+        except (OSError, RuntimeError, ValueError, OverflowError) as error:  # of codecs for bytes they cannot decode
             raise InputError(f"{self.path}: a chunk cannot be read ({str(error).partition(chr(10))[0]})") from None
 
     def write(self, window: Window, time: int, reflectance: NDArray[np.uint16], valid_count: NDArray[np.uint8]) -> None:

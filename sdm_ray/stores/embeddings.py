@@ -72,6 +72,7 @@ class Embeddings:
         attrs: what the root group says under `sdm_ray`.
     """
 
+    @raster.reports_damage("store of embeddings")
     def __init__(self, path: UPath, *, writable: bool = False) -> None:
         group: Any = raster.open_group(path / "0", "r+" if writable else "r")
         if "embedding" not in group:
@@ -98,10 +99,12 @@ class Embeddings:
         parts = {name: (window.slices, values) for name, values in layers.items()}
         zarr_io.write(self._group, {"embedding": ((slice(None), *window.slices), stored), **parts})
 
+    @raster.reports_damage("store of embeddings")
     def read(self, window: Window) -> NDArray[np.int8]:
         """Embeddings of a window as stored, (E, height, width)."""
         return np.asarray(self._group["embedding"][(slice(None), *window.slices)])
 
+    @raster.reports_damage("store of embeddings")
     def layer(self, name: str, window: Window | None = None) -> NDArray[Any]:
         """A layer of a window, (height, width)."""
         return np.asarray(self._group[name][window.slices if window else ...])

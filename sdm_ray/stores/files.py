@@ -2,15 +2,44 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from fsspec.config import conf
 from upath import UPath
 
+from sdm_ray.errors import InputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 for _protocol in ("s3", "s3a", "gs", "gcs"):
     # fsspec remembers listings for the life of a process, and what other processes write meanwhile is not among them:
     # a resumed map was sealed with the figures of 15 of its 35 tiles.
     conf.setdefault(_protocol, {}).setdefault("use_listings_cache", False)
+
+
+def read_parquet(path: UPath, columns: list[str] | None = None) -> "pa.Table":
+    """A Parquet file, or some columns of one.
+
+    Raises:
+        InputError: it is missing, damaged or no Parquet file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as file:
+            return pq.read_table(file, columns=columns)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path}: is damaged, or no Parquet file ({first_line(error)})") from None
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line that is not too long."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 @contextmanager

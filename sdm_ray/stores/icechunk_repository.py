@@ -139,7 +139,7 @@ def _writable(place: UPath) -> Session:
 
 def _read(place: UPath) -> Pointer:
     try:
-        return Pointer.model_validate_json((place / _POINTER).read_text())
+        return Pointer.model_validate_json((place / _POINTER).read_bytes())
     except ValidationError:
         raise InputError(
             f"{place / _POINTER}: names no repository; expected repository, and branch or version"

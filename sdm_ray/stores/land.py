@@ -44,6 +44,7 @@ class Land:
         countries: name of each country by its number; number 0 is "".
     """
 
+    @raster.reports_damage("land store")
     def __init__(self, path: UPath) -> None:
         group: Any = raster.open_group(path)
         self.path = path
@@ -51,10 +52,12 @@ class Land:
         self.countries = ["", *group.attrs["countries"]]
         self._group = group
 
+    @raster.reports_damage("land store")
     def land(self, window: Window | None = None) -> NDArray[np.bool_]:
         """Whether cells are land, (height, width)."""
         return np.asarray(self._group["land"][window.slices if window else ...], bool)
 
+    @raster.reports_damage("land store")
     def country(self, window: Window | None = None) -> NDArray[np.int16]:
         """Number of the country of cells, (height, width); 0 is none."""
         return np.asarray(self._group["country"][window.slices if window else ...], np.int16)

@@ -111,6 +111,7 @@ class Map:
         attrs: what else the root group says under `sdm_ray`.
     """
 
+    @raster.reports_damage("map")
     def __init__(self, path: UPath, level: int = 0, *, writable: bool = False) -> None:
         root: Any = raster.open_group(path)
         if "sdm_ray" not in root.attrs or "probability_kind" not in root.attrs["sdm_ray"]:
@@ -136,6 +137,7 @@ class Map:
         """Probabilities of a window, (S, height, width) or for one species (height, width), NaN = nodata."""
         return decode(self.stored(window, species))
 
+    @raster.reports_damage("map")
     def stored(self, window: Window, species: slice | int = slice(None)) -> NDArray[Any]:
         """The same as they are stored: integers, see `encode`."""
         return np.asarray(self._probability[(species, *window.slices)])
@@ -170,6 +172,7 @@ class Map:
         array = self._probability
         return decode(zarr_io.read_cells(zarr_io.engine_of(array), array, (rows, cols), (slice(None),))).T
 
+    @raster.reports_damage("map")
     def layer(self, name: str, window: Window | None = None) -> NDArray[Any]:
         """A quality layer as stored, (height, width).
 

@@ -5,9 +5,11 @@ Every group carries its coordinates, a CF grid mapping and the `proj:` and `spat
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast
 
 import numpy as np
 import zarr
@@ -24,11 +26,17 @@ from sdm_ray.geo import grid as geo_grid
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores import icechunk_repository
+from sdm_ray.stores.files import first_line
 
 if TYPE_CHECKING:
     import xarray
 
 Mode = Literal["r", "r+", "w", "a"]
+P, R = ParamSpec("P"), TypeVar("R")
+_DAMAGED = (
+    OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError,
+    MemoryError,  # of metadata that claim any size
+)  # fmt: skip
 _CONVENTIONS = {
     "proj": "f17cb550-5864-4468-aeb7-f3180cfb622f",
     "spatial": "689b58e2-cf7b-45e0-9fff-9cfc0883d6b4",
@@ -158,6 +166,41 @@ def open_group(path: UPath, mode: Mode = "r") -> Group:
         return zarr.open_group(store, path=inner, mode=mode, zarr_format=3)
     except (FileNotFoundError, zarr.errors.GroupNotFoundError, zarr.errors.ContainsArrayError):
         raise InputError(f"{path}: no Zarr v3 group there") from None
+    except _DAMAGED as error:
+        raise InputError(f"{path}: is damaged, or no Zarr v3 group ({first_line(error)})") from None
+
+
+@contextmanager
+def readable(path: UPath, what: str) -> Iterator[None]:
+    """Report in one line metadata or chunks that cannot be read.
+
+    Raises:
+        InputError: they are damaged, or not what they should be.
+    """
+    try:
+        yield
+    except _DAMAGED as error:
+        found = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"{path}: is damaged, or no {what} ({found}); make it again, or copy it again") from None
+
+
+def reports_damage(what: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator of a store's methods that read, and of its constructor: see `readable`.
+
+    The store's place is its `path`; that of a constructor its first argument.
+    """
+
+    def decorate(method: Callable[P, R]) -> Callable[P, R]:
+        @wraps(method)
+        def reading(*args: P.args, **kwargs: P.kwargs) -> R:
+            store: Any = args[0]
+            place = getattr(store, "path", None) or args[1]
+            with readable(cast(UPath, place), what):
+                return method(*args, **kwargs)
+
+        return reading
+
+    return decorate
 
 
 def open_dataset(path: UPath) -> "xarray.Dataset":

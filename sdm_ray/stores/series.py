@@ -99,8 +99,10 @@ class Series:
         InputError: there is no such group.
     """
 
+    @raster.reports_damage("store of time series")
     def __init__(self, path: UPath) -> None:
         group: Any = raster.open_group(path)
+        self.path = path
         if "survey_id" not in group or "series" not in group.attrs:
             raise InputError(f"{path}: is no group of time series; expected survey_id and the attribute series")
         self.survey_ids = pd.Index(group["survey_id"][:].astype(object))
@@ -112,6 +114,7 @@ class Series:
         """Coordinates of a series' axes behind the survey."""
         return {axis: tuple(self._group[axis][:].tolist()) for axis in self._arrays[name].metadata.dimension_names[1:]}
 
+    @raster.reports_damage("store of time series")
     def at(
         self, survey_ids: Sequence[str], names: Sequence[str] | None = None
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:

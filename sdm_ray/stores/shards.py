@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.stores.files import replacing
+from sdm_ray.stores.files import first_line, read_parquet, replacing
 
 _INDEX = "index.parquet"
+_COLUMNS = ("key", "shard", "offset", "size", "ext", "scale", "lon", "lat", "place_id", "date")
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,11 @@ class Shards:
         Raises:
             InputError: there is no index.
         """
-        try:
-            with (self.folder / _INDEX).open("rb") as file:
-                found = pd.read_parquet(file)
-        except FileNotFoundError:
-            raise InputError(f"{self.folder}: has no {_INDEX}; expected image shards") from None
+        if not (self.folder / _INDEX).exists():
+            raise InputError(f"{self.folder}: has no {_INDEX}; expected image shards")
+        found = read_parquet(self.folder / _INDEX).to_pandas()
+        if missing := [name for name in _COLUMNS if name not in found]:
+            raise InputError(f"{self.folder / _INDEX}: has no column {missing[0]}; expected image shards")
         return found if "survey_id" in found else found.assign(**_surveys_of_keys(found["key"]))
 
     @cached_property
@@ -152,7 +153,21 @@ class Shards:
 
         On a local disk each shard is opened once and read from front to back; at a URL each file is one ranged
         request, and the requests run side by side where the filesystem can.
+
+        Raises:
+            InputError: a shard is missing or ends before an image of the index does.
         """
+        try:
+            found = self._read(rows)
+        except (OSError, ValueError, OverflowError) as error:
+            raise InputError(f"{self.folder}: a shard cannot be read ({first_line(error)})") from None
+        for row, content in zip(rows, found, strict=True):
+            if len(content) != self._places[2][row]:
+                key = self.index["key"].iloc[row]
+                raise InputError(f"{self.folder}: image {key} is cut short in its shard; make the shards again")
+        return found
+
+    def _read(self, rows: NDArray[np.int64]) -> list[bytes]:
         shard, offset, size = (each[rows] for each in self._places)
         if self.folder.protocol not in ("", "file", "local"):
             paths = [(self.folder / f"shard-{number:05d}.tar").path for number in shard]

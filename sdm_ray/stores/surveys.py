@@ -19,7 +19,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.checks import check_lonlat
 from sdm_ray.stores.artefact import fingerprint
-from sdm_ray.stores.files import replacing
+from sdm_ray.stores.files import read_parquet, replacing
 from sdm_ray.stores.labels import SparseLabels
 
 ProbabilityKind = Literal["occurrence", "recorded", "relative"]
@@ -62,8 +62,8 @@ def read_surveys(path: UPath) -> tuple[pd.DataFrame, pd.DataFrame]:
         InputError: a file is missing or no Parquet, the species are those of other surveys, or the tables cannot be
             used.
     """
-    surveys = _read(path).to_pandas()
-    species = _read(path.parent / "species.parquet").to_pandas()
+    surveys = read_parquet(path).to_pandas()
+    species = read_parquet(path.parent / "species.parquet").to_pandas()
     stated = _stated_species(path)
     if stated is not None and stated != species_fingerprint(species):
         raise InputError(
@@ -87,12 +87,12 @@ def species_of(path: UPath) -> str | None:
     stated = _stated_species(path)
     species = path.parent / "species.parquet"
     if stated is None and species.exists():  # a file of an earlier release
-        return species_fingerprint(_read(species).to_pandas())
+        return species_fingerprint(read_parquet(species).to_pandas())
     return stated
 
 
 def _stated_species(path: UPath) -> str | None:
-    found = (_read(path, columns=[]).schema.metadata or {}).get(_SPECIES)
+    found = (read_parquet(path, columns=[]).schema.metadata or {}).get(_SPECIES)
     return found.decode() if found else None
 
 
@@ -102,7 +102,7 @@ def read_kind(path: UPath) -> ProbabilityKind:
     Raises:
         InputError: the file does not say.
     """
-    found = (_read(path, columns=[]).schema.metadata or {}).get(_KIND)
+    found = (read_parquet(path, columns=[]).schema.metadata or {}).get(_KIND)
     if found not in (b"occurrence", b"recorded", b"relative"):
         raise InputError(f"{path}: does not say its probability_kind; write it with `sdm-ray prepare`")
     kind: ProbabilityKind = found.decode()
@@ -190,13 +190,3 @@ def _write(table: pa.Table, path: UPath) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft, draft.open("wb") as file:
         pq.write_table(table, file, compression="zstd")
-
-
-def _read(path: UPath, columns: list[str] | None = None) -> pa.Table:
-    try:
-        with path.open("rb") as file:
-            return pq.read_table(file, columns=columns)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except pa.ArrowInvalid:
-        raise InputError(f"{path}: is no Parquet file") from None

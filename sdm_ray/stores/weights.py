@@ -12,6 +12,7 @@ import yaml
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.stores.files import read_parquet
 from sdm_ray.stores.formats import Format, check_version
 
 if TYPE_CHECKING:
@@ -166,9 +167,4 @@ def _tensors(file: UPath) -> "dict[str, torch.Tensor]":
 
 
 def _species(file: UPath) -> "pd.DataFrame | None":
-    import pandas as pd
-
-    if not file.exists():
-        return None
-    with file.open("rb") as opened:
-        return pd.read_parquet(opened)
+    return read_parquet(file).to_pandas() if file.exists() else None

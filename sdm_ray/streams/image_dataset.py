@@ -3,6 +3,8 @@
 import datetime
 import io
 import math
+import struct
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,6 +28,8 @@ Augment = Literal["none", "dihedral", "photo"]
 _CORES = usable_cores()
 _PARTS = 4  # of a batch for each core, so that no core waits long for another
 _GAP = 2.0  # large photos are first reduced by whole factors, to this many times the wanted size
+_MOST_PIXELS = 1 << 28  # of an image: a large panorama, and 800 MB when it is decoded
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, OverflowError, MemoryError, struct.error, zlib.error)
 _SMALLEST = 0.4  # share of a photo's area that a random crop keeps at least
 
 
@@ -109,9 +113,9 @@ class ImageDataset:
     def _decode(self, data: bytes, ext: str, row: int, box: np.ndarray | None) -> np.ndarray:
         try:
             if ext == "npy":
-                return _square(np.load(io.BytesIO(data), allow_pickle=False), self.size)
+                return _square(_array(data), self.size)
             return _photo(data, self.size, box)
-        except (OSError, ValueError, SyntaxError) as error:
+        except _UNREADABLE as error:
             key = _open(self.shards).index["key"].iloc[row]
             raise InputError(f"{self.shards}: image {key}.{ext} cannot be decoded ({error})") from None
 
@@ -185,12 +189,27 @@ def _pixels(data: bytes, least: int) -> np.ndarray:
 
     with suppress(ValueError):
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if height * width > _MOST_PIXELS:
+            raise OSError(f"{width} x {height} pixels, expected {_MOST_PIXELS:,} at most")
         part = next(part for part in (8, 4, 2, 1) if part == 1 or min(height, width) >= part * least)
         if colours not in ("CMYK", "YCCK"):
             sides = {"min_height": -(-height // part), "min_width": -(-width // part)}
             return np.asarray(simplejpeg.decode_jpeg(data, "RGB", **sides))
     with Image.open(io.BytesIO(data)) as image:
+        if image.width * image.height > _MOST_PIXELS:
+            raise OSError(f"{image.width} x {image.height} pixels, expected {_MOST_PIXELS:,} at most")
         return np.asarray(image.convert("RGB"))
+
+
+def _array(data: bytes) -> np.ndarray:
+    """The array of an .npy file, whose header may claim any size."""
+    file = io.BytesIO(data)
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(data) - file.tell():
+        raise ValueError(f"an array of shape {shape} and {dtype} in {len(data)} bytes")
+    return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
 
 
 def _square(image: np.ndarray, size: int) -> np.ndarray:

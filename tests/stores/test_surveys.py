@@ -122,11 +122,11 @@ def test_files_that_cannot_be_read_are_named(tmp_path, surveys):
     with pytest.raises(InputError, match=r"surveys\.parquet: no such file"):
         read_surveys(path)
     path.write_bytes(b"not a table")
-    with pytest.raises(InputError, match=r"surveys\.parquet: is no Parquet file"):
+    with pytest.raises(InputError, match=r"surveys\.parquet: is damaged, or no Parquet file"):
         read_surveys(path)
     write_surveys(path, surveys, SPECIES, "occurrence")
     path.write_bytes(path.read_bytes()[:400])  # a copy that was cut short
-    with pytest.raises(InputError, match=r"surveys\.parquet: is no Parquet file"):
+    with pytest.raises(InputError, match=r"surveys\.parquet: is damaged, or no Parquet file"):
         read_surveys(path)
     surveys.to_parquet(path)
     with pytest.raises(InputError, match="does not say its probability_kind"):

@@ -5,10 +5,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from xml.etree import ElementTree
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile
 
 from upath import UPath
 
+from sdm_ray.errors import InputError
+from sdm_ray.readers.safe_zip import open_zip
 from sdm_ray.sources.base import Report
 from sdm_ray.sources.sentinel2.baseline import baseline_in_name, parse_baseline
 from sdm_ray.sources.sentinel2.scenes import Raster, day_of
@@ -55,7 +57,7 @@ class Product:
         """The content of a file."""
         if self.inside is None:
             return (self.place / file).read_bytes()
-        with self.place.open("rb") as opened, ZipFile(opened) as archive:
+        with open_zip(self.place) as archive:
             return archive.read(f"{self.inside}/{file}")
 
     def href(self, file: str) -> str:
@@ -77,7 +79,7 @@ def products(folder: UPath, report: Report) -> Iterator[Product]:
             continue
         try:
             found = list(_zipped(place))
-        except (BadZipFile, OSError) as error:
+        except (BadZipFile, OSError, InputError) as error:
             report.drop("unreadable", [f"{place} ({error})"])
             continue
         if not found:
@@ -86,7 +88,7 @@ def products(folder: UPath, report: Report) -> Iterator[Product]:
 
 
 def _zipped(place: UPath) -> Iterator[Product]:
-    with place.open("rb") as file, ZipFile(file) as archive:
+    with open_zip(place) as archive:
         members = archive.namelist()
     tops = {member[: member.index(f"{ENDING}/") + len(ENDING)] for member in members if f"{ENDING}/" in member}
     for top in sorted(tops):
