@@ -111,11 +111,13 @@ class TaskConfig(Config):
     """What parts of a job may use of the machine or cluster; changes no result, so it is no part of a fingerprint."""
 
     workers: int = Field(default=0, ge=0)
-    """Parts under way at once; 0: as many as the cluster's CPUs (or GPUs) allow."""
+    """Parts under way at once; 0: as many as the cluster's nodes have room for, at any time."""
     cpus: float = Field(default=1, gt=0)
     """CPUs of one worker; whole numbers are also its torch threads."""
     gpus: float = Field(default=0, ge=0)
     """GPUs of one worker; a fraction lets several share one."""
+    reserve_mb: float = Field(default=0, ge=0)
+    """Megabytes of memory that Ray sets aside for one worker, so that no node is given more of them than fit."""
 
 
 AnyConfig = TypeVar("AnyConfig", bound=JobConfig)

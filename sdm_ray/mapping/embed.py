@@ -10,7 +10,7 @@ import numpy as np
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.geo.windows import Window
+from sdm_ray.geo.windows import Tile, Window, whole
 from sdm_ray.job import Job
 from sdm_ray.mapping import plan, setup
 from sdm_ray.mapping.cell_predictor import Predictor
@@ -20,6 +20,7 @@ from sdm_ray.mapping.tile import Work
 from sdm_ray.mapping.tile_workers import do_tiles
 from sdm_ray.progress import say
 from sdm_ray.ray_runtime import connect
+from sdm_ray.ray_tasks import run_tasks
 from sdm_ray.stores import icechunk_repository, raster
 from sdm_ray.stores.embeddings import Embeddings, EmbeddingSpec, create_embeddings, steps_of
 from sdm_ray.stores.ledger import Ledger
@@ -42,15 +43,15 @@ def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
     if not todo.tiles:
         raise InputError(f"extent: no cell is wanted (cells: {config.cells}) in {list(work.area.grid.bounds)}")
     setup.start_version(config, job)
+    connect()
     if not done:
         root = {"title": config.title, "sources": setup.sources(config), "sdm_ray": attrs | {"tile": config.tile}}
-        spec = EmbeddingSpec(steps_of(_sample(work)), config.tile, work.layers, root)
+        spec = EmbeddingSpec(steps_of(_sampled(work, config)), config.tile, work.layers, root)
         with icechunk_repository.changing(job.output, "nothing embedded yet"):
             create_embeddings(job.output, work.area.grid, spec)
-    connect()
     do_tiles(Embedder, work, todo, config.compute)
     raster.consolidate(job.output)
-    figures = ledger.done().values()
+    figures = ledger.all(tile.id for tile in todo.tiles).values()
     totals = {name: sum(each[name] for each in figures) for name in ("cells", "clipped", "numbers")}
     share = totals["clipped"] / max(totals["numbers"], 1)
     say(f"embed: {totals['cells']} cells; {share:.2%} of the numbers were clipped to the range of a byte")
@@ -85,8 +86,21 @@ class Embedder:
         return figures
 
 
-def _sample(work: Work) -> np.ndarray:
+def _sampled(work: Work, config: EmbedConfig) -> np.ndarray:
+    """Embeddings of some cells, (N, E), computed by a worker as the tiles will be: the driver may have no GPU.
+
+    Raises:
+        InputError: they cannot be computed.
+    """
+    ((_, sample, problem),) = run_tasks(_sample, [work], [Tile("sample", whole(work.area.grid))], config.compute)
+    if problem is not None:
+        raise InputError(f"{work.output}: a sample of cells could not be embedded: {problem}")
+    return np.asarray(sample)
+
+
+def _sample(shared: list[Work], _: Tile) -> np.ndarray:
     """Embeddings of some cells, (N, E): of compute blocks in squares of the grid, however the map is tiled."""
+    (work,) = shared
     area, block = work.area, work.recipe.block
     squares = plan.make(area.grid, -(-_SQUARE // block) * block, area.wanted).tiles
     predictor, found = Predictor(work.recipe), []

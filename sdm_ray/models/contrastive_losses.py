@@ -30,6 +30,7 @@ def info_nce(
     xy: Tensor | None = None,
     radius_m: float = 0.0,
     ranks: Ranks = ALONE,
+    batch_rows: int | None = None,
     tile: int = 2048,
 ) -> Tensor:
     """Symmetric InfoNCE over the pairs of all ranks, exact.
@@ -45,12 +46,15 @@ def info_nce(
         xy: EPSG:3035 metres of each pair, (n, 2); needed where `radius_m` is positive.
         radius_m: pairs of other places nearer than this are not used as negatives.
         ranks: this process among the others.
+        batch_rows: pairs of the global batch, where each rank has its share of them: then their numbers need not be
+            exchanged, for which a GPU's process would wait.
         tile: side of the logit tiles.
 
     Returns:
         The loss over the pairs of all ranks, the same scalar on each; 0 where no rank has a pair.
     """
-    setting = _Setting(place, xy if radius_m > 0 else None, radius_m, ranks, tile)
+    counts = ranks.counts(len(place), batch_rows)
+    setting = _Setting(place, xy if radius_m > 0 else None, radius_m, ranks, tile, counts)
     with _exact(image):
         loss: Tensor = _InfoNCE.apply(image, location, logit_scale, setting)
     return loss
@@ -66,6 +70,7 @@ def sigmoid(
     xy: Tensor | None = None,
     radius_m: float = 0.0,
     ranks: Ranks = ALONE,
+    batch_rows: int | None = None,
     tile: int = 2048,
 ) -> Tensor:
     """Sigmoid loss over the pairs of all ranks, exact: every combination of image and place is a binary label.
@@ -82,12 +87,15 @@ def sigmoid(
         xy: EPSG:3035 metres of each pair, (n, 2); needed where `radius_m` is positive.
         radius_m: combinations of other places nearer than this do not count.
         ranks: this process among the others.
+        batch_rows: pairs of the global batch, where each rank has its share of them: then their numbers need not be
+            exchanged, for which a GPU's process would wait.
         tile: side of the logit tiles.
 
     Returns:
         The loss over the pairs of all ranks, the same scalar on each; 0 where no rank has a pair.
     """
-    setting = _Setting(place, xy if radius_m > 0 else None, radius_m, ranks, tile)
+    counts = ranks.counts(len(place), batch_rows)
+    setting = _Setting(place, xy if radius_m > 0 else None, radius_m, ranks, tile, counts)
     with _exact(image):
         loss: Tensor = _Sigmoid.apply(image, location, logit_scale, logit_bias, setting)
     return loss
@@ -100,6 +108,11 @@ class _Setting:
     radius_m: float
     ranks: Ranks
     tile: int
+    counts: list[int]
+
+    def gather(self, rows: Tensor) -> list[Tensor]:
+        """The rows of every rank."""
+        return self.ranks.gather(rows, self.counts)
 
 
 @dataclass(frozen=True)
@@ -129,8 +142,8 @@ class _InfoNCE(torch.autograd.Function):
         ranks = setting.ranks
         rows, cols, own = _collect(image, location, setting)
         row_lse, col_part, matched = _statistics(rows[own], cols, scale, setting)
-        row_lse = torch.cat(ranks.gather(row_lse))
-        col_lse = torch.logsumexp(torch.cat(ranks.gather(col_part[None])), 0)
+        row_lse = torch.cat(setting.gather(row_lse))
+        col_lse = torch.logsumexp(torch.cat(ranks.gather(col_part[None], [1] * ranks.world)), 0)
         count = max(len(rows), 1)
         _keep(ctx, replace(rows, lse=row_lse), replace(cols, lse=col_lse), own, setting, scale)
         return (row_lse.sum() + col_lse.sum() - 2 * ranks.total(matched)) / (2 * count)
@@ -186,12 +199,12 @@ Slope = Callable[[_Side, _Side, Tensor, Tensor], Tensor]
 
 def _collect(image: Tensor, location: Tensor, setting: _Setting) -> tuple[_Side, _Side, slice]:
     """All ranks' images and coordinates, and which rows are this rank's. Sums are taken in float32 at least."""
-    ranks = setting.ranks
-    images, locations = ranks.gather(image.detach()), ranks.gather(location.detach())
-    own = slice(sum(map(len, images[: ranks.rank])), sum(map(len, images[: ranks.rank + 1])))
+    images, locations = setting.gather(image.detach()), setting.gather(location.detach())
+    before = sum(setting.counts[: setting.ranks.rank])
+    own = slice(before, before + len(image))
     wide = torch.promote_types(torch.promote_types(image.dtype, location.dtype), torch.float32)
-    place = torch.cat(ranks.gather(setting.place))
-    xy = None if setting.xy is None else torch.cat(ranks.gather(setting.xy))
+    place = torch.cat(setting.gather(setting.place))
+    xy = None if setting.xy is None else torch.cat(setting.gather(setting.xy))
     positives = _count_equal(place).to(wide)
     unknown = torch.full((len(place),), -torch.inf, dtype=wide, device=place.device)
     rows = _Side(torch.cat(images).to(wide), place, positives, unknown, xy)
@@ -277,5 +290,5 @@ def _slices(length: int, tile: int) -> list[slice]:
 
 
 def _count_equal(place: Tensor) -> Tensor:
-    _, inverse, counts = torch.unique(place, return_inverse=True, return_counts=True)
-    return counts[inverse]
+    ordered = torch.sort(place).values  # how many places are distinct would have to be read from the device
+    return torch.searchsorted(ordered, place, right=True) - torch.searchsorted(ordered, place)

@@ -1,7 +1,8 @@
 """This process among the ranks that train together; the same code for one rank and for many."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from sdm_ray import batch
 from sdm_ray.batch import Array
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,45 @@ class Ranks:
         """This rank's part of `rows` rows."""
         return batch.share(rows, self.rank, self.world)
 
-    def gather(self, rows: Tensor) -> list[Tensor]:
-        """The rows of every rank, which may differ in number; without gradient."""
+    def counts(self, rows: int, batch_rows: int | None = None) -> list[int]:
+        """How many rows each rank has.
+
+        Args:
+            rows: of this rank.
+            batch_rows: of the global batch, where each rank has its share of it: then nothing is asked for and read
+                from the device.
+
+        Raises:
+            ValueError: this rank has not its share.
+        """
         if self.world == 1:
             return [rows]
-        counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(self.world)]
-        dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device), group=self.group)
-        longest = int(max(counts))
-        padded = rows.new_zeros(longest, *rows.shape[1:])
+        if batch_rows is not None:
+            ends = [batch.share(batch_rows, rank, self.world) for rank in range(self.world)]
+            found = [end.stop - end.start for end in ends]
+            if found[self.rank] != rows:
+                raise ValueError(f"{rows} rows on rank {self.rank}, expected {found[self.rank]} of {batch_rows}")
+            return found
+        parts = [torch.zeros(1, dtype=torch.int64, device=self.device) for _ in range(self.world)]
+        dist.all_gather(parts, torch.tensor([rows], device=self.device), group=self.group)
+        counted: list[int] = torch.cat(parts).tolist()
+        return counted
+
+    def gather(self, rows: Tensor, counts: Sequence[int] | None = None) -> list[Tensor]:
+        """The rows of every rank, which may differ in number; without gradient.
+
+        Args:
+            rows: of this rank.
+            counts: how many each rank has; by default they are asked for.
+        """
+        if self.world == 1:
+            return [rows]
+        counts = counts or self.counts(len(rows))
+        padded = rows.new_zeros(max(counts), *rows.shape[1:])
         padded[: len(rows)] = rows
         parts = [torch.empty_like(padded) for _ in range(self.world)]
         dist.all_gather(parts, padded.contiguous(), group=self.group)
-        return [part[: int(count)] for part, count in zip(parts, counts, strict=True)]
+        return [part[:count] for part, count in zip(parts, counts, strict=True)]
 
     def total(self, value: Tensor) -> Tensor:
         """The sum over ranks."""
@@ -74,6 +104,22 @@ class Ranks:
         tensor = torch.tensor([int(flag)], device=self.device)
         dist.broadcast(tensor, src=0, group=self.group)
         return bool(tensor.item())
+
+    def first(self, make: Callable[[], Value]) -> Value:
+        """What rank 0 makes, on every rank; where it raises an error, every rank raises it."""
+        if self.world == 1:
+            return make()
+        found: list[Any] = [None, None]
+        if self.rank == 0:
+            try:
+                found[0] = make()
+            except Exception as error:
+                found[1] = error
+        dist.broadcast_object_list(found, src=0, group=self.group)
+        if found[1] is not None:
+            raise found[1]
+        value: Value = found[0]
+        return value
 
     def wait(self) -> None:
         """Wait for all ranks."""

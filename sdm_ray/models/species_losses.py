@@ -77,7 +77,9 @@ def max_entropy(logits: Tensor, labels: Tensor, background: Tensor, ranks: Ranks
     """
     sites = torch.cat([logits, background]).float()
     own = torch.logsumexp(sites.detach(), 0)
-    partition = torch.logsumexp(torch.stack(ranks.gather(own[None]), 0).reshape(-1, sites.shape[1]), 0)
+    partition = torch.logsumexp(
+        torch.stack(ranks.gather(own[None], [1] * ranks.world), 0).reshape(-1, sites.shape[1]), 0
+    )
     present = (labels == 1).float()
     records = ranks.total(present.sum(0))
     # exp(f - partition) sums to 1 over all sites: its gradient is that of the log-partition, which needs no exchange

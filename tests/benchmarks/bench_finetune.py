@@ -76,7 +76,7 @@ class Steps:
             save=lambda trained: None,
         )
 
-    def __call__(self) -> Iterator[Fit]:
+    def __call__(self, ranks: Ranks) -> Iterator[Fit]:
         """Once."""
         yield self.fit()
 

@@ -68,7 +68,7 @@ class OneFit:
     steps: int
     file: str
 
-    def __call__(self) -> Iterator[Fit]:
+    def __call__(self, ranks: Ranks) -> Iterator[Fit]:
         """Once."""
         yield Fit(
             name="price",

@@ -168,7 +168,7 @@ def photo_stream(shards: str, size: int, epochs: int, readers: int) -> dict[str,
     from sdm_ray.streams.image_dataset import ImageDataset
     from sdm_ray.streams.loader import Stream, batches
     from sdm_ray.streams.sampler import Sampler
-    from sdm_ray.training.engine.trainer import tensors
+    from sdm_ray.training.engine.execution import tensors
 
     index = Shards(UPath(shards)).index
     lonlat, place = index[["lon", "lat"]].to_numpy(), index["place_id"].to_numpy()

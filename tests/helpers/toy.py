@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sdm_ray.batch import Batch
+from sdm_ray.models.distributed import ALONE, Ranks
 from sdm_ray.streams.loader import Stream
 from sdm_ray.streams.parts import Decoded
 from sdm_ray.streams.sampler import Sampler
@@ -60,8 +61,8 @@ class Toy:
     precision: str = "float32"
     seen: list = field(default_factory=list)
 
-    def __call__(self) -> Iterator[Fit]:
-        if not (Path(self.folder) / "weights.pt").exists():
+    def __call__(self, ranks: Ranks = ALONE) -> Iterator[Fit]:
+        if not ranks.first((Path(self.folder) / "weights.pt").exists):
             yield Fit(
                 name="toy",
                 seed=3,

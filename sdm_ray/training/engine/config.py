@@ -43,11 +43,25 @@ class WorkersConfig(Config):
     checkpoint_s: float = Field(60.0, ge=0)
     """Seconds between checkpoints, from which an interrupted run continues."""
     retries: int = Field(2, ge=0)
-    """How often a run continues by itself after a lost worker."""
+    """How often a run continues by itself after a lost worker; counted anew since each checkpoint that is reached."""
+    collective_timeout_s: float = Field(1800.0, gt=0)
+    """Seconds that ranks wait for each other in one step, or for rank 0 while it calibrates and writes a model."""
     least: PositiveInt | None = None
     """Least number of ranks to go on with while the cluster has fewer than `count` (elastic training)."""
     compile: bool = False
     """Whether to use torch.compile: faster steps after a longer start."""
+    accumulate: PositiveInt = 1
+    """Parts that the rows of a rank's step are computed in, one after the other, where all at once need too much
+    memory of the GPU; for `finetune`, whose losses are means over rows."""
+    tf32: bool = False
+    """On a GPU: products of float32 in TF32, faster and with 10 bits of mantissa instead of 23."""
+    channels_last: bool = False
+    """Images and weights of convolutions channels last, which suits GPUs with `optim.precision: bfloat16`."""
+    check_steps: PositiveInt | None = None
+    """Steps between two looks at the losses and at the clock for checkpoints, for which a GPU's process waits; by
+    default 1 on a CPU and 16 on a GPU."""
+    profile_steps: int = Field(0, ge=0)
+    """Steps of rank 0 of which a trace (`profiles/<fit>.json`, in Chrome's format) is logged in MLflow; 0: none."""
     readers: int = Field(0, ge=0)
     """Ray Data tasks of a rank that read windows and photos in parallel, anywhere in the cluster; 0: threads of the
     rank itself read them, which is faster where its machine has idle cores. One task decodes on every core of its

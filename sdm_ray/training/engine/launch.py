@@ -1,12 +1,14 @@
 """Launches the fits of a job as one Ray Train run, which continues after interruptions."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from upath import UPath
 
-from sdm_ray.errors import find_input_error
+from sdm_ray.errors import InputError, find_input_error
 from sdm_ray.job import Job
 from sdm_ray.progress import say
 from sdm_ray.ray_runtime import connect
@@ -15,8 +17,13 @@ from sdm_ray.training.engine.checkpointing import FolderCheckpointer, TrainCheck
 from sdm_ray.training.engine.config import WorkersConfig
 from sdm_ray.training.engine.reporting import Printer, Reporter, driver_reporter
 
-Fits = Callable[[], Iterator[Any]]
-"""Yields each `trainer.Fit` that is not finished, on every rank; a saved one may influence the next."""
+if TYPE_CHECKING:
+    from sdm_ray.models.distributed import Ranks
+    from sdm_ray.training.engine.trainer import Checkpointer
+
+Fits = Callable[["Ranks"], Iterator[Any]]
+"""Yields each `trainer.Fit` that is not finished, the same on every rank; a saved one may influence the next."""
+_READER_CPUS = 0.25  # of one Ray Data task that reads for a rank
 
 
 def launch(fits: Fits, job: Job, workers: WorkersConfig) -> None:
@@ -36,7 +43,7 @@ def launch(fits: Fits, job: Job, workers: WorkersConfig) -> None:
     storage = storage_of(job)
     if workers.count == 0:
         checkpointer = FolderCheckpointer(storage, workers.checkpoint_s)
-        _train_here(fits, checkpointer, Reporter(Printer(), job.tracker), compiled=workers.compile)
+        _train_all(fits, checkpointer, Reporter(Printer(), job.tracker), workers)
     else:
         _train_on_ranks(fits, storage, workers, job.tracker)
     _remove(storage)
@@ -54,12 +61,27 @@ def storage_of(job: Job) -> UPath:
     return storage
 
 
-def _train_here(fits: Fits, checkpointer: FolderCheckpointer, reporter: Reporter, *, compiled: bool) -> None:
+def _train_all(
+    fits: Fits, checkpointer: "Checkpointer", reporter: Reporter, workers: WorkersConfig, ranks: "Ranks | None" = None
+) -> None:
+    """Train what is not finished, on this rank among others."""
     from sdm_ray.models.distributed import Ranks
     from sdm_ray.training.engine import trainer
+    from sdm_ray.training.engine.execution import Execution
 
-    for fit in fits():
-        fit.save(trainer.run(fit, Ranks(), checkpointer, reporter, compiled=compiled))
+    ranks = ranks or Ranks()
+    for fit in fits(ranks):
+        with tempfile.TemporaryDirectory() as place:
+            trace = Path(place) / f"{fit.name}.json"
+            trained = trainer.run(fit, ranks, checkpointer, reporter, Execution.of(workers, str(trace)))
+            if reporter.tracker is not None and trace.exists():
+                reporter.tracker.file(trace, "profiles")
+        if ranks.rank == 0:
+            if ranks.world > 1:
+                others = f"{ranks.world - 1} other ranks wait, at most {workers.collective_timeout_s:g} s"
+                reporter.say(f"{fit.name}: rank 0 calibrates and writes the model; {others}")
+            fit.save(trained)
+        ranks.wait()
 
 
 def _train_on_ranks(fits: Fits, storage: UPath, workers: WorkersConfig, tracker: Tracker | None) -> None:
@@ -68,30 +90,85 @@ def _train_on_ranks(fits: Fits, storage: UPath, workers: WorkersConfig, tracker:
     if not os.environ.get("RAY_ADDRESS"):
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # this machine cannot be preempted
     connect()
+    import ray
+
+    if tracker is not None:
+        tracker.require_reachable(nodes=sum(node["Alive"] for node in ray.nodes()))
+    check_readers(workers, ray.cluster_resources().get("CPU", 0), grows=bool(os.environ.get("RAY_ADDRESS")))
+    with driver_reporter(tracker) as reporter:
+        persist(lambda: _trainer(fits, storage, workers, reporter).fit(), storage, workers.retries)
+
+
+def persist(train: Callable[[], object], storage: UPath, retries: int) -> None:
+    """Train, and continue after lost workers; failures are counted since the last checkpoint that was reached.
+
+    Args:
+        train: trains from the last checkpoint on.
+        storage: where checkpoints are.
+        retries: failures without a new checkpoint that are endured.
+
+    Raises:
+        InputError: the data cannot be trained on.
+    """
     from ray.train import TrainingFailedError
 
-    with driver_reporter(tracker) as reporter:
-        for attempt in range(workers.retries + 1):
-            try:
-                _trainer(fits, storage, workers, reporter).fit()
-                break
-            except TrainingFailedError as error:
-                mistake = find_input_error(error)
-                if mistake is not None:
-                    raise mistake from None
-                if attempt == workers.retries:
-                    raise
-                say(f"  a worker was lost ({_first_line(error)}); continuing from the last checkpoint")
+    failures, reached = 0, newest_checkpoint(storage)
+    while True:
+        try:
+            train()
+            return
+        except TrainingFailedError as error:
+            mistake = find_input_error(error)
+            if mistake is not None:
+                raise mistake from None
+            newest = newest_checkpoint(storage)
+            failures = failures + 1 if newest == reached else 1
+            reached = newest
+            if failures > retries:
+                raise
+            say(f"  a worker was lost ({_first_line(error)}); continuing from the last checkpoint")
+
+
+def newest_checkpoint(storage: UPath) -> str:
+    """Name of the last checkpoint of a run, which begins with its time; empty where there is none."""
+    if not storage.exists():
+        return ""
+    return max((each.name for each in storage.iterdir() if each.name.startswith("checkpoint_2")), default="")
+
+
+def check_readers(workers: WorkersConfig, cpus: float, *, grows: bool) -> None:
+    """See that CPUs are left for the readers of all ranks: without any they would wait for ever.
+
+    Args:
+        workers: how training is distributed.
+        cpus: of the cluster.
+        grows: whether the cluster may get more, so that a line is printed and the job goes on.
+
+    Raises:
+        InputError: there are none left, and no more will come.
+    """
+    ranks = workers.least or workers.count
+    left, least = cpus - ranks * workers.cpus, ranks * _READER_CPUS
+    if not workers.readers or left >= least:
+        return
+    found = (
+        f"workers.readers: {ranks} ranks of {workers.cpus:g} CPUs leave {max(left, 0):g} of {cpus:g} CPUs to read with;"
+        f" expected {least:g} or more: lower `workers.cpus`, or set `workers.readers: 0`"
+    )
+    if not grows:
+        raise InputError(found)
+    say(f"  {found}; waiting for more CPUs to join the cluster")
 
 
 def _trainer(fits: Fits, storage: UPath, workers: WorkersConfig, reporter: Reporter) -> Any:  # noqa: ANN401
     from ray.train import CheckpointConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
 
     resources = {"CPU": workers.cpus} | ({"GPU": workers.gpus} if workers.gpus else {})
     return TorchTrainer(
         _work,
         train_loop_config={"fits": fits, "reporter": reporter, "workers": workers},
+        torch_config=TorchConfig(timeout_s=max(1, round(workers.collective_timeout_s))),
         scaling_config=ScalingConfig(
             num_workers=workers.count if workers.least is None else (workers.least, workers.count),  # type: ignore[arg-type]
             use_gpu=workers.gpus > 0,
@@ -110,7 +187,6 @@ def _work(settings: dict[str, Any]) -> None:
     import torch
 
     from sdm_ray.models.distributed import Ranks
-    from sdm_ray.training.engine import trainer
 
     context = ray.train.get_context()
     device = str(ray.train.torch.get_device())
@@ -120,11 +196,7 @@ def _work(settings: dict[str, Any]) -> None:
         torch.set_num_threads(workers.threads)
     reporter = settings["reporter"] if ranks.rank == 0 else Reporter()
     checkpointer = TrainCheckpointer(workers.checkpoint_s, ranks.rank)
-    for fit in settings["fits"]():
-        trained = trainer.run(fit, ranks, checkpointer, reporter, compiled=workers.compile)
-        if ranks.rank == 0:
-            fit.save(trained)
-        ranks.wait()
+    _train_all(settings["fits"], checkpointer, reporter, workers, ranks)
 
 
 def _first_line(error: BaseException) -> str:

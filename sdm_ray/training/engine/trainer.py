@@ -21,8 +21,10 @@ from sdm_ray.models.distributed import Ranks
 from sdm_ray.streams.loader import Stream, batches
 from sdm_ray.training.engine.config import OptimConfig
 from sdm_ray.training.engine.diagnosis import suspects
+from sdm_ray.training.engine.execution import Execution, one_ahead, parts, seed, tensors, without_exchange
 from sdm_ray.training.engine.optimiser import learning_rate, moving_average, parameter_groups
 from sdm_ray.training.engine.reporting import Reporter
+from sdm_ray.training.engine.step_meter import StepMeter
 
 Batches = dict[str, Batch[torch.Tensor]]
 """One batch for each stream."""
@@ -119,7 +121,9 @@ class Progress:
         return math.isfinite(figures[-1]) and (not known or figures[-1] > max(known))
 
 
-def run(fit: Fit, ranks: Ranks, checkpointer: Checkpointer, reporter: Reporter, *, compiled: bool = False) -> Trained:
+def run(
+    fit: Fit, ranks: Ranks, checkpointer: Checkpointer, reporter: Reporter, execution: Execution | None = None
+) -> Trained:
     """Train one model from the start or from its last saved state.
 
     Args:
@@ -127,12 +131,12 @@ def run(fit: Fit, ranks: Ranks, checkpointer: Checkpointer, reporter: Reporter, 
         ranks: this process among the others.
         checkpointer: saves and restores the state.
         reporter: prints and logs progress.
-        compiled: whether to use torch.compile.
+        execution: how steps are carried out.
 
     Raises:
         InputError: the loss is not a number.
     """
-    steps = epochs(fit, ranks, checkpointer, reporter, compiled=compiled)
+    steps = epochs(fit, ranks, checkpointer, reporter, execution)
     while True:
         try:
             next(steps)
@@ -142,16 +146,17 @@ def run(fit: Fit, ranks: Ranks, checkpointer: Checkpointer, reporter: Reporter, 
 
 
 def epochs(
-    fit: Fit, ranks: Ranks, checkpointer: Checkpointer, reporter: Reporter, *, compiled: bool = False
+    fit: Fit, ranks: Ranks, checkpointer: Checkpointer, reporter: Reporter, execution: Execution | None = None
 ) -> Generator[dict[str, float], None, Trained]:
     """As `run`, but suspended after each epoch, so that several fits can be trained in turn in one process.
 
     Yields:
         The figures of the epoch.
     """
+    how = execution or Execution()
     keep_freed_memory()  # else activations would get new memory pages at each step
     torch.manual_seed(fit.seed)
-    trained = fit.objective().to(ranks.device)
+    trained = how.placed(fit.objective(), ranks.device)
     optimiser = torch.optim.AdamW(parameter_groups(trained, fit.optim.weight_decay), lr=fit.optim.lr, fused=True)
     average = moving_average(trained, fit.optim.ema)
     objective = trained if average is None else average.module  # what is validated and saved
@@ -173,27 +178,36 @@ def epochs(
             "progress": dict(vars(progress)),
         }
 
-    stepper = _distributed(trained, ranks, compiled).train()
+    stepper = how.distributed(trained, ranks).train()
+    losses, profiler, meter = Losses(fit, ranks), how.profiler(ranks.rank), StepMeter(fit.name, reporter)
     with closing(_stream(fit, ranks, progress.step)) as stream:
-        for batch in stream:
+        cuts = (list(parts(batch, how.accumulate)) for batch in meter.timed(stream))
+        move = lambda cut: [{name: tensors(each, ranks) for name, each in part.items()} for part in cut]  # noqa: E731
+        for cut, moved in one_ahead(cuts, move, ranks.device):
             if _stopped(fit, progress):
                 break
             if fit.prepare is not None:
                 fit.prepare(trained, progress.step / fit.steps)
-            progress.loss_sum += _step(fit, stepper, optimiser, batch, ranks, progress.step)
+            losses.add(_step(fit, stepper, optimiser, moved, ranks, progress.step))
             if average is not None:
                 average.update_parameters(trained)
             progress.step += 1
+            profiler.step()
+            meter.step(cut, progress.step)
             reporter.at(fit.name, progress.step, fit.steps)
-            if progress.step % fit.steps_per_epoch == 0:
+            ended = progress.step % fit.steps_per_epoch == 0
+            if ended or how.checks(progress.step, ranks.device):
+                progress.loss_sum += losses.read(progress.step)
+            if ended:
                 figures = _close_epoch(fit, objective, progress, ranks)
                 stepper.train()
                 shown = {name: value for name, value in figures.items() if name.endswith(fit.reported)}
                 reporter.epoch(fit.name, figures, progress.step, shown)
                 checkpointer.epoch(state, figures)
                 yield figures
-            if ranks.agree(checkpointer.due()):
+            if how.checks(progress.step, ranks.device) and ranks.agree(checkpointer.due()):
                 checkpointer.save(state())
+    profiler.close()
     if progress.best is not None:
         objective.load_state_dict(progress.best)
     if fit.finish is not None:
@@ -212,49 +226,58 @@ def _stream(fit: Fit, ranks: Ranks, start: int) -> Generator[dict[str, Batch[Arr
             source.close()
 
 
+class Losses:
+    """The losses of the last steps, which stay on the device until they are looked at together."""
+
+    def __init__(self, fit: Fit, ranks: Ranks) -> None:
+        self._fit, self._ranks = fit, ranks
+        self._waiting: list[torch.Tensor] = []
+
+    def add(self, loss: torch.Tensor) -> None:
+        """Note the loss of a step."""
+        self._waiting.append(loss)
+
+    def read(self, step: int) -> float:
+        """The sum of what has waited, after so many steps in all.
+
+        Raises:
+            InputError: one is not a number; its rows, which follow from the number of its step, are read again.
+        """
+        values: list[float] = torch.stack(self._waiting).tolist()
+        self._waiting.clear()
+        for at, value in enumerate(values, step - len(values)):
+            if not math.isfinite(value):
+                where = self._ranks.rank, self._ranks.world
+                batch = {name: stream.take(at, *where) for name, stream in self._fit.streams.items()}
+                raise InputError(f"{self._fit.name}: the loss at step {at} is {value}; {suspects(batch)}")
+        return sum(values)
+
+
 def _step(
     fit: Fit,
     stepper: nn.Module,
     optimiser: torch.optim.Optimizer,
-    batch: dict[str, Batch[Array]],
+    moved: list[Batches],
     ranks: Ranks,
     step: int,
-) -> float:
-    """One step of the optimiser; returns this rank's loss."""
+) -> torch.Tensor:
+    """One step of the optimiser on the parts of this rank's rows; returns its loss, which is not waited for."""
     # Seeded by step and rank, so that a resume needs no generator's state and ranks drop out different units.
-    _seed((fit.seed * 1_000_003 + step) * 4096 + ranks.rank, ranks.device)
+    seed((fit.seed * 1_000_003 + step) * 4096 + ranks.rank, ranks.device)
     for group in optimiser.param_groups:
         group["lr"] = learning_rate(fit.optim, step, fit.optim.epochs * fit.steps_per_epoch)
     optimiser.zero_grad(set_to_none=True)
-    device = torch.device(ranks.device).type
-    with torch.autocast(device, torch.bfloat16, enabled=fit.optim.precision == "bfloat16"):
-        loss = stepper({name: tensors(part, ranks) for name, part in batch.items()}, ranks)
-    value: float = loss.item()
-    if not math.isfinite(value):
-        raise InputError(f"{fit.name}: the loss at step {step} is {value}; {suspects(batch)}")
-    loss.backward()
+    device, total = torch.device(ranks.device).type, torch.zeros((), device=ranks.device)
+    for number, part in enumerate(moved, 1):
+        with without_exchange(stepper, last=number == len(moved)):
+            with torch.autocast(device, torch.bfloat16, enabled=fit.optim.precision == "bfloat16"):
+                loss = stepper(part, ranks)
+            loss.backward()
+        total += loss.detach()
     if fit.optim.clip is not None:
         nn.utils.clip_grad_norm_(stepper.parameters(), fit.optim.clip)
     optimiser.step()
-    return value
-
-
-def _seed(seed: int, device: str) -> None:
-    """As `torch.manual_seed`, which takes a quarter of a millisecond longer without a GPU."""
-    if device.startswith("cuda"):
-        torch.manual_seed(seed)
-    else:
-        torch.default_generator.manual_seed(seed)
-
-
-def tensors(batch: Batch[Array], ranks: Ranks) -> Batch[torch.Tensor]:
-    """Arrays of a stream as tensors on the rank's device; views of Ray's store are copied."""
-    return Batch(
-        {
-            name: torch.from_numpy(values if values.flags.writeable else values.copy()).to(ranks.device)
-            for name, values in batch.items()
-        }
-    )
+    return total
 
 
 def _close_epoch(fit: Fit, objective: nn.Module, progress: Progress, ranks: Ranks) -> dict[str, float]:
@@ -273,14 +296,3 @@ def _close_epoch(fit: Fit, objective: nn.Module, progress: Progress, ranks: Rank
 def _stopped(fit: Fit, progress: Progress) -> bool:
     waited = len(progress.history) - progress.best_epoch
     return fit.best_by is not None and fit.patience is not None and waited >= fit.patience
-
-
-def _distributed(objective: nn.Module, ranks: Ranks, compiled: bool) -> nn.Module:
-    stepper: Any = objective
-    if ranks.world > 1:
-        on_gpu = ranks.device.startswith("cuda")
-        stepper = nn.parallel.DistributedDataParallel(
-            objective, device_ids=[ranks.device] if on_gpu else None, broadcast_buffers=False
-        )
-    made: nn.Module = torch.compile(stepper) if compiled else stepper  # type: ignore[assignment]
-    return made

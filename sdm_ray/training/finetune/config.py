@@ -140,6 +140,8 @@ class FinetuneConfig(JobConfig):
             raise ValueError(
                 "presence.background: uniform places have no `survey_covariates`; expected a table of both"
             )
+        if self.workers.accumulate > 1 and self.presence.background is not None:
+            raise ValueError("workers.accumulate: of a background a loss needs all rows at once; expected 1")
         if self.pooled and not self.crossfit:
             raise ValueError("pooled: needs the models of several folds; expected `crossfit: true`")
         return self

@@ -23,7 +23,7 @@ from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import countries_named, labels_of, read_kind, read_surveys
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.streams.survey_images import Wanted
-from sdm_ray.training.engine.trainer import tensors
+from sdm_ray.training.engine.execution import tensors
 from sdm_ray.training.finetune.background import background_of
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.data_defaults import ENOUGH, blocks_of

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,15 +51,15 @@ class FineTuning:
             config = data_defaults.for_presence_only(config, self.table.labels)
         object.__setattr__(self, "config", config)
 
-    def __call__(self) -> Iterator[Fit]:
-        """The fits that are not finished: the folds, then the one of everything."""
+    def __call__(self, ranks: Ranks) -> Iterator[Fit]:
+        """The fits that are not finished: the folds, then the one of everything; rank 0 alone looks at the store."""
         for fold in self.folds if self.config.crossfit else []:
-            if not is_whole(self.folder(fold)):
+            if not ranks.first(partial(is_whole, self.folder(fold))):
                 yield self.fit(fold)
         if self.table.pooled:
-            yield from self._fits_of_chosen_epochs()
-        if not is_whole(self.folder(None)):
-            yield self.refit() if self.config.crossfit else self.fit(None)
+            yield from self._fits_of_chosen_epochs(ranks.first(self._metrics))
+        if not ranks.first(partial(is_whole, self.folder(None))):
+            yield self.refit(ranks.first(self._metrics)) if self.config.crossfit else self.fit(None)
 
     @property
     def folds(self) -> Sequence[int | None]:
@@ -90,10 +91,10 @@ class FineTuning:
             save=lambda trained: self._save(trained, fold, split),
         )
 
-    def _fits_of_chosen_epochs(self) -> Iterator[Fit]:
+    def _fits_of_chosen_epochs(self, metrics: list[dict[str, Any]]) -> Iterator[Fit]:
         """Of pooled folds those again that suit the other folds best after fewer epochs."""
-        tried = [each["tried"] for each in self._metrics()]
-        for fold, own in enumerate(self._metrics()):
+        tried = [each["tried"] for each in metrics]
+        for fold, own in enumerate(metrics):
             epochs = pooling.best_epoch([each for other, each in enumerate(tried) if other != fold], self.config.goal)
             if own["best_epoch"] != epochs:
                 yield replace(self.fit(fold), name=f"fold-{fold}-again", stop_after=epochs)
@@ -115,9 +116,9 @@ class FineTuning:
             save=lambda trained: None,
         )
 
-    def refit(self) -> Fit:
+    def refit(self, metrics: list[dict[str, Any]]) -> Fit:
         """Train on everything, for as long as was best in the folds; calibrated as they were."""
-        split, metrics = self.table.split(None), self._metrics()
+        split = self.table.split(None)
         epochs = round(float(np.median([each["best_epoch"] for each in metrics])))
         if self.table.pooled:
             epochs = pooling.best_epoch([each["tried"] for each in metrics], self.config.goal)

@@ -129,6 +129,12 @@ class PretrainConfig(JobConfig):
         return self
 
     @model_validator(mode="after")
+    def _whole_batches(self) -> Self:
+        if self.workers.accumulate > 1:
+            raise ValueError("workers.accumulate: a contrast is over the whole batch; expected 1, and more ranks")
+        return self
+
+    @model_validator(mode="after")
     def _pairs_of_scales(self) -> Self:
         pairs = [frozenset(each.scales) for each in self.cross_scale_pairs]
         for each, scales in zip(self.cross_scale_pairs, pairs, strict=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,9 @@ from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.dataset import Dataset
 from sdm_ray.streams.loader import Stream
+from sdm_ray.training.engine.execution import tensors
 from sdm_ray.training.engine.launch import launch
-from sdm_ray.training.engine.trainer import Fit, Trained, tensors
+from sdm_ray.training.engine.trainer import Fit, Trained
 from sdm_ray.training.pretrain.config import PretrainConfig
 from sdm_ray.training.pretrain.data import Source, read_sources
 from sdm_ray.training.pretrain.objective import AlignmentLoss
@@ -55,11 +57,11 @@ class Study:
     sources: dict[str, Source]
     output: str
 
-    def __call__(self) -> Iterator[Fit]:
-        """The fits that are not finished."""
+    def __call__(self, ranks: Ranks) -> Iterator[Fit]:
+        """The fits that are not finished; rank 0 alone looks at the store."""
         folds = [*(range(self.config.blocks.folds) if self.config.crossfit else []), None]
         for fold in folds:
-            if not is_whole(self.folder(fold)):
+            if not ranks.first(partial(is_whole, self.folder(fold))):
                 yield self.fit(fold)
 
     def folder(self, fold: int | None) -> UPath:
@@ -125,7 +127,8 @@ class Study:
         radii = dict.fromkeys(self.sources, objective.radius_m)
         # Places that are twice a radius apart have no image of the other scale in common.
         radii |= {each.name: max(objective.radius_m, 2 * each.radius_m) for each in self.config.cross_scale_pairs}
-        return AlignmentLoss(self.model(), self._weights(), objective.loss, radii, augment)
+        batch_rows = {name: self._batch(name) for name in self.sources}
+        return AlignmentLoss(self.model(), self._weights(), objective.loss, radii, augment, batch_rows)
 
     def _stream(self, name: str, dataset: Dataset, seed: int) -> Stream:
         return Stream.of(dataset, seed, self._batch(name), self.config.mixing, self.config.workers.readers)

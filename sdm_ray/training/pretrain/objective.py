@@ -23,6 +23,7 @@ class AlignmentLoss(nn.Module):
         loss: name of the contrastive loss.
         radii: of the modalities; places nearer than this, in metres, are no negatives of each other.
         augment: augmentation of each scale's images.
+        batch_rows: pairs of a global batch of each modality, of which each rank has its share.
     """
 
     def __init__(
@@ -32,8 +33,10 @@ class AlignmentLoss(nn.Module):
         loss: Literal["info_nce", "sigmoid"] = "info_nce",
         radii: Mapping[str, float] | None = None,
         augment: Mapping[str, Augmentation] | None = None,
+        batch_rows: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
+        self.batch_rows = batch_rows or {}
         self.model = model
         self.weights = weights
         self.augment = augment or {}
@@ -48,23 +51,26 @@ class AlignmentLoss(nn.Module):
             rows = len(batches[DENSE]["lonlat"])
             total = total + self.weights[DENSE] * _mean_over_ranks(regressed, rows, ranks)
         for name, each in pairs.items():
-            total = total + self.weights[name] * self._pair_loss(each, self.radii.get(name, 0.0), ranks)
+            total = total + self.weights[name] * self._pair_loss(name, each, ranks)
         return total / sum(self.weights.values())
 
     def _augmented(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         drawn = [scale for scale in self.augment if f"draws_{scale}" in batch]
         return batch | {f"image_{s}": self.augment[s](batch[f"image_{s}"], batch[f"draws_{s}"]) for s in drawn}
 
-    def _pair_loss(self, pairs: Pairs, radius_m: float, ranks: Ranks) -> Tensor:
+    def _pair_loss(self, name: str, pairs: Pairs, ranks: Ranks) -> Tensor:
+        radius_m = self.radii.get(name, 0.0)
         xy = to_xy(pairs.lonlat) if radius_m > 0 else None
         sides = (pairs.other, pairs.location, pairs.logit_scale)
+        batch_rows = self.batch_rows.get(name)
         if self.loss == "sigmoid":
             assert pairs.logit_bias is not None
-            return sigmoid(*sides, pairs.logit_bias, pairs.place, xy=xy, radius_m=radius_m, ranks=ranks)
-        return info_nce(*sides, pairs.place, xy=xy, radius_m=radius_m, ranks=ranks)
+            one = (*sides, pairs.logit_bias, pairs.place)
+            return sigmoid(*one, xy=xy, radius_m=radius_m, ranks=ranks, batch_rows=batch_rows)
+        return info_nce(*sides, pairs.place, xy=xy, radius_m=radius_m, ranks=ranks, batch_rows=batch_rows)
 
 
 def _mean_over_ranks(mean: Tensor, rows: int, ranks: Ranks) -> Tensor:
     """A mean over this rank's rows, weighted so that the mean over ranks is that of all rows."""
-    own = torch.tensor(float(rows), device=mean.device)
+    own = torch.full((), float(rows), device=mean.device)
     return torch.nan_to_num(mean) * own * ranks.world / ranks.total(own)

@@ -1,12 +1,15 @@
+import pytest
 import ray
 import torch
 from helpers import toy
 from ray.experimental.internal_kv import _internal_kv_list
+from ray.train import TrainingFailedError
 from upath import UPath
 
+from sdm_ray.errors import InputError
 from sdm_ray.job import Job
 from sdm_ray.training.engine.config import WorkersConfig
-from sdm_ray.training.engine.launch import launch
+from sdm_ray.training.engine.launch import check_readers, launch, persist
 
 
 def run(folder, workers, **settings):
@@ -38,6 +41,44 @@ def test_training_goes_on_with_fewer_ranks_than_wished_for(tmp_path, ray_cluster
     assert not (tmp_path / "elastic" / "places-1.txt").exists()
     for name, value in alone.weights().items():
         assert torch.allclose(value, elastic.weights()[name], atol=1e-6)
+
+
+def test_failures_are_counted_since_the_last_checkpoint(tmp_path, capsys):
+    storage = UPath(tmp_path) / "run"
+
+    def training(outcomes):
+        """A training that reaches a checkpoint, or none, and fails, until it ends."""
+        left = iter(enumerate(outcomes))
+
+        def train():
+            number, reaches = next(left, (None, None))
+            if number is None:
+                return
+            if reaches:
+                (storage / f"checkpoint_2026-01-01_{number:02d}").mkdir(parents=True)
+            raise TrainingFailedError(f"lost {number}")
+
+        return train, left
+
+    train, left = training([True] * 9)
+    persist(train, storage, retries=2)
+    assert next(left, None) is None and capsys.readouterr().out.count("a worker was lost") == 9
+    train, left = training([False, False, False, True])
+    with pytest.raises(TrainingFailedError, match="lost 2"):
+        persist(train, storage, retries=2)
+
+
+def test_readers_without_cpus_are_refused_before_training(capsys):
+    two = WorkersConfig(count=2, cpus=1, readers=2)
+    with pytest.raises(
+        InputError, match=r"^workers\.readers: 2 ranks of 1 CPUs leave 0 of 2 CPUs to read with; expected"
+    ):
+        check_readers(two, 2, grows=False)
+    check_readers(two, 2.5, grows=False)
+    check_readers(two.model_copy(update={"readers": 0}), 2, grows=False)
+    assert capsys.readouterr().out == ""
+    check_readers(two, 2, grows=True)
+    assert "waiting for more CPUs" in capsys.readouterr().out
 
 
 def ray_cluster_cpus() -> float:

@@ -7,6 +7,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.models.distributed import Ranks
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import FolderCheckpointer
+from sdm_ray.training.engine.execution import Execution
 from sdm_ray.training.engine.reporting import Reporter
 
 
@@ -26,7 +27,7 @@ def train(folder, checkpointer=None, stop_at=None, compiled=False, **settings):
                 Ranks(),
                 checkpointer or FolderCheckpointer(UPath(folder / "kept"), 1e9),
                 Reporter(),
-                compiled=compiled,
+                Execution(compiled=compiled),
             )
         )
     return one

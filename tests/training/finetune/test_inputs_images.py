@@ -22,8 +22,8 @@ from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.stores.surveys import read_surveys
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.execution import tensors
 from sdm_ray.training.engine.reporting import Reporter
-from sdm_ray.training.engine.trainer import tensors
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import job as finetune
 from sdm_ray.training.finetune.config import FinetuneConfig

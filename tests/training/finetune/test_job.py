@@ -8,7 +8,7 @@ from upath import UPath
 import sdm_ray
 from sdm_ray.errors import InputError
 from sdm_ray.model_io import load_species_model, read_species_folder
-from sdm_ray.models.distributed import Ranks
+from sdm_ray.models.distributed import ALONE, Ranks
 from sdm_ray.stores import artefact
 from sdm_ray.stores.surveys import read_surveys, write_surveys
 from sdm_ray.stores.weights import load_weights
@@ -86,7 +86,7 @@ def test_a_finished_fold_is_not_trained_again(world, execute):
         str(folder),
     )
     (folder / "folds" / "1" / "metrics.json").unlink()  # as if it had been interrupted
-    assert [fit.name for fit in study()] == ["fold-1"]
+    assert [fit.name for fit in study(ALONE)] == ["fold-1"]
     assert (folder / "folds" / "0" / "model.safetensors").stat().st_mtime_ns == kept
 
 

@@ -11,7 +11,7 @@ from upath import UPath
 
 from sdm_ray.geo.blocks import Role
 from sdm_ray.model_io import load_species_model
-from sdm_ray.models.distributed import Ranks
+from sdm_ray.models.distributed import ALONE, Ranks
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training.finetune import calibration, pooling
 from sdm_ray.training.finetune import data as finetune_data
@@ -78,7 +78,7 @@ def test_each_fold_takes_what_suits_the_others(pooled, world):
     assert whole.metrics["best_epoch"] == pooling.best_epoch(tried, "auc")
     expected = calibration.fit("platt", np.concatenate(logits), np.concatenate(labels), classes=False)
     assert torch.allclose(whole.model.calibration().shift, expected.shift, atol=1e-4)
-    assert list(FineTuning(config, table, str(pooled))()) == []  # finished
+    assert list(FineTuning(config, table, str(pooled))(ALONE)) == []  # finished
 
 
 def test_few_surveys_are_told_and_pooled_unless_the_configuration_says_otherwise(world, capsys):
@@ -100,12 +100,12 @@ def test_an_interrupted_job_goes_on_where_it_was(pooled, world):
     fits = FineTuning(config, finetune_data.read_table(config), str(pooled))
     metrics = (pooled / "folds" / "1" / "metrics.json").read_text()
     (pooled / "folds" / "1" / "metrics.json").unlink()
-    first = next(fits())
+    first = next(fits(ALONE))
     assert first.name == "fold-1" and first.stop_after is None and first.best_by is None
     (pooled / "folds" / "1" / "metrics.json").write_text(metrics)
     turned = json.loads(metrics) | {"best_epoch": 99}
     (pooled / "folds" / "1" / "metrics.json").write_text(json.dumps(turned))
-    again = next(fits())  # a name of its own, so that no checkpoint of the first training is continued
+    again = next(fits(ALONE))  # a name of its own, so that no checkpoint of the first training is continued
     assert again.name == "fold-1-again" and again.stop_after == json.loads(metrics)["best_epoch"]
     (pooled / "folds" / "1" / "metrics.json").write_text(metrics)
     assert load_weights(pooled / "folds" / "1").metrics["tried"]
