@@ -4,13 +4,14 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from sdm_ray.version import __version__
+
 if TYPE_CHECKING:
     from sdm_ray.predictor import load_model
     from sdm_ray.viewer.notebook import show
 
 __all__ = ["__version__", "load_model", "show"]
 
-__version__ = "0.2.0"  # known as well where the package is not installed, as in a submitted working folder
 
 _MODULES = {"load_model": "sdm_ray.predictor", "show": "sdm_ray.viewer.notebook"}
 

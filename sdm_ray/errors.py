@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from sdm_ray.redaction import redacted
+
 
 class InputError(Exception):
     """Something given to sdm_ray cannot be used.
@@ -11,7 +13,9 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split("\n")))  # what it quotes of others may have several lines
+        super().__init__(
+            " ".join(redacted(str(message)).split("\n"))
+        )  # what it quotes of others may have several lines
 
 
 def find_input_error(error: BaseException | None) -> InputError | None:

@@ -12,6 +12,7 @@ from sdm_ray import tracking
 from sdm_ray.config import JobConfig
 from sdm_ray.errors import InputError
 from sdm_ray.progress import say
+from sdm_ray.redaction import redacted_values
 from sdm_ray.stores import artefact
 from sdm_ray.stores.formats import format_of
 
@@ -59,7 +60,7 @@ def execute(name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], 
     plan = Plan(
         output=config.path(config.output),
         kind=kind,
-        config=config.model_dump(mode="json", exclude=_NOT_SHAPING),
+        config=redacted_values(config.model_dump(mode="json", exclude=_NOT_SHAPING)),
         inputs={
             **{each: record.fingerprint for each, record in records.items()},
             **{each: artefact.fingerprint(artefact.identity(UPath(each))) for each in config.reads_files()},

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from upath import UPath
 
-from sdm_ray import __version__
 from sdm_ray.errors import InputError
+from sdm_ray.version import __version__
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

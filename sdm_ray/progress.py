@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from sdm_ray.redaction import redacted
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -16,7 +18,8 @@ _FORMAT = "  {desc}: {n_fmt}/{total_fmt}, {elapsed} elapsed, about {remaining} l
 
 
 def say(line: str) -> None:
-    """Print one line at once, above the bar of a terminal."""
+    """Print one line at once, above the bar of a terminal; passwords in addresses are hidden."""
+    line = redacted(line)
     if "tqdm" not in sys.modules:  # no bar was ever shown
         print(line, flush=True)
         return

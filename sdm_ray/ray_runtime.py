@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdm_ray import __version__
 from sdm_ray.buffers import ONE_ARENA
 from sdm_ray.errors import InputError
+from sdm_ray.version import __version__
 
 _LOCAL_OBJECT_STORE = 1 << 30  # bytes; the batches under way are far smaller than Ray's default share of memory
 _SOCKET_PATH = 107  # bytes that the system takes for the path of a socket

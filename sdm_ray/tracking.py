@@ -20,6 +20,7 @@ from upath import UPath
 from sdm_ray.config import JobConfig, require_kept
 from sdm_ray.errors import InputError
 from sdm_ray.model_registry import quiet, register
+from sdm_ray.redaction import redacted_values
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,10 +49,13 @@ class Tracker:
         return f"{self.run_id} at {self.uri}"
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Log parameters; nested mappings become dotted names, characters that MLflow refuses `_`."""
+        """Log parameters; nested mappings become dotted names, characters that MLflow refuses `_`, secrets `***`."""
         from mlflow.entities import Param
 
-        flat = [Param(_NOT_IN_NAMES.sub("_", key), str(value)[:_MAX_PARAM]) for key, value in _flatten(values)]
+        flat = [
+            Param(_NOT_IN_NAMES.sub("_", key), str(value)[:_MAX_PARAM])
+            for key, value in _flatten(redacted_values(values))
+        ]
         for start in range(0, len(flat), 100):
             self._try(lambda client, part=flat[start : start + 100]: client.log_batch(self.run_id, params=part))
 
@@ -194,7 +198,7 @@ def start(config: JobConfig, job: str, kept: str | None = None) -> Iterator[Trac
     except Exception as error:
         raise InputError(f"tracking.uri: {uri} does not answer ({str(error).splitlines()[0]})") from None
     tracker = Tracker(uri, run_id)
-    values = config.model_dump(mode="json")
+    values = redacted_values(config.model_dump(mode="json"))
     if run_id != kept:  # MLflow refuses another value for a parameter; what shapes the result has not changed
         tracker.params(values)
     tracker.text(_yaml(values), "config.yaml")

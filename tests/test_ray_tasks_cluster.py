@@ -19,7 +19,8 @@ def found(tmp_path_factory, ray_cluster):
     program = Path(__file__).parent / "helpers" / "many_nodes.py"
     environment = {**os.environ, "PYTHONPATH": str(Path(sdm_ray.__file__).parents[1])}
     environment.pop("RAY_ADDRESS", None)
-    done = subprocess.run([sys.executable, str(program), str(out)], capture_output=True, text=True, env=environment)
+    command = [sys.executable, str(program), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(out.read_text())
 

@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from upath import UPath
 
-from sdm_ray import __version__
 from sdm_ray.errors import InputError
 from sdm_ray.stores.files import replacing
 from sdm_ray.stores.formats import check_version, format_of
+from sdm_ray.version import __version__
 
 _MARKER = "unfinished.json"
 _HASH_CONTENT_BELOW = 1 << 24  # of an artefact: larger files are known by their size

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     import xarray
 
 Mode = Literal["r", "r+", "w", "a"]
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 _DAMAGED = (
     OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError,
     MemoryError,  # of metadata that claim any size

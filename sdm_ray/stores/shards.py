@@ -115,7 +115,7 @@ class Shards:
         """
         if not (self.folder / _INDEX).exists():
             raise InputError(f"{self.folder}: has no {_INDEX}; expected image shards")
-        found = read_parquet(self.folder / _INDEX).to_pandas()
+        found: pd.DataFrame = read_parquet(self.folder / _INDEX).to_pandas()
         if missing := [name for name in _COLUMNS if name not in found]:
             raise InputError(f"{self.folder / _INDEX}: has no column {missing[0]}; expected image shards")
         return found if "survey_id" in found else found.assign(**_surveys_of_keys(found["key"]))
