@@ -87,9 +87,9 @@ def _versions_on_nodes() -> dict[str, str]:
 
     def imported() -> str:  # sent by value: the package may be missing
         try:
-            import sdm_ray
+            from sdm_ray.version import __version__ as found
 
-            return str(sdm_ray.__version__)
+            return str(found)
         except Exception as error:
             return f"{type(error).__name__}: {error}"
 

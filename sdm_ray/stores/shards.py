@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,8 @@ from sdm_ray.errors import InputError
 from sdm_ray.stores.files import first_line, read_parquet, replacing
 
 _INDEX = "index.parquet"
+_GAP_BYTES = 1 << 20  # that are read for nothing rather than by another request
+_REQUEST_BYTES = 16 << 20  # of one request: more of them go side by side
 _COLUMNS = ("key", "shard", "offset", "size", "ext", "scale", "lon", "lat", "place_id", "date")
 
 
@@ -151,8 +154,8 @@ class Shards:
     def read(self, rows: NDArray[np.int64]) -> list[bytes]:
         """The files of some rows of the index, in the order asked for.
 
-        On a local disk each shard is opened once and read from front to back; at a URL each file is one ranged
-        request, and the requests run side by side where the filesystem can.
+        On a local disk each shard is opened once and read from front to back; at a URL files that lie close together
+        are one ranged request, and the requests run side by side where the filesystem can.
 
         Raises:
             InputError: a shard is missing or ends before an image of the index does.
@@ -170,8 +173,7 @@ class Shards:
     def _read(self, rows: NDArray[np.int64]) -> list[bytes]:
         shard, offset, size = (each[rows] for each in self._places)
         if self.folder.protocol not in ("", "file", "local"):
-            paths = [(self.folder / f"shard-{number:05d}.tar").path for number in shard]
-            return list(self.folder.fs.cat_ranges(paths, offset.tolist(), (offset + size).tolist(), on_error="raise"))
+            return self._read_ranges(shard, offset, size)
         out: list[bytes] = [b""] * len(rows)
         order = np.lexsort((offset, shard))
         for group in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1):
@@ -182,6 +184,43 @@ class Shards:
                     file.seek(int(offset[i]))
                     out[i] = file.read(int(size[i]))
         return out
+
+    def _read_ranges(self, shard: NDArray[np.int64], offset: NDArray[np.int64], size: NDArray[np.int64]) -> list[bytes]:
+        """The same at a URL."""
+        groups = together(shard, offset, size)
+        starts = [int(offset[group[0]]) for group in groups]
+        ends = [int((offset[group] + size[group]).max()) for group in groups]
+        paths = [(self.folder / f"shard-{shard[group[0]]:05d}.tar").path for group in groups]
+        parts = self.folder.fs.cat_ranges(paths, starts, ends, on_error="raise")
+        out: list[bytes] = [b""] * len(shard)
+        for group, start, part in zip(groups, starts, parts, strict=True):
+            for i in group:
+                out[i] = part[int(offset[i]) - start : int(offset[i] + size[i]) - start]
+        return out
+
+
+def together(shard: NDArray[np.int64], offset: NDArray[np.int64], size: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Numbers of the files that one request fetches, each group from front to back: those of a shard that lie close.
+
+    A request costs 3 ms of CPU and a round trip, as much as a megabyte that is read for nothing.
+
+    Args:
+        shard: of each file, (N,).
+        offset: where it begins, (N,).
+        size: bytes, (N,).
+    """
+    if not len(shard):
+        return []
+    order = np.lexsort((offset, shard))
+    groups, begun = [[order[0]]], int(offset[order[0]])
+    for before, i in pairwise(order):
+        near = offset[i] - (offset[before] + size[before]) <= _GAP_BYTES
+        if shard[i] == shard[before] and near and offset[i] + size[i] - begun <= _REQUEST_BYTES:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+            begun = int(offset[i])
+    return [np.array(group) for group in groups]
 
 
 def _surveys_of_keys(keys: pd.Series) -> dict[str, pd.Series]:

@@ -12,7 +12,7 @@ import pytest
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.stores.shards import Sample, Shards, write_index, write_shard
+from sdm_ray.stores.shards import Sample, Shards, together, write_index, write_shard
 
 
 def samples(first: int, count: int) -> list[Sample]:
@@ -118,3 +118,27 @@ def test_faults_are_named(tmp_path):
     write_index(folder, [part])
     with pytest.raises(InputError, match="no images of scale satellite; found landscape, plant"):
         Shards(folder).of_scale("satellite")
+
+
+def test_files_that_lie_close_are_fetched_by_one_request(tmp_path, monkeypatch):
+    shard, size = np.array([0, 0, 0, 1, 0]), np.full(5, 1000)
+    offset = np.array([0, 2000, 30 << 20, 0, 1000])
+    assert [group.tolist() for group in together(shard, offset, size)] == [[0, 4, 1], [2], [3]]
+    many = np.arange(40) * (1 << 20)
+    assert [len(group) for group in together(np.zeros(40, int), many, np.full(40, 1 << 20))] == [16, 16, 8]
+    assert together(shard[:0], offset[:0], size[:0]) == []
+    folder = UPath("memory://together/shards")
+    rng = np.random.default_rng(0)
+    images = [rng.bytes(int(n)) for n in rng.integers(100, 900, 30)]
+    samples = [Sample(f"k{i}", "npy", image, "plant", 1.0, 2.0, i) for i, image in enumerate(images)]
+    write_index(folder, [write_shard(folder, number, samples[number * 15 : number * 15 + 15]) for number in range(2)])
+    asked, genuine = [], folder.fs.cat_ranges
+
+    def counted(paths, *args, **kwargs):
+        asked.extend(paths)
+        return genuine(paths, *args, **kwargs)
+
+    monkeypatch.setattr(type(folder.fs), "cat_ranges", staticmethod(counted))
+    rows = rng.integers(0, 30, 40)  # in any order, some twice
+    assert Shards(folder).read(rows) == [images[row] for row in rows]
+    assert len(asked) == 2

@@ -1,6 +1,6 @@
 """Configuration that all training shares. Light: imports neither torch nor Ray."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -62,10 +62,16 @@ class WorkersConfig(Config):
     default 1 on a CPU and 16 on a GPU."""
     profile_steps: int = Field(0, ge=0)
     """Steps of rank 0 of which a trace (`profiles/<fit>.json`, in Chrome's format) is logged in MLflow; 0: none."""
-    readers: int = Field(0, ge=0)
+    readers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Ray Data tasks of a rank that read windows and photos in parallel, anywhere in the cluster; 0: threads of the
     rank itself read them, which is faster where its machine has idle cores. One task decodes on every core of its
-    machine."""
+    machine. `auto`: tasks where images lie at a URL, where there are nodes without a GPU beside ranks that have one,
+    or where ranks have fewer cores than streams of images and others are idle; what was chosen is printed."""
+
+    @property
+    def reader_tasks(self) -> int:
+        """The number of `readers`; 0 where it was not chosen, as for training without ranks of its own."""
+        return 0 if self.readers == "auto" else self.readers
 
     @model_validator(mode="after")
     def _range(self) -> Self:

@@ -149,7 +149,7 @@ def check_readers(workers: WorkersConfig, cpus: float, *, grows: bool) -> None:
     """
     ranks = workers.least or workers.count
     left, least = cpus - ranks * workers.cpus, ranks * _READER_CPUS
-    if not workers.readers or left >= least:
+    if not workers.reader_tasks or left >= least:
         return
     found = (
         f"workers.readers: {ranks} ranks of {workers.cpus:g} CPUs leave {max(left, 0):g} of {cpus:g} CPUs to read with;"

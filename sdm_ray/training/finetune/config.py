@@ -182,6 +182,11 @@ class FinetuneConfig(JobConfig):
         figure = "log_likelihood" if self.model.output == "class" else "auc"
         return f"map_{figure}" if self.validation_inputs == "map" else figure
 
+    def image_places(self) -> list[str]:
+        """Places of the images that are read, one for each stream."""
+        names = [*([self.cube.cube] if self.cube else []), *(each.shards for each in self.images.values())]
+        return [str(self.path(name)) if "://" in str(self.path(name)) else name for name in names]
+
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
         cube = None if self.cube is None else self.cube.cube

@@ -157,7 +157,7 @@ class FineTuning:
 
     def _stream(self, dataset: SurveyDataset) -> Stream:
         config = self.config
-        return Stream.of(dataset, config.seed, self._optim.batch, config.mixing, config.workers.readers)
+        return Stream.of(dataset, config.seed, self._optim.batch, config.mixing, config.workers.reader_tasks)
 
     def _background(self, split: finetune_data.Split) -> dict[str, Stream]:
         if self.table.background is None or split.background is None:

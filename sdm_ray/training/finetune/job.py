@@ -9,6 +9,7 @@ from sdm_ray.job import Job
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training.engine.launch import launch
+from sdm_ray.training.engine.readers_choice import with_readers
 from sdm_ray.training.finetune import initial_weights
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.data import read_table
@@ -24,6 +25,7 @@ def run(config: FinetuneConfig, job: Job) -> dict[str, Any]:
     Raises:
         InputError: surveys, covariates, cube or encoder cannot be used, or a fold holds a single class.
     """
+    config = with_readers(config, config.workers, config.image_places())
     fits = FineTuning(config, read_table(config), str(job.output))
     initial_weights.check(config, fits.model_config, fits.table.species)
     check_folds(fits.table, fits.folds, absences=config.presence.background is None)

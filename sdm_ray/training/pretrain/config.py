@@ -149,6 +149,11 @@ class PretrainConfig(JobConfig):
                 )
         return self
 
+    def image_places(self) -> list[str]:
+        """Places of the images that are read, one for each stream."""
+        names = [name for scale in self.scales.values() for name in (scale.shards, scale.cube) if name]
+        return [str(self.path(name)) if "://" in str(self.path(name)) else name for name in names]
+
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
         images = [name for scale in self.scales.values() for name in (scale.shards, scale.cube) if name]

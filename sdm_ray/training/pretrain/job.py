@@ -25,6 +25,7 @@ from sdm_ray.streams.dataset import Dataset
 from sdm_ray.streams.loader import Stream
 from sdm_ray.training.engine.execution import tensors
 from sdm_ray.training.engine.launch import launch
+from sdm_ray.training.engine.readers_choice import with_readers
 from sdm_ray.training.engine.trainer import Fit, Trained
 from sdm_ray.training.pretrain.config import PretrainConfig
 from sdm_ray.training.pretrain.data import Source, read_sources
@@ -37,6 +38,7 @@ def run(config: PretrainConfig, job: Job) -> dict[str, Any]:
     Raises:
         InputError: images or covariates cannot be used.
     """
+    config = with_readers(config, config.workers, config.image_places())
     study = Study(config, read_sources(config), str(job.output))
     study.model()
     launch(study, job, config.workers)
@@ -131,7 +133,7 @@ class Study:
         return AlignmentLoss(self.model(), self._weights(), objective.loss, radii, augment, batch_rows)
 
     def _stream(self, name: str, dataset: Dataset, seed: int) -> Stream:
-        return Stream.of(dataset, seed, self._batch(name), self.config.mixing, self.config.workers.readers)
+        return Stream.of(dataset, seed, self._batch(name), self.config.mixing, self.config.workers.reader_tasks)
 
     def _batch(self, name: str) -> int:
         own = {scale: each.batch for scale, each in self.config.scales.items()}
