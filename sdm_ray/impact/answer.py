@@ -137,8 +137,12 @@ def _caveats(found: Answer, material: Material, config: ImpactConfig, *, adjuste
             "The outcome was predicted by a model: an effect that the model's inputs do not show is missed, and one"
             " that they show in part comes out too small."
         )
-    yield from (f"{note[0].upper()}{note[1:]}." for note in [*material.units.notes, *material.outcomes.notes])
-    yield from (f"{note[0].upper()}{note[1:]}." for note in found.placebos.notes)
+        yield from map(sentence, material.outcomes.notes)
+
+
+def sentence(note: str) -> str:
+    """A note as a sentence."""
+    return f"{note[0].upper()}{note[1:]}."
 
 
 def _failed_checks(found: Answer) -> Iterator[str]:

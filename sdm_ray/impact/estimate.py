@@ -177,7 +177,7 @@ class Estimator:
             y = _centred(np.nan_to_num(self._pairs(each)[1])[:, None], weight, self._row)
             xy.append(np.zeros((blocks, columns)))
             np.add.at(xy[-1], at, weight[:, None] * x * y)
-        sets = np.bincount(self._block, np.isfinite(control), minlength=blocks)
+        sets = np.bincount(self._block, np.isfinite(control), minlength=blocks).astype(np.float64)
         return _Sums(sets, np.stack(difference), gap, xx, np.stack(xy))
 
     def _values(self, sums: _Sums, which: Integers) -> Floats:

@@ -59,8 +59,8 @@ def event_study(study: Study, estimator: Estimator) -> EventStudy | None:
 
 
 def _largest(effects: list[Effect]) -> Floats:
-    """Largest deviation from the estimates in each resample, in standard errors, (R,)."""
-    deviations = [np.abs(effect.draws - np.nanmean(effect.draws)) / effect.error for effect in effects]
+    """Largest deviation from the mean in each resample, in standard deviations, (R,)."""
+    deviations = [np.abs(effect.draws - np.nanmean(effect.draws)) / np.nanstd(effect.draws) for effect in effects]
     return np.nanmax(np.stack(deviations), axis=0)
 
 
@@ -70,8 +70,9 @@ def _critical(effects: list[Effect], confidence: float) -> float:
         return float("nan")
     blocks = min(effect.blocks for effect in effects)
     quantile = 0.5 + confidence / 2
-    widened = stats.t.ppf(quantile, max(blocks - 1, 1)) / stats.norm.ppf(quantile)
-    return float(np.quantile(_largest(effects), confidence) * widened)
+    single = float(stats.t.ppf(quantile, max(blocks - 1, 1)))
+    widened = single / float(stats.norm.ppf(quantile))
+    return max(single, float(np.quantile(_largest(effects), confidence)) * widened)
 
 
 def _trend_p(before: list[Effect]) -> float:

@@ -39,9 +39,10 @@ def run(config: ImpactConfig, job: Job) -> dict[str, Any]:
         _write(job.output / folder, found, material, config.estimate.confidence)
         rows.append(_row(found))
         figures |= {f"{folder}/{name}": rows[-1][name] for name in ("effect", "low", "high", "matched")}
-        say(f"  {question.title}: {summary(found, config.estimate.confidence)}")
+        titled = "" if question.title == question.outcome else f"{question.title}: "
+        say(f"  {titled}{summary(found, config.estimate.confidence)}")
         say(f"  page {job.output / folder / 'page.html'}")
-    (job.output / "effects.csv").write_text(pd.DataFrame(rows).to_csv(index=False))
+    (job.output / "effects.csv").write_text(pd.DataFrame(rows).to_csv(index=False, float_format="%.6g"))
     return {"questions": len(asked), **figures}
 
 

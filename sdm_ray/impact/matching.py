@@ -43,7 +43,7 @@ class Matches:
 
     def control_weights(self, count: int) -> Floats:
         """How often each of `count` units serves as a control, (N,)."""
-        return np.bincount(self.control, self.weight, minlength=count)
+        return np.asarray(np.bincount(self.control, self.weight, minlength=count), np.float64)
 
 
 def standardised(values: Floats) -> Floats:

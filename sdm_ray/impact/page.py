@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from sdm_ray.impact import pictures
-from sdm_ray.impact.answer import Answer
+from sdm_ray.impact.answer import Answer, sentence
 from sdm_ray.impact.questions import Material
 from sdm_ray.plots import charts
 from sdm_ray.plots.html import Picture, Section, Table, render
@@ -151,7 +151,7 @@ def _events(answer: Answer) -> list[Section]:
 
 def _placebos(answer: Answer) -> list[Section]:
     counts = answer.placebos.counts()
-    if not counts and not answer.placebo_outcomes:
+    if not counts and not answer.placebo_outcomes and not answer.placebos.notes:
         return []
     effect = answer.effect
     rows: list[tuple[object, ...]] = [(name, count, beyond) for name, (beyond, count) in counts.items()]
@@ -161,13 +161,15 @@ def _placebos(answer: Answer) -> list[Section]:
         " had been treated, and with such controls far from every treated unit. At 95 % about one in twenty lies beyond"
         " its interval by chance."
     )
-    drawn = []
+    texts, drawn = [text, *map(sentence, answer.placebos.notes)], []
     if len(answer.placebos.table):
+        larger = int((answer.placebos.table["effect"].abs() >= abs(effect.value)).sum())
+        texts.append(f"{larger} of {len(answer.placebos.table)} placebo effects are as large as the effect or larger.")
         chart = pictures.placebo_plot(
             answer.placebos.table, (effect.value, effect.low, effect.high), answer.question.outcome
         )
         drawn.append(Picture("Placebo tests and the effect", chart))
-    return [Section("Placebo tests", [text], [Table("Tests", ("test", "made", "beyond the interval"), rows)], drawn)]
+    return [Section("Placebo tests", texts, [Table("Tests", ("test", "made", "beyond the interval"), rows)], drawn)]
 
 
 def _sensitivity(answer: Answer) -> Section:
@@ -192,6 +194,10 @@ def _where(answer: Answer, material: Material) -> Section:
     others = np.setdiff1d(np.arange(len(material.units.ids)), answer.question.index)
     places = material.units.x[others], material.units.y[others]
     drawn = pictures.unit_map(answer.question.study, answer.matches, places)
+    notes = [*material.units.notes, *([] if material.outcomes.from_maps else material.outcomes.notes)]
     return Section(
-        "Units", [], [Table("Units by what they are", ("status", "units"), rows)], [Picture("Map of the units", drawn)]
+        "Units",
+        list(map(sentence, notes)),
+        [Table("Units by what they are", ("status", "units"), rows)],
+        [Picture("Map of the units", drawn)],
     )

@@ -49,6 +49,7 @@ FORMATS: dict[str, Format] = {
     "export": Format(("export",)),
     "predictions": Format(("predict",)),
     "indicators": Format(("indicators",)),
+    "impact": Format(("impact",)),
 }
 """Kind of artefact -> its versions."""
 

@@ -214,5 +214,5 @@ def _draw_species(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     """Optimum and width in temperature, slope in moisture, taste for each class of land cover, and level."""
     optimum, width = rng.normal(0, 0.9, SPECIES), rng.uniform(0.8, 1.6, SPECIES)
     taste = rng.normal(0, 0.8, (SPECIES, 5))
-    taste[np.arange(SPECIES), rng.choice([FOREST, GRASS], SPECIES, p=[0.65, 0.35])] += 3
+    taste[np.arange(SPECIES), rng.permutation([FOREST] * 8 + [GRASS] * 4)] += 3
     return optimum, width, rng.normal(0, 0.5, SPECIES), taste, rng.uniform(-3.0, -1.0, SPECIES)

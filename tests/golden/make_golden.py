@@ -104,6 +104,12 @@ JOBS = {
         "table": "{inputs}/places.csv", "covariates": "covariates.zarr", "sets": "top_k", "k": 2,
     },
     "indicators": {"evaluation": "evaluation", "thresholds": [0.3, 0.5]},
+    "impact": {
+        "units": "{inputs}/units.csv", "id": "unit", "treatment": {"date": "treated_in"},
+        "outcome": {"columns": {"moss": {2010: "moss_2010", 2015: "moss_2015", 2020: "moss_2020"}}},
+        "covariates": {"columns": ["shade"]}, "matching": {"caliper": None},
+        "estimate": {"block_m": 2000, "resamples": 100}, "placebos": {"fake_treatments": 2, "elsewhere": 0},
+    },
 }  # fmt: skip
 """What is run, in this order; a name is that of a job and perhaps of one of its variants."""
 
@@ -124,6 +130,7 @@ KEPT = {
     "export": ["export"],
     "predictions": ["predictions"],
     "indicators": ["indicators.zarr"],
+    "impact": ["impact"],
 }
 """Kind -> what is kept of it, by name in the run folder."""
 
@@ -152,11 +159,17 @@ def run(stem: str, values: dict, inputs: Path, run_dir: Path) -> None:
 
 
 def write_inputs(folder: Path) -> None:
-    """Tables that jobs read: occurrences of two of the species, and places."""
+    """Tables that jobs read: occurrences of two of the species, places, and units of which some were treated."""
     rows = [(10.0 + 0.01 * i, 49.0 + 0.01 * i, ["Ficta alba", "Ficta montana"][i % 2]) for i in range(12)]
     pd.DataFrame(rows, columns=["lon", "lat", "species"]).to_csv(folder / "occurrences.csv", index=False)
     places = pd.DataFrame({"surveyId": ["a", "b", "c"], "lon": [8.80, 8.85, 9.50], "lat": [49.10, 49.05, 49.10]})
     places.to_csv(folder / "places.csv", index=False)
+    number = np.arange(24)
+    units = {"unit": number, "lon": 8.8 + 0.02 * number, "lat": 49.0 + 0.01 * (number % 5), "shade": number * 7 % 11,
+             "treated_in": [2012 if each % 4 == 0 else None for each in number]}  # fmt: skip
+    for year in (2010, 2015, 2020):
+        units[f"moss_{year}"] = 5 + number % 3 + (year > 2012) * (2 * (number % 4 == 0) + 0.1 * (number * 5 % 7))
+    pd.DataFrame(units).to_csv(folder / "units.csv", index=False)
 
 
 def write_series(run_dir: UPath) -> None:

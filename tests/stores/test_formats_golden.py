@@ -119,6 +119,17 @@ def shards(folder):
     assert store.index["survey_id"].tolist() == [f"{number:06d}" for number in range(6)]  # by the keys
 
 
+@of_version(1)
+def impact(folder):
+    place = folder / "impact"
+    row = pd.read_csv(str(place / "effects.csv")).iloc[0]
+    assert (row["outcome"], row["matched"], row["controls"]) == ("moss", 6, 18)
+    close(row[["effect", "low", "high"]].to_numpy(float), [1.88333, 1.60475, 2.16191])
+    units, pairs = (pd.read_csv(str(place / "moss" / f"{name}.csv")) for name in ("units", "pairs"))
+    assert (units["status"] == "treated").sum() == len(pairs) == 6
+    assert artefact.read_record(place).figures["moss/matched"] == 6
+
+
 @of_version(2)
 def shards(folder):  # noqa: F811
     store = Shards(folder / "shards")
