@@ -55,6 +55,12 @@ class OutcomeConfig(Config):
     members: list[dict[int, str]] = Field(default=[])
     """With `maps`: the same years mapped by other fits of the model, on resampled surveys; each is one joint draw of
     the model's error."""
+    errors: str | None = None
+    """With `maps`: artefact of `errors`, from which joint draws are made; for richness and species."""
+    errors_of_maps: Literal["shared", "independent"] = "shared"
+    """Whether the maps have the same errors, as those of one model have, or errors of their own."""
+    draws: int = Field(default=100, ge=20)
+    """Joint draws of `errors`."""
 
     @model_validator(mode="after")
     def _is_one(self) -> "OutcomeConfig":
@@ -65,6 +71,10 @@ class OutcomeConfig(Config):
             raise ValueError("outcome.values: missing; it names the columns of the table that are outcomes")
         if self.maps and len(self.maps) < 2:
             raise ValueError("outcome.maps: expected maps of two or more years")
+        if (self.errors is not None or self.members) and not self.maps:
+            raise ValueError("outcome.errors and members: belong to `maps`, and there are none")
+        if self.errors is not None and self.members:
+            raise ValueError("outcome: expected one of errors and members")
         if any(set(member) != set(self.maps) for member in self.members):
             raise ValueError("outcome.members: each needs a map for every year of `maps`, and for no other")
         if self.members and len(self.members) < 5:
@@ -187,7 +197,7 @@ class ImpactConfig(JobConfig):
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
         maps = [self.outcome.maps, *self.outcome.members]
-        stores = [] if self.covariates.store is None else [self.covariates.store]
+        stores = [each for each in (self.covariates.store, self.outcome.errors) if each is not None]
         return list(dict.fromkeys([*stores, *(name for years in maps for name in years.values())]))
 
     def reads_files(self) -> list[str]:

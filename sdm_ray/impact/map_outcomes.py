@@ -15,6 +15,7 @@ from upath import UPath
 from sdm_ray.errors import InputError, few
 from sdm_ray.geo.grid import Grid
 from sdm_ray.impact.config import ImpactConfig
+from sdm_ray.impact.map_draws import draws_of_errors
 from sdm_ray.impact.outcomes import Outcomes
 from sdm_ray.impact.parcels import cell_shares, point_shares
 from sdm_ray.impact.units import Units
@@ -55,17 +56,22 @@ def from_maps(config: ImpactConfig, units: Units) -> Outcomes:
     values = read(places)
     if not np.nanmax(np.abs(np.diff(values, axis=2)), initial=0.0) > 0:
         raise InputError(f"{places[-1]}: has the values of {places[0]} in every unit, expected maps that can change")
-    members = [read([config.path(member[year]) for year in every]) for member in settings.members]
-    if not members:
-        notes.append(
-            "the maps come without joint draws of their error (outcome.members), so that the interval holds only what"
-            " varies between places"
-        )
     named = list(enumerate(settings.layers))
+    draws: dict[str, NDArray[np.float64]] = {}
+    if settings.members:
+        members = [read([config.path(member[year]) for year in every]) for member in settings.members]
+        draws = {name: np.stack([each[number] for each in members]) for number, name in named}
+    elif settings.errors is not None:
+        draws = draws_of_errors(places, config.path(settings.errors), settings, shares, config.seed)
+    else:
+        notes.append(
+            "the maps come without joint draws of their error (outcome.errors or members), so that the interval holds"
+            " only what varies between places"
+        )
     return Outcomes(
         np.array(every, np.float64),
         {name: values[number] for number, name in named},
-        {name: np.stack([each[number] for each in members]) for number, name in named} if members else {},
+        draws,
         from_maps=True,
         notes=notes,
     )

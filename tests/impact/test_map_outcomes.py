@@ -10,6 +10,7 @@ from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import whole
 from sdm_ray.impact.map_outcomes import from_maps
 from sdm_ray.impact.units import read_units
+from sdm_ray.indicators.error_model import ErrorModel, write_error_model
 from sdm_ray.mapping.quality_layers import LAYERS
 from sdm_ray.stores import artefact
 from sdm_ray.stores.maps import Map, MapSpec, create_map
@@ -143,3 +144,35 @@ def test_parcels_that_all_lie_elsewhere(folder, p):
     write_squares(folder / "parcels.gpkg", [(X0 + 50_000 + 3000 * i, Y1) for i in range(3)], 2000, COLUMNS)
     with pytest.raises(InputError, match=r"none of 3 units of .* lies on the map"):
         read(folder)
+
+
+def write_errors(folder, species=("Ficta alba", "Ficta nana")):
+    count = len(species)
+    loadings, own = np.full((1, count, 1), 0.5, np.float32), np.full((1, count), 0.1, np.float32)
+    model = ErrorModel(tuple(species), (5000.0,), loadings, own, np.zeros((count, 1), np.float32))
+    (folder / "errors").mkdir()
+    write_error_model(folder / "errors", model, {})
+    artefact.seal(folder / "errors", artefact.Record(kind="errors", fingerprint="e"))
+
+
+def test_errors_give_joint_draws_around_the_outcome(folder, p):
+    write_both(folder, p)
+    write_errors(folder)
+    shared = read(folder, errors="errors", draws=400, layers=["richness", "Ficta alba"])
+    free = read(folder, errors="errors", draws=400, layers=["richness"], errors_of_maps="independent")
+    values, draws = shared.values["richness"][:2], shared.draws["richness"][:, :2]
+    assert draws.shape == (400, 2, 2) and np.allclose(draws.mean(axis=0), values, atol=0.12)
+    assert np.isnan(shared.draws["richness"][:, 2]).all()
+    assert (shared.draws["Ficta alba"][:, :2] < draws).all()
+    changes = [np.diff(each.draws["richness"][:, 0], axis=1).std() for each in (shared, free)]
+    assert 0 < changes[0] < 0.7 * changes[1]
+    assert not any("without joint draws" in note for note in shared.notes)
+
+
+def test_errors_of_other_species_or_layers(folder, p):
+    write_both(folder, p)
+    write_errors(folder, ["Ficta alba", "Ficta rubra"])
+    with pytest.raises(InputError, match="has no errors of 'Ficta nana'"):
+        read(folder, errors="errors")
+    with pytest.raises(ValueError, match="expected one of errors and members"):
+        read(folder, errors="errors", members=[{2010: "a", 2020: "b"}] * 5)
