@@ -107,8 +107,9 @@ class Estimator:
                 " more (matching.caliper, max_distance_m, exact) or give more controls"
             )
         self.block_m = block_side(study, config)
-        blocks = block_id(study.x[self.unit], study.y[self.unit], Blocks(size_m=self.block_m))
-        self._block, self._resamples = block_resamples(blocks, config.resamples, seed)
+        blocks = block_id(study.x, study.y, Blocks(size_m=self.block_m))
+        self._block, self._resamples = block_resamples(blocks[self.unit], config.resamples, seed)
+        self._control_block = np.unique(blocks[matches.control], return_inverse=True)[1]
         self._row = study.row_of_date()[matches.treated]
         x = standardised(study.covariates)
         self._treated_x, self._control_x = x[matches.treated], x[matches.control]
@@ -126,7 +127,8 @@ class Estimator:
         which = np.zeros(self._resamples.shape[1], np.int64)
         if len(sums.difference) > 1:
             which[1:] = 1 + np.arange(len(which) - 1) % (len(sums.difference) - 1)
-        return self._interval(self._values(sums, which), sums.sets)
+        values = self._values(sums, which)
+        return self._interval(values, sums.sets, self._shared_controls(change, float(values[0])))
 
     def differences(self, change: Floats) -> Floats:
         """Change of each matched treated unit less the mean change of its controls, adjusted, NaN if unknown, (S,)."""
@@ -191,13 +193,27 @@ class Estimator:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(total / number)
 
-    def _interval(self, values: Floats, sets: Floats) -> Effect:
+    def _shared_controls(self, change: Floats, value: float) -> float:
+        """By how much the standard error grows as controls of one block serve treated units of several blocks.
+
+        The variance clustered by the blocks of treated units and of controls over that by treated units alone (Cameron,
+        Gelbach and Miller 2011, JBES 29:238): V = V(treated) + V(controls) - V(both).
+        """
+        treated, control, known = self._pairs(change)
+        _, _, weight = self._by_set(change)
+        error = np.where(known, weight * (np.nan_to_num(treated - control) - value), 0)
+        one, other = self._block[self._set], self._control_block
+        both = np.unique(one * (other.max() + 1) + other, return_inverse=True)[1]
+        by_treated, by_control, by_both = ((np.bincount(group, error) ** 2).sum() for group in (one, other, both))
+        return float(np.sqrt(max(1.0, 1 + (by_control - by_both) / by_treated))) if by_treated > 0 else 1.0
+
+    def _interval(self, values: Floats, sets: Floats, widening: float) -> Effect:
         """Value and interval: the bootstrap's standard error times the quantile of Student's t, as blocks are few."""
         blocks = float(sets.sum() ** 2 / max((sets**2).sum(), 1))
         again = values[1:][np.isfinite(values[1:])]
         if blocks < 1.5 or len(again) < 2:
             return Effect(float(values[0]), np.nan, np.nan, np.nan, int(sets.sum()), blocks, values[1:])
-        error = float(again.std(ddof=1) * np.sqrt(blocks / (blocks - 1)))
+        error = float(again.std(ddof=1) * np.sqrt(blocks / (blocks - 1))) * widening
         reach = float(stats.t.ppf(0.5 + self.config.confidence / 2, blocks - 1)) * error
         value = float(values[0])
         return Effect(value, value - reach, value + reach, error, int(sets.sum()), blocks, values[1:])

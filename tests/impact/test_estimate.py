@@ -94,3 +94,15 @@ def test_no_matched_unit_is_an_error():
     none = Matches(np.array([], int), np.array([], int), np.array([]), np.array([0]), np.zeros(2))
     with pytest.raises(InputError, match="none of 1 treated units has a control within the calipers"):
         Estimator(units, none, PLAIN)
+
+
+def test_controls_of_one_block_share_their_error():
+    rng = np.random.default_rng(3)
+    treated = np.arange(200) < 100
+    shared = np.repeat(rng.normal(0, 3, 5), 20)  # of five blocks of controls
+    outcome = np.column_stack([np.zeros(200), np.concatenate([np.zeros(100), shared]) + rng.normal(0, 0.1, 200)])
+    x = np.concatenate([np.arange(100) * 10_000.0, np.repeat(np.arange(5), 20) * 10_000.0 + 5e6])
+    units = small(treated, [2005] * 200, outcome, x=x)
+    config = EstimateConfig(adjust=False, block_m=10_000, resamples=200)
+    effect = baci(units, Estimator(units, pairs(np.arange(100), np.arange(100, 200)), config))
+    assert effect.error > 2 * 3 / np.sqrt(100)  # as if 100 controls were independent: 0.3
