@@ -1,5 +1,6 @@
-"""README's six commands for own data, word for word, on a table, a raster and polygons of a small country."""
+"""Own data: two commands on a table and rasters alone; and README's six on a small country with polygons."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -11,10 +12,12 @@ import pytest
 import rasterio
 import shapely
 import xarray as xr
+from helpers.own_study import SPECIES, write_own_study
 from rasterio.transform import from_origin
+from typer.testing import CliRunner
 
 from sdm_ray import jobs
-from sdm_ray.cli import as_overrides
+from sdm_ray.cli import app, as_overrides
 from sdm_ray.geo.grid import to_lonlat
 
 ROOT = jobs.shipped_configs().parent
@@ -94,3 +97,34 @@ def test_the_six_commands_of_the_readme_make_scores_a_map_and_files_for_gis(fold
     assert warm[-8:].mean() > warm[:8].mean()
     assert (run / "evaluation" / "species.csv").exists()
     assert (run / "export" / "calida-alta.tif").exists()
+
+
+def test_two_commands_make_a_map_scores_and_a_page_of_a_table_and_two_rasters(tmp_path, monkeypatch, ray_cluster):
+    """Semicolons, decimal commas, a BOM, accents, EPSG:4326, and no other file; the network is made small."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDM_RAY_RUNS", str(tmp_path / "runs"))
+    write_own_study(tmp_path)
+    rasters = ["--rasters", "altitude.tif", "précipitations.tif"]
+    made = CliRunner().invoke(app, ["init", "mine", "--table", "relevés.csv", *rasters, "--resolution", "2000"])
+    assert made.exit_code == 0, made.output
+    finetune = tmp_path / "mine" / "finetune.yaml"
+    small = ("model:", "model:\n  hidden: 16\n  depth: 1"), ("wavelengths_km:", "hidden: 16, depth: 1, wavelengths_km:")
+    text = re.sub(r"epochs: \d+", "epochs: 2", finetune.read_text())
+    for written, smaller in small:
+        text = text.replace(written, smaller)
+    finetune.write_text(text)
+    ran = CliRunner().invoke(app, ["run", "mine"])
+    assert ran.exit_code == 0, ran.output
+    run = tmp_path / "runs" / "mine"
+    found = xr.open_zarr(str(run / "map.zarr"), group="0")
+    assert sorted(found.species.values) == sorted(SPECIES)
+    height = xr.open_zarr(str(run / "covariates.zarr")).covariates.sel(covariate="altitude").values
+    larch = found.probability.sel(species="Mélèze d'Europe").values
+    known = np.isfinite(larch) & np.isfinite(height)
+    assert larch[known & (height > 1900)].mean() > 3 * larch[known & (height < 1000)].mean()
+    figures = json.loads((run / "evaluation" / "metrics.json").read_text())
+    assert figures["blocks"]["values"]["auc"]["map"]["value"] > 0.8
+    assert figures["held_out"]["block_km"] == 10
+    assert "study area" in (run / "indicators.zarr" / "countries.csv").read_text()
+    page = (run / "report.html").read_text()
+    assert "Mélèze d&#39;Europe" in page and "AUC on held-out blocks" in page

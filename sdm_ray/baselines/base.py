@@ -66,12 +66,20 @@ def feature_matrix(
     return values if kind == "covariates" else np.hstack([place, values])
 
 
-def build_baseline(config: BaselineConfig, seed: int, threads: int) -> Baseline:
-    """An unfitted baseline."""
+def build_baseline(config: BaselineConfig, seed: int, threads: int, blocks: np.ndarray | None = None) -> Baseline:
+    """An unfitted baseline.
+
+    Args:
+        config: its settings.
+        seed: of what it draws.
+        threads: of a fit.
+        blocks: number of the spatial block of each row that it is fitted by, (N,), where whole blocks are to choose
+            its penalties; by default rows do.
+    """
     if isinstance(config, ForestConfig):
         return Forest(config, seed, threads)
     if isinstance(config, LogisticConfig):
-        return Logistic(config)
+        return Logistic(config, blocks)
     if isinstance(config, MaxentConfig):
         return Maxent(config, seed, threads)
     return Boosting(config, seed, threads)

@@ -58,7 +58,7 @@ class LogisticConfig(Config):
     geoclip: InputPath | None = None
     """Published weights of GeoCLIP's location encoder (its wheel), whose features of the coordinates are added."""
     ridge: tuple[PositiveFloat, ...] = Field(RIDGES, min_length=1)
-    """Penalties to choose from for each species, by cross-validation on the training rows."""
+    """Penalties to choose from for each species, by cross-validation over blocks of the training rows."""
     tune: Literal[False] = False
 
 

@@ -17,12 +17,18 @@ class Logistic:
     """A ridge logistic regression for each species, presences weighing as much as absences.
 
     Features are standardised; a missing covariate is imputed by the mean of the training rows.
+
+    Args:
+        config: its settings.
+        blocks: number of the spatial block of each row, (N,): whole blocks choose the penalties, since neighbours of
+            the rows that are learnt from would choose weak ones; by default each row by itself.
     """
 
-    def __init__(self, config: LogisticConfig) -> None:
+    def __init__(self, config: LogisticConfig, blocks: np.ndarray | None = None) -> None:
         names = [config.features, *(["GeoCLIP"] if config.geoclip else [])]
         self.name = f"logistic regression, {', '.join(names)}"
         self._config = config
+        self._blocks = blocks
         places = [LocationConfig(wavelengths_km=config.wavelengths_km)]
         places += [LocationConfig(kind="capsules", weights=config.geoclip)] if config.geoclip else []
         self._places = FrozenLocationFeatures(places).eval()
@@ -34,7 +40,9 @@ class Logistic:
         self._mean = torch.nanmean(features, 0)
         spread = torch.sqrt(torch.nanmean((features - self._mean) ** 2, 0))
         self._std = torch.where(spread > 1e-6, spread, torch.ones_like(spread))
-        self._matrix, self._bias = best(self._standard(features), torch.from_numpy(labels[train]), self._config.ridge)
+        blocks = None if self._blocks is None else torch.from_numpy(self._blocks[train])
+        known = torch.from_numpy(labels[train])
+        self._matrix, self._bias = best(self._standard(features), known, self._config.ridge, blocks)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Probabilities (n, S) float32."""

@@ -68,8 +68,8 @@ class EvaluateConfig(JobConfig):
     """Label -> cross-fitted map; figures show differences from the first. May be empty with `coordinates`."""
     coordinates: CoordinatesConfig | None = None
     """An encoder whose detection of coordinate errors is scored."""
-    blocks: HeldOutBlocks = Blocks()
-    """How places are held out; the same as for the maps' models."""
+    blocks: HeldOutBlocks | None = None
+    """How places are held out; by default as the models of the first map did. Other maps must have done the same."""
     covariates: str | None = None
     """Covariate store for the baselines."""
     baselines: list[BaselineConfig] = Field(default_factory=_baselines)
@@ -116,6 +116,11 @@ class EvaluateConfig(JobConfig):
         if self.truth_maps and self.truth is None:
             raise ValueError("truth_maps: needs `truth`")
         return self
+
+    @property
+    def held_out_blocks(self) -> Blocks:
+        """How places are held out."""
+        return self.blocks or Blocks()
 
     def compared_with_truth(self) -> dict[str, str]:
         """Label -> map to compare with the truth."""

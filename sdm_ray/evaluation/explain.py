@@ -54,7 +54,7 @@ def read_tested(
             does not have.
     """
     assert config.covariates is not None
-    path, covariates, blocks = config.path(explained.model), config.path(config.covariates), config.blocks
+    path, covariates, blocks = config.path(explained.model), config.path(config.covariates), config.held_out_blocks
     about = read_species_folder(path)
     if about.folds != len(folds):
         raise InputError(f"{path}: has {about.folds} fold models, expected {len(folds)}, as `blocks` has folds")

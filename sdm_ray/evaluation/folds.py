@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 from scipy.spatial import KDTree
+from scipy.special import expit, logit
 
 from sdm_ray.baselines.base import build_baseline, tuned
 from sdm_ray.baselines.config import BaselineConfig, Features
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Blocks, Role
+from sdm_ray.metrics.calibration_fit import fit_platt
 from sdm_ray.progress import track
 from sdm_ray.stores.holdout import HoldOut
 
@@ -62,10 +64,24 @@ def _fold(name: str, roles: np.ndarray) -> Fold:
     return Fold(name, *(np.flatnonzero(roles == each) for each in (Role.TRAIN, Role.VALIDATION, Role.TEST)))
 
 
+@dataclass(frozen=True)
+class BaselineData:
+    """What baselines are fitted by.
+
+    Attributes:
+        features: kind of features -> (N, F).
+        labels: (N, S) of 0 and 1.
+        block: (N,) number of the spatial block of each row.
+    """
+
+    features: Mapping[Features, np.ndarray]
+    labels: np.ndarray
+    block: np.ndarray
+
+
 def cross_fit(
     baselines: Sequence[BaselineConfig],
-    features: Mapping[Features, np.ndarray],
-    labels: np.ndarray,
+    data: BaselineData,
     folds: Sequence[Fold],
     *,
     seed: int,
@@ -75,8 +91,7 @@ def cross_fit(
 
     Args:
         baselines: their settings.
-        features: kind of features -> (N, F).
-        labels: (N, S) of 0 and 1.
+        data: of all rows.
         folds: together they test every row that is to be predicted.
         seed: of the baselines.
         threads: for each fit.
@@ -88,12 +103,13 @@ def cross_fit(
     Raises:
         InputError: a fold is empty or holds a single class.
     """
+    labels = data.labels
     for fold in folds:
         fold.check(labels)
     predictions: dict[str, np.ndarray] = {}
     settings: dict[str, list[dict[str, Any]]] = {}
     for config in baselines:
-        x = features[config.features]
+        x = data.features[config.features]
         found = np.full(labels.shape, np.nan, np.float32)
         name = build_baseline(config, seed, threads).name
         used = []
@@ -101,12 +117,39 @@ def cross_fit(
             own = config
             if config.tune:
                 own = tuned(config, x, labels, fold.train, fold.validation, seed=seed, threads=threads)
-            baseline = build_baseline(own, seed, threads)
+            baseline = build_baseline(own, seed, threads, data.block)
             baseline.fit(x, labels, fold.train, fold.validation)
             found[fold.test] = baseline.predict(x[fold.test])
             used.append(own.model_dump())
         predictions[name], settings[name] = found, used
     return predictions, settings
+
+
+def calibrated(
+    predictions: Mapping[str, np.ndarray], labels: np.ndarray, folds: Sequence[Fold]
+) -> dict[str, np.ndarray]:
+    """Cross-fitted probabilities, each fold's calibrated by what the other folds' fits predict at their own rows.
+
+    So are the models of `finetune` where folds are pooled: Platt scaling on out-of-fold predictions. A probability p
+    of n rows is first drawn to (p (n - 1) + 1/2) / n, as the leaves of a forest may hold 0 (Smithson and Verkuilen
+    2006, "A better lemon squeezer?").
+
+    Args:
+        predictions: method -> (N, S), NaN for rows that no fold tests.
+        labels: (N, S) of 0 and 1.
+        folds: that the predictions are of; with a single one they are returned as they are.
+    """
+    if len(folds) < 2:
+        return dict(predictions)
+    found = {}
+    for method, each in predictions.items():
+        scores = logit((each * (len(each) - 1) + 0.5) / len(each)).astype(np.float32)
+        found[method] = np.full_like(each, np.nan)
+        for fold in folds:
+            others = np.concatenate([other.test for other in folds if other is not fold])
+            scale, shift = fit_platt(scores[others], labels[others])
+            found[method][fold.test] = expit(scale * scores[fold.test] + shift)
+    return found
 
 
 def held_out_by(blocks: Blocks, x: np.ndarray, y: np.ndarray, folds: Sequence[Fold]) -> dict[str, float | int | None]:

@@ -11,6 +11,7 @@ from upath import UPath
 from sdm_ray.evaluation import coordinate_errors, explain, held_out_data, occurrence_scores, pictures, regions, tables
 from sdm_ray.evaluation.config import CoordinatesConfig, EvaluateConfig, ExplainConfig
 from sdm_ray.evaluation.folds import Fold, folds_of, held_out_by
+from sdm_ray.evaluation.map_checks import blocks_of
 from sdm_ray.evaluation.methods import Predictions, baseline_predictions, map_predictions, where_all_predict
 from sdm_ray.evaluation.report_sections import sections
 from sdm_ray.evaluation.scores import HeldOutSurveys, as_json, number, score
@@ -42,12 +43,14 @@ def run(config: EvaluateConfig, job: Job) -> dict[str, Any]:
 
 def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     """Scores of maps and baselines; writes tables and pictures."""
-    species = held_out_data.map_species(config.path(next(iter(config.maps.values()))))
+    first = config.path(next(iter(config.maps.values())))
+    config = config.model_copy(update={"blocks": config.blocks or blocks_of(first)})
+    species = held_out_data.map_species(first)
     land = config.path(config.land) if config.land else None
-    surveys, unmapped = held_out_data.read_held_out(config.path(config.surveys), species, config.blocks, land)
+    surveys, unmapped = held_out_data.read_held_out(config.path(config.surveys), species, config.held_out_blocks, land)
     surveys = _of_one_kind(config, surveys)
     say(f"evaluate: {len(surveys.labels)} surveys, {len(species)} species ({unmapped} more are not mapped)")
-    holdout = HoldOut(config.blocks)
+    holdout = HoldOut(config.held_out_blocks)
     maps, _ = map_predictions(config, surveys, config.maps, holdout)
     folds = folds_of(surveys.x, surveys.y, holdout)
     baselines, settings = baseline_predictions(config, surveys, folds)
@@ -59,7 +62,7 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
         "probability_kind": surveys.probability_kind,
         "min_positives": config.min_positives,
         "resamples": config.resamples,
-        "held_out": held_out_by(config.blocks, surveys.x, surveys.y, folds),
+        "held_out": held_out_by(config.held_out_blocks, surveys.x, surveys.y, folds),
         "pretraining": {label: Map(config.path(name)).attrs.get("pretraining") for label, name in config.maps.items()},
         "surveys_outside_the_map": outside,
         "species_not_mapped": unmapped,
@@ -90,10 +93,10 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     if has_levels(scored.probability_kind):
         f1 = {name: methods[main] for name, methods in by_survey.items() if name.startswith("f1")}
         errors = regions.survey_errors(scored, predictions[main]) | f1
-        written["blocks.csv"] = regions.by_block(scored, errors, config.blocks)
+        written["blocks.csv"] = regions.by_block(scored, errors, config.held_out_blocks)
     for name, table in written.items():
         (job.output / name).write_text(table.to_csv(index=False))
-    drawn = (scored, predictions, comparison, written.get("blocks.csv"), config.blocks.size_m)
+    drawn = (scored, predictions, comparison, written.get("blocks.csv"), config.held_out_blocks.size_m)
     for picture in pictures.write_pictures(job.output, *drawn):
         job.tracker.picture(picture)
     return figures
@@ -172,7 +175,7 @@ def _of_one_kind(config: EvaluateConfig, surveys: HeldOutSurveys) -> HeldOutSurv
 def _countries_out(config: EvaluateConfig, surveys: HeldOutSurveys) -> tuple[dict[str, Any], dict[str, float | None]]:
     """Scores with whole countries left out, of the baselines and of the map for it; AUC within countries by method."""
     assert config.land is not None
-    holdout = HoldOut(config.blocks, str(config.path(config.land)))
+    holdout = HoldOut(config.held_out_blocks, str(config.path(config.land)))
     folds = folds_of(surveys.x, surveys.y, holdout, surveys.country)
     named = {next(iter(config.maps)): config.countries_out_map} if config.countries_out_map else {}
     maps, of_other_folds = map_predictions(config, surveys, named, holdout)

@@ -3,14 +3,17 @@
 import json
 from dataclasses import asdict
 
+from pydantic import TypeAdapter
 from upath import UPath
 
 from sdm_ray.config import renamed
 from sdm_ray.errors import InputError
-from sdm_ray.geo.blocks import Blocks, misfit
-from sdm_ray.stores import artefact
-from sdm_ray.stores.holdout import HoldOut
+from sdm_ray.geo.blocks import Blocks
+from sdm_ray.stores.holdout import HoldOut, check_cells
+from sdm_ray.stores.holdout_config import HeldOutBlocks
 from sdm_ray.stores.maps import Map
+
+_BLOCKS: TypeAdapter[Blocks] = TypeAdapter(HeldOutBlocks)
 
 
 def require_held_out(path: UPath, holdout: HoldOut) -> None:
@@ -36,10 +39,13 @@ def require_held_out(path: UPath, holdout: HoldOut) -> None:
             f"{path}: its models held out {held_out or 'what the map does not record'}, expected {expected}"
         )
     _check_blocks(path, found.attrs.get("blocks"), holdout.blocks)
-    if holdout.countries is not None:
-        _check_land(path, UPath(holdout.countries))
-    elif (reason := misfit(holdout.blocks, found.grid)) is not None:
-        raise InputError(f"{path}: {reason}")
+    check_cells(path, holdout, found.grid)
+
+
+def blocks_of(path: UPath) -> Blocks:
+    """How the models of a map held places out; the defaults where the map does not record it."""
+    found = Map(path).attrs.get("blocks")
+    return _BLOCKS.validate_python(found) if isinstance(found, dict) else Blocks()
 
 
 def _check_blocks(path: UPath, blocks: object, expected: Blocks) -> None:
@@ -51,10 +57,3 @@ def _check_blocks(path: UPath, blocks: object, expected: Blocks) -> None:
             raise InputError(
                 f"{path}: was cross-fitted with blocks.{key} = {theirs.get(key)}, expected {value} as configured"
             )
-
-
-def _check_land(path: UPath, land: UPath) -> None:
-    """See that countries are numbered alike: their folds follow from their numbers."""
-    inputs = artefact.read_record(path).inputs
-    if inputs and artefact.read_record(land).fingerprint not in inputs.values():
-        raise InputError(f"{path}: was made with another land store than {land}, whose countries have other numbers")

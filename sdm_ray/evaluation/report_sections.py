@@ -27,8 +27,8 @@ _NOTES = {
 }
 _FEW_UNITS = 10  # resampled units below which intervals are unreliable
 _CALIBRATED = (
-    "The models of a map are calibrated on blocks of their own, baselines are scored as fitted: compare their Brier"
-    " scores, calibration errors and sets of species with this in mind."
+    "The models of a map are calibrated on blocks that they did not learn from, and so are the baselines: those of each"
+    " fold by what the other folds' fits predict for their own held-out surveys."
 )
 
 

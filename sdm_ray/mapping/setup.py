@@ -7,7 +7,6 @@ import numpy as np
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.geo.blocks import misfit
 from sdm_ray.geo.checks import require_near
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.job import Job
@@ -28,6 +27,7 @@ from sdm_ray.stores import artefact, icechunk_repository
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.embeddings import Embeddings
+from sdm_ray.stores.holdout import HoldOut, check_cells
 from sdm_ray.stores.land import Land
 from sdm_ray.stores.maps import MapSpec
 from sdm_ray.stores.surveys import countries_named, read_surveys
@@ -69,7 +69,8 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
             raise InputError(f"{name}: {config.path(config.model)} has no fold models; finetune it with folds")
     area, reference = _area(config), _reference(config, covariates)
     if config.crossfit:
-        _check_held_out(config, model, area)
+        land = str(config.path(config.land)) if model.countries else None
+        check_cells(config.path(config.model), HoldOut(model.blocks, land), area.grid, "crossfit")
     recipe = replace(
         _recipe(config, model),
         species=None if len(chosen.numbers) == len(model.species) else tuple(chosen.numbers),
@@ -114,22 +115,6 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         attrs["least_prevalence"] = chosen.least
     root = {"title": config.title, "sources": sources(config), "sdm_ray": attrs}
     return Ready(work, MapSpec(species, kind, config.tile, layers, bits, root))
-
-
-def _check_held_out(config: MapConfig, model: SpeciesFolder, area: Area) -> None:
-    """See that what a fold model held out is known of each cell.
-
-    Raises:
-        InputError: edges of blocks cut cells, or the countries are those of another land store.
-    """
-    place = config.path(config.model)
-    if not model.countries:
-        if (reason := misfit(model.blocks, area.grid)) is not None:
-            raise InputError(f"crossfit: {place}: {reason}")
-        return
-    inputs, land = artefact.read_record(place).inputs, artefact.read_record(config.path(config.land)).fingerprint
-    if inputs and land not in inputs.values():
-        raise InputError(f"crossfit: {place} held out countries of another land store than {config.path(config.land)}")
 
 
 def prepare_embedding(config: EmbedConfig, output: UPath, fingerprint: str) -> tuple[Work, dict[str, Any]]:

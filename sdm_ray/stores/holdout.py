@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from upath import UPath
 
-from sdm_ray.geo.blocks import Blocks, Role, fold, fold_of, role
-from sdm_ray.geo.grid import Floats
+from sdm_ray.errors import InputError
+from sdm_ray.geo.blocks import Blocks, Role, fold, fold_of, misfit, role
+from sdm_ray.geo.grid import Floats, Grid
+from sdm_ray.stores import artefact
 from sdm_ray.stores.land import Land
 
 Names = NDArray[np.str_]
@@ -72,6 +74,32 @@ class HoldOut:
     def _land(self) -> Land:
         assert self.countries is not None
         return Land(UPath(self.countries))
+
+
+def check_cells(place: UPath, holdout: HoldOut, grid: Grid, name: str = "") -> None:
+    """See that what was held out is known of each cell: of the one where a survey lies, and of the survey, alike.
+
+    Args:
+        place: model or map that held out.
+        holdout: what it held out.
+        grid: the cells.
+        name: of a setting, at the beginning of the message.
+
+    Raises:
+        InputError: edges of blocks cut cells, or countries were those of another land store, whose numbers, from which
+            their folds follow, are others.
+    """
+    said = f"{name}: " if name else ""
+    if holdout.countries is None:
+        if (reason := misfit(holdout.blocks, grid)) is not None:
+            raise InputError(f"{said}{place}: {reason}")
+        return
+    inputs = artefact.read_record(place).inputs
+    if inputs and artefact.read_record(UPath(holdout.countries)).fingerprint not in inputs.values():
+        raise InputError(
+            f"{said}{place}: was made with another land store than {holdout.countries}, whose countries have other"
+            " numbers"
+        )
 
 
 def _within(x: Floats, y: Floats, chosen: NDArray[np.bool_], distance_m: float) -> NDArray[np.bool_]:

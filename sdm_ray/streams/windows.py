@@ -49,6 +49,11 @@ class Windows:
         return Wanted(rows, cols, self.size, cube.time(self.season), cube.numbers(self.bands))
 
     @property
+    def reach_m(self) -> float:
+        """How far a window reaches from its centre, metres."""
+        return self.size * open_cube(self.cube).grid.resolution / 2
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of one window."""
         return math.prod(self.shape) * 2

@@ -194,7 +194,7 @@ def _baseline(config: CompareConfig, table: finetune_data.Table, training: Train
     else:
         rows = np.concatenate([rows, validation])
         labels = table.labels.dense(rows)
-    baseline = build_baseline(chosen, training.seed, max(1, int(config.compute.cpus)))
+    baseline = build_baseline(chosen, training.seed, max(1, int(config.compute.cpus)), table.block_of(rows))
     own = np.arange(len(rows))
     baseline.fit(x[rows], labels, own[: len(rows) - len(validation)], own[len(rows) - len(validation) :])
     return baseline.predict(x[test])

@@ -60,8 +60,8 @@ class FinetuneConfig(JobConfig):
     model: SpeciesConfig = SpeciesConfig()
     blocks: HeldOutBlocks | None = None
     """How places are held out. By default the blocks of `encoder` or `start`; else squares of the largest side from
-    100 km down to 1 km of which at least 100 hold surveys (fewer where there are under 1,000 surveys), in five folds.
-    """
+    100 km down to 1 km of which at least 100 hold surveys (fewer where there are under 1,000 surveys), in five folds,
+    with a buffer as wide as windows of a `cube` reach."""
     countries: str | None = None
     """Land store: leave whole countries out instead of blocks; `blocks` gives seed, folds and shares, and `buffer_m` is
     the distance from a country left out within which no survey is trained on."""

@@ -179,9 +179,10 @@ def read_table(config: FinetuneConfig) -> Table:
         raise InputError(f"{path}: no survey holds any species")
     if config.model.output == "class":
         _require_one_class(path, surveys["survey_id"], labels)
-    blocks = blocks_of(config, x, y)
+    blocks = blocks_of(config, x, y, 0.0 if dataset.images is None else dataset.images.reach_m)
     if config.blocks is None:
-        say(f"  blocks of {blocks.size_m / 1000:g} km, {blocks.folds} folds")
+        buffer = f", a buffer of {blocks.buffer_m:g} m around those held out" if blocks.buffer_m else ""
+        say(f"  blocks of {blocks.size_m / 1000:g} km, {blocks.folds} folds{buffer}")
     holdout = HoldOut(blocks, str(config.path(config.countries)) if config.countries else None)
     background = background_of(config, dataset, store, covariates)
     table = Table(

@@ -1,12 +1,14 @@
 """Settings that follow the data where a configuration leaves them open: blocks, batch, epochs, pooling."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sdm_ray.geo.blocks import Blocks, block_id
 from sdm_ray.model_io import load_encoder, read_species_folder
+from sdm_ray.progress import say
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.head_config import MOST_LABELS, MOST_SPECIES, EnsembleConfig
@@ -22,21 +24,32 @@ ENOUGH = 200
 """Surveys that are enough to choose an epoch by, and to calibrate on."""
 
 
-def blocks_of(config: FinetuneConfig, x: NDArray[np.float64], y: NDArray[np.float64]) -> Blocks:
+def blocks_of(config: FinetuneConfig, x: NDArray[np.float64], y: NDArray[np.float64], reach_m: float = 0.0) -> Blocks:
     """The blocks of a configuration, else those of what it starts from, else of a size that suits the surveys.
+
+    Blocks that suit the surveys have a buffer as wide as the windows of training surveys reach: without one these show
+    the edges of held-out blocks. Where the model reads no windows there is none: a buffer costs surveys, and how far
+    neighbours resemble each other differs from study to study.
 
     Args:
         config: of the job.
         x: of the surveys, EPSG:3035 metres, (N,).
         y: EPSG:3035 metres, (N,).
+        reach_m: how far around a survey the model sees, metres.
     """
     if config.blocks is not None:
+        if config.blocks.buffer_m < reach_m:
+            say(
+                f"  windows reach {reach_m:g} m, across edges of blocks; `blocks.buffer_m: {reach_m:g}` keeps those of"
+                " training surveys out of held-out blocks"
+            )
         return config.blocks
     if config.encoder is not None:
         return load_encoder(config.path(config.encoder)).blocks
     if config.start is not None:
         return read_species_folder(config.path(config.start)).blocks
-    return suggested_blocks(x, y)
+    found = suggested_blocks(x, y)
+    return replace(found, buffer_m=min(reach_m, found.size_m))
 
 
 def suggested_blocks(x: NDArray[np.float64], y: NDArray[np.float64]) -> Blocks:

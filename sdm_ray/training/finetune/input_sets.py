@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from sdm_ray.metrics import calibration_fit
 from sdm_ray.models.calibration import Calibration, name_of
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.streams.survey_dataset import SurveyDataset
-from sdm_ray.training.finetune import calibration
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.data import Split, Table, alone, predict
 
@@ -57,7 +57,9 @@ def fit_each(
     """The calibration of each set's logits, (n, S), of surveys with these labels."""
     classes = config.model.output == "class"
     kind = config.calibration or ("temperature" if classes else "platt")
-    return {name: calibration.fit(kind, each, labels, classes=classes, offset=offset) for name, each in logits.items()}
+    return {
+        name: calibration_fit.fit(kind, each, labels, classes=classes, offset=offset) for name, each in logits.items()
+    }
 
 
 def offset_of(config: FinetuneConfig, table: Table, model: SpeciesModel, train: np.ndarray) -> np.ndarray | None:
@@ -65,5 +67,5 @@ def offset_of(config: FinetuneConfig, table: Table, model: SpeciesModel, train: 
     if config.probe is None and config.presence.balance == "none":
         return None
     present, absent = table.dataset.labels.counts(train)
-    offset = calibration.prevalence_offset(present, present + absent)
+    offset = calibration_fit.prevalence_offset(present, present + absent)
     return offset if model.ensemble_weight is None else offset * (1 - float(model.ensemble_weight))

@@ -5,6 +5,7 @@ import pytest
 from helpers.small import settings
 
 from sdm_ray.geo.blocks import Blocks
+from sdm_ray.streams.windows import Windows
 from sdm_ray.training.finetune import data_defaults
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.data import read_table
@@ -37,6 +38,18 @@ def test_what_is_given_stays_and_what_is_open_follows_the_surveys(world):
     left_open = made(optim={"ema": 0.999}, blocks=None)
     assert (left_open.optim.batch, left_open.optim.epochs, left_open.optim.ema) == (32, 100, 0.999)
     assert left_open.optim.lr == 2e-3 and left_open.blocks == Blocks(size_m=10_000)
+
+
+def test_windows_of_training_surveys_stay_out_of_held_out_blocks(world, capsys):
+    windows = Windows(str(world / "cube.zarr"), ("red",), np.zeros((1, 2)), 8)
+    assert windows.reach_m == 2000  # half of 8 pixels of 500 m
+    x, y = np.random.default_rng(0).uniform(0, 200_000, (2, 600)) + 3_000_000
+    config = FinetuneConfig(run_dir=str(world), **settings(blocks=None))
+    assert data_defaults.blocks_of(config, x, y).buffer_m == 0
+    assert data_defaults.blocks_of(config, x, y, windows.reach_m) == Blocks(size_m=20_000, buffer_m=2000)
+    given = FinetuneConfig(run_dir=str(world), **settings())
+    assert data_defaults.blocks_of(given, x, y, windows.reach_m) == given.blocks
+    assert "windows reach 2000 m, across edges of blocks; `blocks.buffer_m: 2000`" in capsys.readouterr().out
 
 
 def test_a_network_that_did_not_learn_is_told_beside_prevalence():

@@ -13,12 +13,13 @@ import sdm_ray
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.geo.windows import Window
 from sdm_ray.mapping.cell_predictor import Predictor, Recipe
+from sdm_ray.metrics import calibration_fit
 from sdm_ray.model_io import load_species_model
 from sdm_ray.models.calibration import Calibration
 from sdm_ray.models.distributed import Ranks
 from sdm_ray.training.engine.trainer import Trained
-from sdm_ray.training.finetune import calibration, input_sets
 from sdm_ray.training.finetune import data as finetune_data
+from sdm_ray.training.finetune import input_sets
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.fits import FineTuning
 
@@ -57,7 +58,7 @@ def test_each_set_of_inputs_is_calibrated_by_its_own_logits(seeing, world):
     bare = replace(table.dataset, shards=())
     for given, dataset in ((None, table.dataset), ([], bare)):
         logits = finetune_data.predict(loaded.model, dataset, rows, Ranks())
-        expected = calibration.fit("platt", logits, labels, classes=False)
+        expected = calibration_fit.fit("platt", logits, labels, classes=False)
         assert torch.allclose(loaded.model.calibration(given).scale, expected.scale, atol=1e-4)
         assert torch.allclose(loaded.model.calibration(given).shift, expected.shift, atol=1e-4)
     assert loaded.model.calibrations.names() == ["location"]

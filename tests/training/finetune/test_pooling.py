@@ -10,12 +10,13 @@ from pydantic import ValidationError
 from upath import UPath
 
 from sdm_ray.geo.blocks import Role
+from sdm_ray.metrics import calibration_fit
 from sdm_ray.model_io import load_species_model
 from sdm_ray.models.distributed import ALONE, Ranks
 from sdm_ray.stores.weights import load_weights
-from sdm_ray.training.finetune import calibration, pooling
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import job as finetune
+from sdm_ray.training.finetune import pooling
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.fits import FineTuning
 
@@ -67,7 +68,7 @@ def test_each_fold_takes_what_suits_the_others(pooled, world):
         others = [other for other in range(3) if other != fold]
         epochs = pooling.best_epoch([tried[other] for other in others], "auc")
         assert each.metrics["best_epoch"] == len(each.metrics["history"]) == epochs
-        expected = calibration.fit(
+        expected = calibration_fit.fit(
             "platt",
             np.concatenate([logits[other] for other in others]),
             np.concatenate([labels[other] for other in others]),
@@ -76,7 +77,7 @@ def test_each_fold_takes_what_suits_the_others(pooled, world):
         assert torch.allclose(each.model.calibration().shift, expected.shift, atol=1e-4)
     whole = load_species_model(pooled)
     assert whole.metrics["best_epoch"] == pooling.best_epoch(tried, "auc")
-    expected = calibration.fit("platt", np.concatenate(logits), np.concatenate(labels), classes=False)
+    expected = calibration_fit.fit("platt", np.concatenate(logits), np.concatenate(labels), classes=False)
     assert torch.allclose(whole.model.calibration().shift, expected.shift, atol=1e-4)
     assert list(FineTuning(config, table, str(pooled))(ALONE)) == []  # finished
 

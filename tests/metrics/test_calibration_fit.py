@@ -6,9 +6,9 @@ import torch
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
+from sdm_ray.metrics.calibration_fit import fit, fit_platt, prevalence_offset
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.models.calibration import KNOTS, Calibration, bend, mean_of
-from sdm_ray.training.finetune.calibration import fit, fit_platt, prevalence_offset
 
 
 def draw(count: int, scale: float, shift: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
