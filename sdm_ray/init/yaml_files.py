@@ -43,7 +43,8 @@ def _prepare(study: Study, folder: Path) -> str:
     lines = ["# Surveys, covariates and land out of your own files.", "surveys:", f"  source: {source.source}"]
     lines.append(f"  table: {_flow(_relative(source.table, folder))}")
     if source.source == "tables":
-        lines += [f"  columns: {_flow(source.columns.model_dump(exclude_none=True))}"]
+        columns = {key: name for key, name in source.columns.model_dump().items() if name}
+        lines += [f"  columns: {_flow(columns)}"]
         lines += [_line(f"  probability_kind: {study.table.kind}", _KINDS[study.table.kind])]
     lines += [f"  {key}: {_flow(value)}" for key, value in settings.items()]
     lines.append(_line(f"  min_records: {study.min_records}", "surveys that a species must be in"))

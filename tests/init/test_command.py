@@ -56,6 +56,7 @@ def test_a_study_can_be_moved_with_its_data(own, tmp_path):
     own()
     written = yaml.safe_load((tmp_path / "mine" / "prepare.yaml").read_text())
     assert written["surveys"]["table"] == "../relevés.csv"
+    assert sorted(written["surveys"]["columns"]) == ["date", "lat", "lon", "species", "survey"]
     assert written["covariates"]["rasters"] == ["../altitude.tif", "../précipitations.tif"]
 
 
