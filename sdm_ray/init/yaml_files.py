@@ -89,7 +89,7 @@ def _finetune(study: Study) -> str:
         _line(f"optim: {{batch: {study.batch}, epochs: {study.epochs}}}", "by the number of surveys"),
     ]
     if study.in_process:
-        lines.append(_line("workers: {count: 0, threads: 1}", "small data: in this process; count: 1 trains through Ray"))
+        lines.append(_line("workers: {count: 0, threads: 1}", "small data: in this process; 1 or more through Ray"))
     return "\n".join(lines) + "\n"
 
 
