@@ -31,6 +31,7 @@ ROOMS = [
     ("documentation", "The job `document`: the ODMAP table and the model card of a map."),
     ("mapping", "The jobs `map`, `embed`, `export` and `predict`."),
     ("indicators", "The job `indicators`."),
+    ("survey_design", "The job `sample`: where to survey next."),
     ("impact", "The job `impact`: matched controls, before-after-control-impact estimates and their checks."),
     ("viewer", "The page that shows a map, and its server."),
 ]

@@ -93,6 +93,12 @@ JOBS = {
         "predictions",
         "Predict a table of places: probabilities and sets of species.",
     ),
+    "sample": Entry(
+        "sdm_ray.survey_design.config:SampleConfig",
+        "sdm_ray.survey_design.job:run",
+        "sample",
+        "Choose where to survey next, under a budget.",
+    ),
     "document": Entry(
         "sdm_ray.documentation.config:DocumentConfig",
         "sdm_ray.documentation.job:run",

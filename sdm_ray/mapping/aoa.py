@@ -38,6 +38,7 @@ class Applicability:
     Attributes:
         used: covariates that have a weight and differ between surveys, (C,).
         mean: of these among the surveys, (U,).
+        weights: of these, the largest 1, (U,).
         scale: weight over standard deviation of these, (U,).
         points: standardised and weighted covariates of the surveys that are searched, (Q, U).
         exact: whether all surveys are searched; where they are not, a DI may be larger than by definition.
@@ -47,6 +48,7 @@ class Applicability:
 
     used: np.ndarray
     mean: np.ndarray
+    weights: np.ndarray
     scale: np.ndarray
     points: np.ndarray
     exact: bool
@@ -58,9 +60,12 @@ class Applicability:
         found = np.full(len(values), np.nan, np.float32)
         known = np.isfinite(values[:, self.used]).all(axis=1)
         if known.any():
-            scaled = (values[known][:, self.used] - self.mean) * self.scale
-            found[known] = _nearest(self._searched, scaled) / self.mean_distance
+            found[known] = _nearest(self._searched, self.scaled(values[known])) / self.mean_distance
         return found
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """Standardised and weighted covariates, (N, U), of covariates (N, C)."""
+        return np.asarray((values[:, self.used] - self.mean) * self.scale)
 
     @cached_property
     def _searched(self) -> NearestNeighbors:
@@ -96,7 +101,7 @@ def fit(reference: Reference, most: int, seed: int) -> Applicability:
         rows = np.sort(numbers.choice(rows, most, replace=False))
     points, folds = points[rows], reference.folds[rows]
     threshold = upper_whisker(_to_other_folds(points, folds) / between)
-    return Applicability(used, mean, scale, points, exact, between, threshold)
+    return Applicability(used, mean, weights[used], scale, points, exact, between, threshold)
 
 
 def mean_distance(points: np.ndarray) -> float:

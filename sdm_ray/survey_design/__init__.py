@@ -1,0 +1,1 @@
+"""Where to survey next: the job `sample`."""

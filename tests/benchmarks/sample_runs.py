@@ -1,0 +1,103 @@
+"""Replays of survey designs on withheld surveys: which of them are made next, and how good a model of them is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import RandomForestRegressor
+
+from sdm_ray.geo.blocks import Blocks, fold
+from sdm_ray.metrics.ranking import auc, average_precision
+from sdm_ray.survey_design.choice import Candidates, Limits, choose, entropy
+
+
+@dataclass(frozen=True)
+class Plots:
+    """Real plots.
+
+    Attributes:
+        xy: metres, (N, 2).
+        values: covariates, (N, C).
+        labels: 0 and 1, (N, S).
+    """
+
+    xy: np.ndarray
+    values: np.ndarray
+    labels: np.ndarray
+
+
+def swiss_alps(data: Path) -> Plots:
+    """707 plots x 208 plants of the western Swiss Alps, with five topoclimatic covariates of their own."""
+    table = pd.read_csv(data / "swiss-alps-plots" / "Final_Coord_30Occ.txt", sep="\t")
+    covariates = ["ddeg", "mind", "srad", "slp", "topo"]
+    species = table.columns[table.columns.get_loc("topo") + 1 :]
+    return Plots(table[["X", "Y"]].to_numpy(float), table[covariates].to_numpy(float), table[species].to_numpy(int))
+
+
+def netherlands(data: Path) -> Plots:
+    """Permanent plots x 50 plants of the Netherlands: latest visit of each, by place, land use and soil."""
+    table = pd.read_parquet(data / "lmf-netherlands" / "plots.parquet")
+    names = pd.read_csv(data / "lmf-netherlands" / "chosen_species.csv")
+    species = [name for name in names.iloc[:, 0].tolist() if name in table]
+    table = table.dropna(subset=[*species, "x", "y"])
+    classes = pd.get_dummies(table[["bodemgebruik", "OMSCHRIJVI"]].astype(str))
+    common = classes.loc[:, classes.sum() >= 50].to_numpy(float)
+    xy = table[["x", "y"]].to_numpy(float)
+    return Plots(xy, np.column_stack([xy, common]), (table[species].to_numpy() > 0).astype(int))
+
+
+def forest(plots: Plots, rows: np.ndarray, seed: int) -> RandomForestRegressor:
+    """A random forest of some plots."""
+    model = RandomForestRegressor(100, max_features=0.5, min_samples_leaf=3, random_state=seed, n_jobs=1)
+    return model.fit(plots.values[rows], plots.labels[rows])
+
+
+Design = Callable[[Plots, np.ndarray, np.ndarray, int, int], np.ndarray]
+"""Plots, rows surveyed, rows that may be, how many to add, and a seed -> rows to survey next."""
+
+
+def at_random(plots: Plots, surveyed: np.ndarray, pool: np.ndarray, count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng([seed, len(surveyed)]).permutation(pool)[:count]
+
+
+def designed(uncertain: bool = True, novel: bool = True) -> Design:
+    """The choice of `sdm-ray sample`, or a part of it."""
+
+    def design(plots: Plots, surveyed: np.ndarray, pool: np.ndarray, count: int, seed: int) -> np.ndarray:
+        values = plots.values
+        scaled = (values - values[surveyed].mean(0)) / np.maximum(values[surveyed].std(0), 1e-9)
+        points, known = scaled[pool], scaled[surveyed]
+        novelty = np.sqrt(((points[:, None] - known) ** 2).sum(2)).min(1) if novel else np.ones(len(pool))
+        unsure = np.ones(len(pool))
+        if uncertain:
+            unsure = entropy(forest(plots, surveyed, seed).predict(values[pool]))
+        candidates = Candidates(points if novel else np.zeros_like(points), unsure, np.ones(len(pool)), plots.xy[pool])
+        if not novel:
+            return pool[np.argsort(-unsure)[:count]]
+        return pool[choose(candidates, novelty, Limits(count)).rows]
+
+    return design
+
+
+def replay(plots: Plots, design: Design, steps: list[int], seed: int, block_m: float) -> np.ndarray:
+    """Macro AUC and average precision on held-out blocks after each number of surveys, (steps, 2).
+
+    A third of the blocks is held out; of the other plots the first `steps[0]` are drawn at random, alike for every
+    design, and the design adds the rest step by step.
+    """
+    held_out = fold(*plots.xy.T, Blocks(size_m=block_m, folds=3, seed=seed)) == 0
+    rows = np.random.default_rng(seed).permutation(np.flatnonzero(~held_out))
+    test = np.flatnonzero(held_out)
+    counted = (plots.labels[test].sum(0) >= 10) & (plots.labels[rows].sum(0) >= 10)
+    surveyed, pool = rows[: steps[0]], rows[steps[0] :]
+    scores = []
+    for number, count in enumerate(steps):
+        if number:
+            added = design(plots, surveyed, pool, count - len(surveyed), seed)
+            surveyed, pool = np.append(surveyed, added), np.setdiff1d(pool, added)
+        predicted = forest(plots, surveyed, seed).predict(plots.values[test])
+        each = [score(plots.labels[test], predicted)[counted] for score in (auc, average_precision)]
+        scores.append([float(np.nanmean(values)) for values in each])
+    return np.array(scores)
