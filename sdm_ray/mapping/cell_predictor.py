@@ -16,6 +16,7 @@ from sdm_ray.mapping.feature_grid import Blending, Lattice
 from sdm_ray.mapping.from_embeddings import Embedded
 from sdm_ray.mapping.patch_batches import Imagery, Pixels
 from sdm_ray.mapping.quality_layers import COVARIATES, LOCATION, SATELLITE
+from sdm_ray.mapping.scenario import ChangedCovariates, Scenario
 from sdm_ray.model_io import load_species_model
 from sdm_ray.models.batch import inputs_of, uses_covariates
 from sdm_ray.stores.covariates import Covariates
@@ -40,6 +41,7 @@ class Recipe:
         threads: torch threads.
         gpu: whether to compute on a GPU.
         memory: bytes of the cube held at once.
+        scenario: changes of the covariates; None for those of the store.
     """
 
     model: str
@@ -55,6 +57,7 @@ class Recipe:
     threads: int
     gpu: bool
     memory: int
+    scenario: Scenario | None = None
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,10 @@ class Predictor:
             self._stored = self._models[0].columns_of(list(recipe.species))
             for model in self._models:
                 model.keep_species(list(recipe.species))
-        self._covariates = None
+        self._covariates: Covariates | ChangedCovariates | None = None
         if recipe.covariates is not None:
-            self._covariates = Covariates(UPath(recipe.covariates)).select(self._config.covariates)
+            store = Covariates(UPath(recipe.covariates)).select(self._config.covariates)
+            self._covariates = store if recipe.scenario is None else ChangedCovariates(store, recipe.scenario)
         self._embedded: Embedded | None = None
         self._imagery = self._blending = None
         if recipe.cube is not None and about.satellite is not None:

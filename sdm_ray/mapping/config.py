@@ -9,6 +9,7 @@ from sdm_ray.input_paths import InputPath
 from sdm_ray.mapping.aoa_config import ApplicabilityConfig
 from sdm_ray.mapping.article17_config import Article17Config
 from sdm_ray.mapping.ebv_config import EbvConfig
+from sdm_ray.mapping.scenario_config import ScenarioConfig
 from sdm_ray.metrics.config import SetRule
 
 
@@ -127,6 +128,8 @@ class MapConfig(CellsConfig):
     """Also predict with every fold model, for layers of the standard deviation among them."""
     applicability: ApplicabilityConfig | None = None
     """Layers `di` (dissimilarity index) and `inside_aoa` (area of applicability), from the surveys' covariates."""
+    scenario: ScenarioConfig | None = None
+    """Changed covariates, for a map of what would be: another climate, or land that becomes something else."""
     levels: int | None = Field(default=None, ge=0)
     """Coarser levels of the pyramid; by default until the longer side has fewer than 512 cells."""
     bits: Literal[8, 16, "auto"] = "auto"
@@ -141,6 +144,8 @@ class MapConfig(CellsConfig):
             raise ValueError("spread: expected it or crossfit, whose cells come from one fold model each")
         if self.from_embeddings is not None and (self.spread or self.crossfit or self.cube):
             raise ValueError("from_embeddings: made by the model of all surveys; expected no spread, crossfit or cube")
+        if self.scenario is not None and self.from_embeddings is not None:
+            raise ValueError("scenario: embeddings are of today's covariates; expected no from_embeddings")
         if self.occurrences is not None:
             if self.from_embeddings is None:
                 raise ValueError("occurrences: other species are fitted on embeddings; give from_embeddings")
@@ -156,8 +161,13 @@ class MapConfig(CellsConfig):
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
         evaluation = self.applicability.evaluation if self.applicability else None
-        wanted = [self.from_embeddings, self.occurrences, evaluation]
+        changed = self.scenario.covariates if self.scenario else None
+        wanted = [self.from_embeddings, self.occurrences, evaluation, changed]
         return super().reads() + [name for name in wanted if name is not None]
+
+    def reads_files(self) -> list[str]:
+        """The polygons of the region and of the scenario."""
+        return super().reads_files() + ([] if self.scenario is None else self.scenario.files())
 
 
 class ExportConfig(JobConfig):

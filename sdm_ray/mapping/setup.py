@@ -8,15 +8,16 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.checks import require_near
-from sdm_ray.geo.grid import to_xy
+from sdm_ray.geo.grid import Grid, to_xy
 from sdm_ray.job import Job
-from sdm_ray.mapping import aoa_setup
+from sdm_ray.mapping import aoa_setup, scenario
 from sdm_ray.mapping.cell_predictor import Recipe
 from sdm_ray.mapping.config import CellsConfig, EmbedConfig, MapConfig
 from sdm_ray.mapping.effective_resolution import effective_resolution
 from sdm_ray.mapping.from_embeddings import fit_species
 from sdm_ray.mapping.quality_layers import LAYERS, SCENES, SIMILARITY, SPREAD, applicability_layers
 from sdm_ray.mapping.region_mask import Area, check_covers, grid_within, surveyed_cells
+from sdm_ray.mapping.scenario import Scenario
 from sdm_ray.mapping.species_selection import choose, few
 from sdm_ray.mapping.tile import Work
 from sdm_ray.metrics.probability_kind import layer_has_meaning
@@ -73,6 +74,7 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         check_cells(config.path(config.model), HoldOut(model.blocks, land), area.grid, "crossfit")
     recipe = replace(
         _recipe(config, model),
+        scenario=_scenario(config, covariates, area.grid),
         species=None if len(chosen.numbers) == len(model.species) else tuple(chosen.numbers),
         folds=model.folds if config.crossfit else 0,
         members=model.folds if config.spread else 0,
@@ -109,12 +111,26 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         applicability=applicability,
     )
     attrs = attributes(config, model, covariates) | {"crossfitted": config.crossfit}
+    if config.scenario is not None:
+        attrs["scenario"] = config.scenario.model_dump(mode="json", exclude_defaults=True)
     if config.crossfit:
         attrs |= {"blocks": asdict(model.blocks), "held_out": "countries" if model.countries else "blocks"}
     if chosen.least is not None:
         attrs["least_prevalence"] = chosen.least
     root = {"title": config.title, "sources": sources(config), "sdm_ray": attrs}
     return Ready(work, MapSpec(species, kind, config.tile, layers, bits, root))
+
+
+def _scenario(config: MapConfig, covariates: Covariates | None, grid: Grid) -> Scenario | None:
+    """The scenario of a map, which fits it; None where there is none."""
+    if config.scenario is None:
+        return None
+    if covariates is None:
+        raise InputError(f"scenario: {config.path(config.model)} uses no covariates, so that none can change")
+    if config.cube is not None:
+        say("map: scenario: covariates change, the satellite images of the cube stay as they are")
+    place = config.scenario.covariates
+    return scenario.prepare(config.scenario, None if place is None else config.path(place), covariates, grid)
 
 
 def prepare_embedding(config: EmbedConfig, output: UPath, fingerprint: str) -> tuple[Work, dict[str, Any]]:

@@ -1,0 +1,167 @@
+"""Scenarios: covariates changed before a model sees them, everywhere by another store or in parcels by values."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from upath import UPath
+
+from sdm_ray.errors import InputError, few
+from sdm_ray.geo.grid import Floats, Grid
+from sdm_ray.mapping.scenario_config import ParcelsConfig, ScenarioConfig
+from sdm_ray.progress import say
+from sdm_ray.readers.polygons import outline
+from sdm_ray.stores.covariates import Covariates
+
+Values = tuple[NDArray[np.float32], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Parcels:
+    """Land whose covariates are set.
+
+    Attributes:
+        shape: polygons in EPSG:3035.
+        values: covariate -> its value there.
+    """
+
+    shape: shapely.Geometry
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario that fits its model and map; small and picklable.
+
+    Attributes:
+        store: covariate store whose values replace those of the same names; None where none does.
+        parcels: land that becomes something else; the last counts.
+    """
+
+    store: str | None
+    parcels: tuple[Parcels, ...]
+
+
+def prepare(config: ScenarioConfig, place: UPath | None, base: Covariates, grid: Grid) -> Scenario:
+    """Check a scenario against what the model uses, and take values from donors.
+
+    Args:
+        config: of the scenario.
+        place: of its covariate store.
+        base: the model's covariates of today.
+        grid: of the map.
+
+    Raises:
+        InputError: it changes no covariate that the model uses, a covariate is unknown, polygons lie outside the map or
+            donors have no known values.
+    """
+    if place is not None:
+        names = Covariates(place).names
+        used = [name for name in base.names if name in names]
+        if not used:
+            raise InputError(
+                f"scenario.covariates: {place} has none of the model's covariates; expected some of {few(base.names)}"
+            )
+        say(f"map: scenario: {len(used)} of {len(base.names)} covariates from {place}: {few(used)}")
+    start = Scenario(None if place is None else str(place), ())
+    donors = ChangedCovariates(base, start)
+    parcels = tuple(_parcels(each, donors, grid) for each in config.parcels)
+    return Scenario(start.store, parcels)
+
+
+def _parcels(config: ParcelsConfig, donors: "ChangedCovariates", grid: Grid) -> Parcels:
+    shape = outline(config.within)
+    if not shapely.box(*grid.bounds).intersects(shape):
+        raise InputError(f"{config.within}: its polygons lie outside the map, which covers {list(grid.bounds)}")
+    names = donors.names
+    if unknown := [name for name in (*config.set, *(config.covariates or [])) if name not in names]:
+        raise InputError(f"scenario.parcels: the model uses no covariate {unknown[0]}; found {few(names, 12)}")
+    values = {} if config.like is None else donors.means(config.like, config.covariates or names)
+    values |= config.set
+    shown = ", ".join(f"{name} = {value:.4g}" for name, value in list(values.items())[:6])
+    say(f"map: scenario: {shapely.area(shape) / 1e6:.1f} km2 of {config.within} become {shown}")
+    return Parcels(shape, values)
+
+
+class ChangedCovariates:
+    """A model's covariates as a scenario has them; read like the store itself.
+
+    Args:
+        base: the covariates of today.
+        scenario: what changes.
+    """
+
+    def __init__(self, base: Covariates, scenario: Scenario) -> None:
+        self.names = base.names
+        self._base, self._parcels = base, scenario.parcels
+        self._other, self._columns = None, np.zeros(0, np.int64)
+        if scenario.store is not None:
+            other = Covariates(UPath(scenario.store))
+            shared = [name for name in base.names if name in other.names]
+            self._other = other.select(shared)
+            self._columns = np.array([base.names.index(name) for name in shared])
+        for each in self._parcels:
+            shapely.prepare(each.shape)
+
+    def at(self, x: Floats, y: Floats) -> Values:
+        """Values at points (N, C), and which of them are known (N, C); see `Covariates.at`."""
+        return self._changed(x, y, self._parcel(x, y))
+
+    def distinct(self, x: Floats, y: Floats) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
+        """As `at`, but points with the same cells of the stores in the same parcel once; see `Covariates.distinct`."""
+        parcel = self._parcel(x, y)
+        which = np.zeros(len(x), np.int64)
+        stores = [self._base] if self._other is None else [self._base, self._other]
+        for key in (parcel + 1, *(_cell(store, x, y) for store in stores)):
+            _, number = np.unique(key, return_inverse=True)
+            _, which = np.unique(which * (number.max(initial=0) + 1) + number, return_inverse=True)
+        _, first = np.unique(which, return_index=True)
+        return *self._changed(x[first], y[first], parcel[first]), which
+
+    def means(self, file: str, names: list[str]) -> dict[str, float]:
+        """Means of covariates over the store's cells whose centre lies in the polygons of a file.
+
+        Raises:
+            InputError: there is no such cell, or a covariate is known in none of them.
+        """
+        shape, grid = outline(file), self._base.grid
+        west, south, east, north = shapely.bounds(shape)
+        rows, cols = grid.cell(np.array([west, east]), np.array([north, south]))
+        (top, bottom), (left, right) = np.clip(rows, 0, grid.height - 1), np.clip(cols, 0, grid.width - 1)
+        inside = np.mgrid[top : bottom + 1, left : right + 1].reshape(2, -1)
+        x, y = grid.centre(*inside)
+        chosen = shapely.contains_xy(shape, x, y)
+        values, known = self.at(x[chosen], y[chosen])
+        found = {}
+        for name in names:
+            column = self.names.index(name)
+            here = known[:, column]
+            if not here.any():
+                raise InputError(f"{file}: no cell of {self._base.path} with a known {name} has its centre in there")
+            found[name] = float(values[here, column].mean(dtype=np.float64))
+        return found
+
+    def _parcel(self, x: Floats, y: Floats) -> NDArray[np.int64]:
+        """Number of the last parcels that each point lies in, -1 for none."""
+        found = np.full(len(x), -1)
+        for number, each in enumerate(self._parcels):
+            found[shapely.contains_xy(each.shape, x, y)] = number
+        return found
+
+    def _changed(self, x: Floats, y: Floats, parcel: NDArray[np.int64]) -> Values:
+        values, known = self._base.at(x, y)
+        if self._other is not None:
+            values[:, self._columns], known[:, self._columns] = self._other.at(x, y)
+        for number, each in enumerate(self._parcels):
+            here = parcel == number
+            for name, value in each.values.items():
+                column = self.names.index(name)
+                values[here, column], known[here, column] = value, True
+        return values, known
+
+
+def _cell(store: Covariates, x: Floats, y: Floats) -> NDArray[Any]:
+    row, col = store.grid.cell(x, y)
+    return (row << 31) + col
