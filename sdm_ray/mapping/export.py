@@ -28,7 +28,7 @@ from sdm_ray.metrics.probability_kind import layer_has_meaning, require_levels
 from sdm_ray.plots.maps import map_picture
 from sdm_ray.progress import say, track
 from sdm_ray.stores.artefact import read_record
-from sdm_ray.stores.maps import SPECIES_CHUNK, Map, nodata
+from sdm_ray.stores.maps import Map, nodata
 from sdm_ray.stores.raster import open_group
 
 _BLOCK = 512  # pixels along the side of a GeoTIFF's block
@@ -62,7 +62,7 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
         _species_file(source, chosen, "probability", job.output)
         assets["probability"] = _asset("probability.tif", "probability", source, titles)
     else:
-        groups = _groups(len(chosen))
+        groups = _groups(len(chosen), source.species_chunk)
         for group in track(groups, len(groups), "export"):
             _species_files(source, chosen[group], names[group], job.output)
         for title, name in zip(titles, names, strict=True):
@@ -84,9 +84,9 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     return {"species": len(chosen), "layers": len(config.layers)}
 
 
-def _groups(count: int) -> list[slice]:
+def _groups(count: int, side: int) -> list[slice]:
     """Species that share chunks of the map, which are decoded once for all of them."""
-    return [slice(start, min(start + SPECIES_CHUNK, count)) for start in range(0, count, SPECIES_CHUNK)]
+    return [slice(start, min(start + side, count)) for start in range(0, count, side)]
 
 
 def _picture(
@@ -130,7 +130,7 @@ def _species_file(source: Map, numbers: Sequence[int], name: str, folder: UPath)
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / f"{name}.tif"
         with _draft(path, source, len(numbers)) as draft:
-            groups = _groups(len(numbers))
+            groups = _groups(len(numbers), source.species_chunk)
             for group in track(groups, len(groups), "export"):
                 chosen = numbers[group]
                 low, bands = min(chosen), list(range(group.start + 1, group.stop + 1))

@@ -2,8 +2,9 @@
 
 A map is a Zarr v3 group. Level 0 in `0/` holds `probability(species, y, x)` and the quality layers; the coarser levels
 `1/`, `2/`, ... are written by `pyramid`. A tile is the unit of writing: a square with all its species, whose task owns
-every Zarr shard under it. A chunk holds 16 species x 128 x 128 cells, so that all species of one cell are few chunks
-(5 for 65 species), and so is one species of a country.
+every Zarr shard under it. A chunk holds 4 species x 64 x 64 cells: one species of a tile decodes 4 species, all species
+of one cell decode 64 x 64 cells (`tests/benchmarks/bench_viewer.py` measures other shapes). Readers take whatever shape
+a map has.
 """
 
 from dataclasses import dataclass, field
@@ -20,9 +21,9 @@ from sdm_ray.geo.windows import Window
 from sdm_ray.stores import raster, zarr_io
 from sdm_ray.stores.raster import ArraySpec
 
-SPECIES_CHUNK = 16
+SPECIES_CHUNK = 4
 SPECIES_SHARD = 256
-CELL_CHUNK = 128
+CELL_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,11 @@ class Map:
         self._group = group
         self._probability = group["probability"]
 
+    @property
+    def species_chunk(self) -> int:
+        """Number of species that are decoded together."""
+        return int(self._probability.chunks[0])
+
     def species_blocks(self) -> list[slice]:
         """Ranges of species that are written together."""
         count = len(self.species)
@@ -150,6 +156,11 @@ class Map:
     def layer_attrs(self, name: str) -> dict[str, Any]:
         """CF attributes of a quality layer."""
         return dict(self._group[name].attrs)
+
+    def layer_spec(self, name: str) -> Layer:
+        """How a quality layer is stored."""
+        array = self._group[name]
+        return Layer(str(array.dtype), array.fill_value.item(), dict(array.attrs))
 
     @staticmethod
     def has_level(path: UPath, level: int) -> bool:

@@ -1,15 +1,17 @@
 """Coarser levels of a map: `1/`, `2/`, ... hold means over the 2 x 2, 4 x 4, ... cells of level 0 that have data.
 
 A level is computed from the one below it. At a coast the cells of that level stand for different numbers of cells of
-level 0, so each level keeps these numbers in `cell_count(y, x)`, and a mean is weighted by them.
+level 0, so each level keeps these numbers in `cell_count(y, x)`, and a mean is weighted by them. Quality layers have
+the same levels; of flags and other integers a coarser cell has the commonest value of the four below it.
 """
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from upath import UPath
 
-from sdm_ray.geo.block_means import block_means, block_sums
+from sdm_ray.geo.block_means import block_means, block_modes, block_sums
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores import raster
@@ -36,7 +38,8 @@ def level_grid(grid: Grid, level: int) -> Grid:
 def create_levels(path: UPath, levels: int) -> None:
     """Make the empty coarser levels of a map and describe them all in `multiscales`; by the driver."""
     base = Map(path)
-    spec = MapSpec(base.species, base.probability_kind, base.tile, {COUNT: _COUNT}, base.bits)
+    layers = {COUNT: _COUNT} | {name: base.layer_spec(name) for name in base.layers()}
+    spec = MapSpec(base.species, base.probability_kind, base.tile, layers, base.bits)
     for level in range(1, levels + 1):
         create_level(path, level, level_grid(base.grid, level), spec)
     layout: list[dict[str, Any]] = []
@@ -70,4 +73,10 @@ def fill_level(path: UPath, level: int, window: Window) -> None:
     for block in coarser.species_blocks():
         means = [block_means(each, 2, weights) for each in finer.read(area, block)]
         coarser.write_species(window, block, np.stack([encode(each, coarser.bits) for each in means]))
-    coarser.write_layers(window, {COUNT: block_sums(weights, 2).astype(_COUNT.dtype)})
+    layers: dict[str, NDArray[Any]] = {COUNT: block_sums(weights, 2).astype(_COUNT.dtype)}
+    for name, fill in finer.layers().items():
+        if name != COUNT:
+            values = finer.layer(name, area)
+            has_mean = np.issubdtype(values.dtype, np.floating)
+            layers[name] = block_means(values, 2, weights) if has_mean else block_modes(values, 2, fill)
+    coarser.write_layers(window, layers)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ def _polygons(country: NDArray[np.int16], transform: Affine) -> Any:  # noqa: AN
 def _rounded(outline: Any) -> dict[str, Any]:  # noqa: ANN401 - a geometry of shapely
     """GeoJSON geometry in whole metres."""
     geometry: dict[str, Any] = json.loads(shapely.to_geojson(shapely.transform(outline, np.rint)))
-    rings = geometry["coordinates"] if geometry["type"] == "Polygon" else sum(geometry["coordinates"], [])
-    for ring in rings:
+    polygons = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+    for ring in chain.from_iterable(polygons):
         ring[:] = [[int(x), int(y)] for x, y in ring]
     return geometry

@@ -9,7 +9,7 @@ from upath import UPath
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import tiles, whole
 from sdm_ray.stores import pyramid, raster
-from sdm_ray.stores.maps import Map, MapSpec, create_map
+from sdm_ray.stores.maps import Layer, Map, MapSpec, create_map
 
 GRID = Grid(4_000_000.0, 3_000_000.0, 1000.0, 70, 50)
 SPECIES = pd.DataFrame({"species_id": range(20), "name": [f"Species {i}" for i in range(20)]})
@@ -105,3 +105,21 @@ def test_a_map_opened_without_a_group_shows_its_species_and_the_way_to_its_level
     tree = xr.open_datatree(str(path), engine="zarr")
     assert tree["0"]["probability"].sizes["x"] == 70 and tree["1"]["probability"].sizes["x"] == 35
     assert xr.open_zarr(str(path), group="0")["probability"].sel(species="Species 3").shape == (50, 70)
+
+
+def test_quality_layers_have_levels_too(tmp_path):
+    """Means of numbers, each cell of level 0 with the same weight; of flags the commonest."""
+    path, values = UPath(tmp_path) / "map.zarr", np.full((1, 4, 4), 0.5, np.float32)
+    values[0, :2, :2] = [[np.nan, np.nan], [np.nan, 0.5]]
+    distance = np.arange(16, dtype=np.float32).reshape(4, 4)
+    inputs = np.array([[0, 0, 3, 1], [0, 1, 3, 3], [1, 1, 1, 3], [1, 1, 3, 3]], np.uint8)
+    layers = {"distance": Layer("float32", np.nan, {"units": "m"}), "inputs": Layer("uint8", 0, {"flag_masks": [1, 2]})}
+    grid = Grid(GRID.x0, GRID.y1, GRID.resolution, 4, 4)
+    create_map(path, grid, MapSpec(SPECIES[:1], "recorded", 4, layers))
+    Map(path, writable=True).write(whole(grid), values, {"distance": distance, "inputs": inputs})
+    add_levels(path, 2, 4)
+    level = Map(path, 1)
+    assert level.layer("distance").tolist() == [[5, 4.5], [10.5, 12.5]]
+    assert level.layer("inputs").tolist() == [[1, 3], [1, 3]]
+    assert level.layer_attrs("distance")["units"] == "m" and level.layers()["inputs"] == 0
+    assert Map(path, 2).layer("distance").tolist() == [[pytest.approx((5 + 4 * (4.5 + 10.5 + 12.5)) / 13)]]
