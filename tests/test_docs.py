@@ -7,10 +7,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
 from sdm_ray import __version__, config_keys, jobs
-from sdm_ray.cli import as_overrides
+from sdm_ray.cli import app, as_overrides
 from sdm_ray.config import load
 
 ROOT = jobs.shipped_configs().parent
@@ -72,6 +73,9 @@ def test_every_command_is_valid_or_listed_with_the_day_that_it_was_run(page, tmp
             for written, real in COPIED.items():
                 place = place.replace(written, real)
             load(place, jobs.config_class(job), as_overrides(overrides))
+        elif words[0] == "view":  # that it serves is tested in tests/viewer
+            context = typer.main.get_command(app).commands["view"].make_context("view", words[1:])
+            assert all(re.fullmatch(r"\S+\.zarr", place) for place in context.params["maps"])
         else:
             folder = {"run": words[-1], "demo": "configs/demo"}[words[0]]
             found = jobs._find(Path(folder))

@@ -1,6 +1,8 @@
 """`report.html`: one self-contained page of the finished artefacts of a run folder."""
 
 import json
+import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
@@ -136,7 +138,15 @@ def _map_section(path: UPath, others: list[UPath], truth: UPath | None) -> Secti
         "Species from the highest to the lowest mean probability, each with a colour scale of its own; cells without a"
         " value are grey."
     )
-    return Section(f"Map: {path.name}", pictures=[Picture(caption, png)])
+    return Section(f"Map: {path.name}", _how_to_view([path, *others]), pictures=[Picture(caption, png)])
+
+
+def _how_to_view(maps: list[UPath]) -> list[str]:
+    """The command that shows maps in a browser; a page in a file cannot start a server."""
+    if maps[0].protocol not in ("", "file", "local"):
+        return []
+    places = " ".join(shlex.quote(os.path.relpath(path.path)) for path in maps)
+    return [f"To pan, zoom, click cells and compare maps in a browser: sdm-ray view {places}"]
 
 
 def _size(path: UPath) -> str:

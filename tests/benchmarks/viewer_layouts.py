@@ -90,7 +90,7 @@ def measure(values: np.ndarray, folder: Path, shape: tuple[int, int], side: int 
     species_ms = timed(lambda: zarr_io.read(engine, (len(values) // 2, *tile.slices)), 4 * RUNS) * 1000
     cell = Window(grid.height // 2 + 5, grid.width // 2 + 5, 1, 1)
     click_ms = timed(lambda: zarr_io.read(engine, (slice(None), *cell.slices)), 4 * RUNS) * 1000
-    sizes = _chunk_sizes(path, array)
+    sizes = chunk_sizes(path, array)
     chunk = array.chunks
     rows, cols = -(-tile.height // chunk[1]), -(-tile.width // chunk[2])
     one = sizes[len(values) // 2 // chunk[0], :rows, :cols]
@@ -117,7 +117,7 @@ def timed(work: Callable[[], object], runs: int = RUNS) -> float:
     return statistics.median(seconds)
 
 
-def _chunk_sizes(path: UPath, array: raster.Group) -> np.ndarray:
+def chunk_sizes(path: UPath, array: raster.Group) -> np.ndarray:
     """Stored bytes of each chunk, from the indices at the end of the Zarr shards."""
     per_shard = tuple(shard // chunk for shard, chunk in zip(array.shards, array.chunks, strict=True))
     counts = tuple(

@@ -1,6 +1,9 @@
 """The report shows what a run folder holds, in one file."""
 
+import html
 import json
+import os
+import shlex
 
 import numpy as np
 import pandas as pd
@@ -57,6 +60,8 @@ def test_report_of_a_run(run_dir):
     page = report.path.read_text()
     assert report.summary == "map of 3 species on 500 cells" and report.summary in page
     assert page.count("data:image/png;base64,") == 4  # species maps, the distance layer, two training curves
+    command = "sdm-ray view " + shlex.quote(os.path.relpath(run_dir / "map.zarr"))
+    assert command in html.unescape(page)
     assert "distance to surveys" in page and "Made up, CC0" in page
     assert "map-crossfit.zarr" in page.split("Finished artefacts")[1]
     assert "unfinished" not in page.split("Finished artefacts")[1]

@@ -87,32 +87,12 @@ export function format(layer, value) {
 /**
  * Values of a window of a level, of the nearest finer level where the layer has none there.
  *
- * @return {Promise<Float64Array|null>} null where that is too fine to be read for a whole view.
+ * @return {Promise<Float32Array|null>} null where that is too fine to be read for a whole view.
  */
 export async function readAt(layer, level, lead, window) {
   const stored = storedLevel(layer, level);
   if (stored < 0 || level - stored > FINER) return null;
-  if (stored === level) return readWindow(layer, level, lead, window);
-  const step = 2 ** (level - stored);
-  const {row, col, height, width} = window;
-  const finer = {row: row * step, col: col * step, height: height * step, width: width * step};
-  const values = await readWindow(layer, stored, lead, finer);
-  const out = new Float64Array(height * width);
-  for (let r = 0, to = 0; r < height; r++) {
-    for (let c = 0; c < width; c++) out[to++] = firstValue(values, r * step, c * step, step, finer.width);
-  }
-  return out;
-}
-
-/** The first cell with a value of a block: classes have no mean. */
-function firstValue(values, row, col, step, width) {
-  for (let r = row; r < row + step; r++) {
-    for (let c = col; c < col + step; c++) {
-      const value = values[r * width + c];
-      if (!Number.isNaN(value)) return value;
-    }
-  }
-  return NaN;
+  return readWindow(layer, stored, lead, window, 2 ** (level - stored));
 }
 
 /** Values of a layer from all over the map, sorted, without those that are missing. */
@@ -133,7 +113,7 @@ export async function sampleOf(layer, lead) {
     }
   }
   const parts = await Promise.all(windows);
-  return Float64Array.from(parts.flatMap((part) => Array.from(part).filter((value) => !Number.isNaN(value)))).sort();
+  return Float32Array.from(parts.flatMap((part) => Array.from(part).filter((value) => !Number.isNaN(value)))).sort();
 }
 
 /** A quantile of sorted values. */

@@ -51,6 +51,11 @@ function qualityOf(side) {
   return state.quality ? store.layers.get(state.quality) : undefined;
 }
 
+/** Bring a part of the panel into view. */
+function turnTo(id) {
+  at(id).closest('section').scrollIntoView({block: 'start'});
+}
+
 /** What a side's tiles are drawn with. */
 async function shownOf(side) {
   const {layer} = layerOf(side.map, side.layer);
@@ -159,16 +164,18 @@ function clearZone() {
 
 function listen() {
   const {olMap} = canvas;
-  olMap.on('singleclick', ({coordinate}) => canvas.isDrawing() || readCellAt(coordinate));
+  olMap.on('singleclick', ({coordinate}) => {
+    if (!canvas.isDrawing()) readCellAt(coordinate).then(() => turnTo('cell'));
+  });
   olMap.on('moveend', updateLink);
   at('map').addEventListener('keydown', (event) => {
-    if (event.key === 'Enter' && event.target === at('map')) readCellAt(olMap.getView().getCenter());
+    if (event.key === 'Enter' && event.target === at('map')) readCellAt(olMap.getView().getCenter()).then(() => turnTo('cell'));
   });
   at('swipe').addEventListener('input', updateLink);
   at('draw').addEventListener('click', async () => {
     say('Click the corners of the zone on the map; a double click ends it, Escape gives up.');
     const geometry = await canvas.draw();
-    if (geometry) readZone(geometry);
+    if (geometry) readZone(geometry).then(() => turnTo('zone'));
     else say('');
   });
   at('load').addEventListener('change', async ({target}) => {
@@ -176,6 +183,7 @@ function listen() {
       const geometry = readPolygons(await target.files[0].text(), PROJECTION);
       olMap.getView().fit(geometry, {padding: [40, 40, 40, 40]});
       await readZone(geometry);
+      turnTo('zone');
     } catch (error) {
       say(error.message, true);
     }
@@ -224,7 +232,10 @@ async function start() {
   restore(readLink(location.hash));
   if (config.borders) canvas.showBorders(config.borders).catch(() => {});
   for (const problem of problems) fail(problem);
-  canvas.olMap.once('rendercomplete', () => (document.body.dataset.ready = 'true'));
+  canvas.olMap.once('rendercomplete', () => {
+    performance.mark('drawn');
+    document.body.dataset.ready = 'true';
+  });
 }
 
 start().catch((error) => {

@@ -31,7 +31,7 @@ export function classColours(values) {
  * The colour scale of a layer.
  *
  * @param {object} layer of a store.
- * @param {Float64Array} sorted values from all over the map.
+ * @param {Float32Array} sorted values from all over the map.
  * @param {string} range `auto`, or `full` for probabilities from 0 to 1.
  * @return {object} `classes`, or `low` and `high`; `below` and `above` tell whether values lie outside.
  */
@@ -79,9 +79,9 @@ function bits(value) {
 /**
  * Draw a tile.
  *
- * @param {Float64Array} values `side * side`, NaN is transparent.
+ * @param {Float32Array} values `side * side`, NaN is transparent.
  * @param {object} scale of `scaleOf`.
- * @param {Float64Array|null} quality as `values`.
+ * @param {Float32Array|null} quality as `values`.
  * @param {object|null} mask `{name, limit, best}` of the quality layer.
  * @return {HTMLCanvasElement} of `side` pixels.
  */

@@ -71,7 +71,7 @@ export class MapTiles {
         quality ? readAt(quality.layer, level, [], window) : null,
       ]);
       if (!values || (quality && !mask)) this.onTooFine();
-      return drawTile(values ?? new Float64Array(SIDE * SIDE).fill(NaN), scale, mask, quality);
+      return drawTile(values ?? new Float32Array(SIDE * SIDE).fill(NaN), scale, mask, quality);
     } catch (error) {
       this.onError(error);
       throw error;

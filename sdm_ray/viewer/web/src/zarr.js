@@ -2,7 +2,8 @@
 import {FetchStore, open, registry, root, withRangeCoalescing} from 'zarrita';
 import {ZSTDDecoder} from 'zstddec';
 
-const CACHE_BYTES = 96 * 2 ** 20; // of decoded chunks
+const CACHE_BYTES = 64 * 2 ** 20; // of decoded chunks
+const SMALLEST = 512; // cells along the longer side of the coarsest level
 const HIDDEN = new Set(['cell_count']); // written for the pyramid alone
 const COUNT = 'cell_count';
 
@@ -82,6 +83,7 @@ export async function openStore({label, url}) {
   const levels = levelPaths(store.attrs, nodes);
   store.grids = levels.map((path) => gridOf(path ? nodes[path] : meta));
   if (!store.grids[0]) throw new StoreError(`${place} cannot be read: it has no grid (spatial:transform) of EPSG:3035.`);
+  while (Math.max(store.grids.at(-1).width, store.grids.at(-1).height) > SMALLEST) store.grids.push(coarser(store.grids.at(-1)));
   store.layers = await layersOf(store, levels, nodes);
   if (!store.layers.size) throw new StoreError(`${place} cannot be read: it has no layer with rows and columns.`);
   return store;
@@ -119,6 +121,11 @@ function gridOf(group) {
   if (!transform || !shape) return null;
   const [resolution, , x0, , , y1] = transform;
   return {resolution, x0, y1, height: shape[0], width: shape[1]};
+}
+
+/** A level that is not stored: a view from afar takes cells of a finer one, or asks to zoom in. */
+function coarser({resolution, x0, y1, width, height}) {
+  return {resolution: resolution * 2, x0, y1, width: Math.ceil(width / 2), height: Math.ceil(height / 2)};
 }
 
 async function layersOf(store, levels, nodes) {
@@ -178,32 +185,27 @@ export function storedLevel(layer, level) {
  * @param {object} layer of `openStore`.
  * @param {number} level at which the layer is stored.
  * @param {number[]} lead position along each axis before rows and columns.
- * @param {{row: number, col: number, height: number, width: number}} window may stick out of the grid.
- * @return {Promise<Float64Array>} `height * width` values.
+ * @param {{row: number, col: number, height: number, width: number}} window in steps of cells; may stick out of the grid.
+ * @param {number} step cells from one value to the next: of each square of `step` cells the one in the middle is taken.
+ * @return {Promise<Float32Array>} `height * width` values.
  */
-export async function readWindow(layer, level, lead, window) {
+export async function readWindow(layer, level, lead, window, step = 1) {
   const path = layer.paths[level];
   const array = await arrayOf(layer.store, path);
-  const {row, col, height, width} = window;
-  const [chunkRows, chunkCols] = array.chunks.slice(-2);
-  const [rows, cols] = array.shape.slice(-2);
-  const out = new Float64Array(height * width).fill(NaN);
   const head = lead.map((position, axis) => Math.floor(position / array.chunks[axis]));
   const start = lead.reduce((sum, position, axis) => sum * array.chunks[axis] + (position % array.chunks[axis]), 0);
+  const [chunkRows, chunkCols] = array.chunks.slice(-2);
+  const [height, width] = array.shape.slice(-2);
+  const out = new Float32Array(window.height * window.width).fill(NaN);
   const tasks = [];
-  const bottom = Math.min(row + height, rows);
-  const right = Math.min(col + width, cols);
-  for (let i = Math.floor(Math.max(row, 0) / chunkRows); i * chunkRows < bottom; i++) {
-    for (let j = Math.floor(Math.max(col, 0) / chunkCols); j * chunkCols < right; j++) {
+  for (const [i, top, bottom] of spans(window.row, window.height, step, chunkRows, height)) {
+    for (const [j, left, right] of spans(window.col, window.width, step, chunkCols, width)) {
       tasks.push(
         readChunk(layer, path, [...head, i, j]).then((data) => {
-          const top = Math.max(i * chunkRows, row, 0);
-          const left = Math.max(j * chunkCols, col, 0);
-          const end = Math.min((j + 1) * chunkCols, right);
-          for (let r = top; r < Math.min((i + 1) * chunkRows, bottom); r++) {
-            let from = start * chunkRows * chunkCols + (r - i * chunkRows) * chunkCols + (left - j * chunkCols);
-            let to = (r - row) * width + (left - col);
-            for (let c = left; c < end; c++) out[to++] = decode(layer, data[from++]);
+          for (let r = top; r < bottom; r++) {
+            const line = (start * chunkRows + middle(r, step) - i * chunkRows) * chunkCols - j * chunkCols;
+            const to = (r - window.row) * window.width - window.col;
+            for (let c = left; c < right; c++) out[to + c] = decode(layer, data[line + middle(c, step)]);
           }
         }),
       );
@@ -211,6 +213,25 @@ export async function readWindow(layer, level, lead, window) {
   }
   await Promise.all(tasks);
   return out;
+}
+
+/** The cell that stands for a square of `step` cells. */
+function middle(position, step) {
+  return position * step + (step >> 1);
+}
+
+/** Which positions from `first` on lie in which chunk along an axis: number of the chunk, first, and behind the last. */
+function spans(first, count, step, chunk, size) {
+  const found = [];
+  const end = Math.min(first + count, Math.ceil((size - (step >> 1)) / step));
+  let position = Math.max(first, 0);
+  while (position < end) {
+    const number = Math.floor(middle(position, step) / chunk);
+    const next = Math.min(end, Math.ceil(((number + 1) * chunk - (step >> 1)) / step));
+    found.push([number, position, next]);
+    position = next;
+  }
+  return found;
 }
 
 /**

@@ -3,10 +3,11 @@ import GeoJSON from 'ol/format/GeoJSON.js';
 import WKT from 'ol/format/WKT.js';
 import {element, table} from './controls.js';
 import {SPECIES, classesOf, format, groupsOf, hasSpecies, layerOf, leadOf, plain, unitOf} from './layers.js';
-import {readCounts, readWindow, storedLevel} from './zarr.js';
+import {readCounts, readWindow} from './zarr.js';
 
 const MOST_CELLS = 1 << 18; // of the window of one layer that is read
 const MOST_VALUES = 1 << 24; // of all species
+const LIMIT_CELLS = 1 << 22; // of a layer's coarsest level
 const FIRST = 15;
 const FORMATS = [new GeoJSON(), new WKT()];
 
@@ -67,13 +68,15 @@ function crossingsOf(ring, y) {
   return found;
 }
 
-/** The finest level at which a zone has few enough cells, and its cells there. */
-function levelFor(store, rings, most) {
-  const last = store.grids.length - 1;
-  for (let level = 0; level <= last; level++) {
-    const found = cellsInside(store.grids[level], rings);
-    if (found.window.height * found.window.width <= most || level === last) return {level, ...found};
+/** The finest stored level at which a zone has few enough cells, and its cells there; null where none is coarse enough. */
+function levelFor(layer, rings, most) {
+  const stored = layer.store.grids.map((_, level) => level).filter((level) => layer.paths[level]);
+  for (const level of stored) {
+    const found = cellsInside(layer.store.grids[level], rings);
+    const size = found.window.height * found.window.width;
+    if (size <= most || (level === stored.at(-1) && size <= LIMIT_CELLS)) return {level, ...found};
   }
+  return null;
 }
 
 /**
@@ -85,7 +88,9 @@ function levelFor(store, rings, most) {
  */
 export async function describeZone([side], rings) {
   const {layer} = layerOf(side.map, side.layer);
-  const chosen = await statistics(layer, leadOf(layer, side.at), levelFor(layer.store, rings, MOST_CELLS));
+  const place = levelFor(layer, rings, MOST_CELLS);
+  if (!place) return element('p', {}, 'The zone is too large for this layer, which has no coarser levels.');
+  const chosen = await statistics(layer, leadOf(layer, side.at), place);
   if (!chosen) return element('p', {}, 'The zone has no cells with data.');
   const [grid] = layer.store.grids;
   const rows = [
@@ -114,7 +119,8 @@ async function speciesOf(side, rings) {
   if (!hasSpecies(layer)) return [];
   const axis = layer.lead.findIndex(({name}) => name === SPECIES);
   const {labels} = layer.lead[axis];
-  const place = levelFor(layer.store, rings, Math.min(MOST_CELLS, MOST_VALUES / labels.length));
+  const place = levelFor(layer, rings, Math.min(MOST_CELLS, MOST_VALUES / labels.length));
+  if (!place) return [];
   const rows = [];
   for (const [number, name] of labels.entries()) {
     const lead = leadOf(layer, side.at).map((position, i) => (i === axis ? number : position));
@@ -138,8 +144,8 @@ async function othersOf(side, rings) {
   for (const [, entries] of groupsOf(side.map)) {
     for (const {layer} of entries) {
       if (layer.lead.length || classesOf(layer).length) continue;
-      const place = levelFor(layer.store, rings, MOST_CELLS);
-      const found = storedLevel(layer, place.level) === place.level && (await statistics(layer, [], place));
+      const place = levelFor(layer, rings, MOST_CELLS);
+      const found = place && (await statistics(layer, [], place));
       if (found) rows.push([plain(layer.name), [format(layer, found.mean), found.mean]]);
     }
   }
@@ -148,7 +154,7 @@ async function othersOf(side, rings) {
 
 /** Mean, lowest and highest value, shares of classes, and the number of cells of level 0; null without data. */
 async function statistics(layer, lead, {level, window, inside}) {
-  if (!layer.paths[level] || !window.height || !window.width) return null;
+  if (!window.height || !window.width) return null;
   const [values, counts] = await Promise.all([
     readWindow(layer, level, lead, window),
     readCounts(layer.store, level, window),
