@@ -38,7 +38,7 @@ class Imagery:
 
 @dataclass(frozen=True)
 class Photos:
-    """The images out of shards that a tower was trained on.
+    """The images of shards that a tower was trained on.
 
     Attributes:
         size: side, pixels.
@@ -266,7 +266,7 @@ def _fill(model: SpeciesModel, weights: Weights, place: UPath) -> None:
     count = weights.state.get("head.bias", torch.empty(0)).shape[0]
     if weights.species is not None and count != len(weights.species):
         raise InputError(
-            f"{place}: model.safetensors is of {count} species, species.parquet has {len(weights.species)} rows"
+            f"{place}: model.safetensors holds {count} species, species.parquet has {len(weights.species)} rows"
         )
     try:
         model.load_state_dict(weights.state)

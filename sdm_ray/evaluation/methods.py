@@ -34,7 +34,7 @@ def map_predictions(
         holdout: what the maps' models held out together.
 
     Returns:
-        The predictions, and the number of surveys whose cell in any map is of another fold.
+        The predictions, and the number of surveys whose cell in any map belongs to another fold.
 
     Raises:
         InputError: a map may not be scored at the surveys, or lacks a species.

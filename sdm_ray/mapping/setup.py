@@ -157,7 +157,7 @@ def _check_embeddings(config: MapConfig, area: Area) -> Embeddings:
     model = artefact.read_record(config.path(config.model)).fingerprint
     if stored.attrs["model_fingerprint"] != model:
         raise InputError(
-            f"from_embeddings: {stored.path} is of a model of fingerprint {stored.attrs['model_fingerprint']};"
+            f"from_embeddings: {stored.path} comes from a model of fingerprint {stored.attrs['model_fingerprint']};"
             f" {config.path(config.model)} has {model}"
         )
     check_covers(stored.grid, area.grid, f"from_embeddings: {stored.path}")

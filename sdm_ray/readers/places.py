@@ -1,4 +1,4 @@
-"""Places that somebody asks for, with what a table says of them: checked, and errors name the row, counted from 1."""
+"""Places to predict, with the columns of their table: checked, and errors name the row, counted from 1."""
 
 from collections.abc import Sequence
 

@@ -25,7 +25,7 @@ _HASH_WHOLE_BELOW = 1 << 28  # larger source files are known by size and time, n
 
 
 class _Version(BaseModel):
-    """What every version of a record says."""
+    """The keys of every version of a record."""
 
     kind: str
     format_version: int = 1
@@ -33,7 +33,7 @@ class _Version(BaseModel):
 
     @property
     def outdated(self) -> bool:
-        """Whether it is of a version that is not read any more, so that the artefact must be made anew."""
+        """Whether its version is not read any more, so that the artefact must be made anew."""
         return self.format_version < format_of(self.kind).oldest
 
 
@@ -54,7 +54,7 @@ class Record(_Version):
     tools: dict[str, str] = {}
     """Versions of the tools that made it."""
     files: dict[str, str] = {}
-    """What was sealed: name of each file and folder of the artefact -> its content, as `contents` says it."""
+    """What was sealed: name of each file and folder of the artefact -> its content, as `contents` returns it."""
 
 
 def fingerprint(*parts: object) -> str:

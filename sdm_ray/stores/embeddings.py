@@ -30,7 +30,7 @@ class EmbeddingSpec:
     Attributes:
         scale: what one step of each component is, (E,).
         tile: side of the unit of writing, cells.
-        layers: beside the embedding, by name.
+        layers: further layers, by name.
         attrs: attributes of the root group.
     """
 
@@ -69,7 +69,7 @@ class Embeddings:
     Attributes:
         grid: its cells.
         scale: what one step of each component is, (E,).
-        attrs: what the root group says under `sdm_ray`.
+        attrs: attributes of the root group under `sdm_ray`.
     """
 
     @raster.reports_damage("store of embeddings")

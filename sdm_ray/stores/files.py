@@ -38,7 +38,7 @@ def read_parquet(path: UPath, columns: list[str] | None = None) -> "pa.Table":
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line that is not too long."""
+    """The message of an error, in one line that is not too long."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 

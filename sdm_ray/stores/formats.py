@@ -64,7 +64,7 @@ def check_version(place: UPath, what: str, found: int, expected: Format) -> None
 
     Args:
         place: the file that says the version.
-        what: it is of, for the message.
+        what: the artefact, for the message.
         found: the version that it says.
         expected: the versions that are read.
 

@@ -26,7 +26,7 @@ _open_sessions: dict[str, Session] = {}  # of this process: what is being writte
 
 
 class Pointer(BaseModel):
-    """What `repository.json` says: a branch while the artefact is made, then its version."""
+    """The content of `repository.json`: a branch while the artefact is made, then its version."""
 
     repository: str
     """A URL, or a path seen from the artefact's folder."""

@@ -28,7 +28,7 @@ CELL_CHUNK = 64
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer beside the probabilities, (y, x).
+    """A quality layer of a map, (y, x).
 
     Attributes:
         dtype: NumPy type.
@@ -109,7 +109,7 @@ class Map:
         probability_kind: what the probabilities are of.
         tile: side of the unit of writing, cells.
         bits: of the encoding.
-        attrs: what else the root group says under `sdm_ray`.
+        attrs: further attributes of the root group under `sdm_ray`.
     """
 
     @raster.reports_damage("map")

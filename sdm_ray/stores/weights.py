@@ -81,7 +81,7 @@ def is_whole(folder: UPath) -> bool:
 
 
 def read_header(folder: UPath) -> Header:
-    """Read what a folder of weights says of them, and none of the tensors.
+    """Read the description of a folder of weights, and none of the tensors.
 
     Raises:
         InputError: a file is missing, unreadable or of another version.

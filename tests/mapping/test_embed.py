@@ -78,7 +78,9 @@ def test_an_unknown_species_is_mapped_from_a_few_occurrences(world, make, tmp_pa
 
 def test_embeddings_that_do_not_fit_are_one_line(world, make):
     stored = make("embeddings.zarr", "embed", extent=CORNER, countries=["Westland"])
-    with pytest.raises(InputError, match=r"from_embeddings: .*is of a model of fingerprint plain; .*seeing has seeing"):
+    with pytest.raises(
+        InputError, match=r"from_embeddings: .*comes from a model of fingerprint plain; .*seeing has seeing"
+    ):
         make(model="seeing", from_embeddings=str(stored), extent=CORNER)
     with pytest.raises(InputError, match=r"from_embeddings: .*embeddings.zarr covers .*; the map covers"):
         make(from_embeddings=str(stored))

@@ -80,7 +80,7 @@ class FinetuneConfig(JobConfig):
     """Epochs without a better AUC on the `validation` blocks until training stops."""
     validation_inputs: Literal["surveys", "map"] = "surveys"
     """What the epoch is chosen by: predictions from all that surveys have, or from what a map may have, which is
-    neither photos, patches out of shards nor series. Figures of both are reported (`map_auc`)."""
+    neither photos, patches of image shards nor series. Figures of both are reported (`map_auc`)."""
     optim: FinetuneOptim = FinetuneOptim()
     workers: WorkersConfig = Field(default=WorkersConfig(), exclude=True)
 

@@ -20,7 +20,7 @@ from sdm_ray.training.finetune.data import Split, Table, alone, predict
 def of_map(dataset: SurveyDataset) -> SurveyDataset | None:
     """The surveys with the inputs that a map may have; None where they have no others.
 
-    A map reads windows of a tile cube, and never photos, patches out of shards or series.
+    A map reads windows of a tile cube, and never photos, patches of image shards or series.
     """
     return replace(dataset, shards=(), series={}) if dataset.shards or dataset.series else None
 

@@ -99,7 +99,7 @@ def windows_at(config: FinetuneConfig, lonlat: np.ndarray) -> Windows | None:
 
 
 def shards_of(config: FinetuneConfig, wanted: Wanted) -> list[SurveyImages]:
-    """The images of surveys out of shards, of each scale that the configuration names.
+    """The images of surveys in image shards, for each scale that the configuration names.
 
     Raises:
         InputError: shards hold no image of a scale or none of a survey, or the tower cannot read them.
