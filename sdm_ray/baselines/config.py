@@ -27,6 +27,8 @@ class ForestConfig(TreesConfig):
 
     kind: Literal["forest"] = "forest"
     features: Features = "both"
+    extra: bool = False
+    """Extremely randomised trees: splits are drawn at random, and each tree sees all rows (Geurts et al. 2006)."""
     tune: bool = False
     """Choose `max_features` and `min_samples_leaf` from a small grid on the `validation` rows of each fold."""
 

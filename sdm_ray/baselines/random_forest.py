@@ -22,7 +22,8 @@ class Forest:
     _imputer: Any  # fitted on the training rows
 
     def __init__(self, config: ForestConfig, seed: int, threads: int) -> None:
-        self.name = f"random forest, {config.features}"
+        self.name = f"{'extra trees' if config.extra else 'random forest'}, {config.features}"
+        self._extra = config.extra
         self._settings = {
             "n_estimators": config.trees,
             "max_features": config.max_features,
@@ -34,21 +35,23 @@ class Forest:
 
     def fit(self, x: np.ndarray, labels: np.ndarray, train: np.ndarray, validation: np.ndarray) -> None:
         """Fit on `train`; a forest needs no validation rows."""
-        from sklearn.ensemble import RandomForestRegressor
         from sklearn.impute import SimpleImputer
 
         self._imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(x[train])
         if not (labels[train] == UNKNOWN).any():
-            model = RandomForestRegressor(**self._settings)
+            model = self._forest()
             self._models = [model.fit(self._imputer.transform(x[train]), labels[train].astype(np.float32))]
             return
         for label in labels.T:
             rows = train[label[train] != UNKNOWN]
             present = label[rows].astype(np.float32)
             weight = np.where(present, max(1, (1 - present).sum()), max(1, present.sum()))
-            self._models.append(
-                RandomForestRegressor(**self._settings).fit(self._imputer.transform(x[rows]), present, weight)
-            )
+            self._models.append(self._forest().fit(self._imputer.transform(x[rows]), present, weight))
+
+    def _forest(self) -> Any:  # noqa: ANN401 - of scikit-learn
+        from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+
+        return (ExtraTreesRegressor if self._extra else RandomForestRegressor)(**self._settings)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Probabilities (n, S) float32."""

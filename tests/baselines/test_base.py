@@ -14,6 +14,7 @@ from sdm_ray.models.species_losses import UNKNOWN
 
 BASELINES = [
     ForestConfig(trees=30, min_samples_leaf=3),
+    ForestConfig(trees=30, min_samples_leaf=3, extra=True),
     BoostingConfig(max_rounds=60, learning_rate=0.1, min_child_samples=10),
 ]
 
