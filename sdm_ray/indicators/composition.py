@@ -56,13 +56,21 @@ def composition_of(found: Map, tile: Tile) -> Composition:
         return Composition(sums, 0)
     total = np.zeros(len(known), np.float32)
     block, stored = slice(0, 0), np.zeros((0, len(known)))
-    for block, stored in species_blocks(found, tile.window, known):  # noqa: B007 - the last one is used again
-        for strip in strips(len(known)):
-            total[strip] += probabilities(stored[:, strip], found.bits)[0].sum(axis=0)
+    for block, stored in species_blocks(found, tile.window, known):
+        for species, strip in strips(block, len(known)):
+            total[strip] += _part(found, stored, block, (species, strip)).sum(axis=0)
     with np.errstate(divide="ignore"):
         weights = np.where(total > 0, 1 / np.sqrt(total), 0).astype(np.float32)
     again = [(block, stored)] if block.start == 0 else species_blocks(found, tile.window, known)
     for block, stored in again:
-        for strip in strips(len(known)):
-            sums[block] += np.sqrt(probabilities(stored[:, strip], found.bits)[0]) @ weights[strip]
+        for species, strip in strips(block, len(known)):
+            sums[species] += np.sqrt(_part(found, stored, block, (species, strip))) @ weights[strip]
     return Composition(sums, int((total > 0).sum()))
+
+
+def _part(
+    found: Map, stored: NDArray[np.integer], block: slice, at: tuple[slice, slice]
+) -> NDArray[np.float32]:  # fmt: skip
+    """Probabilities of some of a block's species in some cells."""
+    species, strip = at
+    return probabilities(stored[species.start - block.start : species.stop - block.start, strip], found.bits)[0]

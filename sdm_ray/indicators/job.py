@@ -137,7 +137,7 @@ def _create(
     }  # fmt: skip
     for each in indicators:
         for name, layer in each.layers.items():
-            spec = ArraySpec(layer.dtype, chunk, shard, fill=layer.fill, attrs={**layer.attrs, **relative})
+            spec = ArraySpec(layer.dtype, chunk, shard, fill=layer.fill, attrs={**layer.attrs, **relative}, codec="lz4")
             raster.add_array(group, name, spec)
     likely = ArraySpec(
         "uint16",

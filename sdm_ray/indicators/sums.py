@@ -4,7 +4,6 @@ Every indicator is a function of such sums (see `formulas`), each of a weight of
 probability p: sum_j w_j term(p_j).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,6 +38,8 @@ class Needs:
         """
         if term not in TERMS:
             raise ValueError(f"{term}: no such term; expected one of {', '.join(TERMS)}")
+        if term in _OF_SHARES and weights is not None:
+            raise ValueError(f"{term}: has the weight 1 for every species")
         full = np.ones(self.count) if weights is None else weights
         self.rows.setdefault(term, {})[name] = np.asarray(full, np.float32)
 
@@ -49,43 +50,8 @@ TERMS = (
 )  # fmt: skip
 """Terms of a probability p, with v = p (1 - p). From `count` on, of probabilities that reach the floor alone."""
 _OF_SHARES = frozenset(TERMS[TERMS.index("count") :])
-
-
-def terms(p: Floats, wanted: Mapping[str, object], floor: float = 0) -> dict[str, Floats]:
-    """Terms of probabilities.
-
-    Args:
-        p: (K, N).
-        wanted: names of terms.
-        floor: probabilities below it count as 0 in the terms of shares.
-
-    Returns:
-        name -> (K, N).
-    """
-    found = {"p": p, "v": p - p * p}
-    if "sqrt p" in wanted:
-        found["sqrt p"] = np.sqrt(p)
-    if not _OF_SHARES.isdisjoint(wanted):
-        found |= _share_terms(p, found["v"], wanted, floor)
-    return {name: found[name] for name in wanted}
-
-
-def _share_terms(p: Floats, v: Floats, wanted: Mapping[str, object], floor: float) -> dict[str, Floats]:
-    reached = p >= np.float32(floor) if floor > 0 else p > 0
-    found = {"share p": p, "share v": v}
-    if floor > 0:
-        found = {"share p": p * reached, "share v": v * reached}
-    share, v = found["share p"], found["share v"]
-    if "count" in wanted:
-        found["count"] = reached.astype(np.float32)
-    if "p log p" in wanted or "v log p" in wanted:
-        log = np.log(np.maximum(p, np.float32(1e-30)))
-        found["p log p"], found["v log p"] = share * log, v * log
-        found["v log2 p"] = found["v log p"] * log
-    if "v p" in wanted or "v p2" in wanted:
-        found["v p"] = v * p
-        found["v p2"] = found["v p"] * p
-    return found
+_TINY = np.float32(1e-30)  # so that 0 log 0 is 0
+_MOST_ACTIVE = 0.8  # share of the species that reach the floor somewhere, above which leaving out the others is no gain
 
 
 class CellSums:
@@ -97,23 +63,88 @@ class CellSums:
     """
 
     def __init__(self, needs: Needs, cells: int, floor: float = 0) -> None:
-        self._needs, self._floor = needs, floor
+        """Begin with sums of 0.
+
+        Args:
+            needs: the sums.
+            cells: N.
+            floor: probabilities below it count as 0 in the terms of shares.
+        """
+        self._needs, self._floor = needs, np.float32(floor)
         self._weights = {term: np.stack(list(rows.values())) for term, rows in needs.rows.items()}
         self._sums = {term: np.zeros((len(rows), cells), np.float32) for term, rows in self._weights.items()}
+        self._shares = not _OF_SHARES.isdisjoint(self._weights)
+        self._space = np.empty((2, 0), np.float32)
         self.dominant = np.zeros(cells, np.int32)
         self.dominant_probability = np.full(cells, -1, np.float32)
 
     def add(self, p: Floats, species: slice, cells: slice = slice(None)) -> None:
-        """Add the probabilities of a block of species in some of the cells, (K, N)."""
-        for term, values in terms(p, self._weights, self._floor).items():
-            self._sums[term][:, cells] += self._weights[term][:, species] @ values
+        """Add a block of species in some of the cells.
+
+        Blocks that fit into a processor's cache, such as 64 species in 1,024 cells, are several times faster.
+
+        Args:
+            p: probabilities, (K, N); they are overwritten.
+            species: their numbers.
+            cells: their numbers.
+        """
         if self._needs.dominant:
             self._find_dominant(p, species, cells)
+        at = species, cells
+        v, other = self._buffers(p.shape)
+        self._add("p", p, at)
+        self._add("v", _variance(p, v), at)
+        if "sqrt p" in self._weights:
+            self._add("sqrt p", np.sqrt(p, out=other), at)
+        if self._shares:
+            self._add_shares(p, at)
 
     def __getitem__(self, key: tuple[str, str]) -> Floats:
         """The sum of a term under its name, (N,)."""
         term, name = key
         return self._sums[term][list(self._needs.rows[term]).index(name)]
+
+    def _add_shares(self, p: Floats, at: tuple[slice, slice]) -> None:
+        if self._floor > 0:
+            some = np.flatnonzero(p.max(axis=1) >= self._floor)
+            if len(some) < _MOST_ACTIVE * len(p):
+                p = p[some]
+        reached = p >= self._floor if self._floor > 0 else p > 0
+        if "count" in self._weights:
+            self._sums["count"][0, at[1]] += counted(reached)
+        if self._floor > 0:
+            np.multiply(p, reached, out=p)
+        v, other = self._buffers(p.shape)
+        self._add_share("share p", p, at)
+        self._add_share("share v", _variance(p, v), at)
+        if "p log p" in self._weights:
+            log = np.log(np.add(p, _TINY, out=other), out=other)
+            self._add_share("v log p", np.multiply(v, log, out=v), at)
+            self._add_share("v log2 p", np.multiply(v, log, out=v), at)
+            self._add_share("p log p", np.multiply(p, log, out=other), at)
+        if "v p" in self._weights:
+            self._add_share("v p", np.multiply(_variance(p, v), p, out=v), at)
+            self._add_share("v p2", np.multiply(v, p, out=v), at)
+
+    def _add_share(self, term: str, values: Floats, at: tuple[slice, slice]) -> None:
+        if term in self._weights:
+            self._sums[term][0, at[1]] += np.ones(len(values), np.float32) @ values
+
+    def _add(self, term: str, values: Floats, at: tuple[slice, slice]) -> None:
+        if term in self._weights:
+            species, cells = at
+            weights, sums = self._weights[term], self._sums[term]
+            if len(weights) == 1:
+                sums[0, cells] += weights[0, species] @ values
+            else:
+                sums[:, cells] += weights[:, species] @ values
+
+    def _buffers(self, shape: tuple[int, ...]) -> list[Floats]:
+        """Two arrays to work in, which are kept: fresh ones would cost more than the arithmetic."""
+        size = shape[0] * shape[1]
+        if self._space.shape[1] < size:
+            self._space = np.empty((2, size), np.float32)
+        return [each[:size].reshape(shape) for each in self._space]
 
     def _find_dominant(self, p: Floats, species: slice, cells: slice) -> None:
         allowed = np.arange(species.start, species.stop)
@@ -126,3 +157,15 @@ class CellSums:
         better = np.flatnonzero(highest > before)
         before[better] = highest[better]
         self.dominant[cells][better] = allowed[p[:, better].argmax(axis=0)]
+
+
+def counted(flags: NDArray[np.bool_]) -> NDArray[np.integer]:
+    """How many of the flags of each column are set, (N,); several times faster than `numpy.count_nonzero`."""
+    small = len(flags) <= np.iinfo(np.uint8).max
+    return np.add.reduce(flags.view(np.uint8), axis=0, dtype=np.uint8 if small else np.uint32)
+
+
+def _variance(p: Floats, out: Floats) -> Floats:
+    """Writes p (1 - p) to another array."""
+    np.multiply(p, p, out=out)
+    return np.subtract(p, out, out=out)

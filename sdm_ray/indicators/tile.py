@@ -13,7 +13,7 @@ from sdm_ray.geo.windows import Tile, Window
 from sdm_ray.indicators.cells import Indicator, needs_of
 from sdm_ray.indicators.countries import sums_by_country
 from sdm_ray.indicators.ranges import Cuts
-from sdm_ray.indicators.sums import CellSums
+from sdm_ray.indicators.sums import CellSums, counted
 from sdm_ray.indicators.zone_sums import Shapes, ZoneSums
 from sdm_ray.mapping.quality_layers import COVARIATES, SATELLITE
 from sdm_ray.mapping.region_mask import offset
@@ -24,8 +24,8 @@ from sdm_ray.stores.maps import SPECIES_CHUNK, SPECIES_SHARD, Map, nodata
 Floats = NDArray[np.float32]
 NOT_COUNTED = 65535
 """In the layer `likely_species`: the map has no value."""
-_READ = 1 << 24  # probabilities read at once
-_STRIP = 2048  # cells at once, whose terms of 64 species stay in the processor's cache
+_READ = 1 << 25  # probabilities read at once
+_SPECIES, _CELLS = 96, 1024  # at once: few arrays of so many numbers stay in the processor's cache
 QUALITY = {
     "without_covariates_share": "share of cells predicted without covariates",
     "without_satellite_share": "share of cells predicted without satellite images",
@@ -130,14 +130,16 @@ class _Tile:
         likely = np.zeros((len(work.thresholds), len(known)), np.uint16)
         parts = _Parts(work.parts, self._tile.id, zones) if zones and work.parts and len(zones.zones) else None
         for block, stored in species_blocks(found, window, known):
-            for strip in strips(len(known)):
-                p, holes = probabilities(stored[:, strip], found.bits)
+            for species, strip in strips(block, len(known)):
+                p, holes = probabilities(
+                    stored[species.start - block.start : species.stop - block.start, strip], found.bits
+                )
                 sums.holes += holes
-                cells.add(p, block, strip)
                 for number, threshold in enumerate(work.thresholds):
-                    likely[number, strip] += (p >= np.float32(threshold)).sum(axis=0, dtype=np.uint16)
+                    likely[number, strip] += counted(p >= np.float32(threshold))
                 if work.cuts is not None:
-                    above[:, block] += work.cuts.count(p, block)
+                    above[:, species] += work.cuts.count(p, species)
+                cells.add(p, species, strip)
             if parts is not None and zones is not None:
                 parts.add(block, probabilities(stored[:, zones.used], found.bits)[0].T, last=block.stop == count)
         layers = self._layers(cells, exact)
@@ -249,10 +251,13 @@ def species_blocks(
         yield block, stored if len(known) == stored.shape[1] else stored[:, known]
 
 
-def strips(count: int) -> Iterator[slice]:
-    """Cells that are computed at once."""
-    for start in range(0, count, _STRIP):
-        yield slice(start, min(start + _STRIP, count))
+def strips(block: slice, cells: int) -> Iterator[tuple[slice, slice]]:
+    """Species of a block, in parts of like size, and cells that are computed at once."""
+    count = block.stop - block.start
+    step = -(-count // -(-count // _SPECIES))
+    for first in range(0, cells, _CELLS):
+        for start in range(block.start, block.stop, step):
+            yield slice(start, min(start + step, block.stop)), slice(first, min(first + _CELLS, cells))
 
 
 def probabilities(stored: NDArray[Any], bits: int) -> tuple[Floats, int]:

@@ -8,6 +8,7 @@ a map has.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -134,6 +135,10 @@ class Map:
         """Number of species that are decoded together."""
         return int(self._probability.chunks[0])
 
+    @cached_property
+    def _engine(self) -> zarr_io.Engine:
+        return zarr_io.engine_of(self._probability)
+
     def species_blocks(self) -> list[slice]:
         """Ranges of species that are written together."""
         count = len(self.species)
@@ -146,7 +151,7 @@ class Map:
     @raster.reports_damage("map")
     def stored(self, window: Window, species: slice | int = slice(None)) -> NDArray[Any]:
         """The same as they are stored: integers, see `encode`."""
-        return np.asarray(self._probability[(species, *window.slices)])
+        return zarr_io.read(self._engine, (species, *window.slices))
 
     def layers(self) -> dict[str, float | int]:
         """Names of the quality layers, and what stands where they have no value."""
@@ -180,8 +185,7 @@ class Map:
         rows, cols = np.asarray(rows, np.int64), np.asarray(cols, np.int64)
         if not self.grid.contains(rows, cols).all():
             raise ValueError(f"a cell lies outside the map of {self.grid.height} x {self.grid.width} cells")
-        array = self._probability
-        return decode(zarr_io.read_cells(zarr_io.engine_of(array), array, (rows, cols), (slice(None),))).T
+        return decode(zarr_io.read_cells(self._engine, self._probability, (rows, cols), (slice(None),))).T
 
     @raster.reports_damage("map")
     def layer(self, name: str, window: Window | None = None) -> NDArray[Any]:

@@ -11,7 +11,7 @@ V = P * (1 - P)
 def layers(indicator, p=P, block=2):
     sums = CellSums(needs_of([indicator], len(p)), p.shape[1])
     for start in range(0, len(p), block):
-        sums.add(p[start : start + block], slice(start, min(start + block, len(p))))
+        sums.add(p[start : start + block].copy(), slice(start, min(start + block, len(p))))
     return indicator.values(sums)
 
 

@@ -20,7 +20,7 @@ def p():
 def layers(indicator, p, floor=0.0, block=16):
     sums = CellSums(needs_of([indicator], len(p)), p.shape[1], floor)
     for start in range(0, len(p), block):
-        sums.add(p[start : start + block], slice(start, min(start + block, len(p))))
+        sums.add(p[start : start + block].copy(), slice(start, min(start + block, len(p))))
     return indicator.values(sums)
 
 
