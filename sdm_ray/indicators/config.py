@@ -85,6 +85,10 @@ class ZonesConfig(Config):
     """Write `zone_species.parquet`, the figures of every species in every zone."""
     reports: list[str] | Literal["all"] = Field(default=[])
     """Ids of the zones that get a page of their own, or `all`."""
+    draws: int = Field(default=100, ge=20)
+    """Draws of the errors, where `errors` names them."""
+    level: float = Field(default=0.9, gt=0, lt=1)
+    """Probability that the intervals of the draws hold."""
     source: str = ""
     """Where the polygons come from and their licence; travels with the results."""
 
@@ -111,6 +115,8 @@ class IndicatorsConfig(JobConfig):
     sensitive: dict[str, int | None] = Field(default={})
     """Species -> metres of the finest resolution at which it may be published, or null for not at all."""
     zones: ZonesConfig | None = None
+    errors: str | None = None
+    """Artefact of `errors`, from which zones get intervals of richness that hold for zones of any size."""
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.5], min_length=1)
     """Probabilities from which a species counts as likely in `likely_species`."""
     evaluation: str | None = None
@@ -135,9 +141,15 @@ class IndicatorsConfig(JobConfig):
                 raise ValueError(f"{species}: {resolution} is no resolution in metres; expected one, or null")
         return sensitive
 
+    @model_validator(mode="after")
+    def _errors_need_zones(self) -> "IndicatorsConfig":
+        if self.errors is not None and self.zones is None:
+            raise ValueError("errors: gives intervals of zones, and `zones` names none")
+        return self
+
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        return [name for name in (self.map, self.land, self.evaluation) if name is not None]
+        return [name for name in (self.map, self.land, self.evaluation, self.errors) if name is not None]
 
     def reads_files(self) -> list[str]:
         """Files that the job reads."""

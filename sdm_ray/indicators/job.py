@@ -78,6 +78,7 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
         cuts=cuts,
         zones=zones.shapes if zones else None,
         parts=zones.parts if zones else None,
+        drawn=zones.drawn if zones else None,
     )
     sums = _do_tiles(work, todo, config)
     raster.consolidate(job.output)

@@ -24,7 +24,7 @@ _LIKELY = 0.5  # highest probability from which the summary counts a species
 _SHOWN = 0.05  # highest probability from which a species is in the list
 _MARGIN = 0.15  # of the zone's longer side, around it on the map
 _SIDE = 700  # most cells along the longer side of the map
-_NOT_INDICATORS = ("_sd_between", "_sd_independent")
+_NOT_INDICATORS = ("_sd_between", "_sd_independent", "_low", "_high")
 
 
 class ReportWriter:
@@ -75,16 +75,28 @@ class ReportWriter:
             (
                 indicator.replace("_", " "),
                 _short(row[indicator]),
+                self._interval(row, indicator),
                 _short(row.get(f"{indicator}_sd_independent", np.nan)),
                 _short(row.get(f"{indicator}_sd_between", np.nan)),
                 _short(similar[indicator].median()),
-                f"{self._rank(similar, row, indicator)} of {similar[indicator].notna().sum()}",
+                f"{self._rank(similar, row, indicator)[5:]} of {similar[indicator].notna().sum()}",
             )
             for indicator in self._indicators
             if pd.notna(row[indicator])
         ]
-        header = ("indicator", "mean", "sd of the mean", "sd between cells", "median of similar zones", "rank")
-        caption = "Means over the zone's cells. The sd of the mean takes errors of cells as independent: a lower bound."
+        header = (
+            "indicator",
+            "mean",
+            "interval",
+            "sd of the mean",
+            "sd between cells",
+            "median of similar zones",
+            "rank",
+        )
+        caption = (
+            "Means over the zone's cells. The sd of the mean takes errors of cells as independent: a lower bound."
+            f" Intervals are from joint draws of the map's errors ({self._task.config.level:.0%}), where there are any."
+        )
         by = self._task.config.similar_by
         others = "zones of the same " + ", ".join(by) if by else "all zones"
         standing = {
@@ -164,6 +176,10 @@ class ReportWriter:
             "What the map's quality layers say", ("layer", "mean"), [(QUALITY[n], _short(row[n])) for n in known]
         )
         return Section("Caveats", texts, [table] if known else [])
+
+    def _interval(self, row: Any, name: str) -> str:  # noqa: ANN401 - a row
+        low, high = row.get(f"{name}_low", np.nan), row.get(f"{name}_high", np.nan)
+        return "" if pd.isna(low) else f"{_short(low)} to {_short(high)}"
 
     def _rank(self, similar: pd.DataFrame, row: Any, name: str) -> str:  # noqa: ANN401 - a row
         return f"rank {int((similar[name] > row[name]).sum()) + 1}"

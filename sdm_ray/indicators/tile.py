@@ -14,6 +14,7 @@ from sdm_ray.indicators.cells import Indicator, needs_of
 from sdm_ray.indicators.countries import sums_by_country
 from sdm_ray.indicators.ranges import Cuts
 from sdm_ray.indicators.sums import CellSums, counted
+from sdm_ray.indicators.zone_intervals import Drawn, IntervalSums, ZoneDraws
 from sdm_ray.indicators.zone_sums import Shapes, ZoneSums
 from sdm_ray.mapping.quality_layers import COVARIATES, SATELLITE
 from sdm_ray.mapping.region_mask import offset
@@ -51,6 +52,7 @@ class Work:
         cuts: of the species' ranges.
         zones: that are summed up; None without.
         parts: folder for the zones' sums of species; None without.
+        drawn: what is drawn for intervals of zones; None without.
     """
 
     map: str
@@ -63,6 +65,7 @@ class Work:
     cuts: Cuts | None
     zones: Shapes | None = None
     parts: str | None = None
+    drawn: Drawn | None = None
 
 
 @dataclass
@@ -76,6 +79,7 @@ class TileSums:
         zones: numbers of the zones that the tile touches, (Z,).
         zone_cells: fractions of the tile's cells in them, with data or without, (Z,).
         zone_layers: name -> sums of `ZoneSums.layer`, (4, Z).
+        zone_draws: draws of their richness; None without.
     """
 
     countries: NDArray[np.float64]
@@ -84,6 +88,7 @@ class TileSums:
     zones: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     zone_cells: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     zone_layers: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    zone_draws: ZoneDraws | None = None
 
 
 @lru_cache(maxsize=2)
@@ -128,7 +133,10 @@ class _Tile:
             return sums
         cells = CellSums(needs_of(work.indicators, count), len(known), work.floor)
         likely = np.zeros((len(work.thresholds), len(known)), np.uint16)
-        parts = _Parts(work.parts, self._tile.id, zones) if zones and work.parts and len(zones.zones) else None
+        parts = _Parts(work.parts, self._tile.id, zones, count) if zones and work.parts and len(zones.zones) else None
+        drawn = None
+        if zones is not None and work.drawn is not None and len(zones.zones):
+            drawn = IntervalSums(work.drawn, zones, found.grid, window, known)
         for block, stored in species_blocks(found, window, known):
             for species, strip in strips(block, len(known)):
                 p, holes = probabilities(
@@ -140,8 +148,11 @@ class _Tile:
                 if work.cuts is not None:
                     above[:, species] += work.cuts.count(p, species)
                 cells.add(p, species, strip)
-            if parts is not None and zones is not None:
-                parts.add(block, probabilities(stored[:, zones.used], found.bits)[0].T, last=block.stop == count)
+            if zones is not None and (parts or drawn):
+                inside = np.ascontiguousarray(probabilities(stored[:, zones.used], found.bits)[0].T)
+                for each in (parts, drawn):
+                    if each is not None:
+                        each.add(block, inside)
         layers = self._layers(cells, exact)
         self._write(known, layers, likely)
         country = self._land.country(window.shifted(*offset(self._land.grid, found.grid))).ravel()[known]
@@ -149,6 +160,7 @@ class _Tile:
         sums.countries = sums_by_country(country, richness, variance, len(self._land.countries))
         if zones is not None:
             sums.zone_layers = self._zone_layers(zones, known, layers)
+            sums.zone_draws = drawn.result() if drawn is not None else None
         return sums
 
     def _layers(self, cells: CellSums, exact: dict[str, Floats]) -> dict[str, NDArray[Any]]:
@@ -205,15 +217,15 @@ class _Tile:
 class _Parts:
     """The sums of species over the zones of a tile, on disk, in files of `SPECIES_SHARD` species at most."""
 
-    def __init__(self, folder: str, tile: str, zones: ZoneSums) -> None:
-        self._folder, self._tile, self._zones = UPath(folder), tile, zones
+    def __init__(self, folder: str, tile: str, zones: ZoneSums, species: int) -> None:
+        self._folder, self._tile, self._zones, self._count = UPath(folder), tile, zones, species
         self._waiting: list[Floats] = []
         self._start = 0
 
-    def add(self, block: slice, p: Floats, *, last: bool) -> None:
+    def add(self, block: slice, p: Floats) -> None:
         """Add a block of species, (U, K)."""
-        self._waiting.append(self._zones.species(np.ascontiguousarray(p)))
-        if last or block.stop % SPECIES_SHARD == 0:
+        self._waiting.append(self._zones.species(p))
+        if block.stop == self._count or block.stop % SPECIES_SHARD == 0:
             place = self._folder / f"{self._start}"
             place.mkdir(parents=True, exist_ok=True)
             with (place / f"{self._tile}.npz").open("wb") as file:

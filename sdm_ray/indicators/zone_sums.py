@@ -66,8 +66,9 @@ class ZoneSums:
         fractions = fractions[:, known]
         self.used = np.unique(fractions.indices)
         """Which of the known cells lie in a zone."""
-        self._fractions = csr_matrix(fractions[:, self.used], dtype=np.float32)
-        self._squares = self._fractions.power(2)
+        self.fractions = csr_matrix(fractions[:, self.used], dtype=np.float32)
+        """Of these cells in each zone, (Z, U)."""
+        self._squares = self.fractions.power(2)
 
     def layer(self, values: NDArray[np.floating], sd: NDArray[np.floating] | None = None) -> NDArray[np.float64]:
         """Sums of one layer.
@@ -82,7 +83,7 @@ class ZoneSums:
         x = np.asarray(values, np.float64)[self.used]
         has = np.isfinite(x)
         x = np.where(has, x, 0)
-        found = [self._fractions @ each for each in (has.astype(np.float64), x, x * x)]
+        found = [self.fractions @ each for each in (has.astype(np.float64), x, x * x)]
         if sd is None:
             return np.stack([*found, np.full(len(self.zones), np.nan)])
         error = np.where(has, np.asarray(sd, np.float64)[self.used], 0)
@@ -97,11 +98,11 @@ class ZoneSums:
         Returns:
             Sum of f p, of f^2 p (1 - p), and the highest p, (3, Z, K).
         """
-        return np.stack([self._fractions @ p, self._squares @ (p - p * p), self._highest(p)])
+        return np.stack([self.fractions @ p, self._squares @ (p - p * p), self._highest(p)])
 
     def _highest(self, p: Floats) -> Floats:
         """The highest probability of each species in each zone, 0 where a zone has no known cell, (Z, K)."""
-        starts, columns = self._fractions.indptr, self._fractions.indices
+        starts, columns = self.fractions.indptr, self.fractions.indices
         found = np.zeros((len(self.zones), p.shape[1]), np.float32)
         filled = np.flatnonzero(np.diff(starts))
         if not len(filled):

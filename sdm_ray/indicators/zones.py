@@ -18,6 +18,7 @@ from sdm_ray.indicators.config import IndicatorsConfig, ZonesConfig
 from sdm_ray.indicators.report import ReportWriter
 from sdm_ray.indicators.tile import QUALITY, TileSums
 from sdm_ray.indicators.traits import SpeciesMatcher
+from sdm_ray.indicators.zone_intervals import MOST_CELLS, Drawn, intervals
 from sdm_ray.indicators.zone_species import SpeciesTable, write_zone_species
 from sdm_ray.indicators.zone_sums import Shapes
 from sdm_ray.job import Job
@@ -48,6 +49,7 @@ COLUMNS = {
     "NAME_sd_between": "standard deviation of the indicator between the cells",
     "NAME_sd_independent": "standard deviation of the mean if errors of cells are independent, which they are not: the"
     " real one is larger, most of all in large zones",
+    "richness_low, richness_high, and of lists": "limits of an interval from joint draws of the map's errors",
     **QUALITY,
 }
 """Columns of the table of zones."""
@@ -64,6 +66,7 @@ class ZoneTask:
         names: (Z,).
         shapes: for the tiles.
         parts: folder for sums of species; None where they are not wanted.
+        drawn: what is drawn for intervals; None without an error model.
         species: how the species are shown.
         grid: of the map.
     """
@@ -74,6 +77,7 @@ class ZoneTask:
     names: list[str]
     shapes: Shapes
     parts: str | None
+    drawn: Drawn | None
     species: SpeciesTable
     grid: Grid
 
@@ -109,7 +113,20 @@ class ZoneTask:
             matcher.species, listed_species(config, matcher), finest_resolutions(config, matcher), found.grid
         )
         parts = str(output / "zone_parts") if wanted.species or wanted.reports else None
-        return cls(wanted, zones, list(ids), list(names), shapes, parts, species, found.grid)
+        drawn = None
+        if config.errors is not None:
+            cells = shapely.area(zones.shapes) / found.grid.resolution**2
+            every = {"richness": np.ones(len(matcher.species), bool)}
+            drawn = Drawn(
+                str(config.path(config.errors)),
+                matcher.species,
+                every | {f"richness_{name}": listed for name, listed in species.lists.items()},
+                np.minimum(1, MOST_CELLS / np.maximum(cells, 1)),
+                wanted.draws,
+                config.seed,
+            )
+            drawn.start()  # an error model of other species is better known now
+        return cls(wanted, zones, list(ids), list(names), shapes, parts, drawn, species, found.grid)
 
     def write(self, sums: Sequence[TileSums], job: Job) -> dict[str, Any]:
         """Write the tables and pages; returns figures for the record."""
@@ -158,6 +175,10 @@ class ZoneTask:
                 if name not in QUALITY:
                     figures[f"{name}_sd_between"] = np.sqrt(np.maximum(squares / weight - mean**2, 0))
                     figures[f"{name}_sd_independent"] = np.sqrt(error) / weight
+        draws = [each.zone_draws for each in sums if each.zone_draws is not None]
+        if draws:
+            means = {name: (figures[name], figures[f"{name}_sd_independent"]) for name in draws[0].drawn}
+            figures |= intervals(draws, means, self.config.level)
         frame = pd.DataFrame({name: values for name, values in figures.items() if not np.isnan(values).all()})
         return pd.concat([table, frame], axis=1)
 

@@ -11,10 +11,12 @@ import shapely
 import xarray
 from upath import UPath
 
+from sdm_ray.config import TrackingConfig
 from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import tiles
 from sdm_ray.indicators.config import IndicatorsConfig
 from sdm_ray.indicators.countries import sums_by_country
+from sdm_ray.indicators.error_model import ErrorModel, write_error_model
 from sdm_ray.indicators.job import run
 from sdm_ray.indicators.ranges import read_cuts
 from sdm_ray.job import execute
@@ -73,11 +75,24 @@ def made(world, probability, in_process, tmp_path_factory):
         lists={"protected": {"species": ["Taxus baccata", "Ilex aquifolium L."]}},
         sensitive={"Fagus sylvatica": 30_000, "Abies alba": None},
         zones=write_zones(folder / "zones.gpkg"),
+        errors=write_errors(folder / "errors", world.species),
         tracking={"uri": f"sqlite:///{world.folder}/mlflow.db"},
         compute=ComputeConfig(cpus=0.5),
     )
     execute("indicators", config, run, "indicators")
     return folder / "indicators.zarr"
+
+
+def write_errors(folder, species):
+    """Errors that all species share over 50 km."""
+    folder.mkdir()
+    count, none = len(species), np.zeros((1, len(species)), np.float32)
+    loadings = np.full((1, count, 1), 0.5, np.float32)
+    write_error_model(
+        folder, ErrorModel(tuple(species), (50_000.0,), loadings, none, np.zeros((count, 1), np.float32)), {}
+    )
+    artefact.seal(folder, artefact.Record(kind="errors", fingerprint="errors"))
+    return "errors"
 
 
 def write_zones(path):
@@ -102,6 +117,10 @@ def write_zones(path):
         "reports": "all",
         "source": "zones, CC BY",
     }
+
+
+def tracking(world):
+    return TrackingConfig(uri=f"sqlite:///{world.folder}/mlflow.db")
 
 
 def table(path):
@@ -193,6 +212,44 @@ def test_forced_indicators_are_sums_of_stored_suitabilities_and_say_so(world, pr
     assert not (folder / "indicators.zarr" / "pictures").exists()
 
 
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"zones": {"id": "nr"}}, r"zones\.gpkg: has no nr; found code, title, kind"),
+        ({"zones": {"id": "kind"}}, r"zones\.gpkg: rows 1 and 3 have the same kind, 'site'"),
+        (
+            {"zones": {"id": "code", "reports": ["Z"]}},
+            r"zones\.reports: .*zones\.gpkg has no zone 'Z'; found such as 'A'",
+        ),
+        ({"sensitive": {"Yeti": None}}, r"sensitive: names none of the map's 5 species; found Yeti"),
+        (
+            {"sensitive": {"Abies alba": None}, "lists": {"red": {"species": ["Abies alba"]}}},
+            r"lists: red has 1 of the map's species and Abies alba is sensitive",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_map_is_one_line(world, probability, in_process, tmp_path, values, line):
+    folder = UPath(tmp_path)
+    write_map(world, folder / "map.zarr", probability, "occurrence")
+    if "zones" in values:
+        values = {"zones": {"file": write_zones(folder / "zones.gpkg")["file"], **values["zones"]}}
+    config = IndicatorsConfig(run_dir=str(folder), land=str(world.folder / "land.zarr"), indicators=[], **values)
+    with pytest.raises(InputError, match=line):
+        execute("indicators", config.model_copy(update={"tracking": tracking(world)}), run, "indicators")
+
+
+def test_polygons_elsewhere_are_one_line(world, probability, in_process, tmp_path):
+    folder = UPath(tmp_path)
+    write_map(world, folder / "map.zarr", probability, "occurrence")
+    far = pa.table({"wkb": shapely.to_wkb(np.array([shapely.box(0, 0, 1000, 1000)]))})
+    pyogrio.write_arrow(far, folder / "far.gpkg", geometry_name="wkb", geometry_type="Polygon", crs="EPSG:3035")
+    config = IndicatorsConfig(
+        run_dir=str(folder), land=str(world.folder / "land.zarr"), zones={"file": str(folder / "far.gpkg")}
+    )
+    with pytest.raises(InputError, match=r"far\.gpkg: no polygon lies in the map, which covers .* in EPSG:3035"):
+        execute("indicators", config.model_copy(update={"tracking": tracking(world)}), run, "indicators")
+
+
 def test_sums_by_country():
     sums = sums_by_country(np.array([0, 2, 2]), np.array([1.0, 2, 4]), np.array([0.5, 0.25, 0.25]), 3)
     assert sums.tolist() == [[1, 1, 1, 0.5], [0, 0, 0, 0], [2, 6, 20, 0.5]]
@@ -245,6 +302,9 @@ def test_zones_are_means_over_exact_fractions(made, world, probability):
     variance = (inside * (1 - inside)).sum(0)
     expected = np.sqrt(np.nansum(variance)) / np.isfinite(richness).sum()
     assert row["richness_sd_independent"] == pytest.approx(expected, rel=1e-4)
+    assert row["richness_low"] < row["richness"] - 3 * row["richness_sd_independent"]
+    assert row["richness_high"] > row["richness"] + 3 * row["richness_sd_independent"]
+    assert row["richness_protected_low"] < row["richness_protected"] < row["richness_protected_high"]
     parcel = rows.loc["B"]
     assert parcel["mapped_km2"] == pytest.approx(0.25) and parcel["richness"] == pytest.approx(
         richness[30, 50], rel=1e-4
