@@ -13,13 +13,19 @@ from sdm_ray.plots.html import Picture, Section, Table, render
 def summary(answer: Answer, confidence: float) -> str:
     """The answer in two sentences."""
     effect, treated = answer.effect, int(answer.question.study.treated.sum())
-    verdict = "no effect can be told" if not effect.beyond else "an effect"
+    verdict = "which excludes zero" if effect.beyond else "which holds zero: no effect can be told"
+    controls = len(np.unique(answer.matches.control))
     return (
-        f"{answer.question.outcome}: {verdict}, {number(effect.value)} [{number(effect.low)}, {number(effect.high)}]"
-        f" ({confidence:.0%} interval). {effect.sets} of {treated} treated units matched with"
-        f" {len(np.unique(answer.matches.control))} controls; an effect of {number(answer.detectable)} or more would be"
-        " found with a power of 80 %."
+        f"Effect on {answer.question.outcome}: {number(effect.value)}, {percent(confidence)} interval"
+        f" {number(effect.low)} to {number(effect.high)}, {verdict}. {effect.sets} of {treated} treated units are"
+        f" matched with {controls} controls; an effect of {number(answer.detectable)} would be found with a power of"
+        " 80 %."
     )
+
+
+def percent(share: float) -> str:
+    """A share in percent."""
+    return f"{100 * share:g} %"
 
 
 def page(answer: Answer, material: Material, confidence: float) -> str:
@@ -88,7 +94,7 @@ def number(value: float) -> str:
 def _effect(answer: Answer, confidence: float) -> Section:
     rows = estimates(answer)
     table = Table(
-        f"Effect on {answer.question.outcome}, with {confidence:.0%} intervals from resampled blocks of"
+        f"Effect on {answer.question.outcome}, with {percent(confidence)} intervals from resampled blocks of"
         f" {answer.block_m / 1000:g} km",
         ("estimate", "effect", "low", "high"),
         [(name, *map(number, each)) for name, each in rows.items()],

@@ -66,8 +66,8 @@ def test_each_question_has_a_page_and_tables(made):
     page = (output / "late-mowing" / "page.html").read_text()
     for heading in ("Effect", "Caveats", "Balance", "By year", "Placebo tests", "Hidden bias", "Units"):
         assert f"<h2>{heading}</h2>" in page
-    assert page.count("data:image/png") == 6 and "birds: an effect" in page
-    assert "birds: an effect" in said and "page.html" in said
+    assert page.count("data:image/png") == 6 and "Effect on birds: -" in page and "which excludes zero" in page
+    assert "late mowing: Effect on birds: -" in said and "page.html" in said
     units = pd.read_csv(output / "late-mowing" / "units.csv")
     assert len(units) == 300 and set(units["status"]) >= {"treated", "control", "control, not matched"}
     pairs = pd.read_csv(output / "late-mowing" / "pairs.csv")
