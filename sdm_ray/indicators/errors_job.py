@@ -52,7 +52,8 @@ def run(config: ErrorsConfig, job: Job) -> dict[str, Any]:
     write_error_model(job.output, model, about | {"sdm_ray_blocks_m": blocks.size_m})
     for line in [*_lines(table, config.level), _shares(model)]:
         say(f"errors: {line}")
-    figures = {f"coverage of {each.quantity} at {each.zone_km:g} km": each.joint for each in table.itertuples()}
+    rows = table[table["intervals"] > 0].to_dict("records")
+    figures = {f"coverage of {row['quantity']} at {row['zone_km']:g} km": row["joint"] for row in rows}
     return {"surveys": len(data.x), "species": len(species), **figures}
 
 
@@ -95,10 +96,10 @@ def _coverage(
 
 def _lines(table: pd.DataFrame, level: float) -> list[str]:
     return [
-        f"{each.zone_km:g} km, {each.quantity}: {each.joint:.1%} of {each.intervals} intervals hold"
-        f" (nominal {level:.0%}, independent errors {each.independent:.1%})"
-        for each in table.itertuples()
-        if each.intervals
+        f"{row['zone_km']:g} km, {row['quantity']}: {row['joint']:.1%} of {row['intervals']} intervals hold"
+        f" (nominal {level:.0%}, independent errors {row['independent']:.1%})"
+        for row in table.to_dict("records")
+        if row["intervals"]
     ]
 
 

@@ -111,7 +111,8 @@ def nodes_of(x: Floats, y: Floats, spacing: float) -> tuple[Floats, Floats, NDAr
     """Centres of the squares that places lie in, (V,) each, and which square is each place's, (N,)."""
     col, row = (np.floor(np.asarray(each) / spacing).astype(np.int64) for each in (x, y))
     _, first, which = np.unique((row << 32) + col, return_index=True, return_inverse=True)
-    return (col[first] + 0.5) * spacing, (row[first] + 0.5) * spacing, which
+    east, north = (np.asarray((each[first] + 0.5) * spacing, np.float64) for each in (col, row))
+    return east, north, which
 
 
 def _normal(above: tuple[int, ...], axes: tuple[NDArray[np.int64], ...]) -> NDArray[np.float32]:

@@ -65,7 +65,8 @@ def pair_moments(
         seed: of the sample.
     """
     a = quantile(probability)
-    terms = [labels - probability.astype(np.float64), *_derivatives(a)]
+    residuals = np.asarray(labels, np.float64) - np.asarray(probability, np.float64)
+    terms = [residuals, *_derivatives(a)]
     spread = probability.astype(np.float64) * (1 - probability)
     every = np.arange(len(a))
     drawn: list[tuple[float, NDArray[np.int64], NDArray[np.int64]]] = [(0.0, every, every)]

@@ -64,8 +64,8 @@ def create(output: UPath, differences: Differences | None, tile: int) -> None:
     """Make the empty layers in `indicators/`, one entry along `comparison` for each label."""
     if differences is None:
         return
-    coords = {"comparison": list(differences.labels)}
-    group = raster.create(output / "indicators", differences.grid, coords, {"title": "Changes of indicators"})
+    about = {"title": "Changes of indicators"}
+    group = raster.create(output / "indicators", differences.grid, {"comparison": list(differences.labels)}, about)
     side = min(128, tile)
     for name in differences.layers:
         attrs = {"long_name": f"{name} minus that of the first map"}
@@ -88,4 +88,4 @@ def write(output: UPath, differences: Differences | None, tile: int) -> None:
 
 
 def _is_number(array: raster.Group) -> bool:
-    return array.ndim == 2 and array.dtype.kind == "f"
+    return bool(array.ndim == 2 and array.dtype.kind == "f")

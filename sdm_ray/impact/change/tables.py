@@ -38,7 +38,7 @@ def zone_table(names: Sequence[str], sums: Sums, about: About) -> pd.DataFrame:
     `distinct` says whether the interval of the change of richness lies on one side of 0.
     """
     rows = []
-    for zone in np.flatnonzero(sums.places):
+    for zone in np.flatnonzero(sums.places).tolist():
         cells = int(sums.places[zone])
         before, after, *figures = sums.zones[:, zone] / cells
         row: dict[str, object] = {

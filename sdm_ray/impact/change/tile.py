@@ -83,18 +83,18 @@ def create(output: UPath, first: Map, labels: list[str], *, with_errors: bool) -
     raster.open_root(output).attrs.put({"Conventions": "CF-1.11", "title": "Change", **raster.LEVELS})
     group = raster.create(output / "0", first.grid, {"comparison": labels}, {"title": "Change"})
     side, names = min(128, first.tile), [*FIGURES]
-    shape = {"chunks": (1, side, side), "shards": (1, first.tile, first.tile), "leading": ("comparison",)}
+    own = ((1, side, side), (1, first.tile, first.tile), ("comparison",))
     names += ["richness_change_low", "richness_change_high"] if with_errors else []
     for name in names:
-        spec = ArraySpec("float32", **shape, fill=_NAN, attrs={"long_name": _TEXTS[name]})
+        spec = ArraySpec("float32", *own, fill=_NAN, attrs={"long_name": _TEXTS[name]})
         raster.add_array(group, name, spec)
     for name in ["novel", *(["distinct"] if with_errors else [])]:
         text, meanings = _FLAGS[name]
         attrs = {"long_name": text, "flag_values": [0, 1], "flag_meanings": meanings}
-        raster.add_array(group, name, ArraySpec("uint8", **shape, fill=UNKNOWN, attrs=attrs))
+        raster.add_array(group, name, ArraySpec("uint8", *own, fill=UNKNOWN, attrs=attrs))
     if with_errors:
         text = "number of species whose change can be told from the model's errors"
-        spec = ArraySpec("uint16", **shape, fill=65535, attrs={"long_name": text})
+        spec = ArraySpec("uint16", *own, fill=65535, attrs={"long_name": text})
         raster.add_array(group, "species_distinct", spec)
 
 

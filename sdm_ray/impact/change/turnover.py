@@ -67,4 +67,5 @@ class Turnover:
 
 
 def _ratio(part: Array, whole: Array) -> Array:
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    found: Array = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    return found
