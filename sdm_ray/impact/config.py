@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from sdm_ray.config import Config, JobConfig
+from sdm_ray.input_paths import InputPath
 from sdm_ray.readers.config import TableFormat
 
 Value = bool | int | float | str
@@ -33,7 +34,7 @@ class TreatmentConfig(Config):
 class OutcomeConfig(Config):
     """What is measured before and after: a long table, columns of the units' own table, or maps."""
 
-    table: str | None = None
+    table: InputPath | None = None
     """Table with one row for each unit and year."""
     format: TableFormat = TableFormat()
     """Of the table."""
@@ -164,7 +165,7 @@ class ImpactConfig(JobConfig):
     """`impact`: the effect of a treatment on an outcome, against matched controls, with its interval and checks."""
 
     output: str = "impact"
-    units: str
+    units: InputPath
     """Polygons of parcels (GeoPackage, GeoJSON, shapefile), or a table or file of points."""
     format: TableFormat = TableFormat()
     """Of the units."""

@@ -20,10 +20,11 @@ _NAMES = {
         "pointy coory y north nord norte"
     ),
     "species": (
-        "species scientificname acceptedscientificname acceptedname speciesname taxon taxa taxonname "
-        "nomscientifique nomvalide nomtaxon lbnom espece especes nomespece art artname "
-        "wissenschaftlichername especie especies nombrecientifico specie nomescientifico soort soortnaam "
-        "wetenschappelijkenaam latinname latinskname binomial binomen plant plantname planta"
+        "species scientificname speciesid taxonid specieskey acceptedscientificname acceptedname "
+        "speciesname taxon taxa taxonname nomscientifique nomvalide nomtaxon lbnom espece especes "
+        "nomespece art artname wissenschaftlichername especie especies nombrecientifico specie "
+        "nomescientifico soort soortnaam wetenschappelijkenaam latinname latinskname binomial binomen "
+        "plant plantname planta"
     ),
     "presence": (
         "presence presenceabsence presabs present pa occ occurrence occurrencestatus detected detection "

@@ -141,7 +141,7 @@ def _resolution(extent: Extent, rasters: list[OwnRaster], block: int, stated: in
             raise InputError(f"--resolution {stated}: expected a side that divides blocks of {block} m, as {fitting} m")
         return stated
     for side in fitting:
-        if side >= 0.8 * finest and (east - west) * (north - south) / side**2 <= _MOST_CELLS:
+        if side >= 0.9 * finest and (east - west) * (north - south) / side**2 <= _MOST_CELLS:
             return side
     return fitting[-1]
 

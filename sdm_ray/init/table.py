@@ -122,8 +122,8 @@ def _wide(path: str, names: list[str], columns: Columns, form: TableFormat) -> C
         return columns
     free = [name for name in names if name not in taken and names.count(name) == 1]
     raw = read_table(path, free, form=form) if free else pd.DataFrame()
-    chosen = [name for name in free if _is_binary(raw[name])]
-    if not chosen:
+    chosen = [name for name in free if _is_binary(raw[name], varied=name != columns.presence)]
+    if not chosen or _repeated(path, columns.survey, form):
         raise InputError(
             f"{path}: no column of species names is known, and none holds 0 and 1; name it with --species taxon, or"
             " columns of species with --species 'first:last'"
@@ -131,15 +131,20 @@ def _wide(path: str, names: list[str], columns: Columns, form: TableFormat) -> C
     return Columns(**{**vars(columns), "presence": None, "species": as_patterns(chosen, names)})
 
 
-def _is_binary(values: pd.Series) -> bool:
-    """Whether a column holds presences and absences, and not one number alone."""
+def _repeated(path: str, survey: str | None, form: TableFormat) -> bool:
+    """Whether surveys have several rows, so that no column is that of a species."""
+    return survey is not None and bool(read_table(path, [survey], form=form)[survey].duplicated().any())
+
+
+def _is_binary(values: pd.Series, *, varied: bool) -> bool:
+    """Whether a column holds presences, and where it is to be varied also rows without one."""
     try:
         found = PresenceRule().presences(values, "")
     except InputError:
         return False
-    known = np.isfinite(found)
     numbers = pd.to_numeric(texts(values), errors="coerce")
-    return bool(known.any() and (found == 1).any() and numbers.dropna().isin([0, 1]).all())
+    present = found == 1
+    return bool(present.any() and not (varied and present.all()) and numbers.dropna().isin([0, 1]).all())
 
 
 def _coordinates(path: str, raw: pd.DataFrame, columns: Columns, form: TableFormat, stated: Stated) -> TableFormat:

@@ -88,6 +88,13 @@ def test_a_table_of_one_species(tmp_path):
     assert [len(each) for each in found.surveys["species"]] == [0, 1, 1, 0, 1, 0]
 
 
+def test_a_column_of_ones_or_of_repeated_surveys_is_no_species(tmp_path):
+    unnamed = LONG.rename(columns={"species": "b"})
+    for column in ([1] * 6, [0, 0, 1, 1, 1, 0]):
+        with pytest.raises(InputError, match="no column of species names is known"):
+            read_own_table(written(tmp_path, unnamed.assign(inside=column)), Stated())
+
+
 def test_without_species_one_line_asks_for_them(tmp_path):
     with pytest.raises(InputError, match=r"no column of species names is known, .* --species taxon"):
         read_own_table(written(tmp_path, LONG.rename(columns={"species": "bezeichnung"})), Stated())
