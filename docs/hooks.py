@@ -32,6 +32,7 @@ ROOMS = [
     ("mapping", "The jobs `map`, `embed`, `export` and `predict`."),
     ("indicators", "The job `indicators`."),
     ("survey_design", "The job `sample`: where to survey next."),
+    ("init", "The command `init`: configurations for a person's own table and rasters."),
     ("impact", "The job `impact`: matched controls, before-after-control-impact estimates and their checks."),
     ("viewer", "The page that shows a map, and its server."),
 ]
@@ -41,6 +42,7 @@ TOP_LEVEL = (
     "jobs",
     "job",
     "config",
+    "input_paths",
     "config_keys",
     "model_io",
     "tracking",

@@ -104,16 +104,19 @@ def test_two_commands_make_a_map_scores_and_a_page_of_a_table_and_two_rasters(tm
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SDM_RAY_RUNS", str(tmp_path / "runs"))
     write_own_study(tmp_path)
-    rasters = ["--rasters", "altitude.tif", "précipitations.tif"]
-    made = CliRunner().invoke(app, ["init", "mine", "--table", "relevés.csv", *rasters, "--resolution", "2000"])
+    page = (ROOT / "docs" / "own-data.md").read_text()
+    first, second = re.search(r"```sh\n(.*?)```", page, re.S)[1].splitlines()
+    made = CliRunner().invoke(app, shlex.split(first.removeprefix("uv run sdm-ray ")))
     assert made.exit_code == 0, made.output
+    shown = re.search(r"```text\n(table .*?)```", page, re.S)[1]
+    assert made.output.split() == shown.split(), "docs/own-data.md shows something else"
     finetune = tmp_path / "mine" / "finetune.yaml"
     small = ("model:", "model:\n  hidden: 16\n  depth: 1"), ("wavelengths_km:", "hidden: 16, depth: 1, wavelengths_km:")
     text = re.sub(r"epochs: \d+", "epochs: 2", finetune.read_text())
     for written, smaller in small:
         text = text.replace(written, smaller)
     finetune.write_text(text)
-    ran = CliRunner().invoke(app, ["run", "mine"])
+    ran = CliRunner().invoke(app, shlex.split(second.removeprefix("uv run sdm-ray ")))
     assert ran.exit_code == 0, ran.output
     run = tmp_path / "runs" / "mine"
     found = xr.open_zarr(str(run / "map.zarr"), group="0")
@@ -126,5 +129,5 @@ def test_two_commands_make_a_map_scores_and_a_page_of_a_table_and_two_rasters(tm
     assert figures["blocks"]["values"]["auc"]["map"]["value"] > 0.8
     assert figures["held_out"]["block_km"] == 10
     assert "study area" in (run / "indicators.zarr" / "countries.csv").read_text()
-    page = (run / "report.html").read_text()
-    assert "Mélèze d&#39;Europe" in page and "AUC on held-out blocks" in page
+    report = (run / "report.html").read_text()
+    assert "Mélèze d&#39;Europe" in report and "AUC on held-out blocks" in report
