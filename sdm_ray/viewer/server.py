@@ -7,6 +7,7 @@ import re
 import socket
 import sys
 import threading
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,12 +17,14 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from sdm_ray.errors import InputError
+from sdm_ray.progress import say
 from sdm_ray.viewer.site import PAGE, Site
 
 LOCAL = "127.0.0.1"
 PORT = 8642
 """The port where none is given and this one is free, so that links keep working."""
 _FRAMES = "frame-ancestors 'self' http://localhost:* http://127.0.0.1:*"  # a notebook's, which shows the page inside
+_NO_BORDERS = '{"type":"FeatureCollection","features":[]}'
 _AT_ONCE = 1 << 18  # bytes read and sent
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 
@@ -56,6 +59,8 @@ class Server(ThreadingHTTPServer):
     def __init__(self, site: Site, host: str, port: int) -> None:
         self.site = site
         self.traffic = Traffic()
+        self._drawing: Future[str | None] = Future()
+        self._begun = False
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
         name = "localhost" if host == LOCAL else host
@@ -65,6 +70,24 @@ class Server(ThreadingHTTPServer):
         """Say nothing where the browser went away, which it does whenever the view moves on."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+    def borders(self) -> str | None:
+        """Countries around the map as GeoJSON, made once while the page is loading; None where they cannot be."""
+        return self._drawing.result()
+
+    def draw_borders(self) -> None:
+        """Make the borders of a continent, which takes seconds, before they are asked for."""
+        try:
+            self._drawing.set_result(self.site.borders)
+        except Exception as error:  # a damaged land store leaves the map as it is
+            say(f"view: no coastlines and borders: {error}")
+            self._drawing.set_result(None)
+
+    def service_actions(self) -> None:
+        """Begin with the borders once requests are answered."""
+        if not self._begun:
+            self._begun = True
+            threading.Thread(target=self.draw_borders, daemon=True).start()
 
     def start(self) -> None:
         """Serve in a thread of its own."""
@@ -166,8 +189,8 @@ class _Handler(BaseHTTPRequestHandler):
         """What is no file: configuration and borders."""
         if name == "viewer.json":
             return json.dumps(self.server.site.config()).encode()
-        if name == "borders.geojson" and self.server.site.borders is not None:
-            return self.server.site.borders.encode()
+        if name == "borders.geojson":
+            return (self.server.borders() or _NO_BORDERS).encode()
         return None
 
     def _file(self, name: str) -> Path | None:

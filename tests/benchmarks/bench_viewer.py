@@ -74,12 +74,11 @@ def page_figures(path: UPath, rounds: int) -> Figures:
             server.shutdown()
             server.server_close()
     whole = whole_layer(path)
-    print(f"page over {path.name} of {len(Map(path).species)} species, drawn after {sorted(drawn)} s, {memory:.0f} MB")
+    print(f"page over {len(Map(path).species)} species, drawn after {sorted(drawn)} s, {memory:.0f} MB")
     for step in steps:
         print(f"  {step.name:32} {step.seconds:6.2f} s {step.requests:5} requests {step.kilobytes:9.0f} kB")
-    print(
-        f"  {'one whole layer of level 0':32} {whole.seconds:6.2f} s {whole.requests:5} chunks   {whole.kilobytes:9.0f} kB"
-    )
+    whole_read = f"{whole.seconds:6.2f} s {whole.requests:5} chunks   {whole.kilobytes:9.0f} kB"
+    print(f"  {'one whole layer of level 0':32} {whole_read}")
     first = sorted(drawn)[len(drawn) // 2]
     share = max(step.kilobytes for step in steps) / whole.kilobytes
     return [

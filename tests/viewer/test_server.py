@@ -1,6 +1,7 @@
 """The server: byte ranges of what it shows, and nothing else of the machine."""
 
 import http.client
+import json
 import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -142,3 +143,12 @@ def test_a_store_in_several_threads_is_sent_as_it_is(serve, tmp_path):
         sent = list(pool.map(lambda url: urlopen(url).read(), urls * 3))
     assert sent == [file.read_bytes() for file in files] * 3
     assert server.traffic.requests == len(sent) and server.traffic.bytes == sum(map(len, sent))
+
+
+def test_a_damaged_land_store_leaves_the_map_without_borders(serve, tmp_path, capsys):
+    shown_maps.write_map(tmp_path / "map.zarr", levels=0)
+    (tmp_path / "land.zarr").mkdir()
+    (tmp_path / "land.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group", "attributes": {}}')
+    server = serve(tmp_path / "map.zarr")
+    assert json.loads(urlopen(f"{server.url}borders.geojson").read())["features"] == []
+    assert "view: no coastlines and borders: " in capsys.readouterr().out

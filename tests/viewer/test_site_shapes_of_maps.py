@@ -49,16 +49,15 @@ def test_one_country_with_its_border(serve, run_folder, page):
     assert any(url.endswith("borders.geojson") for url in page.asked)
 
 
-def test_a_large_map_of_one_level_asks_to_zoom_in_and_reads_little(serve, tmp_path, page):
+def test_a_large_map_of_one_level_asks_to_zoom_in(serve, tmp_path, page):
     grid = Grid(1_000_000.0, 5_000_000.0, 500.0, 8400, 40)
     shown_maps.write_map(tmp_path / "map.zarr", NAMES[:1], levels=0, grid=grid)
-    server = serve(tmp_path / "map.zarr")
-    viewer_page.opened(page, server.url)
+    url = serve(tmp_path / "map.zarr").url
+    viewer_page.opened(page, url)
     page.get_by_text("This layer has no coarser levels: zoom in to see it.").wait_for()
-    before = server.traffic.requests
-    viewer_page.opened(page, f"{server.url}#x=3000000&y=4990000&resolution=1500")
+    viewer_page.opened(page, f"{url}#x=3000000&y=4990000&resolution=1500")
     assert (viewer_page.settled(page)[394:406, 300:600].std(axis=(0, 1)) > 5).any()
-    assert server.traffic.requests - before < 80
+    assert page.locator("#status").inner_text() == ""
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ export class Canvas {
       keyboardEventTarget: target,
       controls: controls({attribution: false, rotate: false}).extend([
         new ScaleLine(),
-        new MousePosition({coordinateFormat: position, projection: PROJECTION, placeholder: '\u00a0'}),
+        new MousePosition({coordinateFormat: position, projection: PROJECTION, placeholder: ''}),
       ]),
       layers: [this.landLayer, this.borderLayer, this.zoneLayer, this.markLayer],
       view: new View({

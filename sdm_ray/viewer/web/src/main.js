@@ -110,10 +110,11 @@ function qualitiesOf() {
 function change(changed, isLayout = false) {
   Object.assign(state, changed);
   if (isLayout) layoutControls();
-  redraw();
+  const drawn = redraw();
   updateLink();
   if (changed.sides && state.cell) readCellAt(state.cell);
   if (changed.sides && state.zone) readZone(polygonOf(state.zone));
+  return drawn;
 }
 
 function layoutControls() {
@@ -204,7 +205,7 @@ function restore(link) {
   Object.assign(state, cleared, link, {sides});
   if (link.swipe != null) at('swipe').value = link.swipe;
   canvas.goTo(link);
-  change({sides}, true);
+  return change({sides}, true);
 }
 
 async function start() {
@@ -229,13 +230,14 @@ async function start() {
   });
   swipe = new Swipe(canvas.olMap, at('swipe'), at('line'));
   listen();
-  restore(readLink(location.hash));
   if (config.borders) canvas.showBorders(config.borders).catch(() => {});
+  await restore(readLink(location.hash));
   for (const problem of problems) fail(problem);
   canvas.olMap.once('rendercomplete', () => {
     performance.mark('drawn');
     document.body.dataset.ready = 'true';
   });
+  canvas.olMap.render();
 }
 
 start().catch((error) => {

@@ -48,8 +48,8 @@ export function scaleOf(layer, sorted, range) {
 /** The largest value that fades a cell fully, from values all over the map; null where nothing is chosen. */
 export function defaultLimit(name, sorted) {
   const {rule} = QUALITY[name];
-  if (rule === 'high') return quantile(sorted, 0.95) || 1;
-  if (rule === 'low') return Math.max(1, -quantile(sorted, 0.05));
+  if (rule === 'high') return quantile(sorted, 0.75) || 1;
+  if (rule === 'low') return Math.max(1, -quantile(sorted, 0.25));
   return null;
 }
 
