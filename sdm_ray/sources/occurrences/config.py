@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sdm_ray.config import Config
 from sdm_ray.input_paths import FetchedPath
@@ -67,6 +67,9 @@ class Tables(PointSource, TableFormat):
     source: Literal["tables"]
     table: FetchedPath
     columns: TableColumns = TableColumns()
+    places: FetchedPath | None = None
+    """A table with a row for each survey, which has the columns that `table` lacks, such as the coordinates; both have
+    the column `columns.survey`."""
     probability_kind: Literal["occurrence", "recorded", "relative"]
     """What a model of these surveys gives the probability of."""
     min_records: int = Field(default=1, ge=1)
@@ -77,6 +80,16 @@ class Tables(PointSource, TableFormat):
     """In `columns.presence` or a wide table: a larger number is a presence."""
     cover_classes: dict[str, float] = Field(default_factory=dict)
     """Cover class -> its cover, such as `{r: 0.1, +: 0.5, 1: 2.5, 2: 15}`."""
+
+    @model_validator(mode="after")
+    def _places_have_a_key(self) -> "Tables":
+        if self.places is not None and self.columns.survey is None:
+            raise ValueError("places: is joined to `table` by `columns.survey`, which names no column")
+        return self
+
+    def tables(self) -> dict[str, str]:
+        """The table, and that of the surveys' places."""
+        return {"table": self.table} | ({} if self.places is None else {"places": self.places})
 
     @field_validator("cover_classes", mode="before")
     @classmethod

@@ -70,7 +70,7 @@ def read_occurrences(source: Tables) -> tuple[pd.DataFrame, Report]:
     own = {"covariates", "classes", *(["species"] if columns.wide else [])}
     named = [*columns.model_dump(exclude_none=True, exclude=own).values(), *columns.covariates, *columns.classes]
     wide = species_columns(column_names(path, source), columns.wide, named, path) if columns.wide else []
-    raw = read_table(path, [*named, *wide], form=source)
+    raw = _joined(source, [*named, *wide]) if source.places else read_table(path, [*named, *wide], form=source)
     report = Report(UPath(path).name, len(raw))
     rule = PresenceRule(source.presence_above, source.cover_classes, source.decimal)
     rows = _surveyed(raw, source)
@@ -90,6 +90,26 @@ def read_occurrences(source: Tables) -> tuple[pd.DataFrame, Report]:
         rows = rows[~np.isnan(present)]
         report.facts["absences"] = int((present == 0).sum())
     return rows, report
+
+
+def _joined(source: Tables, wanted: list[str]) -> pd.DataFrame:
+    """The table with the columns that it lacks from the table of places; blank where a survey has no place there.
+
+    Raises:
+        InputError: a column is in neither table, or a survey has two places.
+    """
+    assert source.places is not None and source.columns.survey is not None
+    key, names = source.columns.survey, set(column_names(source.table, source))
+    rows = read_table(source.table, [name for name in wanted if name in names or name == key], form=source)
+    places = read_table(source.places, [key, *(name for name in wanted if name not in names)], form=source)
+    twice = texts(places[key]).dropna().duplicated()
+    if twice.any():
+        row = int(twice.index[twice.to_numpy()][0])
+        raise InputError(
+            f"{source.places}: row {row + 1}: {key} {places[key].iloc[row]} has a row before; expected one"
+        )
+    rows, places = (each.assign(**{key: texts(each[key])}) for each in (rows, places))
+    return rows.merge(places, how="left", on=key)
 
 
 def _surveyed(raw: pd.DataFrame, source: Tables) -> pd.DataFrame:

@@ -48,6 +48,20 @@ def test_columns_that_describe_the_place_stay_with_the_survey(tmp_path):
     assert found["covariate:use"].tolist() == ["heath", None, "field"]
 
 
+def test_places_of_a_table_of_their_own(tmp_path):
+    places = ROWS[["site", "lon", "lat"]].drop_duplicates()
+    places.assign(site=["a", "b", "d"]).to_csv(tmp_path / "places.csv", index=False)
+    found = made(ROWS.drop(columns=["lon", "lat"]), tmp_path, places=str(tmp_path / "places.csv"))
+    assert found.surveys["survey_id"].tolist() == ["a", "b"]
+    np.testing.assert_array_equal(found.surveys[["lon", "lat"]], [[3.5, 43.5], [4.5, 44.5]])
+    assert found.report.lost == 2  # rows of site c, which has no place
+    places.assign(site="a").to_csv(tmp_path / "places.csv", index=False)
+    with pytest.raises(InputError, match=r"places\.csv: row 2: site a has a row before"):
+        made(ROWS.drop(columns=["lon", "lat"]), tmp_path, places=str(tmp_path / "places.csv"))
+    with pytest.raises(ValueError, match=r"columns\.survey"):
+        made(ROWS, tmp_path, places=str(tmp_path / "places.csv"), columns={"species": "name"})
+
+
 def test_rare_species_leave_but_their_surveys_stay(tmp_path):
     found = made(ROWS, tmp_path, min_records=2)
     assert found.species["name"].tolist() == ["oak"]
