@@ -69,4 +69,5 @@ def _column(table: pd.DataFrame, name: str, config: ImpactConfig) -> dict[str, N
 def _groups(table: pd.DataFrame, columns: list[str]) -> NDArray[np.int64]:
     if not columns:
         return np.zeros(len(table), np.int64)
-    return table.groupby([texts(table[name]) for name in columns], dropna=True, sort=True).ngroup().to_numpy(np.int64)
+    grouped = table.groupby([texts(table[name]) for name in columns], dropna=True, sort=True)
+    return np.asarray(grouped.ngroup(), np.int64)

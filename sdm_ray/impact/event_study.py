@@ -61,7 +61,7 @@ def event_study(study: Study, estimator: Estimator) -> EventStudy | None:
 def _largest(effects: list[Effect]) -> Floats:
     """Largest deviation from the mean in each resample, in standard deviations, (R,)."""
     deviations = [np.abs(effect.draws - np.nanmean(effect.draws)) / np.nanstd(effect.draws) for effect in effects]
-    return np.nanmax(np.stack(deviations), axis=0)
+    return np.asarray(np.nanmax(np.stack(deviations), axis=0), np.float64)
 
 
 def _critical(effects: list[Effect], confidence: float) -> float:

@@ -33,7 +33,8 @@ def run(config: ImpactConfig, job: Job) -> dict[str, Any]:
     folders = [slug(each.title) for each in asked]
     if twice := sorted({name for name in folders if folders.count(name) > 1}):
         raise InputError(f"questions: two titles make the folder {twice[0]}, expected titles that differ in a word")
-    rows, figures = [], {}
+    rows: list[dict[str, Any]] = []
+    figures: dict[str, Any] = {}
     for question, folder in track(zip(asked, folders, strict=True), len(asked), "questions"):
         found = answer(question, material, config)
         _write(job.output / folder, found, material, config.estimate.confidence)

@@ -151,7 +151,9 @@ def _events(answer: Answer) -> list[Section]:
     )
     chart = pictures.event_plot(table, answer.question.outcome)
     return [
-        Section("By year", [text], [Table("Event study", tuple(table), rows)], [Picture("Event study", chart)]),
+        Section(
+            "By year", [text], [Table("Event study", tuple(map(str, table)), rows)], [Picture("Event study", chart)]
+        ),
     ]
 
 

@@ -39,7 +39,7 @@ def overlap(study: Study, matches: Matches) -> bytes:
     """Propensity scores of treated units, all controls and matched controls."""
     figure = new_figure(5.0, 3.2)
     axis = figure.subplots()
-    edges = np.linspace(*np.percentile(matches.logit, [0, 100]), 31)
+    edges = np.linspace(float(np.min(matches.logit)), float(np.max(matches.logit)), 31)
     if edges[0] == edges[-1]:
         edges = np.linspace(edges[0] - 1, edges[0] + 1, 31)
     kinds: list[tuple[str, Floats, str]] = [
@@ -49,7 +49,7 @@ def overlap(study: Study, matches: Matches) -> bytes:
     ]
     for name, weight, colour in kinds:
         shares = weight / max(weight.sum(), 1)
-        axis.hist(matches.logit, edges, weights=shares, histtype="step", color=colour, linewidth=1.6, label=name)
+        axis.hist(matches.logit, edges.tolist(), weights=shares, histtype="step", color=colour, linewidth=1.6, label=name)
     axis.set(xlabel="logit of the propensity score", ylabel="share of units")
     axis.legend(frameon=False, fontsize=8)
     axis.grid(alpha=0.3)

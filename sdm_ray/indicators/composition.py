@@ -55,7 +55,7 @@ def composition_of(found: Map, tile: Tile) -> Composition:
     if not len(known):
         return Composition(sums, 0)
     total = np.zeros(len(known), np.float32)
-    block, stored = slice(0, 0), np.zeros((0, len(known)))
+    block, stored = slice(0, 0), np.zeros((0, len(known)), np.uint16)
     for block, stored in species_blocks(found, tile.window, known):
         for species, strip in strips(block, len(known)):
             total[strip] += _part(found, stored, block, (species, strip)).sum(axis=0)

@@ -129,7 +129,7 @@ def _create(
         "source": "; ".join(sources),
     }
     raster.open_root(output).attrs.put({**about, **raster.LEVELS})
-    coords = {"threshold": list(thresholds), "species": found.species["name"].tolist()}
+    coords: dict[str, Sequence[Any]] = {"threshold": list(thresholds), "species": found.species["name"].tolist()}
     group = raster.create(output / "0", found.grid, coords, about)
     side = tile_side(found)
     chunk, shard = (min(128, found.tile),) * 2, (side, side)

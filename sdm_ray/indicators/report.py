@@ -34,7 +34,7 @@ class ReportWriter:
         self._task, self._table, self._species, self._job = task, table, species, job
         first = list(table).index("withheld_species") + 1
         self._indicators = [
-            name for name in list(table)[first:] if not name.endswith(_NOT_INDICATORS) and name not in QUALITY
+            name for name in map(str, list(table)[first:]) if not name.endswith(_NOT_INDICATORS) and name not in QUALITY
         ]
 
     def write(self, numbers: Sequence[int]) -> None:

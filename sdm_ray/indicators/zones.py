@@ -131,7 +131,7 @@ class ZoneTask:
     def write(self, sums: Sequence[TileSums], job: Job) -> dict[str, Any]:
         """Write the tables and pages; returns figures for the record."""
         table = self.table(sums)
-        columns = [name for name in table if table[name].dtype == float]
+        columns = [str(name) for name in table if table[name].dtype == float]
         rounded = table.copy()
         rounded[columns] = rounded[columns].map(_significant)
         with (job.output / "zones.parquet").open("wb") as file:

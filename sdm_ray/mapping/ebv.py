@@ -122,10 +122,10 @@ def _entities(
     width = file.dimensions["nchar"].size
     entity[:] = _letters(names, width)
     file.createDimension("taxonlevel", taxonomy.shape[1])
-    _characters(file, "nchar_taxonlist", list(taxonomy))
+    _characters(file, "nchar_taxonlist", [str(name) for name in taxonomy])
     levels = file.createVariable("taxonomy_levels", "S1", ("nchar_taxonlist", "taxonlevel"))
     levels.units = "1"
-    levels[:] = _letters(list(taxonomy), file.dimensions["nchar_taxonlist"].size).T
+    levels[:] = _letters([str(name) for name in taxonomy], file.dimensions["nchar_taxonlist"].size).T
     table = file.createVariable("taxonomy_table", "S1", ("nchar", "entity", "taxonlevel"))
     table.units = "1"
     letters = _letters([str(value) for value in taxonomy.to_numpy().ravel()], width)

@@ -23,13 +23,30 @@ def site_picture(
     axis = figure.subplots()
     order = np.argsort(values)
     low, high = np.percentile(values, [1, 99])
-    drawn = axis.scatter(*xy[order].T / 1000, c=values[order], s=4, vmin=low, vmax=high, linewidths=0)
+    east_km, north_km = xy[order].T / 1000
+    drawn = axis.scatter(east_km, north_km, c=values[order], s=4, vmin=low, vmax=high, linewidths=0)
     figure.colorbar(drawn, ax=axis, label=unit, shrink=0.8)
     margin = 0.02 * span
     west, south = (xy.min(axis=0) - margin) / 1000
     east, north = (xy.max(axis=0) + margin) / 1000
-    axis.scatter(*surveys.T / 1000, c="white", s=5, edgecolors="#444444", linewidths=0.3, label="surveyed")
-    axis.scatter(*chosen.T / 1000, c="#d62728", s=22, edgecolors="white", linewidths=0.6, label="to survey")
+    axis.scatter(
+        surveys[:, 0] / 1000,
+        surveys[:, 1] / 1000,
+        c="white",
+        s=5,
+        edgecolors="#444444",
+        linewidths=0.3,
+        label="surveyed",
+    )
+    axis.scatter(
+        chosen[:, 0] / 1000,
+        chosen[:, 1] / 1000,
+        c="#d62728",
+        s=22,
+        edgecolors="white",
+        linewidths=0.6,
+        label="to survey",
+    )
     for number, place in enumerate(chosen[:9] / 1000, 1):
         axis.annotate(str(number), place, xytext=(4, 3), textcoords="offset points", fontsize=8, fontweight="bold")
     axis.set(xlim=(west, east), ylim=(south, north), xlabel="km east", ylabel="km north", aspect="equal")

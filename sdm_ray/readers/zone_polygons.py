@@ -117,7 +117,7 @@ def _on_grid(shapes: NDArray[Any], crs: str) -> NDArray[Any]:
     to_grid = Transformer.from_crs(known, geo_grid.CRS, always_xy=True)
     moved = shapely.transform(dense, lambda points: np.column_stack(to_grid.transform(*points.T)))
     reached = np.isfinite(shapely.bounds(moved)).all(axis=1)
-    return np.where(reached, moved, shapely.Polygon())
+    return np.asarray(np.where(reached, moved, shapely.Polygon()))
 
 
 def _polygons(shapes: NDArray[Any]) -> NDArray[Any]:

@@ -79,7 +79,8 @@ def choose(candidates: Candidates, novelty: np.ndarray, limits: Limits) -> Choic
     """
     novelty = novelty.astype(np.float64).copy()
     free = np.ones(len(novelty), bool)
-    left, chosen = limits.budget, []
+    left = limits.budget
+    chosen: list[tuple[int, float, float]] = []
     while len(chosen) < limits.sites:
         gains = np.where(
             free & (candidates.cost <= left), gain(candidates.uncertainty, novelty, candidates.cost), -np.inf
@@ -87,7 +88,7 @@ def choose(candidates: Candidates, novelty: np.ndarray, limits: Limits) -> Choic
         best = int(np.argmax(gains))
         if not gains[best] > 0:
             break
-        chosen.append((best, gains[best], novelty[best]))
+        chosen.append((best, float(gains[best]), float(novelty[best])))
         left -= candidates.cost[best]
         free[best] = False
         away = np.linalg.norm(candidates.points - candidates.points[best], axis=1)

@@ -43,7 +43,7 @@ class Turnover:
     @property
     def change(self) -> Array:
         """Expected richness after minus before."""
-        return self.after - self.before
+        return np.asarray(self.after - self.before, np.float32)
 
     @property
     def bray_curtis(self) -> Array:

@@ -21,7 +21,7 @@ def land(source: RasterLand, config: PrepareConfig) -> LandTable:
     ]
     layers = Rasters(source="rasters", rasters=[*files], resolution_m=source.resolution_m, bounds=source.bounds)
     made = rasters.covariates(layers, config)
-    known = np.isfinite(made.values).any(axis=0)
+    known = np.asarray(np.isfinite(made.values).any(axis=0), bool)
     if not known.any():
         raise InputError(f"land: no raster has a value in west, south, east, north {made.grid.bounds} of the grid")
-    return LandTable(made.grid, known, known.astype(np.int16), [source.name])
+    return LandTable(made.grid, known, np.asarray(known, np.int16), [source.name])
