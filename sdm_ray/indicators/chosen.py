@@ -10,8 +10,9 @@ from sdm_ray.indicators.cells import Dominant, Endemism, Indicator, MeanTrait, W
 from sdm_ray.indicators.composition import Composition
 from sdm_ray.indicators.config import IndicatorsConfig
 from sdm_ray.indicators.diversity import Diversity, Lcbd
-from sdm_ray.indicators.traits import SpeciesMatcher, read_list, read_ranges, read_traits
+from sdm_ray.indicators.traits import read_list, read_ranges, read_traits
 from sdm_ray.progress import say
+from sdm_ray.sources.occurrences.species_matcher import SpeciesMatcher
 
 Areas = NDArray[np.float64]
 _FEWEST_LISTED = 5  # species of a list with sensitive ones: of fewer, its richness would tell where they are

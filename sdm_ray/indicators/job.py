@@ -25,7 +25,6 @@ from sdm_ray.indicators.config import IndicatorsConfig
 from sdm_ray.indicators.countries import write_countries, write_species
 from sdm_ray.indicators.ranges import range_table, read_cuts
 from sdm_ray.indicators.tile import NOT_COUNTED, TileSums, Work, do_tile, tile_side
-from sdm_ray.indicators.traits import SpeciesMatcher
 from sdm_ray.indicators.zones import ZoneTask
 from sdm_ray.job import Job
 from sdm_ray.mapping.region_mask import check_covers
@@ -34,6 +33,7 @@ from sdm_ray.metrics.probability_kind import has_levels, require_levels
 from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
 from sdm_ray.ray_tasks import run_tasks
+from sdm_ray.sources.occurrences.species_matcher import SpeciesMatcher
 from sdm_ray.stores import artefact, raster
 from sdm_ray.stores.land import Land
 from sdm_ray.stores.ledger import Ledger

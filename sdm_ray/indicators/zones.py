@@ -17,7 +17,6 @@ from sdm_ray.indicators.chosen import finest_resolutions, listed_species
 from sdm_ray.indicators.config import IndicatorsConfig, ZonesConfig
 from sdm_ray.indicators.report import ReportWriter
 from sdm_ray.indicators.tile import QUALITY, TileSums
-from sdm_ray.indicators.traits import SpeciesMatcher
 from sdm_ray.indicators.zone_intervals import MOST_CELLS, Drawn, intervals
 from sdm_ray.indicators.zone_species import SpeciesTable, write_zone_species
 from sdm_ray.indicators.zone_sums import Shapes
@@ -25,7 +24,9 @@ from sdm_ray.job import Job
 from sdm_ray.progress import say
 from sdm_ray.readers.places import ids_of, require_columns
 from sdm_ray.readers.tables import texts
-from sdm_ray.readers.zone_polygons import Zones, read_zones, write_geoparquet
+from sdm_ray.readers.zone_polygons import Zones, read_zones
+from sdm_ray.sources.occurrences.species_matcher import SpeciesMatcher
+from sdm_ray.stores.geoparquet import write_geoparquet
 from sdm_ray.stores.maps import Map
 
 WARNINGS = {
@@ -134,8 +135,7 @@ class ZoneTask:
         columns = [str(name) for name in table if table[name].dtype == float]
         rounded = table.copy()
         rounded[columns] = rounded[columns].map(_significant)
-        with (job.output / "zones.parquet").open("wb") as file:
-            write_geoparquet(file, table, self.zones.shapes)
+        write_geoparquet(job.output / "zones.parquet", table, self.zones.shapes, job.sources)
         (job.output / "zones.csv").write_text(rounded.to_csv(index=False))
         about = {"sources": list(job.sources), "columns": COLUMNS, "warnings": list(WARNINGS.values())}
         (job.output / "zones.json").write_text(json.dumps(about, indent=1))

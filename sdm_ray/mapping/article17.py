@@ -25,7 +25,7 @@ from sdm_ray.geo.grid import Grid, grid_of
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.job import Job
 from sdm_ray.mapping.config import ExportConfig
-from sdm_ray.mapping.species_selection import numbers_by_name
+from sdm_ray.mapping.sensitive import PublishedMap, publishable
 from sdm_ray.metrics.probability_kind import require_levels
 from sdm_ray.plots.maps import map_picture
 from sdm_ray.progress import say, track
@@ -61,11 +61,11 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
         InputError: cells of the map are no parts of 10-km cells, suitabilities are relative and no threshold is named,
             or a species or threshold is not found.
     """
-    source, settings = Map(config.path(config.map)), config.article17
+    source, settings = PublishedMap(config.path(config.map), sensitive=config.sensitive), config.article17
     step = source.grid.resolution
     if SIDE % step:
         raise InputError(f"{source.path}: cells of {step:g} m are no parts of 10-km cells; expected 100, 1000, ...")
-    chosen = numbers_by_name(source, config.species)
+    chosen = publishable(source, config.species)
     names = [str(source.species["name"][number]) for number in chosen]
     cuts = thresholds(config, source, names)
     rows, ranges, count = [], [], 0

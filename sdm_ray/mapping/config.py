@@ -190,6 +190,8 @@ class ExportConfig(JobConfig):
     """A GeoTIFF for each species, or one whose bands are the species, `probability.tif`."""
     pictures: bool = True
     """Whether each species and layer gets a PNG."""
+    sensitive: dict[str, int | None] = Field(default={})
+    """Species -> metres of the finest resolution at which it may be published, or null for not at all."""
 
     @model_validator(mode="after")
     def _says_what_its_format_needs(self) -> "ExportConfig":

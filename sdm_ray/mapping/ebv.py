@@ -21,7 +21,7 @@ from sdm_ray.job import Job
 from sdm_ray.mapping import ebv_metadata
 from sdm_ray.mapping.config import ExportConfig
 from sdm_ray.mapping.ebv_config import CubeConfig, EbvConfig
-from sdm_ray.mapping.species_selection import numbers_by_name
+from sdm_ray.mapping.sensitive import PublishedMap, publishable
 from sdm_ray.progress import say, track
 from sdm_ray.readers.tables import column_names, read_table
 from sdm_ray.stores import artefact
@@ -42,11 +42,11 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     assert config.ebv is not None
     netcdf = _library()
     cubes = config.ebv.cubes or [CubeConfig(map=config.map, date=config.ebv.date or date.min)]
-    maps = {cube.map: Map(config.path(cube.map)) for cube in cubes}
+    maps = {cube.map: PublishedMap(config.path(cube.map), sensitive=config.sensitive) for cube in cubes}
     first = maps[cubes[0].map]
     for other in maps.values():
         _check_alike(first, other)
-    chosen = numbers_by_name(first, config.species)
+    chosen = publishable(first, config.species)
     dates = sorted({cube.date for cube in cubes})
     scenarios = list(dict.fromkeys(cube.scenario for cube in cubes))
     record = artefact.read_record(config.path(cubes[0].map))

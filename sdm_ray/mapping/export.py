@@ -22,7 +22,7 @@ from sdm_ray.geo.windows import Window, whole
 from sdm_ray.job import Job
 from sdm_ray.mapping import article17, ebv
 from sdm_ray.mapping.config import ExportConfig
-from sdm_ray.mapping.species_selection import numbers_by_name
+from sdm_ray.mapping.sensitive import PublishedMap, Sensitive, publishable
 from sdm_ray.mapping.thumbnails import is_categorical, overview
 from sdm_ray.metrics.probability_kind import layer_has_meaning, require_levels
 from sdm_ray.plots.maps import map_picture
@@ -47,8 +47,8 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     if config.format != "geotiff":
         return {"ebv": ebv.run, "article17": article17.run}[config.format](config, job)
     path = config.path(config.map)
-    source = Map(path)
-    chosen = numbers_by_name(source, config.species)
+    source = PublishedMap(path, sensitive=config.sensitive)
+    chosen = publishable(source, config.species)
     titles = [str(source.species["name"][number]) for number in chosen]
     names = _file_names(titles)
     missing = [name for name in config.layers if name not in source.layers()]
@@ -73,7 +73,7 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     if config.pictures:
         unit = f"probability ({source.probability_kind})"
         for number, name, title in zip(chosen, names, titles, strict=True):
-            assets |= _picture(name, *_coarse(source.path, number), (title, unit), job.output)
+            assets |= _picture(name, *_coarse(source.path, number, config.sensitive), (title, unit), job.output)
         group = open_group(source.path / "0")
         for name in config.layers:
             values = overview(group[name], source.layers()[name], source.tile)
@@ -183,12 +183,12 @@ def _window(window: Window) -> Any:  # noqa: ANN401 - rasterio's window
     return rasterio.windows.Window(window.col, window.row, window.width, window.height)
 
 
-def _coarse(path: UPath, number: int) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+def _coarse(path: UPath, number: int, sensitive: Sensitive) -> tuple[np.ndarray, tuple[float, float, float, float]]:
     """One species of the first level that a picture can show, and its extent."""
-    level, source = 0, Map(path)
+    level, source = 0, PublishedMap(path, sensitive=sensitive)
     while max(source.grid.shape) > _PICTURE and Map.has_level(path, level + 1):
         level += 1
-        source = Map(path, level)
+        source = PublishedMap(path, level, sensitive=sensitive)
     return source.read(Window(0, 0, *source.grid.shape), number), source.grid.bounds
 
 

@@ -1,6 +1,5 @@
 """Polygons with their attributes, one row a zone, on the EU grid's projection."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,35 +52,6 @@ def read_zones(file: str, layer: str | None = None) -> Zones:
     if shapely.is_empty(shapes).all():
         raise InputError(f"{file}: holds no polygons")
     return Zones(table, shapes, invalid & ~shapely.is_empty(shapes))
-
-
-def write_geoparquet(file: Any, table: pd.DataFrame, shapes: Sequence[Any] | NDArray[Any]) -> None:  # noqa: ANN401
-    """Write a table with polygons in EPSG:3035 as GeoParquet 1.1.
-
-    Args:
-        file: path or open file.
-        table: attributes.
-        shapes: geometry of each row.
-    """
-    import json
-
-    import pyarrow as pa
-
-    about = {
-        "version": "1.1.0",
-        "primary_column": "geometry",
-        "columns": {
-            "geometry": {
-                "encoding": "WKB",
-                "geometry_types": sorted({shape.geom_type for shape in shapes}),
-                "crs": json.loads(CRS.from_user_input(geo_grid.CRS).to_json()),
-            }
-        },
-    }
-    rows = pa.Table.from_pandas(table, preserve_index=False)
-    rows = rows.append_column("geometry", pa.array(shapely.to_wkb(np.asarray(shapes)), pa.binary()))
-    rows = rows.replace_schema_metadata({**(rows.schema.metadata or {}), b"geo": json.dumps(about).encode()})
-    pq.write_table(rows, file, compression="zstd")
 
 
 def _vectors(file: str, layer: str | None) -> tuple[pd.DataFrame, NDArray[Any], str | None]:

@@ -3,7 +3,8 @@ import pytest
 
 from sdm_ray.errors import InputError
 from sdm_ray.indicators.config import ListConfig, RangesConfig, TraitsConfig
-from sdm_ray.indicators.traits import SpeciesMatcher, read_list, read_ranges, read_traits
+from sdm_ray.indicators.traits import read_list, read_ranges, read_traits
+from sdm_ray.sources.occurrences.species_matcher import SpeciesMatcher
 
 SPECIES = ["Abies alba", "Fagus sylvatica", "Ilex aquifolium"]
 
@@ -11,13 +12,6 @@ SPECIES = ["Abies alba", "Fagus sylvatica", "Ilex aquifolium"]
 @pytest.fixture
 def matcher():
     return SpeciesMatcher(SPECIES)
-
-
-def test_names_are_matched_however_they_are_written(tmp_path):
-    synonyms = tmp_path / "synonyms.csv"
-    synonyms.write_text("name,accepted\nAbies pectinata,Abies alba\n")
-    matcher = SpeciesMatcher(SPECIES, str(synonyms))
-    assert matcher.numbers(["ILEX aquifolium L.", "Abies pectinata", "Fagus orientalis"]).tolist() == [2, 0, -1]
 
 
 def test_unknown_species_are_counted_and_missing_traits_are_nan(tmp_path, matcher, capsys):

@@ -5,9 +5,11 @@ import pyogrio
 import pytest
 import shapely
 from pyproj import Transformer
+from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.readers.zone_polygons import read_zones, write_geoparquet
+from sdm_ray.readers.zone_polygons import read_zones
+from sdm_ray.stores.geoparquet import write_geoparquet
 
 SQUARE = shapely.box(4_000_000, 3_000_000, 4_010_000, 3_020_000)
 BOWTIE = shapely.Polygon([(4e6, 3e6), (4.01e6, 3.01e6), (4.01e6, 3e6), (4e6, 3.01e6)])
@@ -39,7 +41,7 @@ def test_invalid_and_empty_geometries_stay_as_rows(tmp_path):
 
 
 def test_geoparquet_comes_back_as_it_was_written(tmp_path):
-    place = tmp_path / "zones.parquet"
+    place = UPath(tmp_path / "zones.parquet")
     write_geoparquet(place, pd.DataFrame({"code": ["a", "b"]}), np.array([SQUARE, BOWTIE.buffer(0)]))
     found = read_zones(str(place))
     assert found.table["code"].tolist() == ["a", "b"] and found.shapes[0].equals(SQUARE)
