@@ -13,6 +13,7 @@ from sdm_ray.stores.maps import Layer
 
 Floats = NDArray[np.floating]
 _NAN = float("nan")
+_MOST_FLAGS = 256  # species that are named in the attributes of a layer
 NO_SPECIES = 65535
 """In the layer `dominant_species`: no species."""
 EXACT = "standard deviation given the probabilities, species independent (exact)"
@@ -185,9 +186,11 @@ class Dominant:
 
     Attributes:
         skip: species that are never shown, bool (S,).
+        names: of the species, (S,).
     """
 
     skip: NDArray[np.bool_] = field(repr=False)
+    names: Sequence[str] = field(repr=False)
 
     def ask(self, needs: Needs) -> None:
         """See `Indicator`."""
@@ -197,9 +200,12 @@ class Dominant:
     @property
     def layers(self) -> dict[str, Layer]:
         """See `Indicator`."""
-        text = "number, along the axis species from 0, of the most probable species"
+        attrs: dict[str, object] = {"long_name": "number, along the axis species from 0, of the most probable species"}
+        if len(self.names) <= _MOST_FLAGS:
+            attrs |= {"flag_values": list(range(len(self.names)))}
+            attrs |= {"flag_meanings": " ".join("_".join(name.split()) for name in self.names)}
         return {
-            "dominant_species": Layer("uint16", NO_SPECIES, {"long_name": text}),
+            "dominant_species": Layer("uint16", NO_SPECIES, attrs),
             "dominant_probability": layer("probability of the most probable species"),
         }
 

@@ -56,7 +56,7 @@ def indicators_of(
         made = composition()
         found.append(Lcbd(made.sums / max(made.cells, 1), made.cells))
     if "dominant_species" in wanted:
-        found.append(Dominant(hidden))
+        found.append(Dominant(hidden, species))
     names = [name for each in found for name in each.layers]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"traits: two of them make a layer {twice[0]}; rename a column")

@@ -138,7 +138,7 @@ def _create(
     }  # fmt: skip
     for each in indicators:
         for name, layer in each.layers.items():
-            spec = ArraySpec(layer.dtype, chunk, shard, fill=layer.fill, attrs={**layer.attrs, **relative}, codec="lz4")
+            spec = ArraySpec(layer.dtype, chunk, shard, fill=layer.fill, attrs={**layer.attrs, **relative})
             raster.add_array(group, name, spec)
     likely = ArraySpec(
         "uint16",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from upath import UPath
 from zarr.abc.store import Store
-from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.codecs import ZstdCodec
 from zarr.core.dtype import VariableLengthUTF8
 from zarr.storage import FsspecStore, LocalStore
 
@@ -61,7 +61,6 @@ class ArraySpec:
         leading: names of the axes before (y, x).
         fill: value of cells that were never written, decoded as missing.
         attrs: CF attributes (`long_name`, `units`, `scale_factor`, ...).
-        codec: `zstd`, or `lz4` with shuffled bytes, which writes floating-point numbers twice as fast and smaller.
     """
 
     dtype: str
@@ -70,7 +69,6 @@ class ArraySpec:
     leading: tuple[str, ...] = ()
     fill: float | int | None = None
     attrs: dict[str, Any] = field(default_factory=dict)
-    codec: Literal["zstd", "lz4"] = "zstd"
 
 
 def store_of(path: UPath, *, read_only: bool = False) -> Store:
@@ -141,14 +139,10 @@ def add_array(group: Group, name: str, spec: ArraySpec) -> Group:
         chunks=chunks,
         shards=shards,
         fill_value=spec.fill,
-        compressors=[_lz4(spec.dtype) if spec.codec == "lz4" else ZstdCodec(level=3)],
+        compressors=[ZstdCodec(level=3)],
         dimension_names=[*spec.leading, "y", "x"],
         attributes=attrs,
     )
-
-
-def _lz4(dtype: str) -> BloscCodec:
-    return BloscCodec(typesize=np.dtype(dtype).itemsize, cname="lz4", clevel=5, shuffle="shuffle")
 
 
 def write(

@@ -77,7 +77,7 @@ def all_indicators(species: int) -> list[Indicator]:
         WeightedSum("richness_list", "", (rng.random(species) < 0.3) * 1.0),
         MeanTrait("height", rng.uniform(1, 40, species)),
         Lcbd(np.full(species, 0.5 / np.sqrt(species)), 1_000_000),
-        Dominant(np.zeros(species, bool)),
+        Dominant(np.zeros(species, bool), [str(number) for number in range(species)]),
     ]
 
 

@@ -53,10 +53,10 @@ def test_mean_trait_leaves_out_species_without_a_value():
 
 @pytest.mark.parametrize("block", [1, 2, 3])
 def test_dominant_species_whatever_the_blocks(block):
-    found = layers(Dominant(np.zeros(3, bool)), block=block)
+    found = layers(Dominant(np.zeros(3, bool), "abc"), block=block)
     assert found["dominant_species"].tolist() == [2, NO_SPECIES]
     assert found["dominant_probability"][0] == 0.75
-    without = layers(Dominant(np.array([False, False, True])), block=block)
+    without = layers(Dominant(np.array([False, False, True]), "abc"), block=block)
     assert without["dominant_species"][0] == 0 and without["dominant_probability"][0] == 0.5
 
 
