@@ -40,7 +40,8 @@ def do_tiles(kind: Callable[[Work], Worker], work: Work, todo: plan.Plan, comput
     shared = (uuid.uuid4().hex, kind, [ray.put(work)], icechunk_repository.fork(output))
     failed: list[str] = []
     written: list[tuple[plan.PlannedTile, dict[str, Any], icechunk_repository.Session]] = []
-    ended = run_tasks(_tile, shared, todo.left, compute)
+    largest_first = sorted(todo.left, key=lambda tile: -tile.cells)  # or a few of them would end long after the others
+    ended = run_tasks(_tile, shared, largest_first, compute)
     try:
         for tile, result, problem in track(ended, len(todo.left), "tiles"):
             if problem is not None:

@@ -1,0 +1,94 @@
+"""The simulation of a map's scheduler beside runs on several small nodes whose tiles are calibrated sleeps.
+
+uv run python tests/benchmarks/bench_scale.py            # some 90 s
+uv run python tests/benchmarks/bench_scale.py --table    # the table of docs/scale.md alone
+"""
+
+import argparse
+import json
+import random
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks import scale_model, scale_table
+
+GOAL = 0.15
+_SLOTS = 3
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """A tile that takes so many seconds."""
+
+    id: str
+    seconds: float
+
+
+def sleep(shared: object, tile: Sleep) -> None:
+    """Do a tile."""
+    time.sleep(tile.seconds)
+
+
+def measured(tiles: list[float], cluster, late_s: float | None) -> tuple[float, float]:
+    """Seconds that a run takes, and after how many a node that joins late was ready."""
+    import ray
+
+    from sdm_ray.config import TaskConfig
+    from sdm_ray.ray_tasks import run_tasks
+
+    joined, begun = [], time.monotonic()
+
+    def join() -> None:
+        time.sleep(late_s or 0)
+        cluster.add_node(num_cpus=_SLOTS)
+        while ray.cluster_resources().get("CPU", 0) < 3 * _SLOTS:
+            time.sleep(0.05)
+        joined.append(time.monotonic() - begun)
+
+    thread = threading.Thread(target=join) if late_s is not None else None
+    if thread:
+        thread.start()
+    parts = [Sleep(str(number), seconds) for number, seconds in enumerate(tiles)]
+    for _ in run_tasks(sleep, None, parts, TaskConfig()):
+        pass
+    took = time.monotonic() - begun
+    if thread:
+        thread.join()
+    return took, joined[0] if joined else 0.0
+
+
+def main() -> int:
+    """Compare, and print one JSON line per figure; exit status 1 where a goal does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", action="store_true")
+    if parser.parse_args().table:
+        print(scale_table.table())
+        return 0
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    for _ in range(2):
+        cluster.add_node(num_cpus=_SLOTS)
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    measured([0.5] * 4 * _SLOTS, cluster, None)  # workers start
+    rng, held = random.Random(0), True
+    for name, late_s in (("two nodes", None), ("a third node joins", 3.0)):
+        tiles = [rng.lognormvariate(0.3, 0.5) for _ in range(60)]
+        took, ready = measured(tiles, cluster, late_s)
+        nodes = 2 if late_s is None else 3
+        expected = scale_model.makespan(tiles, scale_model.Cluster(nodes, _SLOTS, (0.0, 0.0, ready)))
+        error = abs(expected - took) / took
+        held = held and error <= GOAL
+        print(f"{name}: {took:.1f} s, simulated {expected:.1f} s")
+        figure = {"figure": f"simulation of {name}, error", "value": round(error, 3), "unit": "share", "goal": GOAL}
+        print(json.dumps({**figure, "holds": error <= GOAL}))
+    return int(not held)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
