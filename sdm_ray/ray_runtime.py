@@ -55,7 +55,8 @@ def connect() -> None:
         # Workers inherit it, and begin sooner than with an environment of their own.
         for name, value in (ONE_ARENA | RESTING).items():
             os.environ.setdefault(name, value)
-        local = {"include_dashboard": False, "object_store_memory": _LOCAL_OBJECT_STORE}
+        # "local": or Ray would join a cluster that somebody started here, or look for one that is gone.
+        local = {"address": "local", "include_dashboard": False, "object_store_memory": _LOCAL_OBJECT_STORE}
         _init(_temp_dir=_session_folder(), **local, **quiet)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

@@ -76,6 +76,6 @@ def ray_cluster():
     import ray
 
     quiet = {"include_dashboard": False, "logging_level": "WARNING", "log_to_driver": False}
-    ray.init(num_cpus=2, object_store_memory=1 << 29, **quiet)
+    ray.init(address="local", num_cpus=2, object_store_memory=1 << 29, **quiet)
     yield
     ray.shutdown()

@@ -47,3 +47,14 @@ def test_nodes_without_the_package_or_with_another_version_are_one_line():
 
 def test_workers_say_which_version_they_import(ray_cluster):
     assert set(ray_runtime._versions_on_nodes().values()) == {ray_runtime.__version__}
+
+
+def test_a_job_on_this_machine_joins_no_cluster_that_others_started_there(monkeypatch):
+    import ray
+
+    asked = []
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **settings: asked.append(settings))
+    ray_runtime.connect()
+    assert asked[0]["address"] == "local"

@@ -6,8 +6,10 @@ uv run python tests/benchmarks/bench_scale.py --table    # the table of docs/sca
 
 import argparse
 import json
+import os
 import random
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -68,12 +70,25 @@ def main() -> int:
     if parser.parse_args().table:
         print(scale_table.table())
         return 0
-    import ray
+    # Ray notes the address of the cluster in its folder, where any other start of Ray on the machine would find it.
+    own_folder = tempfile.TemporaryDirectory(prefix="nodes-", dir="/tmp")
+    os.environ["RAY_TMPDIR"] = own_folder.name
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     for _ in range(2):
         cluster.add_node(num_cpus=_SLOTS)
+    try:
+        return compared(cluster)
+    finally:
+        sys.modules["ray"].shutdown()
+        cluster.shutdown()
+
+
+def compared(cluster) -> int:
+    """Runs beside the simulation."""
+    import ray
+
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     measured([0.5] * 4 * _SLOTS, cluster, None)  # workers start
     rng, held = random.Random(0), True

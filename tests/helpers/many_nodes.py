@@ -3,19 +3,24 @@
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-import ray
-from ray.cluster_utils import Cluster
+# Ray notes the address of the cluster in its folder, where any other start of Ray on the machine would find it.
+own_folder = tempfile.TemporaryDirectory(prefix="nodes-", dir="/tmp")
+os.environ["RAY_TMPDIR"] = own_folder.name
 
-from sdm_ray.config import TaskConfig
-from sdm_ray.errors import InputError
-from sdm_ray.geo.windows import Tile, Window
-from sdm_ray.ray_tasks import run_tasks
-from sdm_ray.tracking import Tracker
-from sdm_ray.training.engine.config import WorkersConfig
-from sdm_ray.training.engine.launch import launch
+import ray  # noqa: E402
+from ray.cluster_utils import Cluster  # noqa: E402
+
+from sdm_ray.config import TaskConfig  # noqa: E402
+from sdm_ray.errors import InputError  # noqa: E402
+from sdm_ray.geo.windows import Tile, Window  # noqa: E402
+from sdm_ray.ray_tasks import run_tasks  # noqa: E402
+from sdm_ray.tracking import Tracker  # noqa: E402
+from sdm_ray.training.engine.config import WorkersConfig  # noqa: E402
+from sdm_ray.training.engine.launch import launch  # noqa: E402
 
 
 def parts(count):
@@ -65,9 +70,13 @@ def tracked(cluster):
 
 def main() -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
-    found = {"grows": grows(cluster), "gpus": gpus(cluster), "tracked": tracked(cluster)}
-    Path(sys.argv[1]).write_text(json.dumps(found))
+    try:
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        found = {"grows": grows(cluster), "gpus": gpus(cluster), "tracked": tracked(cluster)}
+        Path(sys.argv[1]).write_text(json.dumps(found))
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 if __name__ == "__main__":
