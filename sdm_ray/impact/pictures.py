@@ -98,7 +98,8 @@ def unit_map(study: Study, matches: Matches, others: tuple[Floats, Floats]) -> b
     """Where matched and unmatched units lie, and lines between the pairs."""
     figure = new_figure(6.8, 6.2)
     axis = figure.subplots()
-    axis.scatter(others[0] / 1000, others[1] / 1000, s=2, color="#dddddd", label="not used", linewidth=0)
+    if len(others[0]):
+        axis.scatter(others[0] / 1000, others[1] / 1000, s=2, color="#dddddd", label="not used", linewidth=0)
     used = np.zeros(len(study.ids), bool)
     used[matches.control] = True
     unmatched = np.zeros(len(study.ids), bool)
