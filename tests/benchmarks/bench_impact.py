@@ -28,7 +28,7 @@ LOST = 0.5
 """Share of their forest that treated parcels lose."""
 SCENARIOS = {"effect": Scenario(LOST), "no treatment": Scenario(), "another season and sensor": Scenario(0.0, True)}
 SURVEYS, MEMBERS = 3000, 30
-STIFF = 10
+STIFF = 28
 """Seeds on which the stiff model is tried."""
 MATCHING, ESTIMATE = MatchingConfig(), EstimateConfig(resamples=300)
 NAMES = ("model", "model, sampling alone", "stiff model", "oracle")
