@@ -42,6 +42,7 @@ class Answer:
         placebo_outcomes: outcome on which there can be no effect -> the effect found.
         sensitivity: to hidden bias.
         caveats: sentences that a reader must be told.
+        block_m: side of the resampled blocks, metres.
     """
 
     question: Question
@@ -104,7 +105,10 @@ def answer(question: Question, material: Material, config: ImpactConfig) -> Answ
 
 def _other(question: Question, material: Material, config: ImpactConfig, outcome: str) -> Effect:
     study = of_outcome(question, material, outcome)
-    return baci(study, Estimator(study, match(study, config.matching), config.estimate, config.seed))
+    try:
+        return baci(study, Estimator(study, match(study, config.matching), config.estimate, config.seed))
+    except InputError as error:
+        raise InputError(f"question {question.title!r}, placebo outcome {outcome}: {error}") from None
 
 
 def _caveats(found: Answer, material: Material, config: ImpactConfig, *, adjusted: bool) -> Iterator[str]:

@@ -44,7 +44,7 @@ def placebos(study: Study, estimator: Estimator, config: ImpactConfig) -> Placeb
         found = list(fake_dates(study, estimator))
         tests += [(FAKE_DATE, effect) for effect in found]
         if not found:
-            notes.append("fake dates: not tested, as no treated unit has outcomes of two years before its treatment")
+            notes.append("fake dates: not tested, as too few treated units have outcomes of two years before treatment")
     away = _distance_to_treated(study) >= (config.placebos.elsewhere_m or estimator.block_m)
     for name, count, among in (
         (FAKE_TREATMENT, config.placebos.fake_treatments, ~study.treated),
@@ -55,6 +55,8 @@ def placebos(study: Study, estimator: Estimator, config: ImpactConfig) -> Placeb
             tests += [(name, effect) for effect in effects]
             if not effects:
                 notes.append(f"{name}: not tested, as only {int(among.sum())} controls are left to draw from")
+            elif len(effects) < count:
+                notes.append(f"{name}: {count - len(effects)} of {count} draws found no controls within the calipers")
     rows = [
         {"test": name, "number": number, "effect": each.value, "low": each.low, "high": each.high, "sets": each.sets,
          "beyond": each.beyond}
@@ -67,14 +69,16 @@ def placebos(study: Study, estimator: Estimator, config: ImpactConfig) -> Placeb
 def fake_dates(study: Study, estimator: Estimator) -> Iterator[Effect]:
     """The effect of dates some years too early, judged by the outcomes before the true date alone.
 
-    The years are those by which at least half of the sets have outcomes before the fake date and between the two.
+    The years are those by which at least half of the sets have outcomes before the fake date and between the two; of
+    several that compare the same outcomes the first counts.
     """
-    span = study.years[-1] - study.years[0]
+    span, last = study.years[-1] - study.years[0], None
     for years in np.arange(1, max(int(span), 1)):
         earlier = study.moved_back(float(years))
         moved = Estimator(earlier, estimator.matches, estimator.config)
         effect = baci(earlier, moved)
-        if effect.sets >= max(2, 0.5 * len(estimator.unit)):
+        if effect.sets >= max(2, 0.5 * len(estimator.unit)) and effect.value != last:
+            last = effect.value
             yield effect
 
 
