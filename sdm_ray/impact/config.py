@@ -166,7 +166,7 @@ class ImpactConfig(JobConfig):
 
     output: str = "impact"
     units: InputPath
-    """Polygons of parcels (GeoPackage, GeoJSON, shapefile), or a table or file of points."""
+    """Polygons of parcels (GeoPackage, GeoJSON, shapefile, GeoParquet), or a table or file of points."""
     format: TableFormat = TableFormat()
     """Of the units."""
     id: str | list[str] | None = None

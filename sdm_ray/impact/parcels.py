@@ -1,86 +1,67 @@
 """Parcels: polygons with their attributes, and the share of each map cell that lies in each of them."""
 
-from dataclasses import dataclass
+import json
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow.parquet as pq
 import pyogrio
 import shapely
 from numpy.typing import NDArray
-from pyproj import Transformer
 from scipy import sparse
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.geo import grid as geo_grid
 from sdm_ray.geo.grid import Grid
+from sdm_ray.geo.windows import Window
+from sdm_ray.indicators.fractions import cell_fractions
 from sdm_ray.readers import vectors
+from sdm_ray.readers.zone_polygons import Zones, read_zones
 
 _OVERLAP = 0.01  # of the smaller parcel's area, from which two parcels count as overlapping
 
 
-@dataclass(frozen=True)
-class Parcels:
-    """Polygons of a file.
-
-    Attributes:
-        table: their attributes, one row each.
-        shapes: valid polygons in EPSG:3035, (N,).
-        repaired: number of invalid geometries that were made valid.
-    """
-
-    table: pd.DataFrame
-    shapes: NDArray[Any]
-    repaired: int
-
-
 def holds_polygons(path: str) -> bool:
-    """Whether a file is one of GDAL's vector formats whose features are polygons.
+    """Whether the features of a file are polygons: of GDAL's vector formats, or of GeoParquet.
 
     Raises:
         InputError: it cannot be read.
     """
-    if UPath(path).suffix.lower() not in vectors.SUFFIXES:
+    suffix = UPath(path).suffix.lower()
+    if suffix not in (*vectors.SUFFIXES, ".parquet"):
         return False
+    if not UPath(path).exists():
+        raise InputError(f"{path}: no such file")
+    if suffix == ".parquet":
+        with UPath(path).open("rb") as file:
+            about = json.loads((pq.read_schema(file).metadata or {}).get(b"geo", b"{}"))
+        kinds = about["columns"][about["primary_column"]].get("geometry_types", []) if about else []
+        return bool(kinds) and all("Polygon" in kind for kind in kinds)
     try:
         kind = pyogrio.read_info(path)["geometry_type"] or ""
         if kind in ("", "Unknown"):
             shapes = pyogrio.raw.read(path, columns=[], max_features=1)[2]
             return bool(len(shapes)) and bool((shapely.get_dimensions(shapely.from_wkb(shapes)) == 2).all())
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        if not UPath(path).exists():
-            raise InputError(f"{path}: no such file") from None
         raise InputError(f"{path}: cannot be read as polygons ({str(error).splitlines()[0]})") from None
     return "Polygon" in kind
 
 
-def read_parcels(path: str, crs: str | None = None, layer: str | None = None) -> Parcels:
+def read_parcels(path: str, layer: str | None = None) -> Zones:
     """Read polygons in any projection.
 
     Args:
-        path: GeoPackage, GeoJSON, FlatGeobuf or shapefile.
-        crs: reference system, where the file states none.
+        path: GeoPackage, GeoJSON, FlatGeobuf, shapefile or GeoParquet.
         layer: of a file of several layers.
 
     Raises:
-        InputError: the file has no reference system, or a feature is no polygon.
+        InputError: the file has no reference system, or a row is no polygon.
     """
-    meta, table = pyogrio.read_arrow(path, layer=layer)
-    rows = vectors.to_frame(table)
-    shapes = shapely.from_wkb(rows.pop(meta["geometry_name"] or "wkb_geometry").to_numpy())
-    crs = crs or meta["crs"]
-    if not crs:
-        raise InputError(f"{path}: has no projection (CRS); state it as `format.crs`, such as EPSG:25832")
-    wrong = np.flatnonzero((shapely.get_dimensions(shapes) != 2) | shapely.is_empty(shapes))
-    if len(wrong):
-        found = "no geometry" if shapes[wrong[0]] is None else shapes[wrong[0]].geom_type
-        raise InputError(f"{path}: row {wrong[0] + 1} is {found}, expected a polygon ({len(wrong)} such rows)")
-    invalid = ~shapely.is_valid(shapes)
-    shapes[invalid] = shapely.make_valid(shapes[invalid])
-    to_grid = Transformer.from_crs(crs, geo_grid.CRS, always_xy=True)
-    on_grid = shapely.transform(shapes, lambda points: np.column_stack(to_grid.transform(*points.T)))
-    return Parcels(rows, np.asarray(on_grid), int(invalid.sum()))
+    found = read_zones(path, layer)
+    empty = np.flatnonzero(shapely.is_empty(found.shapes))
+    if len(empty):
+        raise InputError(f"{path}: row {empty[0] + 1} is no polygon that EPSG:3035 reaches ({len(empty)} such rows)")
+    return found
 
 
 def overlapping(shapes: NDArray[Any]) -> NDArray[np.bool_]:
@@ -100,15 +81,19 @@ def points_in(shapes: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 
 def cell_shares(shapes: NDArray[Any], grid: Grid) -> sparse.csr_matrix:
-    """Share of each cell's area that lies in each parcel, exact up to rounding, sparse (N, height * width)."""
-    rows, cells, shares = [], [], []
-    for number, shape in enumerate(shapes):
-        cell, share = _covered(shape, grid)
-        rows.append(np.full(len(cell), number))
-        cells.append(cell)
-        shares.append(share)
-    values = np.concatenate(shares), (np.concatenate(rows), np.concatenate(cells))
-    return sparse.csr_matrix(values, shape=(len(shapes), grid.height * grid.width))
+    """Share of each cell's area that lies in each parcel, exact, sparse (N, height * width)."""
+    size = len(shapes), grid.height * grid.width
+    west, south, east, north = shapely.total_bounds(shapes)
+    (bottom, top), (left, right) = grid.cell(np.array([west, east]), np.array([south, north]))
+    top, bottom = max(int(top), 0), min(int(bottom), grid.height - 1)
+    left, right = max(int(left), 0), min(int(right), grid.width - 1)
+    if top > bottom or left > right:
+        return sparse.csr_matrix(size)
+    window = Window(top, left, bottom - top + 1, right - left + 1)
+    found = cell_fractions(shapely.to_wkb(shapes).tolist(), grid, window).tocoo()
+    row, col = np.divmod(found.col.astype(np.int64), window.width)
+    cells = (row + window.row) * grid.width + col + window.col
+    return sparse.csr_matrix((found.data, (found.row.astype(np.int64), cells)), shape=size)
 
 
 def point_shares(x: NDArray[np.float64], y: NDArray[np.float64], grid: Grid) -> sparse.csr_matrix:
@@ -116,26 +101,3 @@ def point_shares(x: NDArray[np.float64], y: NDArray[np.float64], grid: Grid) -> 
     index = grid.index(x, y)
     rows = np.flatnonzero(index >= 0)
     return sparse.csr_matrix((np.ones(len(rows)), (rows, index[rows])), shape=(len(x), grid.height * grid.width))
-
-
-def _covered(shape: shapely.Geometry, grid: Grid) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Cells that a parcel touches, and the share of each inside it."""
-    west, south, east, north = shapely.bounds(shape)
-    (bottom, top), (left, right) = grid.cell(np.array([west, east]), np.array([south, north]))
-    row, col = (
-        each.ravel()
-        for each in np.meshgrid(
-            np.arange(max(top, 0), min(bottom, grid.height - 1) + 1),
-            np.arange(max(left, 0), min(right, grid.width - 1) + 1),
-            indexing="ij",
-        )
-    )
-    x, y = grid.centre(row, col)
-    half = grid.resolution / 2
-    boxes = shapely.box(x - half, y - half, x + half, y + half)
-    shapely.prepare(shape)
-    inside = shapely.contains_properly(shape, boxes)
-    share = inside.astype(np.float64)
-    edge = ~inside & shapely.intersects(shape, boxes)
-    share[edge] = shapely.area(shapely.intersection(shape, boxes[edge])) / grid.resolution**2
-    return (row * grid.width + col)[share > 0], share[share > 0]

@@ -66,11 +66,11 @@ def read_units(config: ImpactConfig) -> Units:
     notes: list[str] = []
     shapes: NDArray[Any] | None = None
     if holds_polygons(path):
-        parcels = read_parcels(path, config.format.crs, config.format.layer)
+        parcels = read_parcels(path, config.format.layer)
         require_columns(wanted, list(map(str, parcels.table.columns)), path)
         table, shapes = parcels.table[wanted], parcels.shapes
-        if parcels.repaired:
-            notes.append(f"{parcels.repaired} parcels had invalid outlines, which were repaired")
+        if parcels.repaired.any():
+            notes.append(f"{int(parcels.repaired.sum())} parcels had invalid outlines, which were repaired")
         x, y = points_in(shapes)
         overlaps = overlapping(shapes)
         if overlaps.any():

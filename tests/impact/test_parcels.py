@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from helpers.management import CENTRE
@@ -7,6 +8,7 @@ from helpers.parcel_files import write_shapes
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.impact.parcels import cell_shares, holds_polygons, point_shares, read_parcels
+from sdm_ray.readers.zone_polygons import write_geoparquet
 
 GRID = Grid(0.0, 4000.0, 1000.0, 5, 4)
 
@@ -37,7 +39,16 @@ def test_what_is_no_parcel(tmp_path):
     with pytest.raises(InputError, match="has no projection"):
         read_parcels(str(tmp_path / "p.gpkg"))
     x, y = CENTRE
-    assert len(read_parcels(str(tmp_path / "p.gpkg"), crs="EPSG:3035").shapes) == 1
     write_shapes(tmp_path / "q.gpkg", [shapely.box(x, y, x + 1, y + 1), None], {"a": [1, 2]})
-    with pytest.raises(InputError, match="row 2 is no geometry, expected a polygon"):
+    with pytest.raises(InputError, match="row 2 is no polygon that"):
         read_parcels(str(tmp_path / "q.gpkg"))
+
+
+def test_geoparquet_of_polygons(tmp_path):
+    x, y = CENTRE
+    table = pd.DataFrame({"a": [1, 2]})
+    shapes = [shapely.box(x + d, y, x + d + 10, y + 10) for d in (0, 20)]
+    write_geoparquet(str(tmp_path / "p.parquet"), table, shapes)
+    table.to_parquet(tmp_path / "plain.parquet")
+    assert holds_polygons(str(tmp_path / "p.parquet")) and not holds_polygons(str(tmp_path / "plain.parquet"))
+    assert shapely.area(read_parcels(str(tmp_path / "p.parquet")).shapes) == pytest.approx([100, 100])
