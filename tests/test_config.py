@@ -47,6 +47,12 @@ def test_run_folder_is_named_after_the_configurations_folder(tmp_path, monkeypat
     assert str(config.path("memory://bucket/a.csv")) == "memory://bucket/a.csv"
 
 
+@pytest.mark.parametrize("written", ["run #3", "2024", "yes", "a: b"])
+def test_a_run_folder_of_the_command_line_is_called_as_it_is_written(tmp_path, monkeypatch, written):
+    monkeypatch.chdir(tmp_path)
+    assert load(write(tmp_path, "run_dir: other"), Example, run_dir=written).run_dir == str(tmp_path / written)
+
+
 def test_a_relative_run_folder_is_the_same_for_workers_in_other_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SDM_RAY_RUNS", raising=False)
