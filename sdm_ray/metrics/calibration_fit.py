@@ -32,7 +32,10 @@ def fit(
     classes: bool,
     offset: Array | None = None,
 ) -> Calibration:
-    """The calibration of one kind; without rows one that adds the offset alone.
+    """The calibration of one kind.
+
+    Where no species is present in some rows and absent in others it adds the offset alone: the likeliest probability
+    of presences without absences is 1 everywhere, whatever the logits.
 
     Args:
         kind: `platt` and `isotonic` apply to species, `temperature` to species and classes.
@@ -44,6 +47,8 @@ def fit(
     count = logits.shape[1]
     offset = np.zeros(count) if offset is None else offset
     scale, shift, curve = np.ones(count), np.zeros(count) if kind == "none" else offset, None
+    if not (labels.any(axis=0) & ~labels.all(axis=0)).any():
+        logits, labels = logits[:0], labels[:0]
     if len(logits) and kind == "temperature":
         if classes:
             scale *= class_temperature(logits, labels)

@@ -127,6 +127,15 @@ def test_rare_species_of_balanced_fits_come_out_as_often_as_they_are(kind):
     assert abs(p[rare].sum() / PREVALENCE[rare].sum() - 1) < 0.15
 
 
+@pytest.mark.parametrize("kind", ["platt", "isotonic", "temperature"])
+@pytest.mark.parametrize("label", [0, 1])
+def test_presences_or_absences_alone_tell_nothing_of_the_level(kind, label):
+    """Records of one species: the likeliest probability would be 1, or 0, everywhere."""
+    logits = np.random.default_rng(0).normal(size=(200, 1)).astype(np.float32)
+    found = fit(kind, logits, np.full((200, 1), label, np.uint8), classes=False)
+    assert (found.scale.item(), found.shift.item()) == (1, 0)
+
+
 def test_without_rows_a_balanced_fit_has_its_prevalence_all_the_same():
     nothing = np.empty((0, 2), np.float32), np.empty((0, 2), np.uint8)
     offset = prevalence_offset(np.array([9, 0]), np.array([999, 999]))

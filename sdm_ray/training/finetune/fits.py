@@ -171,7 +171,10 @@ class FineTuning:
         if self.config.presence.balance == "equal":
             setting = replace(setting, weight=balanced(present, absent, len(split.train)))
             present = absent = np.ones_like(present)
-        model.set_prevalence(torch.from_numpy(present / np.maximum(present + absent, 1)).float())
+        share = present / np.maximum(present + absent, 1)
+        if self.config.presence.background is not None:
+            share /= 2  # background places together weigh as much as the surveys, and hold none
+        model.set_prevalence(torch.from_numpy(share).float())
         covariates = self.table.covariates
         model.set_covariate_statistics(torch.tensor(covariates.mean), torch.tensor(covariates.std))
         series = {name: series_statistics(each, split.train) for name, each in self.table.dataset.series.items()}

@@ -1,8 +1,11 @@
 """Background places: whose blocks they lie in, and where they come from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from helpers.small import GRID, settings
 from pydantic import ValidationError
 from upath import UPath
@@ -11,6 +14,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Role
 from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.data import Table, read_table
 from sdm_ray.training.finetune.fits import FineTuning
@@ -36,6 +40,17 @@ def test_no_background_lies_in_blocks_that_choose_epochs_and_calibrate(world, ba
     assert (roles == Role.TEST).any() == (fold is None)  # without folds, all other blocks are learnt from
     everything = table.split(None).background
     assert len(everything) == len(table.background)  # the refitted model
+
+
+@pytest.mark.parametrize("loss", ["assume_negative", "max_entropy"])
+def test_records_of_one_species_start_where_records_and_background_weigh_the_same(world, loss):
+    chosen = config(world, {"loss": loss})
+    table = read_table(chosen)
+    count = len(table.labels)
+    alone = SparseLabels(np.arange(count + 1), np.zeros(count, np.int32), 1)
+    table = replace(table, labels=alone, dataset=replace(table.dataset, labels=alone), species=table.species[:1])
+    head = FineTuning(chosen, table, "").fit(0).objective().model.head
+    assert torch.sigmoid(head.bias).item() == pytest.approx(0.5)  # not 1, from where nothing is learnt
 
 
 def test_places_of_a_table(world, tmp_path):
