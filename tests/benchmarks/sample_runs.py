@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import RandomForestRegressor
+import torch
 
+from sdm_ray.baselines.logistic_regression import heads
 from sdm_ray.geo.blocks import Blocks, fold
 from sdm_ray.metrics.ranking import auc, average_precision
 from sdm_ray.survey_design.choice import Candidates, Limits, choose, entropy
+
+RIDGE = 0.01
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,15 @@ def netherlands(data: Path) -> Plots:
     return Plots(xy, np.column_stack([xy, common]), (table[species].to_numpy() > 0).astype(int))
 
 
-def forest(plots: Plots, rows: np.ndarray, seed: int) -> RandomForestRegressor:
-    """A random forest of some plots."""
-    model = RandomForestRegressor(100, max_features=0.5, min_samples_leaf=3, random_state=seed, n_jobs=1)
-    return model.fit(plots.values[rows], plots.labels[rows])
+def predicted(plots: Plots, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Probabilities at plots of a logistic regression with linear and quadratic terms, fitted on other plots."""
+    scaled = (plots.values - plots.values[rows].mean(0)) / np.maximum(plots.values[rows].std(0), 1e-9)
+    terms = torch.from_numpy(np.column_stack([scaled, scaled**2])).float()
+    labels = torch.from_numpy(plots.labels)
+    matrix, bias = heads(terms[rows], labels[rows], ridge=(RIDGE,))
+    share = labels[rows].float().mean(0).clamp(1e-3, 1 - 1e-3)
+    logits = terms[at] @ matrix.T + bias + torch.logit(share)  # presences weighed as much as absences
+    return torch.sigmoid(logits).numpy()
 
 
 Design = Callable[[Plots, np.ndarray, np.ndarray, int, int], np.ndarray]
@@ -72,7 +80,7 @@ def designed(uncertain: bool = True, novel: bool = True) -> Design:
         novelty = np.sqrt(((points[:, None] - known) ** 2).sum(2)).min(1) if novel else np.ones(len(pool))
         unsure = np.ones(len(pool))
         if uncertain:
-            unsure = entropy(forest(plots, surveyed, seed).predict(values[pool]))
+            unsure = entropy(predicted(plots, surveyed, pool))
         candidates = Candidates(points if novel else np.zeros_like(points), unsure, np.ones(len(pool)), plots.xy[pool])
         if not novel:
             return pool[np.argsort(-unsure)[:count]]
@@ -97,7 +105,7 @@ def replay(plots: Plots, design: Design, steps: list[int], seed: int, block_m: f
         if number:
             added = design(plots, surveyed, pool, count - len(surveyed), seed)
             surveyed, pool = np.append(surveyed, added), np.setdiff1d(pool, added)
-        predicted = forest(plots, surveyed, seed).predict(plots.values[test])
-        each = [score(plots.labels[test], predicted)[counted] for score in (auc, average_precision)]
+        found = predicted(plots, surveyed, test)
+        each = [score(plots.labels[test], found)[counted] for score in (auc, average_precision)]
         scores.append([float(np.nanmean(values)) for values in each])
     return np.array(scores)
