@@ -29,7 +29,7 @@ from sdm_ray.mapping.sensitive import PublishedMap, publishable
 from sdm_ray.metrics.probability_kind import require_levels
 from sdm_ray.plots.maps import map_picture
 from sdm_ray.progress import say, track
-from sdm_ray.stores.artefact import read_record
+from sdm_ray.stores.artefact import read_record, write_sources
 from sdm_ray.stores.geoparquet import write_geoparquet
 from sdm_ray.stores.maps import SPECIES_CHUNK, Map
 
@@ -89,7 +89,7 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     write_geoparquet(job.output / "cells.parquet", table, shapes, sources)
     found = _range_table(ranges, settings.gap_km)
     (job.output / "ranges.csv").write_text(found.to_csv(index=False))
-    (job.output / "sources.txt").write_text("".join(f"{each}\n" for each in sources))
+    write_sources(job.output, sources)
     if config.pictures:
         shown = np.where(count > 0, count, np.nan).astype(np.float32)
         picture = map_picture(shown, "Species in 10-km cells", "species", extent=grid.bounds)

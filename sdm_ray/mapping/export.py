@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from sdm_ray.mapping.thumbnails import is_categorical, overview
 from sdm_ray.metrics.probability_kind import layer_has_meaning, require_levels
 from sdm_ray.plots.maps import map_picture
 from sdm_ray.progress import say, track
-from sdm_ray.stores.artefact import read_record
+from sdm_ray.stores.artefact import read_record, write_sources
 from sdm_ray.stores.maps import Map, nodata
 from sdm_ray.stores.raster import open_group
 
@@ -79,6 +80,7 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
             values = overview(group[name], source.layers()[name], source.tile)
             about = str(group[name].attrs.get("long_name", name)), str(group[name].attrs.get("units", ""))
             assets |= _picture(name, values, source.grid.bounds, about, job.output)
+    write_sources(job.output, read_record(path).sources)
     (job.output / "item.json").write_text(json.dumps(_item(config, source, assets), indent=1))
     say(f"export: {len(chosen)} species and {len(config.layers)} layers; {job.output / 'item.json'}")
     return {"species": len(chosen), "layers": len(config.layers)}
@@ -150,7 +152,14 @@ def _layer_file(source: Map, name: str, folder: UPath) -> None:
         with _geotiff(path, source.grid, profile) as draft:
             draft.write(values, 1)
             draft.set_band_description(1, name)
+            draft.update_tags(sources=_sources(str(source.path)))
         _finish(path, folder, "mode" if is_categorical(source.layer_attrs(name)) else "average")
+
+
+@cache
+def _sources(place: str) -> str:
+    """Sources of a map with their licences, which travel in every GeoTIFF."""
+    return "; ".join(read_record(UPath(place)).sources)
 
 
 @contextmanager
@@ -160,7 +169,7 @@ def _draft(path: Path, source: Map, bands: int) -> Iterator[Any]:
     profile = {"dtype": f"uint{source.bits}", "nodata": top + 1, "count": bands, "interleave": "band"}
     with _geotiff(path, source.grid, profile) as draft:
         draft.scales, draft.offsets = (1 / top,) * bands, (0.0,) * bands
-        draft.update_tags(probability_kind=source.probability_kind)
+        draft.update_tags(probability_kind=source.probability_kind, sources=_sources(str(source.path)))
         yield draft
 
 

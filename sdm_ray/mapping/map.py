@@ -149,7 +149,8 @@ def _pictures(output: UPath) -> list[UPath]:
 
 def _figures(done: dict[str, dict[str, Any]], kind: str) -> dict[str, Any]:
     """Totals over tiles and, of probabilities that have levels, mean richness from unrounded ones."""
-    names = ("cells", "with_covariates", "with_satellite", "without_survey_in_country")
+    names: tuple[str, ...] = ("cells", "with_covariates", "with_satellite", "without_survey_in_country")
+    names += tuple(name for name in ("outside_applicability",) if all(name in figures for figures in done.values()))
     totals: dict[str, Any] = {name: sum(figures[name] for figures in done.values()) for name in names}
     totals["tiles"] = len(done)
     if has_levels(kind):

@@ -19,6 +19,7 @@ from sdm_ray.predictor import Given, SpeciesPredictor
 from sdm_ray.progress import say, track
 from sdm_ray.readers import places as read
 from sdm_ray.readers.tables import numbers, read_table
+from sdm_ray.stores.artefact import read_record, write_sources
 from sdm_ray.stores.covariates import Covariates
 
 _ROWS = 1024  # of a part, as far as progress is shown: parts with large images are smaller
@@ -67,6 +68,9 @@ def run(config: PredictConfig, job: Job) -> dict[str, Any]:
     for name in sorted(set(known)):
         figures[f"share_from_{name.replace(' ', '_')}"] = known.count(name) / len(known)
     (job.output / "metrics.json").write_text(pd.Series(figures).to_json())
+    write_sources(
+        job.output, sorted({each for name in config.reads() for each in read_record(config.path(name)).sources})
+    )
     say(f"predict: {len(places)} places, {figures['species_per_place']:.1f} species each; {job.output / 'sets.csv'}")
     return figures
 

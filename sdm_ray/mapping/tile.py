@@ -177,9 +177,11 @@ class Mapper:
 
 def _figures(layers: dict[str, np.ndarray]) -> dict[str, Any]:
     inputs = layers["inputs"]
+    outside = {"outside_applicability": int((layers["inside_aoa"] == 0).sum())} if "inside_aoa" in layers else {}
     return {
         "cells": int((inputs > 0).sum()),
         "with_covariates": int((inputs & COVARIATES > 0).sum()),
         "with_satellite": int((inputs & SATELLITE > 0).sum()),
         "without_survey_in_country": int((layers["surveyed_country"] == 0).sum()),
+        **outside,
     }

@@ -238,6 +238,11 @@ def begin(path: UPath, beginning: Beginning) -> bool:
     return False
 
 
+def write_sources(folder: UPath, sources: Sequence[str]) -> None:
+    """Write `sources.txt`, one source with its licence a line, beside files that are passed on without their record."""
+    (folder / "sources.txt").write_text("".join(f"{each}\n" for each in sources))
+
+
 def seal(path: UPath, record: Record) -> None:
     """Write the record, of today's version of its kind: from here on the artefact is whole."""
     record = record.model_copy(update={"format_version": format_of(record.kind).version})

@@ -19,9 +19,9 @@ class SampleConfig(JobConfig):
     """Most that the sites cost together."""
     cost: str | None = None
     """Raster of the cost of a survey, above 0, that GDAL reads; by default every site costs 1."""
-    uncertainty: Literal["entropy", "variance", "spread", "none"] = "entropy"
-    """The model's uncertainty: mean over species of entropy or of p (1 - p), or the fold models' `probability_spread`;
-    `none`: sites are spread over the covariates alone."""
+    uncertainty: Literal["none", "entropy", "variance", "spread"] = "none"
+    """What cells are weighted by: all alike, or by the model's uncertainty there, as mean over species of entropy or of
+    p (1 - p), or as the fold models' `probability_spread`."""
     weights: Literal["model", "equal"] = "model"
     """How much a covariate counts: by how far the model's probabilities change where it is permuted, or all alike."""
     apart_m: float = Field(default=0, ge=0)
@@ -30,6 +30,8 @@ class SampleConfig(JobConfig):
     """Only cells whose centre lies within the polygons of a file."""
     candidates: PositiveInt = 20_000
     """Cells that are compared; of more, as many are drawn at random."""
+    demand: PositiveInt = 5_000
+    """Of these, cells that surveys are to be near to, whose distances make the gain; of more, a part at random."""
 
     @model_validator(mode="after")
     def _has_a_cost(self) -> "SampleConfig":

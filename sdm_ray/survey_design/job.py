@@ -12,10 +12,10 @@ from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.job import Job
 from sdm_ray.plots.sites import site_picture
 from sdm_ray.progress import say
-from sdm_ray.stores.artefact import read_record
+from sdm_ray.stores.artefact import read_record, write_sources
 from sdm_ray.stores.geoparquet import write_geoparquet
 from sdm_ray.survey_design.cells import Cells, Study, read_cells, read_study
-from sdm_ray.survey_design.choice import Candidates, Choice, Limits, choose, gain
+from sdm_ray.survey_design.choice import Candidates, Choice, Demand, Limits, choose
 from sdm_ray.survey_design.config import SampleConfig
 
 _NAMED = 2  # covariates that a reason names
@@ -29,42 +29,45 @@ def run(config: SampleConfig, job: Job) -> dict[str, Any]:
     """
     study = read_study(config)
     cells = read_cells(config, study)
-    points = study.applicability.scaled(cells.values)
-    searched = NearestNeighbors(n_neighbors=1).fit(study.applicability.points)
-    distance, nearest = (each[:, 0] for each in searched.kneighbors(points))
-    novelty = distance / study.applicability.mean_distance
+    index = study.applicability
+    points = index.scaled(cells.values) / index.mean_distance
+    searched = NearestNeighbors(n_neighbors=1).fit(index.points / index.mean_distance)
+    novelty, nearest = (each[:, 0] for each in searched.kneighbors(points))
+    drawn = np.random.default_rng(config.seed).permutation(len(points))[: config.demand]
+    demand = Demand(points[drawn], novelty[drawn], cells.uncertainty[drawn])
     limits = Limits(config.sites, config.budget or np.inf, config.apart_m)
-    between = points / study.applicability.mean_distance
-    choice = choose(Candidates(between, cells.uncertainty, cells.cost, cells.xy), novelty, limits)
-    away = points[choice.rows] - study.applicability.points[nearest[choice.rows]]
-    table = site_table(study, cells, choice, away)
+    choice = choose(Candidates(points, cells.cost, cells.xy), demand, limits)
+    away = points[choice.rows] - index.points[nearest[choice.rows]] / index.mean_distance
+    table = site_table(study, cells, choice, (novelty, away))
     sources = read_record(study.map.path).sources
     (job.output / "sites.csv").write_text(table.to_csv(index=False))
     write_geoparquet(job.output / "sites.parquet", table, shapely.points(cells.xy[choice.rows]), sources)
-    gains = gain(cells.uncertainty, novelty, cells.cost)
-    every = pd.DataFrame({"gain": gains, "uncertainty": cells.uncertainty, "novelty": novelty, "cost": cells.cost})
-    write_geoparquet(job.output / "candidates.parquet", every, shapely.points(cells.xy), sources)
-    (job.output / "sources.txt").write_text("".join(f"{each}\n" for each in sources))
+    every = {"gain": choice.first, "uncertainty": cells.uncertainty, "novelty": novelty, "cost": cells.cost}
+    write_geoparquet(job.output / "candidates.parquet", pd.DataFrame(every), shapely.points(cells.xy), sources)
+    write_sources(job.output, sources)
     picture = site_picture(
-        (cells.xy, gains), cells.xy[choice.rows], study.surveys, "Where to survey next", "gain for its cost"
+        (cells.xy, novelty), cells.xy[choice.rows], study.surveys, "Where to survey next", "dissimilarity to surveys"
     )
     place = job.output / "sites.png"
     place.write_bytes(picture)
     job.tracker.picture(place)
     spent = float(cells.cost[choice.rows].sum())
-    say(f"sample: {len(table)} sites, cost {spent:g} of {config.budget or np.inf:g}; {job.output / 'sites.csv'}")
+    left = f"{1 - choice.gain.sum():.0%} of the cells' dissimilarity to surveys"
+    say(f"sample: {len(table)} sites at a cost of {spent:g} leave {left}; {job.output / 'sites.csv'}")
     return {"sites": len(table), "cost": spent, "candidates": len(points), "gain": float(choice.gain.sum())}
 
 
-def site_table(study: Study, cells: Cells, choice: Choice, away: np.ndarray) -> pd.DataFrame:
+def site_table(study: Study, cells: Cells, choice: Choice, to_surveys: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
     """One row for each site in the order of choice, with the reason of its choice.
 
     Args:
         study: the map and its surveys.
         cells: that were compared.
         choice: among them.
-        away: of the sites from their nearest surveys, in standardised and weighted covariates, (K, U).
+        to_surveys: dissimilarity of every cell to surveys (N,), and how far each site is from its nearest survey, in
+            standardised and weighted covariates, (K, U).
     """
+    novelty, away = to_surveys
     xy = cells.xy[choice.rows]
     lon, lat = to_lonlat(*xy.T)
     resolution = study.map.grid.resolution
@@ -78,7 +81,7 @@ def site_table(study: Study, cells: Cells, choice: Choice, away: np.ndarray) -> 
         "cell": [eea_code(x, y, resolution) for x, y in xy],
         "gain": choice.gain.round(6),
         "uncertainty": cells.uncertainty[choice.rows].round(6),
-        "novelty": choice.novelty.round(4),
+        "novelty": novelty[choice.rows].round(4),
         "cost": cost,
         "cost_so_far": cost.cumsum(),
         "reason": reasons(study, cells, choice, away),
@@ -86,19 +89,21 @@ def site_table(study: Study, cells: Cells, choice: Choice, away: np.ndarray) -> 
 
 
 def reasons(study: Study, cells: Cells, choice: Choice, away: np.ndarray) -> list[str]:
-    """Why each site: where its uncertainty stands among the cells, and in what it differs most from surveys.
+    """Why each site: its gain, where its uncertainty stands among the cells, and in what it differs from surveys.
 
-    A site that was chosen for its distance to surveys differs from the nearest one in the named covariates by the
-    given standard deviations of the surveys.
+    It differs from the nearest survey most in the named covariates, by the given standard deviations of the surveys.
     """
     used = np.array(study.covariates.names)[study.applicability.used]
-    weights = study.applicability.weights
+    weights, scale = study.applicability.weights, study.applicability.mean_distance
     ranked = np.sort(cells.uncertainty)
     found = []
-    for row, step in zip(choice.rows, away, strict=True):
+    for row, gain, step in zip(choice.rows, choice.gain, away, strict=True):
         share = np.searchsorted(ranked, cells.uncertainty[row], side="right") / len(ranked)
         largest = np.argsort(-np.abs(step))[:_NAMED]
-        differs = ", ".join(f"{used[each]} {step[each] / weights[each]:+.1f} sd" for each in largest if step[each])
-        unsure = f"more uncertain than {share:.0%} of the cells" if np.ptp(ranked) else "uncertainty not used"
-        found.append(f"{unsure}; from the nearest survey: {differs or 'the same covariates'}")
+        differs = ", ".join(
+            f"{used[each]} {step[each] * scale / weights[each]:+.1f} sd" for each in largest if step[each]
+        )
+        unsure = f"more uncertain than {share:.0%} of the cells; " if np.ptp(ranked) else ""
+        near = f"from the nearest survey: {differs or 'the same covariates'}"
+        found.append(f"takes {gain:.1%} of the cells' dissimilarity; {unsure}{near}")
     return found

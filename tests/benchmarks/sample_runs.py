@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.neighbors import NearestNeighbors
 
 from sdm_ray.baselines.logistic_regression import heads
 from sdm_ray.geo.blocks import Blocks, fold
 from sdm_ray.metrics.ranking import auc, average_precision
-from sdm_ray.survey_design.choice import Candidates, Limits, choose, entropy
+from sdm_ray.survey_design.choice import Candidates, Demand, Limits, choose, entropy
 
 RIDGE = 0.01
+CELLS = 2000  # most cells, and candidates, of a choice
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,17 @@ class Plots:
 
 
 def swiss_alps(data: Path) -> Plots:
-    """707 plots x 208 plants of the western Swiss Alps, with five topoclimatic covariates of their own."""
+    """707 plots x 146 plants (of at least 40 plots) of the western Swiss Alps, with five topoclimatic covariates."""
     table = pd.read_csv(data / "swiss-alps-plots" / "Final_Coord_30Occ.txt", sep="\t")
     covariates = ["ddeg", "mind", "srad", "slp", "topo"]
     species = table.columns[table.columns.get_loc("topo") + 1 :]
-    return Plots(table[["X", "Y"]].to_numpy(float), table[covariates].to_numpy(float), table[species].to_numpy(int))
+    labels = table[species].to_numpy(int)
+    common = labels.sum(axis=0) >= 40
+    return Plots(table[["X", "Y"]].to_numpy(float), table[covariates].to_numpy(float), labels[:, common])
 
 
 def netherlands(data: Path) -> Plots:
-    """Permanent plots x 50 plants of the Netherlands: latest visit of each, by place, land use and soil."""
+    """11,258 plots x 33 plants (of at least 100 plots) of the Netherlands, by place, land use and soil."""
     table = pd.read_parquet(data / "lmf-netherlands" / "plots.parquet")
     names = pd.read_csv(data / "lmf-netherlands" / "chosen_species.csv")
     species = [name for name in names.iloc[:, 0].tolist() if name in table]
@@ -48,7 +52,8 @@ def netherlands(data: Path) -> Plots:
     classes = pd.get_dummies(table[["bodemgebruik", "OMSCHRIJVI"]].astype(str))
     common = classes.loc[:, classes.sum() >= 50].to_numpy(float)
     xy = table[["x", "y"]].to_numpy(float)
-    return Plots(xy, np.column_stack([xy, common]), (table[species].to_numpy() > 0).astype(int))
+    labels = (table[species].to_numpy() > 0).astype(int)
+    return Plots(xy, np.column_stack([xy, common]), labels[:, labels.sum(axis=0) >= 100])
 
 
 def predicted(plots: Plots, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -70,21 +75,20 @@ def at_random(plots: Plots, surveyed: np.ndarray, pool: np.ndarray, count: int, 
     return np.random.default_rng([seed, len(surveyed)]).permutation(pool)[:count]
 
 
-def designed(uncertain: bool = True, novel: bool = True) -> Design:
-    """The choice of `sdm-ray sample`, or a part of it."""
+def designed(uncertain: bool) -> Design:
+    """The choice of `sdm-ray sample`, with cells weighted by the model's uncertainty or all alike."""
 
     def design(plots: Plots, surveyed: np.ndarray, pool: np.ndarray, count: int, seed: int) -> np.ndarray:
-        values = plots.values
-        scaled = (values - values[surveyed].mean(0)) / np.maximum(values[surveyed].std(0), 1e-9)
-        points, known = scaled[pool], scaled[surveyed]
-        novelty = np.sqrt(((points[:, None] - known) ** 2).sum(2)).min(1) if novel else np.ones(len(pool))
-        unsure = np.ones(len(pool))
-        if uncertain:
-            unsure = entropy(predicted(plots, surveyed, pool))
-        candidates = Candidates(points if novel else np.zeros_like(points), unsure, np.ones(len(pool)), plots.xy[pool])
-        if not novel:
-            return pool[np.argsort(-unsure)[:count]]
-        return pool[choose(candidates, novelty, Limits(count)).rows]
+        numbers = np.random.default_rng([seed, count])
+        scaled = (plots.values - plots.values[surveyed].mean(0)) / np.maximum(plots.values[surveyed].std(0), 1e-9)
+        cells = np.sort(numbers.permutation(len(scaled))[:CELLS])  # all plots stand for the cells of the map
+        offered = np.sort(numbers.permutation(pool)[:CELLS])
+        distance, _ = NearestNeighbors(n_neighbors=1).fit(scaled[surveyed]).kneighbors(scaled[cells])
+        weight = entropy(predicted(plots, surveyed, cells)) if uncertain else np.ones(len(cells))
+        candidates = Candidates(scaled[offered], np.ones(len(offered)), plots.xy[offered])
+        chosen = choose(candidates, Demand(scaled[cells], distance[:, 0], weight), Limits(count)).rows
+        rest = np.setdiff1d(offered, offered[chosen])  # where every cell has a survey like it
+        return np.append(offered[chosen], numbers.permutation(rest)[: count - len(chosen)])
 
     return design
 

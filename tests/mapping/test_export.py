@@ -67,12 +67,15 @@ def test_every_species_is_a_cloud_optimized_geotiff(run_dir):
             assert found.crs.to_epsg() == 3035 and tuple(found.bounds) == GRID.bounds
             assert found.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG" and found.overviews(1)
             assert found.descriptions == (NAMES[number],) and found.tags()["probability_kind"] == "occurrence"
+            assert found.tags()["sources"] == "made up"
             stored = found.read(1)
             assert found.nodata == 65535 and found.scales[0] == pytest.approx(1 / 65534)
         expected = source.read(whole(GRID), number)
         np.testing.assert_array_equal(decode(stored), expected)
+    assert (output / "sources.txt").read_text() == "made up\n"
     with rasterio.open(str(output / "richness.tif")) as found:
         np.testing.assert_array_equal(found.read(1), source.layer("richness"))
+        assert found.tags()["sources"] == "made up"
         assert np.isnan(found.nodata)
 
 
