@@ -73,7 +73,7 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     grid = grid_of(source.grid.bounds, SIDE)
     codes = cell_codes(grid)
     for group in track(groups, len(groups), "export: 10-km cells"):
-        cells = read_cells(source, chosen[group], cuts[group])
+        cells = read_cells(source, chosen[group], cuts[group], applicable_only=settings.applicable_only)
         present = cells.above >= settings.min_cells
         closed = close_gaps(present, settings.gap_km * 1000 / SIDE)
         closed &= cells.mapped | present if settings.clip else True
@@ -123,13 +123,19 @@ def cell_codes(grid: Grid) -> NDArray[Any]:
     return np.array(codes, dtype=object)
 
 
-def read_cells(source: Map, numbers: Sequence[int], cuts: NDArray[np.float32]) -> Reference:
+def read_cells(
+    source: Map, numbers: Sequence[int], cuts: NDArray[np.float32], *, applicable_only: bool = False
+) -> Reference:
     """Count the map's cells with each of some species in 10-km cells; memory holds a row of tiles.
 
     Args:
         source: the map.
         numbers: of the species.
         cuts: threshold of each, (S,).
+        applicable_only: whether cells outside the area of applicability count as without a value.
+
+    Raises:
+        InputError: the map has no area of applicability.
     """
     grid = grid_of(source.grid.bounds, SIDE)
     mapped, shape = np.zeros(grid.shape, bool), (len(numbers), *grid.shape)
@@ -137,6 +143,8 @@ def read_cells(source: Map, numbers: Sequence[int], cuts: NDArray[np.float32]) -
     low, chosen = min(numbers), np.array(numbers) - min(numbers)
     for window in whole(source.grid).parts(source.tile, source.grid.width):
         values = source.read(window, slice(low, max(numbers) + 1))[chosen]
+        if applicable_only:
+            values[:, source.layer("inside_aoa", window) != 1] = np.nan
         rows, cols = _groups(source.grid, grid, window)
         at = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
         starts = [np.flatnonzero(np.diff(each, prepend=-1)) for each in (rows, cols)]

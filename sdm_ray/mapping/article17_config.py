@@ -20,3 +20,5 @@ class Article17Config(Config):
     guidelines name 40 to 50 km for most groups, and 40 for sedentary ones such as plants."""
     clip: bool = True
     """Whether 10-km cells without any cell of the map (the sea, of a map of the land) are left out of ranges."""
+    applicable_only: bool = False
+    """Whether only cells inside the model's area of applicability count (`inside_aoa`, of a map with `applicability`)."""

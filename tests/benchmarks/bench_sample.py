@@ -1,6 +1,6 @@
 """How many surveys `sdm-ray sample` saves beside a random choice, replayed on withheld surveys.
 
-    python tests/benchmarks/bench_sample.py [--quick] [--seeds SEEDS]
+    python tests/benchmarks/bench_sample.py [--quick] [--study STUDY] [--seeds SEEDS]
 
 Real plots ($SDM_RAY_DATA): a third of the spatial blocks is held out; some of the other plots are surveyed at first,
 the rest are withheld, and each design adds plots step by step, which a logistic regression with quadratic terms learns
@@ -64,12 +64,15 @@ def table(steps: list[int], scores: dict[str, np.ndarray]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one study, two seeds, three steps")
+    parser.add_argument("--study", choices=STUDIES, help="one study instead of all")
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
     data = Path(os.environ["SDM_RAY_DATA"])
     holds = True
-    for study, (read, block_m) in list(STUDIES.items())[: 1 if options.quick else None]:
+    named = [options.study] if options.study else list(STUDIES)[: 1 if options.quick else None]
+    for study in named:
+        read, block_m = STUDIES[study]
         steps = STEPS[study][:: 2 if options.quick else 1]
         scores = curves(read(data), steps, block_m, 2 if options.quick else options.seeds)
         print(f"\n{study}: macro AUC on held-out blocks")

@@ -17,7 +17,7 @@ from sdm_ray.mapping import export
 from sdm_ray.mapping.article17 import close_gaps, crossed
 from sdm_ray.mapping.config import ExportConfig
 from sdm_ray.stores import artefact
-from sdm_ray.stores.maps import Map, MapSpec, create_map
+from sdm_ray.stores.maps import Layer, Map, MapSpec, create_map
 
 GRID = Grid(4_003_000, 3_298_000, 1000, 60, 40)  # columns of 10 km begin at cells 7, 17, ...; rows at 8, 18, ...
 
@@ -144,6 +144,21 @@ def test_thresholds_come_from_an_evaluation_by_name(run_dir):
         make(run_dir, "none", article17={"threshold": "kappa", "evaluation": "evaluation"})
     with pytest.raises(ValueError, match="the name of a threshold and an `evaluation`"):
         ExportConfig(run_dir=str(run_dir), article17={"threshold": "max_tss"})
+
+
+def test_cells_outside_the_area_of_applicability_can_be_left_out(run_dir):
+    with pytest.raises(InputError, match="has no layer inside_aoa"):
+        make(run_dir, "none", article17={"applicable_only": True})
+    values = np.full((1, *GRID.shape), 0.9, np.float32)
+    inside = np.zeros(GRID.shape, np.uint8)
+    inside[:, :17] = 1  # the first two columns of 10 km
+    species = pd.DataFrame({"species_id": [0], "name": ["Abies alba"]})
+    layers = {"inside_aoa": Layer("uint8", 255, {})}
+    create_map(run_dir / "applicable.zarr", GRID, MapSpec(species, "occurrence", 64, layers))
+    Map(run_dir / "applicable.zarr", writable=True).write(whole(GRID), values, {"inside_aoa": inside})
+    artefact.seal(run_dir / "applicable.zarr", artefact.Record(kind="map", fingerprint="b" * 32))
+    output = make(run_dir, "applicable", map="applicable.zarr", article17={"applicable_only": True})
+    assert pd.read_csv(str(output / "cells.csv"))["cell"].str.slice(4, 8).unique().tolist() == ["E400", "E401"]
 
 
 def test_cells_that_are_no_parts_of_10_km_are_refused(tmp_path):
