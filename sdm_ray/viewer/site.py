@@ -17,7 +17,7 @@ from sdm_ray.viewer.borders import borders
 
 PAGE = Path(__file__).parent / "page"
 """The files of the page."""
-_COMPANIONS = ("indicators",)
+_COMPANIONS = ("indicators", "change")
 
 
 @dataclass(frozen=True)

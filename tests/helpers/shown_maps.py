@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from upath import UPath
+from zarr.codecs import BloscCodec
 
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import tiles
@@ -81,6 +82,17 @@ def write_indicators(path: Path, source: Path, richness: np.ndarray) -> None:
     text = {"long_name": "expected number of species"}
     raster.add_array(group, "shannon", ArraySpec("float32", (64, 64), fill=float("nan"), attrs=text))[...] = richness
     spec = ArraySpec("uint16", (1, 64, 64), leading=("threshold",), fill=65535, attrs={"long_name": "species above it"})
+    blosc = BloscCodec(typesize=4, cname="lz4", clevel=5, shuffle="shuffle")  # as some layers have it
+    packed = group.create_array(
+        "evenness",
+        shape=GRID.shape,
+        dtype="float32",
+        chunks=(64, 64),
+        fill_value=float("nan"),
+        compressors=[blosc],
+        dimension_names=["y", "x"],
+    )
+    packed[...] = richness / 4
     counts = np.nan_to_num(np.stack([richness, richness / 2]), nan=65535).astype(np.uint16)
     raster.add_array(group, "likely_species", spec)[...] = counts
     seal(place, "indicators", {}, {"map.zarr": artefact.read_record(UPath(source)).fingerprint})

@@ -43,6 +43,8 @@ def test_it_is_built_again_to_the_same_bytes(tmp_path):
         pytest.skip(f"no registry of npm packages: {found.stderr.splitlines()[0]}")
     assert found.returncode == 0, found.stderr
     subprocess.run(["node", "build.mjs"], cwd=web, check=True, capture_output=True, timeout=120)
-    for name in ("viewer.js", "LICENSES.txt"):
+    built = {file.name for file in (tmp_path / "viewer" / "page").iterdir()}
+    assert built == {file.name for file in PAGE.iterdir()} - {"index.html", "viewer.css"}
+    for name in built:
         same = (tmp_path / "viewer" / "page" / name).read_bytes() == (PAGE / name).read_bytes()
         assert same, f"{name} is not what its sources give: npm install and node build.mjs in {WEB}"

@@ -63,6 +63,7 @@ def test_a_click_shows_the_figures_of_the_zarr_to_the_last_digit(serve, run_fold
     for layer, label in (("richness", "Richness"), ("survey_distance", "Survey distance (m)")):
         assert values[label] == source.layer(layer, window)[0, 0]
     assert shown["Inputs"] == "location" and shown["Surveyed country"] == "country without survey"
+    assert values["Evenness"] == np.float32(values["Richness"] / 4)
     assert values["Likely species (threshold 0.5)"] == np.uint16(values["Richness"] / 2)
     assert eea_code(x[0], y[0], 1000) in page.locator("#cell h3").inner_text()
 

@@ -1,6 +1,7 @@
 /** Reading a Zarr v3 store: its levels and layers, windows of them, and all species of one cell. */
 import {FetchStore, open, registry, root, withRangeCoalescing} from 'zarrita';
 import {ZSTDDecoder} from 'zstddec';
+import {decodeBlosc} from './blosc.js';
 
 const CACHE_BYTES = 64 * 2 ** 20; // of decoded chunks
 const SMALLEST = 512; // cells along the longer side of the coarsest level
@@ -8,10 +9,13 @@ const HIDDEN = new Set(['cell_count']); // written for the pyramid alone
 const COUNT = 'cell_count';
 
 const decoder = new ZSTDDecoder();
-registry.set('zstd', async () => {
-  await decoder.init();
-  return {fromConfig: () => ({decode: (bytes) => decoder.decode(bytes)})};
-});
+const zstd = (bytes, size) => decoder.decode(bytes, size);
+for (const [name, decode] of [['zstd', (bytes) => zstd(bytes)], ['blosc', (bytes) => decodeBlosc(bytes, zstd)]]) {
+  registry.set(name, async () => {
+    await decoder.init();
+    return {fromConfig: () => ({decode})};
+  });
+}
 
 /** Decoded chunks, the least recently used of which are forgotten. */
 class ChunkCache {
