@@ -12,6 +12,7 @@ from helpers.shown_maps import GRID, NAMES
 from upath import UPath
 
 from sdm_ray.geo.codes import eea_code
+from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
 from sdm_ray.stores.maps import Map, encode
 
@@ -46,6 +47,19 @@ def test_a_species_is_chosen_and_the_map_changes(serve, run_folder, page):
     changed = (np.abs(before - after).max(axis=2) > 8).mean()
     assert changed > 0.3
     assert page.wrong == []
+
+
+def test_the_level_of_the_pyramid_follows_the_zoom(serve, tmp_path, page):
+    grid = Grid(4_000_000.0, 3_000_000.0, 1000.0, 600, 300)
+    shown_maps.write_map(tmp_path / "map.zarr", NAMES[:1], grid=grid)
+    page.set_viewport_size({"width": 700, "height": 800})
+    url = serve(tmp_path / "map.zarr").url
+    for resolution, level, other in ((1700, "1", "0"), (600, "0", None)):
+        page.asked.clear()
+        viewer_page.opened(page, f"{url}#x=4300000&y=2850000&resolution={resolution}&quality=survey_distance")
+        for layer in ("probability", "survey_distance"):
+            assert any(f"/{level}/{layer}/c/" in asked for asked in page.asked)
+            assert not any(f"/{other}/{layer}/c/" in asked for asked in page.asked)
 
 
 def test_a_click_shows_the_figures_of_the_zarr_to_the_last_digit(serve, run_folder, page):
