@@ -1,4 +1,4 @@
-"""Own data: two commands on a table and rasters alone; and README's six on a small country with polygons."""
+"""Own data: two commands on a table and rasters alone; and the documentation's six on a small country with polygons."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def own_data(folder):
 
 
 def six_commands() -> list[str]:
-    section = (ROOT / "README.md").read_text().partition("## Own data in six commands")[2]
+    section = (ROOT / "docs" / "own-data.md").read_text().partition("## Own data in six commands")[2]
     lines = re.search(r"```sh\n(.*?)```", section, re.S)[1].splitlines()
     assert len(lines) == 7, "one line that copies, then six commands"
     return lines

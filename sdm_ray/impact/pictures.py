@@ -49,7 +49,9 @@ def overlap(study: Study, matches: Matches) -> bytes:
     ]
     for name, weight, colour in kinds:
         shares = weight / max(weight.sum(), 1)
-        axis.hist(matches.logit, edges.tolist(), weights=shares, histtype="step", color=colour, linewidth=1.6, label=name)
+        axis.hist(
+            matches.logit, edges.tolist(), weights=shares, histtype="step", color=colour, linewidth=1.6, label=name
+        )
     axis.set(xlabel="logit of the propensity score", ylabel="share of units")
     axis.legend(frameon=False, fontsize=8)
     axis.grid(alpha=0.3)
