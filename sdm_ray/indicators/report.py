@@ -97,6 +97,7 @@ class ReportWriter:
             "Means over the zone's cells. The sd of the mean takes errors of cells as independent: a lower bound."
             f" Intervals are from joint draws of the map's errors ({self._task.config.level:.0%}), where there are any."
         )
+        table = Table(caption, header, rows)
         by = self._task.config.similar_by
         others = "zones of the same " + ", ".join(by) if by else "all zones"
         standing = {
@@ -104,8 +105,9 @@ class ReportWriter:
             for indicator in self._indicators
             if pd.notna(row[indicator])
         }
-        picture = Picture(f"Similar zones: {others}.", standing_picture(standing, name, f"{len(similar)} {others}"))
-        return Section("Indicators", tables=[Table(caption, header, rows)], pictures=[picture])
+        caption = f"{name} (dot) among {len(similar)} zones (lines), {others}, from the lowest to the highest."
+        picture = Picture(caption, standing_picture(standing))
+        return Section("Indicators", tables=[table], pictures=[picture])
 
     def _listed_sections(self, found: ZoneSpecies) -> list[Section]:
         sections = []

@@ -49,13 +49,11 @@ def zone_map_picture(
     return png(figure)
 
 
-def standing_picture(standing: Mapping[str, tuple[float, NDArray[np.float64]]], name: str, others: str) -> bytes:
-    """Where a zone stands among others: a row for each indicator, scaled to the range of all.
+def standing_picture(standing: Mapping[str, tuple[float, NDArray[np.float64]]]) -> bytes:
+    """Where a zone (dot) stands among others (lines): a row for each indicator, from the lowest to the highest.
 
     Args:
         standing: indicator -> its value in the zone, and those of all zones, (Z,).
-        name: of the zone.
-        others: what the other zones are.
     """
     figure = new_figure(6.6, 0.34 * len(standing) + 1.0)
     axis = figure.subplots()
@@ -71,5 +69,4 @@ def standing_picture(standing: Mapping[str, tuple[float, NDArray[np.float64]]], 
     for side in ("top", "right", "bottom", "left"):
         axis.spines[side].set_visible(False)
     axis.tick_params(length=0)
-    axis.set_title(f"{name} (dot) among {others} (lines), from the lowest to the highest", fontsize=9)
     return png(figure)

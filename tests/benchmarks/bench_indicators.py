@@ -102,7 +102,7 @@ def rates(path: UPath, land: UPath, most: int) -> Figures:
         found, todo = Map(path), todo[:most]
         count = len(found.species)
         blocks = [slice(start, min(start + 128, count)) for start in range(0, count, 128)]
-        data = xarray.open_zarr(str(path), group="0", chunks=None)["probability"]
+        data = xarray.open_zarr(str(path), group="0", chunks=None, consolidated=False)["probability"]
         ways: dict[str, Callable[[Tile], object]] = {
             "read": lambda tile: [found.read(tile.window, block).shape for block in blocks],
             "indicators": lambda tile: tile_sums(work, tile),

@@ -20,7 +20,7 @@ def test_a_map_shows_the_outline_and_holes_of_a_zone():
 
 def test_a_zone_stands_where_its_value_lies_among_the_others():
     every = np.array([1.0, 2.0, np.nan, 5.0])
-    low = drawn(standing_picture({"richness": (1.0, every), "constant": (3.0, np.full(3, 3.0))}, "Heath", "4 zones"))
-    high = drawn(standing_picture({"richness": (5.0, every), "constant": (3.0, np.full(3, 3.0))}, "Heath", "4 zones"))
+    low = drawn(standing_picture({"richness": (1.0, every), "constant": (3.0, np.full(3, 3.0))}))
+    high = drawn(standing_picture({"richness": (5.0, every), "constant": (3.0, np.full(3, 3.0))}))
     columns = [np.flatnonzero((picture == (213, 94, 0)).all(axis=2).any(axis=0)) for picture in (low, high)]
     assert columns[0].max() < columns[1].max()
