@@ -116,7 +116,7 @@ class IndicatorsConfig(JobConfig):
     """Species -> metres of the finest resolution at which it may be published, or null for not at all."""
     zones: ZonesConfig | None = None
     errors: str | None = None
-    """Artefact of `errors`, from which zones get intervals of richness that hold for zones of any size."""
+    """Artefact of `errors`, from which zones, countries and species get intervals that hold for sums of any size."""
     thresholds: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.5], min_length=1)
     """Probabilities from which a species counts as likely in `likely_species`."""
     evaluation: str | None = None
@@ -140,12 +140,6 @@ class IndicatorsConfig(JobConfig):
             if resolution is not None and resolution <= 0:
                 raise ValueError(f"{species}: {resolution} is no resolution in metres; expected one, or null")
         return sensitive
-
-    @model_validator(mode="after")
-    def _errors_need_zones(self) -> "IndicatorsConfig":
-        if self.errors is not None and self.zones is None:
-            raise ValueError("errors: gives intervals of zones, and `zones` names none")
-        return self
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""

@@ -16,6 +16,7 @@ from sdm_ray.evaluation.held_out_data import map_at, map_species, read_held_out
 from sdm_ray.geo.blocks import Blocks, fold
 from sdm_ray.indicators.error_model import ErrorModel, summary, write_error_model
 from sdm_ray.indicators.errors_config import ErrorsConfig
+from sdm_ray.indicators.joint_calibrate import calibrated
 from sdm_ray.indicators.joint_coverage import CoverageSettings, coverage
 from sdm_ray.indicators.joint_fit import FitSettings, HeldOut, fit_error_model
 from sdm_ray.job import Job
@@ -23,7 +24,7 @@ from sdm_ray.metrics.probability_kind import require_levels
 from sdm_ray.progress import say
 from sdm_ray.stores.maps import Map
 
-_FEWEST = 100  # surveys of a fold, below which its intervals are not checked
+_FEWEST = 50  # surveys of a fold, below which its intervals are not checked
 
 
 def run(config: ErrorsConfig, job: Job) -> dict[str, Any]:
@@ -45,11 +46,11 @@ def run(config: ErrorsConfig, job: Job) -> dict[str, Any]:
         raise InputError(f"{place}: has values at {len(data.x)} surveys; expected at least {2 * _FEWEST}")
     settings = _settings(config)
     table = _coverage(config, data, blocks, species, settings)
-    model = fit_error_model(data, species, settings)
+    model = calibrated(fit_error_model(data, species, settings), data, config.level, seed=config.seed)
     (job.output / "coverage.csv").write_text(table.round(4).to_csv(index=False))
     shares = summary(model)
     about = {"level": config.level, "surveys": len(data.x), "variance_by_range": shares}
-    write_error_model(job.output, model, about | {"sdm_ray_blocks_m": blocks.size_m})
+    write_error_model(job.output, model, about | {"held_out_blocks_m": blocks.size_m})
     for line in [*_lines(table, config.level), _shares(model)]:
         say(f"errors: {line}")
     rows = table[table["intervals"] > 0].to_dict("records")

@@ -23,6 +23,7 @@ from sdm_ray.indicators.chosen import indicators_of
 from sdm_ray.indicators.composition import composition
 from sdm_ray.indicators.config import IndicatorsConfig
 from sdm_ray.indicators.countries import write_countries, write_species
+from sdm_ray.indicators.joint_intervals import write_intervals
 from sdm_ray.indicators.ranges import range_table, read_cuts
 from sdm_ray.indicators.tile import NOT_COUNTED, TileSums, Work, do_tile, tile_side
 from sdm_ray.indicators.zones import ZoneTask
@@ -91,6 +92,8 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
         ranges = range_table(matcher.species, cuts, np.sum([each.above for each in sums], axis=0), found.grid)
         (job.output / "ranges.csv").write_text(ranges.to_csv(index=False))
     zone_figures = zones.write(sums, job) if zones else {}
+    if config.errors is not None:
+        write_intervals(job.output, config, found)
     for place in _pictures(job.output, found, indicators):
         job.tracker.picture(place)
     cells, richness = by_country[:, 0].sum(), by_country[:, 1].sum()

@@ -5,17 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from scipy.special import ndtri
 
-from sdm_ray.geo.blocks import Blocks, block_id
-from sdm_ray.geo.grid import Floats
+from sdm_ray.indicators.joint_calibrate import calibrated
 from sdm_ray.indicators.joint_draws import JointDraws
 from sdm_ray.indicators.joint_fit import FitSettings, HeldOut, fit_error_model
+from sdm_ray.indicators.joint_totals import Totals, zone_totals
 
-_LEAST = 5  # presences that must be expected in a zone for a species' interval to be counted
-_CELLS = 2000  # single surveys that are looked at in each fold
 METHODS = ("joint", "independent", "conformal")
 
 
@@ -34,36 +30,6 @@ class CoverageSettings:
     level: float = 0.9
     draws: int = 200
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Numbers of presences in zones: those observed, and their intervals by method.
-
-    Attributes:
-        observed: (Q,), one for each zone and, of species, each species.
-        expected: sum of the probabilities, (Q,).
-        deviation: standard deviation if errors were independent, (Q,).
-        low: of the joint draws, (Q,).
-        high: likewise, (Q,).
-    """
-
-    observed: Floats
-    expected: Floats
-    deviation: Floats
-    low: Floats
-    high: Floats
-
-    @property
-    def scores(self) -> Floats:
-        """Standard deviations between observed and expected numbers, with a correction for continuity."""
-        return np.maximum(np.abs(self.observed - self.expected) - 0.5, 0) / np.maximum(self.deviation, 1e-9)
-
-    def covered(self, method: str, z: float, conformal: float) -> NDArray[np.bool_]:
-        """Whether the interval of a method holds what was observed, (Q,)."""
-        if method == "joint":
-            return (self.low <= self.observed) & (self.observed <= self.high)
-        return self.scores <= (conformal if method == "conformal" else z)
 
 
 def coverage(
@@ -86,42 +52,16 @@ def coverage(
     """
     found: dict[tuple[float, str], list[tuple[Totals, float]]] = {}
     for known, held_out in zip(training, tested, strict=True):
-        model = fit_error_model(known, species, fit)
+        model = calibrated(fit_error_model(known, species, fit), known, settings.level, seed=settings.seed)
         for size in settings.zones_m:
-            drawn = JointDraws(model, settings.draws, settings.seed, site=size == 0)
-            fitted = _totals(drawn, known, size, settings, intervals=False)
-            for quantity, totals in _totals(drawn, held_out, size, settings).items():
+            drawn = JointDraws(model, settings.draws, settings.seed, site=True)
+            fitted = zone_totals(known, size, settings.level, None, seed=settings.seed)
+            tested_totals = zone_totals(held_out, size, settings.level, drawn, seed=settings.seed)
+            for quantity, totals in tested_totals.items():
                 scores = fitted[quantity].scores
                 cut = float(np.quantile(scores, settings.level, method="higher")) if len(scores) else np.nan
                 found.setdefault((size, quantity), []).append((totals, cut))
     return pd.DataFrame([_row(size, quantity, each, settings) for (size, quantity), each in found.items()])
-
-
-def _totals(
-    drawn: JointDraws, data: HeldOut, size: float, settings: CoverageSettings, *, intervals: bool = True
-) -> dict[str, Totals]:
-    """Totals of richness and of species in zones of one size."""
-    if size == 0:
-        chosen = np.random.default_rng(settings.seed).permutation(len(data.x))[:_CELLS]
-        data, zone = data.rows(np.sort(chosen)), np.arange(min(_CELLS, len(data.x)))
-    else:
-        zone = np.unique(block_id(data.x, data.y, Blocks(size_m=size)), return_inverse=True)[1]
-    zones = csr_array((np.ones(len(zone), np.float32), (zone, np.arange(len(zone)))))
-    expected = (zones @ data.probability).T
-    variance = (zones @ (data.probability * (1 - data.probability))).T
-    observed = (zones @ data.labels.astype(np.float32)).T
-    low, high, together = np.zeros_like(expected), np.zeros_like(expected), np.zeros((2, zones.shape[0]))
-    if intervals:
-        presences = drawn.zone_sums(data.x, data.y, data.probability.T.astype(np.float32), zones).presences()
-        tail = (1 - settings.level) / 2
-        low, high = np.quantile(presences, [tail, 1 - tail], axis=2)
-        together = np.quantile(presences.sum(0), [tail, 1 - tail], axis=1)
-    counted = expected >= _LEAST
-    sums = [each.sum(0) for each in (observed, expected, variance)]
-    return {
-        "richness": Totals(sums[0], sums[1], np.sqrt(sums[2]), together[0], together[1]),
-        "species": Totals(*(each[counted] for each in (observed, expected, np.sqrt(variance), low, high))),
-    }
 
 
 def _row(

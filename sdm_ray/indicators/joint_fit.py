@@ -13,7 +13,8 @@ from sdm_ray.indicators.error_model import ErrorModel
 from sdm_ray.indicators.joint_moments import Moments, pair_moments
 
 _MOST_SPECIES, _RAREST = 400, 50  # fitted; those that the others take the mean of
-_MOST = 0.9  # of a species' variance that may lie in fields and places
+MOST_VARIANCE = 0.9  # of a species' variance that may lie in fields and places
+_PENALTY = 1.0  # on the mean variance: without evidence there are no errors
 _STEPS = 300
 
 
@@ -93,7 +94,8 @@ def _fit(data: HeldOut, settings: FitSettings) -> tuple[NDArray[np.float32], ...
     for _ in range(_STEPS):
         optimiser.zero_grad()
         loading, own, site = _bounded(*parameters)
-        loss = torch.stack([each.loss(loading, own, site) for each in targets]).sum()
+        variance = ((loading**2).sum((0, 2)) + own.sum(0) + (site**2).sum(1)).mean()
+        loss = torch.stack([each.loss(loading, own, site) for each in targets]).sum() + _PENALTY * variance
         torch.autograd.backward(loss)
         optimiser.step()
         schedule.step()
@@ -150,7 +152,7 @@ def _start(species: int, settings: FitSettings) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _bounded(loading: Tensor, own: Tensor, site: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Parameters whose variances come to at most `_MOST` for each species; `own` is given as a standard deviation."""
+    """Parameters whose variances come to at most `MOST_VARIANCE` for each species; `own` comes as a deviation."""
     total = (loading**2).sum((0, 2)) + (own**2).sum(0) + (site**2).sum(1)
-    shrink = torch.clamp(_MOST / total.clamp(min=1e-12), max=1).sqrt()
+    shrink = torch.clamp(MOST_VARIANCE / total.clamp(min=1e-12), max=1).sqrt()
     return loading * shrink[:, None], (own * shrink) ** 2, site * shrink[:, None]

@@ -49,6 +49,8 @@ FORMATS: dict[str, Format] = {
     "export": Format(("export",)),
     "predictions": Format(("predict",)),
     "indicators": Format(("indicators",)),
+    "errors": Format(("errors",)),
+    "change": Format(("change",)),
     "impact": Format(("impact",)),
 }
 """Kind of artefact -> its versions."""

@@ -103,7 +103,9 @@ JOBS = {
     "predict": {
         "table": "{inputs}/places.csv", "covariates": "covariates.zarr", "sets": "top_k", "k": 2,
     },
+    "errors": {"ranges_km": [2], "factors": 2, "pairs": 1000, "zones_km": [0, 2], "draws": 20},
     "indicators": {"evaluation": "evaluation", "thresholds": [0.3, 0.5]},
+    "change": {"maps": {"truth": "truth.zarr", "map": "map.zarr"}, "errors": "errors", "draws": 20},
     "impact": {
         "units": "{inputs}/units.csv", "id": "unit", "treatment": {"date": "treated_in"},
         "outcome": {"columns": {"moss": {2010: "moss_2010", 2015: "moss_2015", 2020: "moss_2020"}}},
@@ -130,6 +132,8 @@ KEPT = {
     "export": ["export"],
     "predictions": ["predictions"],
     "indicators": ["indicators.zarr"],
+    "errors": ["errors"],
+    "change": ["change.zarr"],
     "impact": ["impact"],
 }
 """Kind -> what is kept of it, by name in the run folder."""

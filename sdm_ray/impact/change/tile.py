@@ -12,13 +12,14 @@ from sdm_ray.indicators.joint_draws import JointDraws
 from sdm_ray.mapping.region_mask import offset
 from sdm_ray.stores import raster
 from sdm_ray.stores.land import Land
-from sdm_ray.stores.maps import CELL_CHUNK, Map
+from sdm_ray.stores.maps import Map
 from sdm_ray.stores.raster import ArraySpec
 
 UNKNOWN = 255
 """In the flag layers: no value in one of the maps, or no way to tell."""
 NOVELTY = "environmental_similarity"
 _NAN = float("nan")
+_PART = 128  # cells along the side of what is compared at once
 _TEXTS = {
     "richness_change": "expected richness minus that of the first map",
     "gains": "least expected number of species gained, sum of max(p' - p, 0)",
@@ -110,7 +111,7 @@ def do_tile(shared: Shared, tile: Tile) -> list[Sums]:
         layers = {name: np.full((window.height, window.width), array.fill_value, array.dtype)
                   for name, array in group.arrays() if array.ndim == 3}  # fmt: skip
         sums = []
-        for part in window.parts(CELL_CHUNK, CELL_CHUNK):
+        for part in window.parts(_PART, _PART):
             made, total = pair.compare(part, land.country(part.shifted(*shift)))
             sums.append(total)
             for name, values in made.items():

@@ -29,7 +29,12 @@ class Turnover:
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        self.before, self.after, self.gain, self.loss, self.both = np.zeros((5, *shape), np.float32)
+        zeros = np.zeros((5, *shape), np.float32)
+        self.before: Array = zeros[0]
+        self.after: Array = zeros[1]
+        self.gain: Array = zeros[2]
+        self.loss: Array = zeros[3]
+        self.both: Array = zeros[4]
 
     def add(self, before: Array, after: Array) -> None:
         """Add a species, of the shape of the places."""
