@@ -17,7 +17,7 @@ from sdm_ray.config import load
 ROOT = jobs.shipped_configs().parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "cluster/README.md")]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
-FILES = r"sdm_ray\.|.*\.(zarr|json|yaml|toml|csv|txt|html|png|parquet|py|safetensors|db)$"
+FILES = r"sdm_ray\.|.*\.(zarr|json|yaml|toml|csv|txt|html|png|parquet|py|safetensors|db|nc)$"
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 PLACES = r"(?:configs|docs|jobs|tests|sdm_ray|cluster|\.ci)/[^\s`,;:)]+"
 EXECUTED = (

@@ -21,4 +21,4 @@ class Article17Config(Config):
     clip: bool = True
     """Whether 10-km cells without any cell of the map (the sea, of a map of the land) are left out of ranges."""
     applicable_only: bool = False
-    """Whether only cells inside the model's area of applicability count (`inside_aoa`, of a map with `applicability`)."""
+    """Whether only cells inside the model's area of applicability count (`inside_aoa` of the map)."""
