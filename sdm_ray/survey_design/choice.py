@@ -88,7 +88,9 @@ def choose(candidates: Candidates, demand: Demand, limits: Limits) -> Choice:
     first = gains(candidates.points, demand, distance) / total
     waiting = [(-value / cost, row) for row, (value, cost) in enumerate(zip(first, candidates.cost, strict=True))]
     heapq.heapify(waiting)
-    left, rows, found = limits.budget, [], []
+    left = limits.budget
+    rows: list[int] = []
+    found: list[float] = []
     looked_at = np.zeros(len(first), np.int64)  # sites chosen when a gain was computed
     while waiting and len(rows) < limits.sites:
         former, row = heapq.heappop(waiting)
