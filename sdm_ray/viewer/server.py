@@ -7,7 +7,6 @@ import re
 import socket
 import sys
 import threading
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -59,8 +58,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, site: Site, host: str, port: int) -> None:
         self.site = site
         self.traffic = Traffic()
-        self._drawing: Future[str | None] = Future()
-        self._begun = False
+        self._drawing = threading.Lock()
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
         name = "localhost" if host == LOCAL else host
@@ -72,22 +70,13 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     def borders(self) -> str | None:
-        """Countries around the map as GeoJSON, made once while the page is loading; None where they cannot be."""
-        return self._drawing.result()
-
-    def draw_borders(self) -> None:
-        """Make the borders of a continent, which takes seconds, before they are asked for."""
-        try:
-            self._drawing.set_result(self.site.borders)
-        except Exception as error:  # a damaged land store leaves the map as it is
-            say(f"view: no coastlines and borders: {error}")
-            self._drawing.set_result(None)
-
-    def service_actions(self) -> None:
-        """Begin with the borders once requests are answered."""
-        if not self._begun:
-            self._begun = True
-            threading.Thread(target=self.draw_borders, daemon=True).start()
+        """Countries around the map as GeoJSON, made when they are first asked for; None where they cannot be."""
+        with self._drawing:  # takes seconds for a continent, so that others wait for the first
+            try:
+                return self.site.borders
+            except Exception as error:  # a damaged land store leaves the map as it is
+                say(f"view: no coastlines and borders: {error}")
+                return None
 
     def start(self) -> None:
         """Serve in a thread of its own."""

@@ -57,7 +57,7 @@ def page_figures(path: UPath, rounds: int) -> Figures:
     if chromium is None:
         print("page: no Chromium on this machine, not measured")
         return []
-    drawn, memory, steps = [], 0.0, []
+    firsts, drawn, memory, steps = [], [], 0.0, []
     with sync_playwright() as playwright:
         for _ in range(rounds):
             server = open_server(find([str(path)]), port=0)
@@ -66,7 +66,8 @@ def page_figures(path: UPath, rounds: int) -> Figures:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1600, "height": 900})
             steps = tour(page, server, path)
-            drawn.append(page.evaluate("performance.getEntriesByName('drawn')[0].startTime") / 1000)
+            firsts.append(marked(page, "first tile"))
+            drawn.append(marked(page, "drawn"))
             after = [each for each in psutil.Process().children(recursive=True) if each.pid not in before]
             renderers = [each for each in after if "--type=renderer" in each.cmdline()]
             memory = max(memory, sum(each.memory_full_info().pss for each in renderers) / 1e6)
@@ -74,18 +75,26 @@ def page_figures(path: UPath, rounds: int) -> Figures:
             server.shutdown()
             server.server_close()
     whole = whole_layer(path)
-    print(f"page over {len(Map(path).species)} species, drawn after {sorted(drawn)} s, {memory:.0f} MB")
+    times = (
+        f"first tile after {min(firsts):.2f} to {max(firsts):.2f} s, whole view {min(drawn):.2f} to {max(drawn):.2f} s"
+    )
+    print(f"page over {len(Map(path).species)} species, {times}, {memory:.0f} MB")
     for step in steps:
         print(f"  {step.name:32} {step.seconds:6.2f} s {step.requests:5} requests {step.kilobytes:9.0f} kB")
     whole_read = f"{whole.seconds:6.2f} s {whole.requests:5} chunks   {whole.kilobytes:9.0f} kB"
     print(f"  {'one whole layer of level 0':32} {whole_read}")
-    first = sorted(drawn)[len(drawn) // 2]
+    first = sorted(firsts)[len(firsts) // 2]
     share = max(step.kilobytes for step in steps) / whole.kilobytes
     return [
-        figure("map drawn after the page's load", first, "s", FIRST_GOAL_S, first < FIRST_GOAL_S),
+        figure("first tile after the page's load", first, "s", FIRST_GOAL_S, first < FIRST_GOAL_S),
         figure("memory of the page, PSS", memory, "MB", MEMORY_GOAL_MB, memory < MEMORY_GOAL_MB),
         figure("bytes of the dearest view beside a whole layer", share, "ratio", SHARE_GOAL, share < SHARE_GOAL),
     ]
+
+
+def marked(page: Page, name: str) -> float:
+    """Seconds from the beginning of the page's load to a mark of its script."""
+    return page.evaluate(f"performance.getEntriesByName('{name}')[0].startTime") / 1000
 
 
 def tour(page: Page, server: Server, path: UPath) -> list[Step]:
@@ -138,7 +147,7 @@ def click(page: Page, beside: int) -> None:
     page.wait_for_selector("#cell table")
 
 
-def settled(server: Server, calm: float = 0.5) -> float:
+def settled(server: Server, calm: float = 1.2) -> float:
     """Wait until the server has had nothing to do for a while; when its last request was."""
     last, since = server.traffic.requests, time.perf_counter()
     while time.perf_counter() - since < calm:

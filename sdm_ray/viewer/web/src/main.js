@@ -230,12 +230,12 @@ async function start() {
   });
   swipe = new Swipe(canvas.olMap, at('swipe'), at('line'));
   listen();
-  if (config.borders) canvas.showBorders(config.borders).catch(() => {});
   await restore(readLink(location.hash));
   for (const problem of problems) fail(problem);
   canvas.olMap.once('rendercomplete', () => {
     performance.mark('drawn');
     document.body.dataset.ready = 'true';
+    if (config.borders) canvas.showBorders(config.borders).catch(() => {}); // takes seconds where they are made first
   });
   canvas.olMap.render();
 }

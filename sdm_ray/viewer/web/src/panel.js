@@ -50,15 +50,17 @@ function fitted(side) {
   return {map: side.map, layer: key, at: {...side.at, ...at}};
 }
 
-/** What to compare with at first: the other map, or the other end of an axis such as time. */
+/** What to compare with at first: the other map, the other end of an axis such as time, or the next species. */
 function other(side, maps) {
   const different = maps.find((map) => map !== side.map);
   if (different) return fitted({...side, map: different});
   const {layer} = layerOf(side.map, side.layer);
-  const axis = layer.lead.find(({name, labels}) => name !== SPECIES && labels.length > 1);
+  const axes = layer.lead.filter(({labels}) => labels.length > 1);
+  const axis = axes.find(({name}) => name !== SPECIES) ?? axes[0];
   if (!axis) return {...side, at: {...side.at}};
-  const last = axis.labels.at(-1);
-  return {...side, at: {...side.at, [axis.name]: side.at[axis.name] === last ? axis.labels[0] : last}};
+  const {name, labels} = axis;
+  const next = name === SPECIES ? labels[(labels.indexOf(side.at[name]) + 1) % labels.length] : labels.at(-1);
+  return {...side, at: {...side.at, [name]: next === side.at[name] ? labels[0] : next}};
 }
 
 /**

@@ -6,6 +6,7 @@ import {readAt} from './layers.js';
 import {drawTile} from './paint.js';
 
 const SIDE = 256;
+const FIRST = 'first tile'; // mark for measurements
 
 /** West, south, east, north of a store's level 0. */
 export function extentOf({x0, y1, resolution, width, height}) {
@@ -71,6 +72,7 @@ export class MapTiles {
         quality ? readAt(quality.layer, level, [], window) : null,
       ]);
       if (!values || (quality && !mask)) this.onTooFine();
+      if (values && !performance.getEntriesByName(FIRST).length) performance.mark(FIRST);
       return drawTile(values ?? new Float32Array(SIDE * SIDE).fill(NaN), scale, mask, quality);
     } catch (error) {
       this.onError(error);
