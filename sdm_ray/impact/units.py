@@ -175,4 +175,4 @@ def _comparable(values: pd.Series) -> NDArray[np.str_]:
     """Values as text; whole numbers alike however they are written (1, 1.0, "1")."""
     words = texts(values).fillna("").astype(str)
     number = pd.to_numeric(words, errors="coerce")
-    return np.array([f"{n:g}" if np.isfinite(n) else w for n, w in zip(number, words, strict=True)], dtype=str)
+    return np.array([repr(float(n)) if np.isfinite(n) else w for n, w in zip(number, words, strict=True)], dtype=str)

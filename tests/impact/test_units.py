@@ -42,8 +42,10 @@ def test_units_are_left_out_by_their_values_and_counted(table):
     units = read_units(config_of(path, where={"group": [1, "x"]}))
     assert units.ids.tolist() == ["p000", "p001", "p003", "p004", "p005"]
     assert units.notes == ["1 of 6 units left out by where"]
+    long = table(code=[12345678, 12345679, 1, 1, 1, 1])
+    assert read_units(config_of(long, where={"code": [12345679]})).ids.tolist() == ["p001"]
     with pytest.raises(InputError, match="where leaves none of 6 units"):
-        read_units(config_of(path, where={"group": ["y"]}))
+        read_units(config_of(long, where={"code": [7]}))
 
 
 def test_several_columns_name_a_unit(table):
@@ -61,6 +63,8 @@ def test_several_columns_name_a_unit(table):
         ({"date": [2011, *[np.nan] * 5]}, "treated unit p001 has no date (1 such units)"),
         ({"date": ["2011", "2012-13-45", *[""] * 4]}, "column date holds '2012-13-45', which is no date"),
         ({"date": ["2011", "soon", *[""] * 4]}, "column date, row 2 holds 'soon', expected a number"),
+        ({"date": [""] * 6}, "treated unit p000 has no date (2 such units)"),
+        ({"treated": [""] * 6}, "for unit p000, expected 1 for treated and 0 for control"),
     ],
 )
 def test_what_cannot_be_is_one_line(table, columns, line):
