@@ -13,13 +13,18 @@ from sdm_ray.plots.html import Picture, Section, Table, render
 def summary(answer: Answer, confidence: float) -> str:
     """The answer in two sentences."""
     effect, treated = answer.effect, int(answer.question.study.treated.sum())
-    verdict = "which excludes zero" if effect.beyond else "which holds zero: no effect can be told"
+    limits = f"{percent(confidence)} interval {number(effect.low)} to {number(effect.high)}"
+    if not np.isfinite(effect.error):
+        limits = "without an interval, as its treated units lie in one block"
+    elif effect.beyond:
+        limits += ", which excludes zero"
+    else:
+        limits += ", which holds zero: no effect can be told"
     controls = len(np.unique(answer.matches.control))
     return (
-        f"Effect on {answer.question.outcome}: {number(effect.value)}, {percent(confidence)} interval"
-        f" {number(effect.low)} to {number(effect.high)}, {verdict}. {effect.sets} of {treated} treated units are"
-        f" matched with {controls} controls; an effect of {number(answer.detectable)} would be found with a power of"
-        " 80 %."
+        f"Effect on {answer.question.outcome}: {number(effect.value)}, {limits}. {effect.sets} of {treated} treated"
+        f" units are matched with {controls} controls; the smallest effect found with a power of 80 % is"
+        f" {number(answer.detectable)}."
     )
 
 

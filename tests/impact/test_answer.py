@@ -9,7 +9,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.impact.answer import answer
 from sdm_ray.impact.covariates import Design
 from sdm_ray.impact.outcomes import Outcomes
-from sdm_ray.impact.page import pairs_table, summary, units_table
+from sdm_ray.impact.page import page, pairs_table, summary, units_table
 from sdm_ray.impact.questions import Material, Question
 from sdm_ray.impact.units import Units
 
@@ -72,3 +72,15 @@ def test_the_tables_agree_with_the_figures():
     difference = pairs["weight"] * (pairs["change_treated"] - pairs["change_control"])
     assert difference.sum() / found.effect.sets == pytest.approx(found.plain.value)
     assert f"{found.effect.sets} of {int(material.treated.sum())} treated units" in summary(found, 0.95)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_very_few_treated_units_have_an_answer_that_says_so(count):
+    units = study(60, seed=8)
+    keep = ~units.treated
+    keep[np.flatnonzero(units.treated)[:count]] = True
+    found, material = ask(units.only(keep), placebos={"fake_treatments": 2, "elsewhere": 2}, matching={"caliper": None})
+    assert found.effect.sets == count and "blocks only" in told(found)
+    assert not found.effect.beyond or count > 1
+    assert "Effect on birds" in page(found, material, 0.95)
+    assert ("as its treated units lie in one block" in summary(found, 0.95)) == (count == 1)
