@@ -13,7 +13,7 @@ from sdm_ray.impact.estimate import Effect, Estimator, baci
 from sdm_ray.impact.event_study import EventStudy, event_study
 from sdm_ray.impact.matching import Matches, match
 from sdm_ray.impact.naive import Naive, naive_estimates
-from sdm_ray.impact.placebo import FAKE_DATE, Placebos, placebos
+from sdm_ray.impact.placebo import FAKE_DATE, NEIGHBOURS, Placebos, placebos
 from sdm_ray.impact.questions import Material, Question, of_outcome
 from sdm_ray.impact.sensitivity import Sensitivity, sensitivity
 
@@ -151,7 +151,9 @@ def sentence(note: str) -> str:
 
 def _failed_checks(found: Answer) -> Iterator[str]:
     for name, (beyond, count) in found.placebos.counts().items():
-        if beyond > _FLAGGED * count:
+        if beyond and name == NEIGHBOURS:
+            yield "Controls near treated units changed as well: the effect spills over (matching.min_distance_m)."
+        elif beyond > _FLAGGED * count:
             what = "already before the treatment" if name == FAKE_DATE else "where there was no treatment"
             yield f"Placebo test, {name}: {beyond} of {count} find an effect {what}; do not trust the estimate."
     for name, effect in found.placebo_outcomes.items():

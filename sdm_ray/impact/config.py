@@ -146,6 +146,9 @@ class PlacebosConfig(Config):
     """The same among controls that are at least `elsewhere_m` from every treated unit."""
     elsewhere_m: float | None = Field(default=None, gt=0)
     """Metres; by default the side of a block."""
+    neighbours_m: float | None = Field(default=None, gt=0)
+    """Controls within so many metres of a treated unit are taken as treated in its year and matched with farther ones:
+    an effect on them is spillover."""
     outcomes: list[str] = Field(default=[])
     """Outcomes on which the treatment can have no effect; they get no page of their own."""
 

@@ -171,7 +171,8 @@ def _placebos(answer: Answer) -> list[Section]:
     rows += [(f"outcome {name}", 1, int(each.beyond)) for name, each in answer.placebo_outcomes.items()]
     text = (
         "The same estimate where there is nothing to be found: with dates moved back, with controls drawn as if they"
-        " had been treated, and with such controls far from every treated unit. At 95 % about one in twenty lies beyond"
+        " had been treated, with such controls far from every treated unit, and with those near one, where an effect is"
+        " spillover. At 95 % about one in twenty lies beyond"
         " its interval by chance."
     )
     texts, drawn = [text, *map(sentence, answer.placebos.notes)], []

@@ -11,9 +11,9 @@ from sdm_ray.errors import InputError
 from sdm_ray.impact.config import ImpactConfig
 from sdm_ray.impact.estimate import Effect, Estimator, baci
 from sdm_ray.impact.matching import match, propensity_logit
-from sdm_ray.impact.study import Booleans, Floats, Study
+from sdm_ray.impact.study import Booleans, Floats, Integers, Study
 
-FAKE_DATE, FAKE_TREATMENT, ELSEWHERE = "fake date", "fake treatment", "sites elsewhere"
+FAKE_DATE, FAKE_TREATMENT, ELSEWHERE, NEIGHBOURS = "fake date", "fake treatment", "sites elsewhere", "neighbours"
 _LEAST_CONTROLS = 4  # possible controls for each unit that is taken as treated
 _RESAMPLES = 200
 
@@ -45,7 +45,13 @@ def placebos(study: Study, estimator: Estimator, config: ImpactConfig) -> Placeb
         tests += [(FAKE_DATE, effect) for effect in found]
         if not found:
             notes.append("fake dates: not tested, as too few treated units have outcomes of two years before treatment")
-    away = _distance_to_treated(study) >= (config.placebos.elsewhere_m or estimator.block_m)
+    distance, nearest = _nearest_treated(study)
+    if config.placebos.neighbours_m is not None:
+        spilled = neighbours(study, config, distance <= config.placebos.neighbours_m, nearest)
+        tests += [] if spilled is None else [(NEIGHBOURS, spilled)]
+        if spilled is None:
+            notes.append(f"neighbours: not tested, as none within {config.placebos.neighbours_m:g} m can be matched")
+    away = distance >= (config.placebos.elsewhere_m or estimator.block_m)
     for name, count, among in (
         (FAKE_TREATMENT, config.placebos.fake_treatments, ~study.treated),
         (ELSEWHERE, config.placebos.elsewhere, ~study.treated & away),
@@ -112,13 +118,30 @@ def fake_treatments(study: Study, config: ImpactConfig, among: Booleans, count: 
             continue
 
 
+def neighbours(study: Study, config: ImpactConfig, near: Booleans, nearest: Integers) -> Effect | None:
+    """The effect on controls near treated units, against controls farther away; None where none can be matched.
+
+    Args:
+        study: the units.
+        config: of the matching and the estimate.
+        near: whether each unit lies near a treated one, (N,).
+        nearest: the treated unit that is nearest to each unit, whose date counts, (N,).
+    """
+    fake = study.with_treatment(near & ~study.treated, study.date[nearest]).only(~study.treated)
+    try:
+        return baci(fake, Estimator(fake, match(fake, config.matching), config.estimate, config.seed))
+    except InputError:
+        return None
+
+
 def _dates(drawn: Booleans, dates: Floats, rng: np.random.Generator) -> Floats:
     found = np.full(len(drawn), np.nan)
     found[drawn] = rng.choice(dates, int(drawn.sum()))
     return found
 
 
-def _distance_to_treated(study: Study) -> Floats:
-    """Metres from each unit to the nearest treated one, (N,)."""
-    places = np.column_stack([study.x, study.y])
-    return np.asarray(cKDTree(places[study.treated]).query(places)[0])
+def _nearest_treated(study: Study) -> tuple[Floats, Integers]:
+    """Metres from each unit to the nearest treated one, and which unit that is, (N,) each."""
+    places, treated = np.column_stack([study.x, study.y]), np.flatnonzero(study.treated)
+    distance, which = cKDTree(places[treated]).query(places)
+    return np.asarray(distance), np.asarray(treated[which])

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 from helpers.management import study
+from scipy.spatial import cKDTree
 
 from sdm_ray.impact.config import ImpactConfig
 from sdm_ray.impact.estimate import Estimator
 from sdm_ray.impact.matching import match
-from sdm_ray.impact.placebo import ELSEWHERE, FAKE_DATE, FAKE_TREATMENT, fake_treatments, placebos
+from sdm_ray.impact.placebo import ELSEWHERE, FAKE_DATE, FAKE_TREATMENT, NEIGHBOURS, fake_treatments, placebos
 
 
 def config(**placebos):
@@ -46,6 +49,20 @@ def test_treated_units_are_never_drawn():
     units = study(300, seed=4, effect=-50)
     values = [each.value for each in fake_treatments(units, config(), ~units.treated, 5)]
     assert len(values) == 5 and max(map(abs, values)) < 5
+
+
+def test_an_effect_on_neighbours_is_spillover():
+    units = study(900, seed=5)
+    places = np.column_stack([units.x, units.y])
+    nearest, which = cKDTree(places[units.treated]).query(places)
+    near = ~units.treated & (nearest < 4000)
+    after = units.years[None] >= units.date[np.flatnonzero(units.treated)[which]][:, None]
+    spilled = replace(units, outcome=units.outcome - 1.5 * (near[:, None] & after))
+    tests = {"fake_dates": False, "fake_treatments": 0, "elsewhere": 0, "neighbours_m": 4000}
+    assert run(units, **tests).counts()[NEIGHBOURS] == (0, 1)
+    found = run(spilled, **tests)
+    assert found.counts()[NEIGHBOURS] == (1, 1) and abs(found.table["effect"][0] + 1.5) < 0.5
+    assert "none within 1 m" in run(units, **{**tests, "neighbours_m": 1}).notes[0]
 
 
 def test_a_test_that_cannot_be_made_is_told():
