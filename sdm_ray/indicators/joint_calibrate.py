@@ -17,6 +17,7 @@ from sdm_ray.indicators.joint_totals import zone_totals
 _SCALES = (1.0, 1.15, 1.3, 1.5, 1.75, 2.0)  # of the fields' variance
 _SURVEYS = 3000  # most of them in the zones that are looked at
 _DRAWS = 60
+_FEWEST = 20  # intervals of a size and quantity, below which they say too little
 _SIDES = 2  # zones are squares of this many times a range, for each range but the longest
 
 
@@ -36,7 +37,7 @@ def calibrated(model: ErrorModel, data: HeldOut, level: float, *, seed: int) -> 
         tried = scaled(model, scale)
         drawn = JointDraws(tried, _DRAWS, seed, site=True)
         parts = [part for size in sizes for part in zone_totals(some, size, level, drawn).values()]
-        held = [float(part.covered("joint", 0, 0).mean()) for part in parts if len(part.observed)]
+        held = [float(part.covered("joint", 0, 0).mean()) for part in parts if len(part.observed) >= _FEWEST]
         if not held or np.mean(held) >= level:
             return tried
     return tried

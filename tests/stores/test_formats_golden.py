@@ -23,6 +23,7 @@ from sdm_ray.config import load
 from sdm_ray.evaluation import few_shot, report_sections, summary
 from sdm_ray.evaluation.report import write_report
 from sdm_ray.geo.windows import Window, whole
+from sdm_ray.indicators.error_model import read_error_model
 from sdm_ray.indicators.ranges import read_cuts
 from sdm_ray.model_io import load_encoder, load_species_model, read_species_folder
 from sdm_ray.predictor import load_model
@@ -271,6 +272,24 @@ def indicators(folder):
     assert data["likely_species"].values[:, 8, 9].tolist() == [1, 1]
     rows = list(csv.DictReader(io.StringIO((folder / "indicators.zarr" / "countries.csv").read_text())))
     assert {row["country"]: row["cells"] for row in rows} == {"Northland": "110", "Southland": "95"}
+
+
+@of_version(1)
+def errors(folder):
+    model, about = read_error_model(folder / "errors")
+    assert list(model.species) == SPECIES and model.ranges_m == (2000.0, float("inf"))
+    assert about["surveys"] == 160 and set(about["variance_by_range"]) == {"2 km", "everywhere", "one place"}
+    close(model.correlation(1000.0)[0], [0.1109, -0.0208, -0.0356, -0.0094])
+
+
+@of_version(1)
+def change(folder):
+    data = open_dataset(folder / "change.zarr" / "0")
+    assert data["comparison"].values.tolist() == ["truth"]
+    close(data["richness_change"].values[0, 8, 9], 0.0832)
+    zones = pd.read_csv(str(folder / "change.zarr" / "zones.csv"))
+    assert zones["cells"].tolist() == [110, 95] and zones["distinct"].tolist() == [True, False]
+    close(zones["bray_curtis"], [0.4335, 0.2874])
 
 
 @of_version(2)
