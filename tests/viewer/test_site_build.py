@@ -26,6 +26,7 @@ def test_every_part_has_its_licence():
     for name, version in about["dependencies"].items():
         assert f"{name} {version} (" in texts
     assert re.findall(r"^(\S+) \S+ \(undefined\)$", texts, re.M) == []
+    assert "For Zstandard software" in texts  # inside zstddec
 
 
 def test_it_is_built_again_to_the_same_bytes(tmp_path):
