@@ -141,11 +141,20 @@ def _records(record: Record, resolve: Callable[[str], UPath]) -> dict[str, Recor
     waiting = dict(record.inputs)
     while waiting:
         name, fingerprint = waiting.popitem()
-        each = find_record(resolve(name)) if name not in found else None
+        file = name.startswith(("http://", "https://"))  # of a source, not an artefact
+        each = None if file or name in found else _readable(resolve(name))
         if each is not None and each.fingerprint == fingerprint:
             found[name] = each
             waiting |= each.inputs
     return found
+
+
+def _readable(place: UPath) -> Record | None:
+    """A record; None where there is none that can be read, such as one of a source file or of an older release."""
+    try:
+        return find_record(place)
+    except (InputError, OSError):
+        return None
 
 
 def _surveys(place: UPath, names: pd.Series) -> Surveys:

@@ -24,3 +24,14 @@ def test_a_map_without_its_inputs_is_described_by_what_it_says_itself(mapped, tm
     found = gather(place, artefact.read_record(place), lambda name: type(place)(tmp_path) / name)
     assert found.model is None and found.surveys is None and found.training == {}
     assert found.title == "Trees of two lands"
+
+
+def test_records_that_cannot_be_read_are_left_out(mapped, tmp_path):
+    place = mapped / "described.zarr"
+    record = artefact.read_record(place)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "artefact.json").write_text('{"kind": "encoder", "format_version": 99}')
+    inputs = record.inputs | {"old": "x", "https://example.invalid/table.csv": "y"}
+    places = {"old": type(place)(tmp_path) / "old"}
+    found = gather(place, record.model_copy(update={"inputs": inputs}), lambda name: places.get(name) or mapped / name)
+    assert "old" not in found.records and found.model is not None
