@@ -3,33 +3,41 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.small_models import BLOCKS
 
+from sdm_ray.config import TrackingConfig
 from sdm_ray.geo.blocks import fold
 from sdm_ray.geo.grid import to_xy
-from sdm_ray.mapping import aoa
+from sdm_ray.job import execute
+from sdm_ray.mapping import aoa, plan, setup
+from sdm_ray.mapping import map as map_job
+from sdm_ray.mapping.config import MapConfig
+from sdm_ray.mapping.tile import Mapper
 from sdm_ray.stores.artefact import read_record
 from sdm_ray.stores.covariates import Covariates
-from sdm_ray.stores.maps import Map
+from sdm_ray.stores.maps import Map, create_map
 from sdm_ray.stores.surveys import read_surveys
 
 
 @pytest.fixture(scope="module")
-def made(world, models, ray_cluster, tmp_path_factory):
-    from helpers.small_country import MapConfig, execute, map_job
-
+def made(world, models, tmp_path_factory):
+    """A map of the small country, tile by tile in this process, with its documents."""
     names = {"model": "plain", "covariates": "covariates.zarr", "surveys": "surveys.parquet"}
-    config = MapConfig(
-        run_dir=str(world.folder),
-        output=str(tmp_path_factory.mktemp("aoa") / "aoa.zarr"),
-        tracking={"uri": f"sqlite:///{world.folder}/mlflow.db"},
-        applicability={"weights": "equal"},
-        tile=64,
-        block=16,
-        levels=1,
-        compute={"workers": 2, "cpus": 0.5},
-        **names,
-    )
-    execute("map", config, map_job.run, "map")
+    place = str(tmp_path_factory.mktemp("aoa") / "aoa.zarr")
+    sizes = {"tile": 128, "block": 64, "levels": 0, "title": "Small country"}
+    config = MapConfig(run_dir=str(world.folder), output=place, applicability={"weights": "equal"}, **names, **sizes)
+
+    def run(config, job):
+        ready = setup.prepare(config, job.output, job.fingerprint)
+        create_map(job.output, ready.work.area.grid, ready.spec)
+        mapper = Mapper(ready.work)
+        tiles = plan.make(ready.work.area.grid, config.tile, ready.work.area.wanted).tiles
+        figures = map_job._figures({tile.id: mapper.do(tile) for tile in tiles}, "occurrence")
+        map_job._document(config, job, figures)
+        return figures
+
+    tracking = {"uri": f"sqlite:///{world.folder}/mlflow.db"}
+    execute("map", config.model_copy(update={"tracking": TrackingConfig(**tracking)}), run, "map")
     return config.path(config.output)
 
 
@@ -39,8 +47,6 @@ def test_cells_have_the_index_of_their_covariates(world, made):
     x, y = to_xy(surveys["lon"].to_numpy(), surveys["lat"].to_numpy())
     values, known = store.at(x, y)
     known = known.all(axis=1)
-    from helpers.small_models import BLOCKS
-
     reference = aoa.Reference(values[known], fold(x, y, BLOCKS)[known], np.ones(2))
     index = aoa.fit(reference, 20_000, 0)
     found = Map(made)
