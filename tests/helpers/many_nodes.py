@@ -40,7 +40,7 @@ def grows(cluster):
     """A head without CPUs; nodes join once parts are waiting, and one leaves again."""
     nodes, found = [], []
     ended = run_tasks(here, 0.3, parts(48), TaskConfig())
-    joining = iter([12, 24])
+    joining = (12, 24)
     nodes.append(cluster.add_node(num_cpus=2))
     for number, (part, result, problem) in enumerate(ended):
         found.append({"part": part.id, "problem": problem, **(result or {})})
