@@ -8,7 +8,7 @@ from helpers.parcel_files import write_shapes
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.impact.parcels import cell_shares, holds_polygons, point_shares, read_parcels
-from sdm_ray.readers.zone_polygons import write_geoparquet
+from sdm_ray.stores.geoparquet import write_geoparquet
 
 GRID = Grid(0.0, 4000.0, 1000.0, 5, 4)
 
