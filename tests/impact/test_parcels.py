@@ -4,6 +4,7 @@ import pytest
 import shapely
 from helpers.management import CENTRE
 from helpers.parcel_files import write_shapes
+from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
@@ -48,7 +49,7 @@ def test_geoparquet_of_polygons(tmp_path):
     x, y = CENTRE
     table = pd.DataFrame({"a": [1, 2]})
     shapes = [shapely.box(x + d, y, x + d + 10, y + 10) for d in (0, 20)]
-    write_geoparquet(str(tmp_path / "p.parquet"), table, shapes)
+    write_geoparquet(UPath(tmp_path / "p.parquet"), table, shapes)
     table.to_parquet(tmp_path / "plain.parquet")
     assert holds_polygons(str(tmp_path / "p.parquet")) and not holds_polygons(str(tmp_path / "plain.parquet"))
     assert shapely.area(read_parcels(str(tmp_path / "p.parquet")).shapes) == pytest.approx([100, 100])
