@@ -20,12 +20,12 @@ from sdm_ray.mapping.quality_layers import COVARIATES, SATELLITE
 from sdm_ray.mapping.region_mask import offset
 from sdm_ray.stores import raster, zarr_io
 from sdm_ray.stores.land import Land
-from sdm_ray.stores.maps import SPECIES_CHUNK, SPECIES_SHARD, Map, nodata
+from sdm_ray.stores.maps import SPECIES_SHARD, Map, nodata
 
 Floats = NDArray[np.float32]
 NOT_COUNTED = 65535
 """In the layer `likely_species`: the map has no value."""
-_READ = 1 << 25  # probabilities read at once
+_READ = 1 << 24  # probabilities read at once
 _SPECIES, _CELLS = 96, 1024  # at once: few arrays of so many numbers stay in the processor's cache
 QUALITY = {
     "without_covariates_share": "share of cells predicted without covariates",
@@ -253,14 +253,16 @@ def cells_with_data(found: Map, window: Window) -> tuple[NDArray[np.int64], dict
 def species_blocks(
     found: Map, window: Window, known: NDArray[np.int64]
 ) -> Iterator[tuple[slice, NDArray[Any]]]:  # fmt: skip
-    """Blocks of species, and their stored probabilities in the known cells of a window, (K, N)."""
-    step = SPECIES_CHUNK  # doubled, so that blocks of any tile end where `_Parts` does
-    while step < SPECIES_SHARD and 2 * step * window.size <= _READ:
-        step *= 2
-    for start in range(0, len(found.species), step):
-        block = slice(start, min(start + step, len(found.species)))
-        stored = found.stored(window, block).reshape(block.stop - block.start, -1)
-        yield block, stored if len(known) == stored.shape[1] else stored[:, known]
+    """Blocks of species, which end where Zarr shards do, and their stored probabilities in known cells, (K, N)."""
+    chunk = found.species_chunk
+    most = max(chunk, _READ // window.size)
+    for shard in found.species_blocks():
+        count = shard.stop - shard.start
+        step = -(-count // -(-count // most) // chunk) * chunk  # parts of like size, of whole chunks
+        for start in range(shard.start, shard.stop, step):
+            block = slice(start, min(start + step, shard.stop))
+            stored = found.stored(window, block).reshape(block.stop - block.start, -1)
+            yield block, stored if len(known) == stored.shape[1] else stored[:, known]
 
 
 def strips(block: slice, cells: int) -> Iterator[tuple[slice, slice]]:
