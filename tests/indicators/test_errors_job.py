@@ -38,7 +38,7 @@ def folder(tmp_path_factory):
         ("all", {}, "occurrence"),
         ("ranks", HELD_OUT, "relative"),
     ):
-        create_map(place / name, grid, MapSpec(species, kind, 100, {}, attrs={"sdm_ray": attrs}))
+        create_map(place / name, grid, MapSpec(species, kind, 128, {}, attrs={"sdm_ray": attrs}))
         Map(place / name, writable=True).write(whole(grid), values, {})
         artefact.seal(place / name, artefact.Record(kind="map", fingerprint=name))
     lon, lat = to_lonlat(data.x, data.y)
