@@ -111,6 +111,7 @@ class _EncoderYaml(BaseModel):
     images: dict[str, Imagery]
     blocks: HeldOutBlocks
     fold: int | None
+    region: Extent | None = None
 
 
 _Yaml = TypeVar("_Yaml", bound=BaseModel)
@@ -161,6 +162,8 @@ class LoadedEncoder:
         images: what each scale's tower was trained on.
         blocks: how places were held out.
         fold: the fold that it never saw; None for the one of everything.
+        region: west, south, east and north of all places of the pretraining, EPSG:3035 metres; None where a former
+            release did not note it.
     """
 
     state: dict[str, torch.Tensor]
@@ -168,6 +171,7 @@ class LoadedEncoder:
     images: dict[str, Imagery]
     blocks: Blocks
     fold: int | None
+    region: Extent | None = None
 
     def model(self) -> AlignmentModel:
         """The alignment model, in evaluation mode."""
@@ -201,6 +205,7 @@ def describe_encoder(encoder: LoadedEncoder) -> dict[str, Any]:
         "images": {scale: _plain(each) for scale, each in encoder.images.items()},
         "blocks": _plain(encoder.blocks),
         "fold": encoder.fold,
+        "region": None if encoder.region is None else list(encoder.region),
     }
 
 
@@ -250,7 +255,7 @@ def load_encoder(path: UPath, fold: int | None = None) -> LoadedEncoder:
     place = path if fold is None else path / "folds" / str(fold)
     weights = load_weights(place)
     found = _described(place, weights, "encoder", _EncoderYaml)
-    return LoadedEncoder(weights.state, found.model, found.images, found.blocks, found.fold)
+    return LoadedEncoder(weights.state, found.model, found.images, found.blocks, found.fold, found.region)
 
 
 def _species_folder(place: UPath, header: Header) -> SpeciesFolder:

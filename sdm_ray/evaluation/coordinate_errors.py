@@ -1,4 +1,7 @@
-"""Detection of coordinate errors: simulated errors of images' coordinates, ranked by the match of image and place."""
+"""Detection of coordinate errors: simulated errors of images' coordinates, ranked by the match of image and place.
+
+A place outside the region of the pretraining is no match, whatever an encoder that never saw its like gives there.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.config import CoordinatesConfig, Fault
 from sdm_ray.geo.blocks import Role, role
-from sdm_ray.geo.grid import to_lonlat, to_xy
+from sdm_ray.geo.grid import Extent, to_lonlat, to_xy
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.metrics.retrieval import embed
 from sdm_ray.model_io import load_encoder
@@ -28,11 +31,13 @@ class Detection:
 
     Attributes:
         auc: ROC-AUC of wrong against correct coordinates by the cosine similarity of image and place; 0.5 is chance.
+        outside: share of the wrong coordinates that lie outside the region of the pretraining.
         pairs: number of correct pairs, and of wrong ones.
         shift_km: median distance between wrong and correct coordinates.
     """
 
     auc: float
+    outside: float
     pairs: int
     shift_km: float
 
@@ -45,6 +50,20 @@ class _Matched:
     own: np.ndarray  # embeddings of their own coordinates, (n, D), unit length
     lonlat: np.ndarray  # (n, 2)
     model: AlignmentModel
+    region: Extent | None
+
+    def outside(self, lonlat: np.ndarray) -> np.ndarray:
+        """Which places lie outside the region of the pretraining, (n,)."""
+        if self.region is None:
+            return np.zeros(len(lonlat), bool)
+        west, south, east, north = self.region
+        x, y = to_xy(*lonlat.T)
+        return ~((x >= west) & (x <= east) & (y >= south) & (y <= north))
+
+    def match(self, lonlat: np.ndarray) -> np.ndarray:
+        """Cosine similarity of the images and places, -1 outside the region, (n,)."""
+        found = (self.image * _places(self.model, lonlat)).sum(axis=1)
+        return np.where(self.outside(lonlat), np.float32(-1), found)
 
 
 def detect(config: CoordinatesConfig, encoder: UPath, shards: UPath, scale: str, seed: int) -> dict[Fault, Detection]:
@@ -64,17 +83,19 @@ def detect(config: CoordinatesConfig, encoder: UPath, shards: UPath, scale: str,
     found = {}
     for number, fault in enumerate(config.faults):
         rng = np.random.default_rng([seed, number])
-        correct, wrong, shifts = [], [], []
+        correct, wrong, shifts, outside = [], [], [], []
         for each in matched:
             lonlat = SIMULATE[fault](each.lonlat, rng)
             correct.append((each.image * each.own).sum(axis=1))
-            wrong.append((each.image * _places(each.model, lonlat)).sum(axis=1))
+            wrong.append(each.match(lonlat))
+            outside.append(each.outside(lonlat))
             moved = np.subtract(to_xy(*lonlat.T), to_xy(*each.lonlat.T))
             shifts.append(np.hypot(*moved) / 1000)
         scores = -np.concatenate(correct + wrong)
         labels = np.repeat([0, 1], len(scores) // 2)
         value = float(auc(labels[:, None].astype(np.uint8), scores[:, None])[0])
-        found[fault] = Detection(value, len(scores) // 2, float(np.median(np.concatenate(shifts))))
+        shift = float(np.median(np.concatenate(shifts)))
+        found[fault] = Detection(value, float(np.concatenate(outside).mean()), len(scores) // 2, shift)
     return found
 
 
@@ -93,10 +114,11 @@ def _matched(config: CoordinatesConfig, path: UPath, shards: UPath, scale: str, 
     found = []
     for fold in range(whole.blocks.folds):
         held_out = chosen[role(x[chosen], y[chosen], whole.blocks, fold) == Role.TEST]
-        model = load_encoder(path, fold).model()
+        encoder = load_encoder(path, fold)
+        model = encoder.model()
         part = dataset.subset(held_out, plain=True)
         image, own = embed(model, scale, part, slice(0, len(held_out)))
-        found.append(_Matched(image, own, part.lonlat, model))
+        found.append(_Matched(image, own, part.lonlat, model, encoder.region))
     if sum(len(each.image) for each in found) < 2:
         raise InputError(f"{shards}: has fewer than two images of scale {scale} in the held-out blocks of {path}")
     return found

@@ -173,11 +173,19 @@ def _country_section(path: UPath, figures: Mapping[str, Any]) -> list[Section]:
 def _coordinates_section(found: Mapping[str, Any]) -> Section:
     text = (
         "Images in held-out blocks with their own coordinates and with simulated errors, ranked by the cosine"
-        " similarity of image and coordinates. ROC-AUC of errors against correct coordinates; 0.5 is chance."
+        " similarity of image and coordinates; a place outside the region of the pretraining is no match. ROC-AUC of"
+        " errors against correct coordinates; 0.5 is chance."
     )
-    header = ["scale", "error", "AUC", "median displacement (km)", "pairs"]
+    header = ["scale", "error", "AUC", "outside the region", "median displacement (km)", "pairs"]
     rows = [
-        [scale, error.replace("_", " "), shown(each["auc"]), shown(each["shift_km"], ".1f"), each["pairs"]]
+        [
+            scale,
+            error.replace("_", " "),
+            shown(each["auc"]),
+            shown(each["outside"], ".0%"),
+            shown(each["shift_km"], ".1f"),
+            each["pairs"],
+        ]
         for scale, errors in found.items()
         for error, each in errors.items()
     ]

@@ -1,7 +1,9 @@
 """Drawn photos of the virtual landscape: landscape photos, and close-ups of plants.
 
-A landscape photo shows the land cover within half a kilometre and how hilly it is; a plant photo shows one individual
-of a species that grows there, by its flower's colour and petals and its leaf's form, on the ground of its place.
+A landscape photo shows the land cover within half a kilometre, how hilly it is, and the climate: grey skies and lush
+grass in wet places, snow in cold ones. A plant photo shows one individual of a species that grows there, by its
+flower's colour and petals and its leaf's form, on the ground of its place; leaves wither in dry places, and rime lies
+on the ground in cold ones.
 """
 
 import colorsys
@@ -9,7 +11,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,13 @@ _GROUND: dict[int, Colour] = {
 }  # fmt: skip
 
 
+class Climate(NamedTuple):
+    """Moisture, 0 to 1, and cold, 0 in the warmest places to 1 in the coldest."""
+
+    moisture: float
+    cold: float
+
+
 @dataclass(frozen=True)
 class Scenes:
     """What is needed to draw each photo of one scale.
@@ -36,6 +45,7 @@ class Scenes:
         shares: share of each class of land cover around each place, (N, 5).
         height: elevation of each place in hundreds of metres, (N,).
         moisture: 0 to 1, (N,).
+        cold: 0 in the warmest places to 1 in the coldest, (N,).
         subject: for plants, the species drawn and the class of its pixel, (N, 2).
     """
 
@@ -45,6 +55,7 @@ class Scenes:
     shares: NDArray[np.float32]
     height: NDArray[np.float32]
     moisture: NDArray[np.float32]
+    cold: NDArray[np.float32]
     subject: NDArray[np.int64]
 
     @contextmanager
@@ -55,20 +66,21 @@ class Scenes:
     def draw(self, number: int) -> bytes:
         """One photo as JPEG."""
         rng = np.random.default_rng([self.seed, 10, len(self.scale), number])
+        climate = Climate(float(self.moisture[number]), float(self.cold[number]))
         if self.scale == "landscape":
-            image = _landscape(self.size, self.shares[number], self.height[number], self.moisture[number], rng)
+            image = _landscape(self.size, self.shares[number], self.height[number], climate, rng)
         else:
             species, cover = self.subject[number]
-            image = _plant(self.size, int(species), int(cover), rng)
+            image = _plant(self.size, int(species), int(cover), climate, rng)
         file = io.BytesIO()
         image.save(file, "JPEG", quality=88)
         return file.getvalue()
 
 
 def _landscape(
-    size: int, shares: NDArray[np.float32], height: float, moisture: float, rng: np.random.Generator
+    size: int, shares: NDArray[np.float32], height: float, climate: Climate, rng: np.random.Generator
 ) -> Image.Image:
-    side = size * _OVERSAMPLING
+    side, moisture = size * _OVERSAMPLING, climate.moisture
     horizon = int(side * rng.uniform(0.36, 0.44))
     image = Image.new("RGB", (side, side))
     draw = ImageDraw.Draw(image)
@@ -79,6 +91,7 @@ def _landscape(
         draw.line([(0, y), (side, y)], fill=_mix(clear, (176, 182, 188), grey))
     _hills(draw, side, horizon, height, rng)
     _ground(draw, side, horizon, shares, moisture, rng)
+    _snow(draw, (0, horizon, side, side), climate.cold, rng)
     _trees(draw, side, horizon, float(shares[FOREST]), height, rng)
     return _finish(image, size, rng)
 
@@ -164,14 +177,27 @@ def _trees(
             draw.ellipse([x - wide * 0.6, foot - tall, x + wide * 0.2, foot - tall * 0.6], fill=sunlit)
 
 
-def _plant(size: int, species: int, cover: int, rng: np.random.Generator) -> Image.Image:
+def _snow(
+    draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], cold: float, rng: np.random.Generator
+) -> None:  # fmt: skip
+    """White flecks, the more the colder the place."""
+    left, top, right, bottom = box
+    for _ in range(int(rng.binomial(90, np.clip(1.3 * cold - 0.3, 0, 1)))):
+        x, y = rng.uniform(left, right), rng.uniform(top, bottom)
+        wide = (right - left) * rng.uniform(0.02, 0.06)
+        draw.ellipse([x - wide, y - wide / 3, x + wide, y + wide / 3], fill=_vary((232, 238, 244), 6, rng))
+
+
+def _plant(size: int, species: int, cover: int, climate: Climate, rng: np.random.Generator) -> Image.Image:
     side = size * _OVERSAMPLING
     image = _litter(size, cover, rng).resize((side, side), Image.Resampling.BICUBIC)  # out of focus
     draw = ImageDraw.Draw(image)
+    _snow(draw, (0, 0, side, side), climate.cold, rng)
     # Hue, petals and leaf of a species follow from its number alone.
     petals, slim = 3 + species % 6, 0.14 + 0.1 * (species * 0.618 % 1)
     hue = (0.52 + 0.64 * (species * 0.381966 % 1)) % 1  # flowers are not green
-    leaf = _vary(_rgb(0.22 + 0.12 * (species * 0.27 % 1), 0.62, 0.5), 12, rng)
+    fresh = _rgb(0.22 + 0.12 * (species * 0.27 % 1), 0.62, 0.5)
+    leaf = _vary(_mix((168, 132, 70), fresh, float(np.clip(1.6 * climate.moisture - 0.3, 0, 1))), 12, rng)
     centre = side / 2 + rng.normal(0, side * 0.05, 2)
     span, turn = side * rng.uniform(0.30, 0.40), rng.uniform(0, 2 * np.pi)
     leaves = 3 + species % 4

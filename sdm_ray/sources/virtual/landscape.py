@@ -156,6 +156,7 @@ def images(source: VirtualPhotos, config: PrepareConfig) -> ImageList:
         shares=_shares_around(world, row, col),
         height=np.maximum(world.relief[row, col], 0).astype(np.float32) / np.float32(100),
         moisture=world.climate[1][cell],
+        cold=_cold(world)[cell],
         subject=np.stack([_grown(world.probability[:, *cell], rng), world.cover[row, col]], axis=1).astype(np.int64),
     )
     rows = pd.DataFrame(
@@ -181,6 +182,13 @@ def _country(world: World) -> NDArray[np.int16]:
     row, col = np.indices(world.grid.shape)
     border = world.grid.height * (0.5 + 0.08 * np.sin(2 * np.pi * col / world.grid.width * 1.5))
     return np.where(world.land, np.where(row < border, 1, 2), 0).astype(np.int16)
+
+
+def _cold(world: World) -> NDArray[np.float32]:
+    """0 in the warmest cells of the land to 1 in the coldest, (height, width)."""
+    temperature = world.climate[0][: world.grid.height, : world.grid.width]
+    low, high = np.quantile(temperature[world.land], (0.02, 0.98))
+    return np.asarray(np.clip((high - temperature) / (high - low), 0, 1), np.float32)
 
 
 def _shares_around(world: World, row: NDArray[np.int64], col: NDArray[np.int64]) -> NDArray[np.float32]:

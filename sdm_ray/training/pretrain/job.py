@@ -198,7 +198,7 @@ class Study:
     def _save(self, trained: Trained, fold: int | None) -> None:
         model = trained.objective.model
         images = {name: source.images for name, source in self.sources.items() if source.images is not None}
-        encoder = LoadedEncoder(model.state_dict(), model.config, images, self.config.blocks, fold)
+        encoder = LoadedEncoder(model.state_dict(), model.config, images, self.config.blocks, fold, self._extent())
         last = {name: value for name, value in trained.history[-1].items() if name != "loss"}
         metrics = {**last, "history": trained.history}
         save_weights(self.folder(fold), encoder.state, describe_encoder(encoder), None, metrics)
