@@ -162,8 +162,7 @@ class LoadedEncoder:
         images: what each scale's tower was trained on.
         blocks: how places were held out.
         fold: the fold that it never saw; None for the one of everything.
-        region: west, south, east and north of all places of the pretraining, EPSG:3035 metres; None where a former
-            release did not note it.
+        region: extent of all places of the pretraining, EPSG:3035 metres; None where a former release did not note it.
     """
 
     state: dict[str, torch.Tensor]
