@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_refused(stores, tmp_path):
 
 
 def test_a_map_of_a_scenario_is_that_of_a_store_with_the_same_values(make, world, tmp_path):
-    """The north-west of the small country becomes wet and cold; novelty is beside the surveys' own covariates."""
+    """The north-west of the small country becomes wet and sour; novelty is beside the surveys' own covariates."""
     grid = Covariates(world.folder / "covariates.zarr").grid
     values = Covariates(world.folder / "covariates.zarr")._held.copy()
     parcel = square(tmp_path, "parcel", 40, 130, 40)  # 130 km north of 3,000 km
@@ -119,10 +119,10 @@ def test_a_map_of_a_scenario_is_that_of_a_store_with_the_same_values(make, world
     x, y = grid.centre(rows, cols)
     inside = (x > 4_040_000) & (x < 4_080_000) & (y > 3_130_000) & (y < 3_170_000)
     changed_values = values.copy()
-    changed_values[0, inside], changed_values[1, inside] = 9, -9
+    changed_values[0, inside], changed_values[2, inside] = 9, -9
     write_covariates(world.folder / "wet.zarr", grid, ["rain", "warmth", "lime"], changed_values, 2000)
     artefact.seal(world.folder / "wet.zarr", artefact.Record(kind="covariates", fingerprint="wet"))
-    scenario = {"parcels": [{"within": parcel, "set": {"rain": 9, "warmth": -9}}]}
+    scenario = {"parcels": [{"within": parcel, "set": {"rain": 9, "lime": -9}}]}
     maps = {
         "today": make("today.zarr", levels=0),
         "parcel": make("parcel.zarr", levels=0, scenario=scenario),
@@ -137,4 +137,4 @@ def test_a_map_of_a_scenario_is_that_of_a_store_with_the_same_values(make, world
     assert (read["parcel"][:, there] != read["today"][:, there]).mean() > 0.5
     similarity = Map(maps["parcel"]).layer("environmental_similarity")
     assert (similarity[there & world.covered] < 0).all()
-    assert Map(maps["parcel"]).attrs["scenario"] == {"parcels": [{"within": parcel, "set": {"rain": 9, "warmth": -9}}]}
+    assert Map(maps["parcel"]).attrs["scenario"] == {"parcels": [{"within": parcel, "set": {"rain": 9, "lime": -9}}]}
