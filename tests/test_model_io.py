@@ -50,7 +50,7 @@ def test_a_folder_tells_what_was_written(folder):
 def test_another_number_of_species_is_refused(folder):
     species = pd.DataFrame({"species_id": [0], "name": ["A"], "gbif_key": [1]})
     species.to_parquet(folder / "species.parquet")
-    with pytest.raises(InputError, match=r"of 2 species, species\.parquet has 1"):
+    with pytest.raises(InputError, match=r"holds 2 species, species\.parquet has 1"):
         load_species_model(folder)
 
 

@@ -52,6 +52,8 @@ FORMATS: dict[str, Format] = {
     "errors": Format(("errors",)),
     "change": Format(("change",)),
     "impact": Format(("impact",)),
+    "documentation": Format(("document",)),
+    "sample": Format(("sample",)),
 }
 """Kind of artefact -> its versions."""
 

@@ -106,6 +106,8 @@ JOBS = {
     "errors": {"ranges_km": [2], "factors": 2, "pairs": 1000, "zones_km": [0, 2], "draws": 20},
     "indicators": {"evaluation": "evaluation", "thresholds": [0.3, 0.5]},
     "change": {"maps": {"truth": "truth.zarr", "map": "map.zarr"}, "errors": "errors", "draws": 20},
+    "document": {"evaluation": "evaluation", "answers": {"o_authorship_1": "made up"}},
+    "sample": {"sites": 3, "candidates": 200, "demand": 100},
     "impact": {
         "units": "{inputs}/units.csv", "id": "unit", "treatment": {"date": "treated_in"},
         "outcome": {"columns": {"moss": {2010: "moss_2010", 2015: "moss_2015", 2020: "moss_2020"}}},
@@ -135,6 +137,8 @@ KEPT = {
     "errors": ["errors"],
     "change": ["change.zarr"],
     "impact": ["impact"],
+    "documentation": ["documentation"],
+    "sample": ["sample"],
 }
 """Kind -> what is kept of it, by name in the run folder."""
 

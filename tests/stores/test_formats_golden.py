@@ -121,6 +121,20 @@ def shards(folder):
 
 
 @of_version(1)
+def documentation(folder):
+    table = pd.read_csv(str(folder / "documentation" / "odmap.csv"))
+    assert len(table) == 84 and (table["id"] == "o_authorship_1").sum() == 1
+    assert "Golden map" in (folder / "documentation" / "model-card.md").read_text()
+
+
+@of_version(1)
+def sample(folder):
+    sites = pd.read_csv(str(folder / "sample" / "sites.csv"))
+    assert len(sites) == 3 and sites["lon"].between(8, 10).all()
+    assert len(pd.read_parquet(str(folder / "sample" / "sites.parquet"))) == 3
+
+
+@of_version(1)
 def impact(folder):
     place = folder / "impact"
     row = pd.read_csv(str(place / "effects.csv")).iloc[0]
