@@ -12,7 +12,7 @@ def test_planted_correlations_are_found_again():
     found = fit_error_model(surveys(model, count=6000), SPECIES, SETTINGS)
     for distance in (5_000, 20_000, 60_000):
         expected, fitted = model.correlation(distance), found.correlation(distance)
-        assert np.diag(fitted).mean() == pytest.approx(np.diag(expected).mean(), abs=0.06)
+        assert np.diag(fitted).mean() == pytest.approx(np.diag(expected).mean(), abs=0.08)
         assert fitted[~np.eye(6, dtype=bool)].mean() == pytest.approx(expected[0, 1], abs=0.08)
     together = found.correlation(0)[~np.eye(6, dtype=bool)].mean()
     assert together == pytest.approx(model.correlation(0)[0, 1], abs=0.06)

@@ -155,7 +155,7 @@ def test_killed_workers_change_nothing(make):
         while len(killed) < 3 and not over.wait(moments.uniform(0.05, 0.2)):
             with contextlib.suppress(psutil.Error):  # some end while they are looked at
                 here = psutil.Process().children(recursive=True)
-                if busy := [each for each in here if "ray::_guarded" in " ".join(each.cmdline())]:
+                if busy := [each for each in here if "ray::tile " in " ".join(each.cmdline())]:
                     busy[0].kill()
                     killed.append(busy[0].pid)
 

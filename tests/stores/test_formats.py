@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from upath import UPath
@@ -54,7 +55,7 @@ def test_one_from_too_old_a_release_says_what_makes_it_anew(land_of_version, mon
         plan.make_ready(overwrite=False)
     plan.make_ready()
     assert "changed format version" in capsys.readouterr().out
-    plan.make(None, lambda job: {"resumed": job.resumed})
+    plan.make(SimpleNamespace(run_id=None), lambda job: {"resumed": job.resumed})
     record = artefact.read_record(place)
     assert (record.format_version, record.figures) == (4, {"resumed": False}) and plan.finished()
 

@@ -93,14 +93,16 @@ def test_a_test_table_is_no_table_of_surveys(data, tmp_path, spoil, said):
     ],
 )
 def test_the_records_must_be_known(tmp_path, text, said):
-    file = tmp_path / "prepare.yaml"
+    file, table = tmp_path / "prepare.yaml", tmp_path / re.search(r"table: ([^,}]+)", text)[1]
+    table.parent.mkdir(exist_ok=True)
+    table.touch()
     file.write_text(f"surveys: {text}")
     with pytest.raises(InputError, match=said):
         load(file, PrepareConfig)
 
 
 def test_the_example_is_a_configuration(monkeypatch, tmp_path):
-    monkeypatch.setenv("SDM_RAY_DATA", "data")
+    monkeypatch.setenv("SDM_RAY_DATA", str(tmp_path / "data"))
     example = Path(__file__).parents[3] / "configs/examples/prepare-geolifeclef.yaml"
     assert load(example, PrepareConfig).writes() == ["surveys.parquet", "shards", "series.zarr"]
     all_of_it = tmp_path / "prepare.yaml"

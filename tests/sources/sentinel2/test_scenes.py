@@ -111,6 +111,7 @@ def test_of_two_versions_the_greater_number_is_the_later():
 
 def test_a_baseline_in_a_configuration_is_read_as_a_number(tmp_path):
     file = tmp_path / "prepare.yaml"
+    (tmp_path / "a").mkdir()
     cube = "cube: {{source: sentinel2, years: [2021], bounds: [0, 0, 1, 1], scenes: {{{scenes}, baseline: {stated}}}}}"
     for scenes in ("kind: files, folders: [a]", "kind: stac, url: a"):
         for stated, expected in (("5.1", "05.10"), ("'05.1'", "05.10"), ("04.00", "04.00"), ("N0500", "05.00")):
@@ -183,6 +184,8 @@ def test_scenes_come_back_as_they_were_kept(tmp_path):
 )
 def test_mistakes_in_the_configuration_are_named(tmp_path, changed, said):
     file = tmp_path / "prepare.yaml"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a.gpkg").touch()
     file.write_text(f"cube: {{source: sentinel2, scenes: {{kind: files, folders: [a]}}, years: [2021], {changed}}}")
     with pytest.raises(InputError, match=said):
         load(file, PrepareConfig)
