@@ -1,6 +1,7 @@
 """An S3 server of its own."""
 
 import os
+from urllib.request import Request, urlopen
 
 import pytest
 from upath import UPath
@@ -28,4 +29,7 @@ def bucket():
         else:
             os.environ[name] = value
     UPath("s3://species").fs.clear_instance_cache()  # the next server has another port
+    urlopen(
+        Request(f"http://{host}:{port}/moto-api/reset", method="POST")
+    ).close()  # servers of a process share buckets
     server.stop()
