@@ -153,15 +153,18 @@ class Map:
         """The same as they are stored: integers, see `encode`."""
         return zarr_io.read(self._engine, (species, *window.slices))
 
+    @raster.reports_damage("map")
     def layers(self) -> dict[str, float | int]:
         """Names of the quality layers, and what stands where they have no value."""
         arrays = {name: array for name, array in self._group.arrays() if array.ndim == 2}
         return {name: array.fill_value.item() for name, array in sorted(arrays.items())}
 
+    @raster.reports_damage("map")
     def layer_attrs(self, name: str) -> dict[str, Any]:
         """CF attributes of a quality layer."""
         return dict(self._group[name].attrs)
 
+    @raster.reports_damage("map")
     def layer_spec(self, name: str) -> Layer:
         """How a quality layer is stored."""
         array = self._group[name]

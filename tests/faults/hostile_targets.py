@@ -140,4 +140,5 @@ def _map(place: Path) -> None:
     for level in (0, 1):
         store = Map(UPath(place), level)
         store.read(whole(store.grid))
-        store.layer("inputs")
+        for name in store.layers():  # coarser levels of former releases have none
+            store.layer(name)

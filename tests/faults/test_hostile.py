@@ -23,7 +23,7 @@ CASES = 12
 
 @pytest.fixture(scope="module")
 def targets(tmp_path_factory):
-    os.environ.setdefault("SDM_RAY_DATA", "data")  # named in configurations, which are read and not followed
+    os.environ.setdefault("SDM_RAY_DATA", "/data")  # named in configurations, which are read and not followed
     return hostile.targets(tmp_path_factory.mktemp("made"))
 
 
