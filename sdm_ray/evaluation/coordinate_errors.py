@@ -14,6 +14,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation.config import CoordinatesConfig, Fault
 from sdm_ray.geo.blocks import Role, role
+from sdm_ray.geo.checks import within
 from sdm_ray.geo.grid import Extent, to_lonlat, to_xy
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.metrics.retrieval import embed
@@ -56,9 +57,7 @@ class _Matched:
         """Which places lie outside the region of the pretraining, (n,)."""
         if self.region is None:
             return np.zeros(len(lonlat), bool)
-        west, south, east, north = self.region
-        x, y = to_xy(*lonlat.T)
-        return ~((x >= west) & (x <= east) & (y >= south) & (y <= north))
+        return ~within(*to_xy(*lonlat.T), self.region)
 
     def match(self, lonlat: np.ndarray) -> np.ndarray:
         """Cosine similarity of the images and places, -1 outside the region, (n,)."""

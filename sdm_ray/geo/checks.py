@@ -28,15 +28,15 @@ def check_lonlat(
         (the region, all the same), `whole_degrees` (inside, both without decimals).
     """
     lon, lat = np.asarray(lon, np.float64), np.asarray(lat, np.float64)
-    inside = _inside(lon, lat, extent)
+    inside = within(lon, lat, extent)
     kinds = {
         "missing": np.isnan(lon) | np.isnan(lat),
         "not_in_crs": np.isinf(lon) | np.isinf(lat),
         "metres": (np.abs(lon) > 360) | (np.abs(lat) > 360),
         "zero": (lon == 0) & (lat == 0),
-        "swapped": ~inside & _inside(lat, lon, extent),
+        "swapped": ~inside & within(lat, lon, extent),
         "not_degrees": (np.abs(lon) > 180) | (np.abs(lat) > 90),
-        "sign_flipped": ~inside & _inside(-lon, lat, extent),
+        "sign_flipped": ~inside & within(-lon, lat, extent),
         "outside": ~inside,
         "whole_degrees": inside & (lon == np.round(lon)) & (lat == np.round(lat)),
     }
@@ -108,8 +108,9 @@ def require_near(x: NDArray[np.float64], y: NDArray[np.float64], where: str) -> 
         )
 
 
-def _inside(
-    lon: NDArray[np.float64], lat: NDArray[np.float64], extent: tuple[float, float, float, float]
+def within(
+    x: NDArray[np.float64], y: NDArray[np.float64], extent: tuple[float, float, float, float]
 ) -> NDArray[np.bool_]:
+    """Which points lie within west, south, east, north or on its edge, (N,); in degrees or metres, NaN lies outside."""
     west, south, east, north = extent
-    return (lon >= west) & (lon <= east) & (lat >= south) & (lat <= north)
+    return (x >= west) & (x <= east) & (y >= south) & (y <= north)
