@@ -28,6 +28,9 @@ class Batch(dict[str, A], Generic[A]):
         with 0 for no data. Rows without an image are 0; a model is given the rows that have one (`models.batch`).
     `has_<scale>`
         Which rows have an image, bool (N,); where the key is missing, all have.
+    `distance_<scale>`
+        Metres from each place to the place of its image, 0 where it has none, float32 (N,); where images are of the
+        nearest place.
     `draws_<scale>`
         Uniform random numbers in [0, 1) for the augmentation of each row's image, float32 (N, 8).
     `features_<scale>`

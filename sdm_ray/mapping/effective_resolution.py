@@ -27,6 +27,8 @@ def effective_resolution(
     if model.config.location is not None:
         finest += [detail(each) for each in (model.config.location, *model.config.frozen_location_features)]
         finest += [resolution_m] if model.forest else []  # a tree splits at any coordinate
+    if model.config.nearby_images is not None:
+        finest.append(1000 * min(model.config.nearby_images.ranges_km))
     if covariates is not None:
         finest.append(max(covariates.effective_resolution_m, covariates.grid.resolution))
     if cube is not None:

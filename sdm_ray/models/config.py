@@ -180,6 +180,17 @@ class SeriesConfig(Config):
     """Length of each embedding."""
 
 
+class NearbyImagesConfig(Config):
+    """Sizes of what a model keeps of the images around its surveys; `finetune` sets it."""
+
+    places: int = Field(ge=1)
+    """Places with images."""
+    components: int = Field(ge=1)
+    """Features of each."""
+    ranges_km: tuple[float, ...] = Field(min_length=1)
+    """Ranges of the kernel means."""
+
+
 class SpeciesConfig(Config):
     """A species model: what is known of a place to the probability of every species."""
 
@@ -193,6 +204,11 @@ class SpeciesConfig(Config):
     """The tower of photos of landscapes."""
     plant: TowerConfig | None = None
     """The tower of photos of plants."""
+    nearby_images: NearbyImagesConfig | None = None
+    """What is kept of images around the surveys; `finetune` sets it from its own `nearby_images`."""
+    image_distances: tuple[Scale, ...] = ()
+    """Scales whose image may be of a place nearby, and whose distance is one more input; `finetune` sets it from
+    `images.<scale>.within_m`."""
     covariates: tuple[str, ...] = ()
     """Names of the covariates, in the order of the batch."""
     partial_covariates: bool = False

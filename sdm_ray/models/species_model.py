@@ -1,28 +1,23 @@
 """The species model: from the inputs known of a place to the probability of every species there."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, get_args
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sdm_ray.errors import InputError
 from sdm_ray.models.batch import given_at
 from sdm_ray.models.calibration import Calibration, InputCalibrations, name_of
 from sdm_ray.models.config import Scale, SpeciesConfig
 from sdm_ray.models.forest import Forest
 from sdm_ray.models.layers import PeriodicNumbers, residual_mlp
 from sdm_ray.models.location import FrozenLocationFeatures, LocationEncoder
+from sdm_ray.models.nearby_images import NearbyImages
 from sdm_ray.models.series_encoder import SeriesEncoder
 from sdm_ray.models.towers import ImageTower
 
-_SET_BY = {
-    "location.features.directions": "location.wavelengths_km",
-    "location.features.cells": "location.wavelengths_km",
-    **{f"{scale}.{name}": f"{scale}.{name}" for scale in get_args(Scale) for name in ("mean", "std")},
-}
-"""Buffers that training never changes -> the settings that they come from."""
+_NEAR_M = 100.0
+"""Distances of images below it hardly count."""
 
 
 class SpeciesModel(nn.Module):
@@ -54,7 +49,7 @@ class SpeciesModel(nn.Module):
             widths["location"] = config.location.dim
         for scale, tower in config.towers.items():
             self.add_module(scale, ImageTower(tower))
-            widths[scale] = tower.dim
+            widths[scale] = tower.dim + (scale in config.image_distances)
         if config.series is not None:
             shapes = {name: tuple(map(len, axes.values())) for name, axes in config.series.axes.items()}
             self.series = nn.ModuleDict({name: SeriesEncoder(each, config.series) for name, each in shapes.items()})
@@ -72,6 +67,9 @@ class SpeciesModel(nn.Module):
         if config.frozen_location_features:
             self.frozen_location_features = FrozenLocationFeatures(config.frozen_location_features)
             widths["frozen_location_features"] = self.frozen_location_features.dim
+        if config.nearby_images is not None:
+            self.nearby_images = NearbyImages(config.nearby_images)
+            widths["nearby_images"] = self.nearby_images.dim
         width, fused = sum(widths.values()), config.fusion == "network"
         sizes = (width, config.hidden, config.depth, config.embedding, config.dropout)
         self.fusion = residual_mlp(*sizes) if fused else nn.Sequential()
@@ -99,7 +97,8 @@ class SpeciesModel(nn.Module):
         Args:
             batch: `lonlat` (N, 2); where the model uses them `covariates` (N, C) with `has_covariates` (N, C), of each
                 scale `image_<scale>` with `has_<scale>` (N,), holding only the rows that have one, in order, or
-                `features_<scale>` (N, dim), what the tower made of them, and of each series `series_<name>`
+                `features_<scale>` (N, dim), what the tower made of them, with `distance_<scale>` (N,), metres to the
+                image's place (else 0), for the scales of `image_distances`, and of each series `series_<name>`
                 (N, channels, time...), not finite where nothing was measured, with `has_series_<name>` (N,). An image
                 or series that is not there is missing in all rows. Where places share covariates, each may be given
                 once, (U, C) both, with `covariates_of` (N,), the row of each place. In training `hide_<input>`
@@ -107,6 +106,7 @@ class SpeciesModel(nn.Module):
         """
         parts = [self.location(batch["lonlat"])] if self.config.location is not None else []
         parts += [self.frozen_location_features(batch["lonlat"])] if self.config.frozen_location_features else []
+        parts += [self.nearby_images(batch["lonlat"])] if self.config.nearby_images is not None else []
         parts += [self._image(scale, batch) for scale in self.config.towers]
         if self.config.series is not None:
             parts += [self._series(name, batch) for name in self.config.series.axes]
@@ -207,47 +207,6 @@ class SpeciesModel(nn.Module):
         self.covariate_mean.copy_(mean)
         self.covariate_std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
-    def load_encoder(self, weights: dict[str, Tensor]) -> None:
-        """Take over the location encoder and the image towers of an alignment model.
-
-        Raises:
-            InputError: a weight is missing there or has another shape, or something that the configuration sets
-                differs though its shape is the same.
-        """
-        own = self.state_dict()
-        wanted = {name: f"towers.{name}" for name in own if name.partition(".")[0] in self.config.towers}
-        wanted |= {name: name for name in own if name.startswith("location.")}
-        for name, theirs in wanted.items():
-            if theirs not in weights:
-                raise InputError(f"encoder: has no {theirs}; pretrain with the location and images of the model")
-            if weights[theirs].shape != own[name].shape:
-                found, expected = tuple(weights[theirs].shape), tuple(own[name].shape)
-                raise InputError(f"encoder: {theirs} has shape {found}, the species model expects {expected}")
-            if name in _SET_BY and not torch.allclose(weights[theirs].to(own[name]), own[name]):
-                raise InputError(f"encoder: {theirs} differs; expected the same {_SET_BY[name]} as in pretraining")
-        self.load_state_dict({**own, **{name: weights[theirs] for name, theirs in wanted.items()}})
-
-    @torch.no_grad()
-    def start_from(self, other: "SpeciesModel", shared: tuple[np.ndarray, np.ndarray]) -> None:
-        """Take over the weights of a model of other species; the head's and calibration of those that both know.
-
-        Args:
-            other: a model of the same inputs and sizes.
-            shared: numbers of the common species there, and here.
-
-        Raises:
-            InputError: it is built otherwise.
-        """
-        own, theirs = self.state_dict(), other.state_dict()
-        for name, value in own.items():
-            if name.startswith(("head.", "calibration_")):
-                value[shared[1]] = theirs[name][shared[0]]
-            elif name not in theirs or theirs[name].shape != value.shape:
-                found = tuple(theirs[name].shape) if name in theirs else "nothing"
-                raise InputError(f"start: {name} is {found} there, expected {tuple(value.shape)}, the same `model`")
-            else:
-                value.copy_(theirs[name])
-
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:  # noqa: ANN401
         curve = state_dict.get(f"{prefix}calibration_curve")  # not every model has one
         self.calibration_curve = None if curve is None else self.calibration_scale.new_empty(curve.shape)
@@ -267,16 +226,19 @@ class SpeciesModel(nn.Module):
         logits = forest.logits(torch.cat([*parts, values], -1)[known])
         return self.head(z).index_put((known,), logits)
 
-    def _image(self, scale: str, batch: dict[str, Tensor]) -> Tensor:
-        if f"features_{scale}" in batch:
-            return self._or_missing(scale, batch[f"features_{scale}"], batch)
-        has, images = batch.get(f"has_{scale}"), batch.get(f"image_{scale}")
-        if has is None or images is None:
-            return self.missing[scale].expand(len(batch["lonlat"]), -1)
-        values = torch.zeros(len(has), self.missing[scale].shape[0], device=has.device)
-        if has.any() or self.training:  # the tower takes part on every rank
-            embedded = self.get_submodule(scale)(images)
-            values = values.to(embedded.dtype).index_copy(0, torch.nonzero(has).squeeze(1), embedded)
+    def _image(self, scale: Scale, batch: dict[str, Tensor]) -> Tensor:
+        values = batch.get(f"features_{scale}")
+        if values is None:
+            has, images = batch.get(f"has_{scale}"), batch.get(f"image_{scale}")
+            if has is None or images is None:
+                return self.missing[scale].expand(len(batch["lonlat"]), -1)
+            values = torch.zeros(len(has), self.config.towers[scale].dim, device=has.device)
+            if has.any() or self.training:  # the tower takes part on every rank
+                embedded = self.get_submodule(scale)(images)
+                values = values.to(embedded.dtype).index_copy(0, torch.nonzero(has).squeeze(1), embedded)
+        if scale in self.config.image_distances:
+            metres = batch.get(f"distance_{scale}", torch.zeros(len(values), device=values.device))
+            values = torch.cat([values, torch.log1p(metres / _NEAR_M)[:, None].to(values.dtype)], -1)
         return self._or_missing(scale, values, batch)
 
     def _covariates(self, batch: dict[str, Tensor]) -> Tensor:

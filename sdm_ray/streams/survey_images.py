@@ -51,6 +51,8 @@ class SurveyImages:
         shape: of an image: bands, rows, columns.
         dtype: of its pixels.
         rows: number of the survey for each id, (n,).
+        distance: of each survey from the place of its images, metres, 0 where there are none, (N,); None where images
+            are surveys' own.
         drawn: whether one of a survey's images is drawn by a key per (seed, epoch, survey), instead of the first.
         hide: probability of hiding the image from the model, by the same key.
         seed: of what is drawn.
@@ -63,6 +65,7 @@ class SurveyImages:
     shape: tuple[int, ...]
     dtype: np.dtype
     rows: np.ndarray = field(repr=False)
+    distance: np.ndarray | None = field(default=None, repr=False)
     drawn: bool = False
     hide: float = 0.0
     seed: int = 0
@@ -82,8 +85,19 @@ class SurveyImages:
         photos = replace(self.photos, augment=_AUGMENT.get(self.scale, "photo"), seed=seed)
         return replace(self, photos=photos, drawn=True, hide=hide, seed=seed)
 
+    def shuffled(self, seed: int) -> "SurveyImages":
+        """A placebo: places exchange their images at random, and surveys with the same images still share some."""
+        some = np.flatnonzero(self.counts)
+        places, place = np.unique(self.which[self.first[some]], return_inverse=True)
+        giver = some[np.unique(place, return_index=True)[1]]  # a survey of each place
+        given = giver[np.random.default_rng(seed).permutation(len(places))][place]
+        counts = np.zeros(len(self.first) - 1, np.int64)
+        counts[some] = self.counts[given]
+        lists = [self.which[self.first[each] : self.first[each + 1]] for each in given]
+        return replace(self, first=np.concatenate([[0], np.cumsum(counts)]), which=np.concatenate(lists))
+
     def read(self, ids: Ints, epochs: Ints) -> Batch[Array]:
-        """`image_<scale>` (N, B, size, size), 0 where `has_<scale>` is false, and what is drawn."""
+        """`image_<scale>` (N, B, size, size), 0 where `has_<scale>` is false, its distance, and what is drawn."""
         survey = self.rows[ids]
         key = keyed_random.keys(self.seed, epochs, survey)
         count = self.first[survey + 1] - self.first[survey]
@@ -94,6 +108,8 @@ class SurveyImages:
             found = self.photos.read(self.which[(self.first[survey] + taken)[has]], epochs[has])
             images[has] = found[f"image_{self.scale}"]
         batch = Batch({f"has_{self.scale}": has, f"image_{self.scale}": images})
+        if self.distance is not None:
+            batch[f"distance_{self.scale}"] = self.distance[survey].astype(np.float32)
         if self.photos.augment != "none":
             batch[f"draws_{self.scale}"] = keyed_random.table(key)
         if self.hide:
@@ -108,8 +124,9 @@ def images_of(shards: UPath, scale: str, size: int, wanted: Wanted) -> SurveyIma
         InputError: the shards cannot be read or hold no image of the scale.
     """
     photos = photos_of(shards, scale, size)
+    distance = None
     if wanted.within_m is not None:
-        survey, image = _nearest(photos, wanted.lonlat, wanted.within_m)
+        survey, image, distance = _nearest(photos, wanted.lonlat, wanted.within_m)
     elif wanted.ids is not None:
         index = Shards(shards).index.iloc[photos.rows]
         survey, image = _own(index, wanted.ids, presence_only=wanted.presence_only)
@@ -119,7 +136,7 @@ def images_of(shards: UPath, scale: str, size: int, wanted: Wanted) -> SurveyIma
     first = np.searchsorted(survey[order], np.arange(len(wanted.lonlat) + 1))
     sample = photos.read(np.zeros(1, np.int64), np.zeros(1, np.int64))[f"image_{scale}"][0]
     rows = np.arange(len(wanted.lonlat))
-    return SurveyImages(scale, photos, first, image[order], sample.shape, sample.dtype, rows)
+    return SurveyImages(scale, photos, first, image[order], sample.shape, sample.dtype, rows, distance)
 
 
 def _own(index: pd.DataFrame, ids: pd.Series, *, presence_only: bool) -> tuple[Ints, Ints]:
@@ -134,12 +151,16 @@ def _own(index: pd.DataFrame, ids: pd.Series, *, presence_only: bool) -> tuple[I
     return pairs["survey"].to_numpy(np.int64), pairs["image"].to_numpy(np.int64)
 
 
-def _nearest(photos: ImageDataset, lonlat: np.ndarray, within_m: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of a survey and each image of the nearest place, where that is near enough; numbers of both."""
+def _nearest(photos: ImageDataset, lonlat: np.ndarray, within_m: float) -> tuple[Ints, Ints, np.ndarray]:
+    """Pairs of a survey and each image of the nearest place, where that is near enough; numbers of both.
+
+    The last is each survey's distance from that place, metres, 0 where none is near enough, (N,).
+    """
     places, first = np.unique(photos.place, return_index=True)
     xy = np.column_stack(to_xy(*photos.lonlat[first].T))
     distance, nearest = KDTree(xy).query(np.column_stack(to_xy(*lonlat.T)))
     near = np.flatnonzero(distance <= within_m)
     surveys = pd.DataFrame({"survey": near, "place": places[nearest[near]]})
     pairs = surveys.merge(pd.DataFrame({"image": np.arange(len(photos.place)), "place": photos.place}))
-    return pairs["survey"].to_numpy(np.int64), pairs["image"].to_numpy(np.int64)
+    found = pairs["survey"].to_numpy(np.int64), pairs["image"].to_numpy(np.int64)
+    return *found, np.where(distance <= within_m, distance, 0.0)

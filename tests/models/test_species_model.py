@@ -4,10 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from sdm_ray.errors import InputError
 from sdm_ray.models.calibration import KNOTS, Calibration
 from sdm_ray.models.config import AlignConfig, LocationConfig, SpeciesConfig, TowerConfig
-from sdm_ray.models.contrastive_model import AlignmentModel
 from sdm_ray.models.species_model import SpeciesModel
 
 LOCATION = LocationConfig(hidden=16, depth=1, dim=8)
@@ -115,46 +113,6 @@ def test_classes_start_at_their_shares_and_sum_to_one():
     )
 
 
-def test_an_encoder_is_taken_over_and_one_that_does_not_fit_is_named():
-    config = AlignConfig(location=LOCATION, towers={"satellite": TOWER})
-    encoder = AlignmentModel(config)
-    model = SpeciesModel(SPECIES, 5)
-    model.load_encoder(encoder.state_dict())
-    for row in (model.eval().location(batch()["lonlat"]), encoder.eval().location(batch()["lonlat"])):
-        assert torch.equal(row, encoder.location(batch()["lonlat"]))
-    other = AlignmentModel(AlignConfig(location=LOCATION.model_copy(update={"hidden": 32}), towers={"plant": TOWER}))
-    with pytest.raises(InputError, match=r"encoder: (has no towers\.satellite|.* has shape)"):
-        model.load_encoder(other.state_dict())
-
-
-def test_the_towers_of_several_scales_are_taken_over_frozen_or_not():
-    torch.manual_seed(0)
-    photos = TowerConfig(dim=6)
-    encoder = AlignmentModel(AlignConfig(location=LOCATION, towers={"satellite": TOWER, "plant": photos}))
-    frozen = photos.model_copy(update={"trained_blocks": 0})
-    model = SpeciesModel(SPECIES.model_copy(update={"plant": frozen}), 5)
-    model.load_encoder(encoder.state_dict())
-    image = torch.rand(2, 3, 32, 32) * 255
-    assert torch.equal(model.eval().plant(image), encoder.eval().towers["plant"](image))
-    trained = {name for name, each in model.named_parameters() if each.requires_grad and name.startswith("plant.")}
-    assert trained == {"plant.project.weight", "plant.project.bias"}
-    with pytest.raises(InputError, match=r"has no towers\.landscape"):
-        SpeciesModel(SPECIES.model_copy(update={"landscape": photos}), 5).load_encoder(encoder.state_dict())
-
-
-@pytest.mark.parametrize(
-    ("update", "expected"),
-    [
-        ({"location": LOCATION.model_copy(update={"wavelengths_km": (900, 700, 500, 300, 100)})}, "wavelengths_km"),
-        ({"satellite": TOWER.model_copy(update={"mean": (999.0,)})}, r"satellite\.mean"),
-    ],
-)
-def test_an_encoder_of_other_settings_but_the_same_shape_is_refused(update, expected):
-    encoder = AlignmentModel(AlignConfig(location=LOCATION, towers={"satellite": TOWER}))
-    with pytest.raises(InputError, match=rf"differs; expected the same .*{expected}"):
-        SpeciesModel(SPECIES.model_copy(update=update), 5).load_encoder(encoder.state_dict())
-
-
 @pytest.mark.parametrize(
     ("kind", "values", "expected"),
     [
@@ -188,3 +146,12 @@ def test_blocks_of_species_and_chosen_species_are_calibrated_as_all_are(output, 
             assert torch.allclose(model.probabilities_of(z, slice(1, 2)).T, whole[:, :1], atol=1e-6)
     again.load_state_dict(SpeciesModel(model.config, 5).state_dict())  # one without a curve
     assert again.calibration_curve is None
+
+
+def test_the_distance_of_an_image_counts_and_a_place_without_one_has_none():
+    torch.manual_seed(0)
+    model = SpeciesModel(SPECIES.model_copy(update={"image_distances": ("satellite",)}), 5).eval()
+    step = batch()
+    at_the_place, far = ({**step, "distance_satellite": torch.full((6,), each)} for each in (0.0, 900.0))
+    same = (model(at_the_place) == model(far)).all(1)
+    assert torch.equal(same, ~step["has_satellite"]) and torch.equal(model(step), model(at_the_place))

@@ -159,3 +159,25 @@ def test_parts_that_are_read_apart_make_the_batch_that_is_read_at_once(dataset, 
             assert batch.keys() == expected.keys()
             for name, values in expected.items():
                 assert np.array_equal(batch[name], values), name
+
+
+def test_the_nearest_image_has_a_distance(tmp_path):
+    x, y = 4_000_000.0, 3_100_000.0
+    lonlat = np.column_stack(to_lonlat(np.array([x, x + 300, x + 5000]), np.full(3, y)))
+    path = shards(tmp_path, [sample("a", 1, tuple(lonlat[0]))])
+    batch = images_of(path, "satellite", 12, Wanted(None, lonlat, within_m=1000)).read(np.arange(3), np.zeros(3, int))
+    assert batch["has_satellite"].tolist() == [True, True, False]
+    assert batch["distance_satellite"] == pytest.approx([0, 300, 0], abs=0.1)
+
+
+def test_a_placebo_exchanges_the_images_of_places_and_keeps_who_shares_one(tmp_path):
+    places = [(5.0, 50.0 + number) for number in range(8)]
+    path = shards(tmp_path, [sample(str(n), n + 1, each, place=n) for n, each in enumerate(places)])
+    lonlat = np.repeat(places, 2, axis=0)  # two surveys a place, and one without
+    found = images_of(path, "satellite", 12, Wanted(None, np.vstack([lonlat, [(9.0, 40.0)]]), within_m=10))
+    shown, true = (
+        each.read(np.arange(17), np.zeros(17, int))["image_satellite"][:, 0, 0, 0]
+        for each in (found.shuffled(1), found)
+    )
+    assert shown[16] == 0 and (shown[:16:2] == shown[1:16:2]).all()
+    assert sorted(shown) == sorted(true) and (shown != true).sum() >= 8

@@ -10,7 +10,7 @@ from sdm_ray.stores.holdout_config import HeldOutBlocks
 from sdm_ray.streams.config import Mixing
 from sdm_ray.training.engine.config import OptimConfig, WorkersConfig
 from sdm_ray.training.finetune.head_config import SOFT, EnsembleConfig, ProbeConfig
-from sdm_ray.training.finetune.inputs_config import ShardsConfig, WindowsConfig
+from sdm_ray.training.finetune.inputs_config import NearbyConfig, ShardsConfig, WindowsConfig
 from sdm_ray.training.finetune.presence_config import PresenceConfig
 
 
@@ -41,6 +41,8 @@ class FinetuneConfig(JobConfig):
     images: dict[Scale, ShardsConfig] = Field(default_factory=dict)
     """Patches and photos of the surveys for the model's towers, each of which may have none, one or several; satellite
     patches may come from a `cube` instead."""
+    nearby_images: NearbyConfig | None = None
+    """What the images around a place look like, as features of every place, on maps too."""
     series: str | None = None
     """Time series of the surveys for the model's encoders, a row by survey id."""
     mixing: Mixing = Mixing()
@@ -103,7 +105,7 @@ class FinetuneConfig(JobConfig):
     @model_validator(mode="after")
     def _inputs_fit_model(self) -> Self:
         model = self.model
-        if not (model.location or model.towers or model.series or self.has_covariates):
+        if not (model.location or model.towers or self.nearby_images or model.series or self.has_covariates):
             raise ValueError("model: has no input; expected `location`, images of some scale, `covariates` or `series`")
         if self.model.covariates and self.covariates is None:
             raise ValueError("model.covariates: names covariates, and `covariates` names no store")
@@ -191,8 +193,9 @@ class FinetuneConfig(JobConfig):
         """Names of the artefacts that the job reads."""
         cube = None if self.cube is None else self.cube.cube
         names = (self.surveys, self.covariates, cube, self.series, self.encoder, self.start, self.countries)
-        shards = dict.fromkeys(each.shards for each in self.images.values())
-        return [*(name for name in names if name), *shards]
+        shards = [each.shards for each in self.images.values()]
+        shards += [] if self.nearby_images is None else [self.nearby_images.shards]
+        return list(dict.fromkeys([*(name for name in names if name), *shards]))
 
     def reads_files(self) -> list[str]:
         """Published weights of towers and of what encodes a location; the table and polygons of background places."""

@@ -35,6 +35,7 @@ from sdm_ray.training.finetune.inputs import (
     shards_of,
     windows_at,
 )
+from sdm_ray.training.finetune.nearby import NearbyPhotos, read_nearby
 from sdm_ray.training.finetune.survey_covariates import side_by_side, survey_covariates
 
 
@@ -74,6 +75,7 @@ class Table:
         country: that each survey names, "" for none, (N,); None where none is named.
         pooled: whether the folds' held-out surveys stand for the `validation` and `calibrate` blocks, which are
             trained on.
+        nearby: the images around the surveys, where the model keeps them.
     """
 
     dataset: SurveyDataset
@@ -89,6 +91,7 @@ class Table:
     thin_m: float | None = None
     country: np.ndarray | None = field(default=None, repr=False)
     pooled: bool = False
+    nearby: NearbyPhotos | None = field(default=None, repr=False)
 
     def role(self, held_out: int | None) -> np.ndarray:
         """What each survey is used for when one fold is held out, codes of `Role`, (N,)."""
@@ -198,6 +201,7 @@ def read_table(config: FinetuneConfig) -> Table:
         series=encoders,
         thin_m=config.presence.thin_m,
         country=countries_named(surveys),
+        nearby=read_nearby(config, x, y),
     )
     return replace(table, pooled=_pools(config, table))
 

@@ -11,6 +11,7 @@ from upath import UPath
 
 from sdm_ray.geo.grid import extent_of
 from sdm_ray.model_io import Imagery, Photos, SpeciesFolder, describe_species
+from sdm_ray.models import weight_transfer
 from sdm_ray.models.calibration import Calibration, calibrations_of, means_of
 from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.models.distributed import Ranks
@@ -25,6 +26,7 @@ from sdm_ray.training.finetune import data_defaults, initial_weights, input_sets
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.fold_checks import varies
 from sdm_ray.training.finetune.inputs import series_statistics
+from sdm_ray.training.finetune.nearby import features_of
 from sdm_ray.training.finetune.objective import BACKGROUND, SURVEYS, PresenceLoss, Setting, balanced
 from sdm_ray.training.finetune.probe_and_forest import training_data
 
@@ -74,6 +76,9 @@ class FineTuning:
     def model_config(self) -> SpeciesConfig:
         """What the models are built from, with the covariates by name and the axes of the series."""
         found: dict[str, Any] = {"covariates": self.table.covariates.names, "series": self.table.series}
+        found["image_distances"] = tuple(scale for scale, each in self.config.images.items() if each.within_m)
+        if self.table.nearby is not None:
+            found["nearby_images"] = self.table.nearby.sizes
         if self.config.probe is not None:
             found |= {"fusion": "none", "frequencies": 0}  # learnt ones, and nothing would learn them
         return self.config.model.model_copy(update=found)
@@ -182,14 +187,16 @@ class FineTuning:
             {name: (torch.from_numpy(m), torch.from_numpy(s)) for name, (m, s) in series.items()}
         )
         if self.config.encoder is not None:
-            model.load_encoder(initial_weights.encoder_of(self.config, fold)[0])
+            weight_transfer.load_encoder(model, initial_weights.encoder_of(self.config, fold)[0])
             if self.config.freeze:
                 taken = {"location", *self.model_config.towers}
                 for name, parameter in model.named_parameters():
                     parameter.requires_grad_(name.partition(".")[0] not in taken)
         if self.config.start is not None:
             begun = initial_weights.start_of(self.config, fold)[0]
-            model.start_from(begun.model, initial_weights.shared(begun.species, self.table.species))
+            weight_transfer.start_from(model, begun.model, initial_weights.shared(begun.species, self.table.species))
+        if (nearby := self.table.nearby) is not None:
+            model.nearby_images.remember(torch.from_numpy(nearby.xy), features_of(self.config, nearby, fold))
         return PresenceLoss(model, setting)
 
     def _validate(self, objective: PresenceLoss, rows: np.ndarray, ranks: Ranks) -> dict[str, float]:

@@ -5,7 +5,8 @@ import pandas as pd
 import torch
 
 from sdm_ray.errors import InputError
-from sdm_ray.model_io import LoadedModel, Pretraining, load_encoder, load_species_model
+from sdm_ray.model_io import LoadedEncoder, LoadedModel, Pretraining, load_encoder, load_species_model
+from sdm_ray.models import weight_transfer
 from sdm_ray.models.config import SpeciesConfig
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.progress import say
@@ -25,25 +26,31 @@ def check(config: FinetuneConfig, model: SpeciesConfig, species: pd.DataFrame) -
         InputError: it does not.
     """
     if config.encoder is not None:
-        SpeciesModel(model, 1).load_encoder(encoder_of(config, None)[0])
+        weight_transfer.load_encoder(SpeciesModel(model, 1), encoder_of(config, None)[0])
     if config.start is not None:
         begun, path = start_of(config, None)[0], config.path(config.start)
         common = shared(begun.species, species)
         if not len(common[0]):
             raise InputError(f"start: {path} has none of the {len(species)} species of the surveys")
         say(f"  starts from {path}, which has {len(common[0])} of the {len(species)} species")
-        SpeciesModel(model, len(species)).start_from(begun.model, common)
+        weight_transfer.start_from(SpeciesModel(model, len(species)), begun.model, common)
 
 
 def encoder_of(config: FinetuneConfig, fold: int | None) -> tuple[dict[str, torch.Tensor], Pretraining]:
     """The encoder's weights for a fold, and whether they saw the fold's blocks."""
+    encoder, pretraining = loaded_encoder(config, fold)
+    return encoder.state, pretraining
+
+
+def loaded_encoder(config: FinetuneConfig, fold: int | None) -> tuple[LoadedEncoder, Pretraining]:
+    """The encoder for a fold, and whether it saw the fold's blocks."""
     assert config.encoder is not None
     path = config.path(config.encoder)
     if fold is not None and is_whole(path / "folds" / str(fold)):
         own = load_encoder(path, fold)
         if own.blocks == config.blocks and config.countries is None:
-            return own.state, "inductive"
-    return load_encoder(path).state, "transductive"
+            return own, "inductive"
+    return load_encoder(path), "transductive"
 
 
 def start_of(config: FinetuneConfig, fold: int | None) -> tuple[LoadedModel, Pretraining]:

@@ -108,6 +108,7 @@ def shards_of(config: FinetuneConfig, wanted: Wanted) -> list[SurveyImages]:
     for scale, each in config.images.items():
         path = config.path(each.shards)
         images = images_of(path, scale, each.size, replace(wanted, within_m=each.within_m))
+        images = images.shuffled(config.seed) if each.shuffled else images
         check_tower(config.model.towers[scale], images.shape[0], each.size, f"model.{scale}", str(path))
         if not images.counts.any():
             how = "by their ids; set within_m to" if each.within_m is None else f"within {each.within_m:g} m;"
