@@ -110,6 +110,10 @@ def section(folder: UPath, figures: Mapping[str, Any]) -> Section:
         " same for every method. With few occurrences the training data of every method are those presences and the"
         f" absences in the same {figures['background']} background surveys."
     ]
+    if figures.get("tested_with"):
+        texts.append(
+            f"Tested: the {figures['surveys_tested']} surveys with an image of scale {figures['tested_with']}."
+        )
     if figures["transfer"]:
         common = figures.get("n_common_species", figures.get("rich"))  # its name in version 1
         texts.append(

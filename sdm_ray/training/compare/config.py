@@ -7,6 +7,7 @@ from pydantic import Field, PositiveInt, model_validator
 from sdm_ray.baselines.config import BaselineConfig, baseline_files
 from sdm_ray.config import Config, TaskConfig
 from sdm_ray.geo.blocks import Blocks
+from sdm_ray.models.config import Scale
 from sdm_ray.training.engine.config import OptimConfig
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.variants_config import FinetuneVariants
@@ -44,6 +45,9 @@ class CompareConfig(FinetuneVariants):
     """Of the draws, the weights and the order."""
     folds: tuple[int, ...] = Field((0,), min_length=1)
     """Folds to train for and test on."""
+    tested_with: Scale | None = None
+    """Test only the surveys that have an image of this scale (or are near one), by the first method that has any; all
+    methods train on all surveys."""
     min_positives: PositiveInt = 10
     """A species with fewer surveys in a fold's test blocks counts in no mean there."""
     resamples: int = Field(200, ge=2)
@@ -61,6 +65,8 @@ class CompareConfig(FinetuneVariants):
             raise ValueError("shots: few occurrences need species; with classes expected [null]")
         if both := set(self.methods) & set(self.baselines):
             raise ValueError(f"baselines: {both.pop()} is a method as well; expected labels of their own")
+        if self.tested_with and not any(self.tested_with in self.method(label).images for label in self.methods):
+            raise ValueError(f"tested_with: no method has `images.{self.tested_with}`")
         if unknown := set(self.transfer) - set(self.methods):
             raise ValueError(f"transfer: {unknown.pop()} is none of the methods")
         if self.transfer and not self.few.n_common_species:

@@ -70,7 +70,8 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     for label, table in tables.items():
         own = config.method(label)
         initial_weights.check(own, FineTuning(own, table, "").model_config, table.species)
-    counted = _counted(config, base)
+    tested = _tested(config, base, tables)
+    counted = _counted(config, base, tested)
     trainings = [
         Training(way, shots, seed, fold)
         for shots in config.shots
@@ -86,12 +87,13 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     if len(left) < len(trainings):
         say(f"compare: {len(trainings) - len(left)} of {len(trainings)} trainings were finished before")
     connect()
-    shared = [ray.put(Shared(config, base, tables, counted, str(parts)))]
+    shared = [ray.put(Shared(config, base, tables, tested, counted, str(parts)))]
     for training, _, problem in track(run_tasks(_train, shared, left, config.compute), len(left), "trainings"):
         if problem is not None:
             raise InputError(f"{training.id} failed: {problem}; what is finished is kept, run the job again")
     figures = _figures(config, trainings, job)
     figures |= {"species_counted": int(counted.any(axis=0).sum()), "probability_kind": base.probability_kind}
+    figures |= {"surveys_tested": sum(map(len, tested)), "tested_with": config.tested_with}
     _write(job, figures)
     for file in parts.iterdir():
         file.unlink()
@@ -112,6 +114,7 @@ class Shared:
         config: of the job.
         base: surveys with the covariates of `config.finetune`, which baselines learn from.
         tables: method -> surveys with the covariates of the method.
+        tested: numbers of the surveys that are tested in each of `config.folds`.
         counted: species that count in each of `config.folds`, (folds, S).
         parts: folder of what the trainings leave.
     """
@@ -119,6 +122,7 @@ class Shared:
     config: CompareConfig
     base: finetune_data.Table
     tables: dict[str, finetune_data.Table]
+    tested: list[np.ndarray]
     counted: np.ndarray
     parts: str
 
@@ -128,14 +132,15 @@ def _train(shared: Sequence[Any], training: Training) -> None:
     own: Shared = ray.get(shared[0])
     torch.set_num_threads(max(1, int(own.config.compute.cpus)))
     table = own.tables.get(training.way, own.base)
-    test = _tested(table, training.fold)
+    number = own.config.folds.index(training.fold)
+    test = own.tested[number]
     predictions = (
         _method(own, training, test) if training.way in own.tables else _baseline(own.config, table, training, test)
     )
     task = few_shot.TestSet(
         table.labels.dense(test),
         block_id(table.x[test], table.y[test], table.holdout.blocks),
-        own.counted[own.config.folds.index(training.fold)],
+        own.counted[number],
     )
     scores = few_shot.macro_scores(task, predictions, own.config.resamples, own.config.seed)
     _save(UPath(own.parts) / f"{training.id}.npy", scores)
@@ -207,18 +212,27 @@ def _few(config: CompareConfig, table: finetune_data.Table, training: Training) 
     return draw(table.labels, rows, training.shots, config.few.background, training.seed)
 
 
-def _tested(table: finetune_data.Table, fold: int) -> np.ndarray:
-    return np.flatnonzero(table.role(fold) == Role.TEST)
+def _tested(
+    config: CompareConfig, base: finetune_data.Table, tables: dict[str, finetune_data.Table]
+) -> list[np.ndarray]:
+    """Numbers of the surveys that every way is tested on, for each fold."""
+    rows = [np.flatnonzero(base.role(fold) == Role.TEST) for fold in config.folds]
+    if config.tested_with is None:
+        return rows
+    images = next(
+        each for table in tables.values() for each in table.dataset.shards if each.scale == config.tested_with
+    )
+    return [some[images.counts[some] > 0] for some in rows]
 
 
-def _counted(config: CompareConfig, table: finetune_data.Table) -> np.ndarray:
+def _counted(config: CompareConfig, table: finetune_data.Table, tested: list[np.ndarray]) -> np.ndarray:
     """Species that count in each fold, (folds, S): enough to test on, and to learn the most occurrences from."""
     most = max((k for k in config.shots if k is not None), default=1)
     labels, found = table.labels, []
     rare = ~commonest(labels, config.few.n_common_species)
-    for fold in config.folds:
-        tested, trained = (labels.counts(rows)[0] for rows in (_tested(table, fold), table.split(fold).train))
-        counted = rare & (tested >= config.min_positives) & (trained >= most)
+    for fold, rows in zip(config.folds, tested, strict=True):
+        present, trained = (labels.counts(some)[0] for some in (rows, table.split(fold).train))
+        counted = rare & (present >= config.min_positives) & (trained >= most)
         if not counted.any():
             besides = f" besides the {config.few.n_common_species} commonest" if config.few.n_common_species else ""
             raise InputError(

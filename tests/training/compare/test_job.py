@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from helpers.small import BLOCKS, LOCATION, settings
+from helpers.small import BLOCKS, LOCATION, TOWER, settings
 from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.stores.surveys import labels_of, read_surveys
 from sdm_ray.training.compare import job as compare
 from sdm_ray.training.compare.config import CompareConfig
+from sdm_ray.training.finetune.data import read_table
 from sdm_ray.training.pretrain.config import PretrainConfig
 from sdm_ray.training.pretrain.job import run as pretrain
 
@@ -115,3 +116,17 @@ def test_what_cannot_be_compared_is_named(world, encoder, execute):
     assert "transfer: other is none of the methods" in problem(transfer=["other"])
     assert "transfer: needs few.n_common_species" in problem(transfer=["scratch"])
     assert "is a method as well" in problem(baselines={"scratch": {"kind": "forest"}})
+
+
+def test_the_surveys_with_an_image_are_tested_alone(world, execute, ray_cluster):
+    tower = {**TOWER, "bands": 3, "mean": [120], "std": [50], "nodata_zero": False}
+    images = {"images": {"plant": {"shards": "shards", "size": 32, "within_m": 10}}, "model.plant": tower}
+    values = config(finetune=settings(), methods={"photos": images, "without": {}}, baselines={}, shots=[None])
+    values |= {"tested_with": "plant", "output": "with-photos"}
+    execute(CompareConfig, compare.run, run_dir=str(world), **values)
+    figures = json.loads((UPath(world) / "with-photos" / "metrics.json").read_text())
+    table = read_table(CompareConfig(run_dir=str(world), **values).method("photos"))
+    assert figures["surveys_tested"] == (table.held_out(0) < 200).sum()  # the first 200 surveys have a photo
+    assert figures["values"]["auc"]["photos"]["all"]["value"] > figures["values"]["auc"]["without"]["all"]["value"]
+    with pytest.raises(ValueError, match=r"tested_with: no method has `images\.satellite`"):
+        CompareConfig(**config(tested_with="satellite"))
