@@ -9,6 +9,7 @@ from itertools import count, takewhile
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray
 from upath import UPath
 
@@ -30,7 +31,7 @@ from sdm_ray.stores.maps import Map
 _SHOWN_SPECIES = 6
 _SHOWN_CELLS = 450  # along the longer side: coarser levels of a pyramid are not shown
 _SHOWN = ("loss", "bce", "auc", "top5", "error_km", "alignment", "dense_error")
-_KINDS = ("map", "indicators", "encoder", "model", "evaluation", "comparison")
+_KINDS = ("map", "indicators", "encoder", "model", "evaluation", "comparison", "impact")
 _TRAINED = {"encoder": "Encoder", "model": "Species model"}
 
 
@@ -58,7 +59,7 @@ def write_report(run_dir: UPath) -> Report:
         raise InputError("; ".join(unread) or f"{run_dir}: holds no finished artefact to report on")
     named = {kind: [name for name, record in found.items() if record.kind == kind] for kind in _KINDS}
     truth = run_dir / "truth.zarr" if "truth.zarr" in found else None
-    maps = [run_dir / name for name in named["map"] if name != "truth.zarr"]
+    maps = [run_dir / name for name in named["map"] if not name.startswith("truth")]
     shown = [path for path in maps if not Map(path).attrs.get("crossfitted")] or maps
     sections: list[Section] = []
     summary: list[str] = []
@@ -75,6 +76,7 @@ def write_report(run_dir: UPath) -> Report:
         summary.append(headline(figures))
     for name in named["comparison"]:
         sections.append(few_shot.section(run_dir / name, json.loads((run_dir / name / "metrics.json").read_text())))
+    sections += [_impact_section(run_dir / name) for name in named["impact"]]
     sections.append(_artefacts_section(found))
     if unread:
         sections.append(Section("Left out", unread))
@@ -82,6 +84,15 @@ def write_report(run_dir: UPath) -> Report:
     path = run_dir / "report.html"
     path.write_text(render(f"sdm-ray: {run_dir.name}", line, sections))
     return Report(path, line)
+
+
+def _impact_section(path: UPath) -> Section:
+    """The effects that were estimated, and where their pages are."""
+    effects = pd.read_csv(str(path / "effects.csv"))
+    shown = [name for name in ("question", "effect", "low", "high", "truth", "treated", "matched") if name in effects]
+    rows = [[f"{cell:.3g}" if isinstance(cell, float) else cell for cell in row] for row in effects[shown].to_numpy()]
+    text = "Mean change of treated units less that of matched controls; a page for each question is in"
+    return Section(f"Impact: {path.name}", [f"{text} {path.name}/."], [Table("Effects of the treatment", shown, rows)])
 
 
 def _artefacts(run_dir: UPath) -> tuple[dict[str, artefact.Record], list[str]]:

@@ -1,7 +1,7 @@
 """The answer to one question: matching, balance, effect, checks, and what a reader must be told with it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -43,6 +43,7 @@ class Answer:
         sensitivity: to hidden bias.
         caveats: sentences that a reader must be told.
         block_m: side of the resampled blocks, metres.
+        truth: mean true change of the matched treated units less that of their controls; None where it is not known.
     """
 
     question: Question
@@ -59,6 +60,7 @@ class Answer:
     sensitivity: Sensitivity
     caveats: list[str]
     block_m: float
+    truth: float | None = None
 
     @property
     def detectable(self) -> float:
@@ -98,9 +100,20 @@ def answer(question: Question, material: Material, config: ImpactConfig) -> Answ
         sensitivity=sensitivity(estimator.differences(changes), effect.value, (effect.low, effect.high), spread),
         caveats=[],
         block_m=estimator.block_m,
+        truth=_truth(question, material, matches),
     )
     found.caveats.extend(_caveats(found, material, config, adjusted=estimator.adjusts))
     return found
+
+
+def _truth(question: Question, material: Material, matches: Matches) -> float | None:
+    values = material.outcomes.truth.get(question.outcome)
+    if values is None:
+        return None
+    study = replace(question.study, outcome=values[question.index], draws=None)
+    changes, row = study.changes(), study.row_of_date()[matches.treated]
+    differences = changes[row, matches.treated] - changes[row, matches.control]
+    return float(np.average(differences, weights=matches.weight))
 
 
 def _other(question: Question, material: Material, config: ImpactConfig, outcome: str) -> Effect:

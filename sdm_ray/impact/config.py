@@ -1,11 +1,12 @@
 """Configuration of the job `impact`; imports nothing heavy."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from sdm_ray.config import Config, JobConfig
-from sdm_ray.input_paths import InputPath
+from sdm_ray.input_paths import FetchedPath, InputPath
 from sdm_ray.readers.config import TableFormat
 
 Value = bool | int | float | str
@@ -60,6 +61,9 @@ class OutcomeConfig(Config):
     """With `maps`: artefact of `errors`, from which joint draws are made; for richness and species."""
     errors_of_maps: Literal["shared", "independent"] = "shared"
     """Whether the maps have the same errors, as those of one model have, or errors of their own."""
+    truth: dict[int, str] = Field(default={})
+    """With `maps`: maps of the same years that hold the truth, of a virtual landscape; the true effect on the matched
+    units is shown with the estimate."""
     draws: int = Field(default=100, ge=20)
     """Joint draws of `errors`."""
 
@@ -78,6 +82,8 @@ class OutcomeConfig(Config):
             raise ValueError("outcome: expected one of errors and members")
         if any(set(member) != set(self.maps) for member in self.members):
             raise ValueError("outcome.members: each needs a map for every year of `maps`, and for no other")
+        if self.truth and set(self.truth) != set(self.maps):
+            raise ValueError("outcome.truth: expected a map for every year of `maps`, and for no other")
         if self.members and len(self.members) < 5:
             raise ValueError("outcome.members: expected 5 or more, from which an error can be estimated")
         return self
@@ -168,8 +174,9 @@ class ImpactConfig(JobConfig):
     """`impact`: the effect of a treatment on an outcome, against matched controls, with its interval and checks."""
 
     output: str = "impact"
-    units: InputPath
-    """Polygons of parcels (GeoPackage, GeoJSON, shapefile, GeoParquet), or a table or file of points."""
+    units: FetchedPath
+    """Polygons of parcels (GeoPackage, GeoJSON, shapefile, GeoParquet), or a table or file of points; a file, or the
+    name of an artefact in the run folder."""
     format: TableFormat = TableFormat()
     """Of the units."""
     id: str | list[str] | None = None
@@ -200,10 +207,20 @@ class ImpactConfig(JobConfig):
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        maps = [self.outcome.maps, *self.outcome.members]
+        maps = [self.outcome.maps, *self.outcome.members, self.outcome.truth]
         stores = [each for each in (self.covariates.store, self.outcome.errors) if each is not None]
+        stores += [] if self._is_file else [self.units]
         return list(dict.fromkeys([*stores, *(name for years in maps for name in years.values())]))
 
     def reads_files(self) -> list[str]:
         """The units, and the table of outcomes."""
-        return [self.units, *([] if self.outcome.table is None else [self.outcome.table])]
+        return [*([self.units] if self._is_file else []), *([] if self.outcome.table is None else [self.outcome.table])]
+
+    @property
+    def units_path(self) -> str:
+        """Where the units are."""
+        return self.units if self._is_file else str(self.path(self.units))
+
+    @property
+    def _is_file(self) -> bool:
+        return "://" in self.units or Path(self.units).exists()

@@ -75,6 +75,8 @@ def _row(found: Answer) -> dict[str, Any]:
         "e_value_limit": hidden.e_value_limit,
         "trend_p": float("nan") if found.events is None else found.events.trend_p,
     }
+    if found.truth is not None:
+        row["truth"] = found.truth
     for name, (beyond, count) in found.placebos.counts().items():
         row[f"{name}, beyond"], row[f"{name}, made"] = beyond, count
     for name, (value, low, high) in list(estimates(found).items())[1:]:

@@ -57,6 +57,7 @@ def from_maps(config: ImpactConfig, units: Units) -> Outcomes:
     if not np.nanmax(np.abs(np.diff(values, axis=2)), initial=0.0) > 0:
         raise InputError(f"{places[-1]}: has the values of {places[0]} in every unit, expected maps that can change")
     named = list(enumerate(settings.layers))
+    true = read([config.path(settings.truth[year]) for year in every]) if settings.truth else values
     draws: dict[str, NDArray[np.float64]] = {}
     if settings.members:
         members = [read([config.path(member[year]) for year in every]) for member in settings.members]
@@ -72,6 +73,7 @@ def from_maps(config: ImpactConfig, units: Units) -> Outcomes:
         np.array(every, np.float64),
         {name: values[number] for number, name in named},
         draws,
+        truth={name: true[number] for number, name in named} if settings.truth else {},
         from_maps=True,
         notes=notes,
     )
@@ -155,23 +157,21 @@ def zonal_means(place: UPath, layers: list[str], shares: sparse.csr_matrix) -> N
 
 
 def _cells_of(place: UPath, name: str, cells: NDArray[np.int64]) -> NDArray[np.float64]:
-    """A layer, or the probability of a species, at cells, (K,)."""
+    """A layer, or the probability of a species, at cells, (K,); a map without a layer of richness has its sum."""
     group: Any = raster.open_group(place / "0")
     width = raster.read_grid(group).width
     _require_levels(place, name)
     if name in group and group[name].ndim == 2:
         return np.asarray(group[name][...], np.float64).ravel()[cells]
     species = list(Map(place).species["name"]) if "probability" in group else []
-    if name not in species:
+    if name not in species and not (name == "richness" and species):
         layers = sorted(key for key, array in group.arrays() if array.ndim == 2)
         raise InputError(f"{place}: has no layer or species {name}; found {few([*layers, *species], 8)}")
     found = Map(place)
     step = max(1, _MOST_NUMBERS // len(species))
-    parts = [
-        found.read_cells(*np.divmod(cells[start : start + step], width))[:, species.index(name)]
-        for start in range(0, len(cells), step)
-    ]
-    return np.concatenate(parts).astype(np.float64)
+    parts = [found.read_cells(*np.divmod(cells[start : start + step], width)) for start in range(0, len(cells), step)]
+    each = [part.sum(axis=1) if name not in species else part[:, species.index(name)] for part in parts]
+    return np.concatenate(each).astype(np.float64)
 
 
 def _require_levels(place: UPath, name: str) -> None:

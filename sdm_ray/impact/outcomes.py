@@ -21,6 +21,7 @@ class Outcomes:
     Attributes:
         years: ascending, (T,).
         values: outcome -> values, NaN where not known, (N, T).
+        truth: outcome -> true values, where they are known, (N, T).
         draws: outcome -> joint draws that carry its error, (D, N, T); empty where there are none.
         from_maps: whether they were predicted by a model.
         notes: what was found that a reader should know, with counts.
@@ -29,6 +30,7 @@ class Outcomes:
     years: NDArray[np.float64]
     values: dict[str, NDArray[np.float64]]
     draws: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    truth: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     from_maps: bool = False
     notes: list[str] = field(default_factory=list)
 

@@ -20,11 +20,12 @@ def summary(answer: Answer, confidence: float) -> str:
         limits += ", which excludes zero"
     else:
         limits += ", which holds zero: no effect can be told"
+    truth = "" if answer.truth is None else f" The true effect is {number(answer.truth)}."
     controls = len(np.unique(answer.matches.control))
     return (
-        f"Effect on {answer.question.outcome}: {number(effect.value)}, {limits}. {effect.sets} of {treated} treated"
-        f" units are matched with {controls} controls; the smallest effect found with a power of 80 % is"
-        f" {number(answer.detectable)}."
+        f"Effect on {answer.question.outcome}: {number(effect.value)}, {limits}.{truth} {effect.sets} of"
+        f" {treated} treated units are matched with {controls} controls; the smallest effect found with a power of"
+        f" 80 % is {number(answer.detectable)}."
     )
 
 
@@ -51,6 +52,8 @@ def estimates(answer: Answer) -> dict[str, tuple[float, float, float]]:
     """Label -> value and interval of each way to estimate."""
     rows = {"matched controls": answer.effect, "matched controls, not adjusted": answer.plain}
     found = {name: (each.value, each.low, each.high) for name, each in rows.items()}
+    if answer.truth is not None:
+        found["true effect"] = (answer.truth, answer.truth, answer.truth)
     return found | {name: (each.value, each.low, each.high) for name, each in answer.naive.items()}
 
 

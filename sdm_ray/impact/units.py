@@ -62,7 +62,7 @@ def read_units(config: ImpactConfig) -> Units:
     Raises:
         InputError: the file cannot be read, lacks a column, or names a unit twice.
     """
-    wanted, path = columns_of(config), config.units
+    wanted, path = columns_of(config), config.units_path
     notes: list[str] = []
     shapes: NDArray[Any] | None = None
     if holds_polygons(path):

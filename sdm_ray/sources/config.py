@@ -15,7 +15,7 @@ from sdm_ray.sources.photos.config import EuroSat, Lucas, PlantNet
 from sdm_ray.sources.sentinel2.config import Sentinel2
 from sdm_ray.sources.virtual.config import Virtual, VirtualConfig, VirtualPhotos, VirtualSurveys
 
-CUBE, SHARDS, COVARIATES, LAND = "cube.zarr", "shards", "covariates.zarr", "land.zarr"
+CUBE, SHARDS, COVARIATES, LAND, PARCELS = "cube.zarr", "shards", "covariates.zarr", "land.zarr", "parcels.parquet"
 SURVEYS, OCCURRENCES, TRUTH, SERIES = "surveys.parquet", "occurrences.parquet", "truth.zarr", "series.zarr"
 
 AnyImages = Annotated[
@@ -45,6 +45,8 @@ class PrepareConfig(JobConfig):
     land: AnyLand | None = None
     covariates: AnyCovariates | None = None
     truth: Virtual | None = None
+    parcels: Virtual | None = None
+    """Parcels of the virtual landscape's `management`."""
     cube: AnyCube | None = None
     shards: list[AnyImages] = Field(default_factory=list)
     """Sources of photos and patches; all go into one artefact."""
@@ -52,6 +54,9 @@ class PrepareConfig(JobConfig):
 
     series: list[ChallengeSeries] = Field(default_factory=list)
     """Sources of time series; all go into one artefact."""
+
+    suffix: str = Field("", pattern=r"^[\w-]*$")
+    """Ends the names of the artefacts, before their extension: cubes of two years can lie in one run folder."""
 
     @field_validator("surveys", "occurrences", mode="before")
     @classmethod
@@ -65,6 +70,14 @@ class PrepareConfig(JobConfig):
         return self
 
     @model_validator(mode="after")
+    def _suffix_of_what_may_have_one(self) -> "PrepareConfig":
+        if self.suffix and (self.surveys or self.occurrences):
+            raise ValueError(
+                "suffix: surveys and occurrences share one table of species in a run folder; expected none"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _something(self) -> "PrepareConfig":
         if not self.writes():
             raise ValueError(
@@ -73,7 +86,10 @@ class PrepareConfig(JobConfig):
         return self
 
     def artefacts(self) -> Iterator[tuple[str, list[Source]]]:
-        """Name and sources of each artefact, what is quickly read first so that mistakes are found early."""
+        """Name without the suffix, and sources, of each artefact.
+
+        What is quickly read comes first, so that mistakes are found early.
+        """
         species: list[Source] = [*self.surveys, *self.occurrences]
         if self.surveys:
             yield SURVEYS, species
@@ -83,6 +99,7 @@ class PrepareConfig(JobConfig):
             (LAND, self.land),
             (COVARIATES, self.covariates),
             (TRUTH, self.truth),
+            (PARCELS, self.parcels),
             (CUBE, self.cube),
         ]
         yield from ((name, [source]) for name, source in single if source is not None)
@@ -92,5 +109,10 @@ class PrepareConfig(JobConfig):
             yield SERIES, list(self.series)
 
     def writes(self) -> list[str]:
-        """Names of the artefacts that are listed."""
-        return [name for name, _ in self.artefacts()]
+        """Names of the artefacts that are listed, as they are written."""
+        return [self.written(name) for name, _ in self.artefacts()]
+
+    def written(self, name: str) -> str:
+        """The name of an artefact with the suffix."""
+        stem, dot, extension = name.partition(".")
+        return f"{stem}{self.suffix}{dot}{extension}"

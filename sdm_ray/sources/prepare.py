@@ -33,6 +33,7 @@ _KINDS = {
     names.LAND: "land",
     names.COVARIATES: "covariates",
     names.TRUTH: "map",
+    names.PARCELS: "parcels",
     names.CUBE: "cube",
     names.SHARDS: "shards",
     names.SERIES: "series",
@@ -96,7 +97,7 @@ def _plan(config: PrepareConfig, name: str, sources: list[Source]) -> Plan:
         made_from["images_per_shard"] = config.images_per_shard
     cited = sorted({source.cite() for source in sources} - {""})
     companions = ("species.parquet", "species.report.json", f"{name}.report.json") if _KINDS[name] == "surveys" else ()
-    return Plan(config.path(name), _KINDS[name], made_from, inputs, cited, companions)
+    return Plan(config.path(config.written(name)), _KINDS[name], made_from, inputs, cited, companions)
 
 
 def _module(source: Source) -> ModuleType:
@@ -132,6 +133,12 @@ def _truth(config: PrepareConfig, job: Job) -> dict[str, Any]:
     source = config.truth
     assert source is not None
     return _module(source).truth(source, config, job.output)
+
+
+def _parcels(config: PrepareConfig, job: Job) -> dict[str, Any]:
+    source = config.parcels
+    assert source is not None
+    return _module(source).units(source, config, job.output)
 
 
 def _cube(config: PrepareConfig, job: Job) -> dict[str, Any]:
@@ -188,6 +195,7 @@ _MAKERS: dict[str, Callable[[PrepareConfig, Job], dict[str, Any]]] = {
     names.LAND: _land,
     names.COVARIATES: _covariates,
     names.TRUTH: _truth,
+    names.PARCELS: _parcels,
     names.CUBE: _cube,
     names.SHARDS: _shards,
     names.SERIES: _series,

@@ -15,7 +15,8 @@ from scipy.special import expit
 from sdm_ray.baselines.ridge import Regressions
 from sdm_ray.impact.study import Study
 from sdm_ray.sources.virtual.config import VirtualConfig
-from sdm_ray.sources.virtual.world import FOREST, GRASS, build, smooth_field
+from sdm_ray.sources.virtual.random_field import smooth_field
+from sdm_ray.sources.virtual.world import FOREST, GRASS, build
 
 CELLS, SIDE, SPECIES = 80, 2, 12
 SPECTRA = np.array(

@@ -34,6 +34,19 @@ class VirtualPhotos(Virtual):
     """Side, pixels."""
 
 
+class ManagementConfig(Config):
+    """Parcels of the landscape that lose their forest to grass."""
+
+    parcels: int = Field(default=80, ge=1)
+    """Number of treated parcels; moist ones are more likely to be."""
+    side_cells: int = Field(default=2, ge=1)
+    """Side of a parcel, cells of the map."""
+    least_forest: float = Field(default=0.3, gt=0, le=1)
+    """Share of forest that a parcel has at least, treated or not."""
+    year: int = 2025
+    """Year of the treatment."""
+
+
 class VirtualConfig(Config):
     """A virtual landscape on a part of the EU grid."""
 
@@ -51,6 +64,9 @@ class VirtualConfig(Config):
     species: int = Field(default=12, ge=1)
     landcover_share: float = Field(default=0.5, ge=0, le=1)
     """Mean share of the variance of the species' logits explained by land cover; climate explains the rest."""
+
+    management: ManagementConfig | None = None
+    """What was done to the land: surveys, covariates and photos are from before, the cube and the truth from after."""
 
     @model_validator(mode="after")
     def _whole_cells(self) -> "VirtualConfig":

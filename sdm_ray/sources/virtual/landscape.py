@@ -8,15 +8,19 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from upath import UPath
 
+from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import tiles, whole
 from sdm_ray.job import Job
 from sdm_ray.sources.base import ImageList, LandTable, LayerTable, Report, SurveyTables, place_id
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.virtual.config import Virtual, VirtualPhotos, VirtualSurveys
 from sdm_ray.sources.virtual.drawn_photos import Scenes
-from sdm_ray.sources.virtual.world import CLIMATE, CROP, World, build, covariate_cells, smooth_field
+from sdm_ray.sources.virtual.management import build, parcels
+from sdm_ray.sources.virtual.random_field import smooth_field
+from sdm_ray.sources.virtual.world import CLIMATE, CROP, World, covariate_cells
 from sdm_ray.stores import cube as cube_store
 from sdm_ray.stores import maps, pyramid
+from sdm_ray.stores.geoparquet import write_geoparquet
 
 _BANDS = ("blue", "green", "red", "nir")
 _SPECTRA = np.array(
@@ -108,7 +112,8 @@ def cube(source: Virtual, config: PrepareConfig, job: Job) -> dict[str, Any]:
     """Surface reflectance of one summer in four bands."""
     world = build(config.virtual, config.seed)
     reflectance, count = render(world)
-    cube_store.create_cube(job.output, world.pixels, ["2024-summer"], list(_BANDS))
+    year = 2024 if config.virtual.management is None else config.virtual.management.year
+    cube_store.create_cube(job.output, world.pixels, [f"{year}-summer"], list(_BANDS))
     store = cube_store.Cube(job.output, writable=True)
     for tile in tiles(world.pixels, store.shard):
         store.write(tile.window, 0, reflectance[:, *tile.window.slices], count[tile.window.slices])
@@ -122,7 +127,8 @@ def render(world: World) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
     Spectra of the classes, ripe and green fields, shadow by relief, drier and wetter vegetation, grain, the blur of
     the instrument, and a few places where clouds left nothing.
     """
-    rng = np.random.default_rng([world.seed, 30])
+    managed = world.config.management is not None
+    rng = np.random.default_rng([world.seed, 30, *([1] if managed else [])])  # another year: other light and clouds
     shape, step = world.pixels.shape, world.pixels.resolution
     ripe = rng.random(world.parcel.max() + 1).astype(np.float32)[world.parcel] * (world.cover == CROP)
     vigour = 1 + 0.12 * smooth_field(shape, 1200 / step, rng) + 0.05 * rng.standard_normal(shape, dtype=np.float32)
@@ -140,6 +146,20 @@ def render(world: World) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
     cloud = smooth_field(shape, 1500 / step, rng) > 2.7
     out[:, cloud] = 0
     return out, np.where(cloud, 0, _SCENES).astype(np.uint8)
+
+
+def units(source: Virtual, config: PrepareConfig, path: UPath) -> dict[str, Any]:
+    """The parcels that may lose their forest, as squares with what they were like before.
+
+    Raises:
+        InputError: the landscape has no `management`, or too little forest for it.
+    """
+    management = config.virtual.management
+    if management is None:
+        raise InputError("parcels: virtual.management says what is done to them, and is missing")
+    table, shapes = parcels(build(config.virtual.model_copy(update={"management": None}), config.seed), management)
+    write_geoparquet(path, table.drop(columns=["row", "col"]), shapes, [source.cite()])
+    return {"parcels": len(table), "cleared": int(table["cleared"].sum())}
 
 
 def images(source: VirtualPhotos, config: PrepareConfig) -> ImageList:

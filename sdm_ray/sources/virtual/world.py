@@ -14,10 +14,11 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft, ndimage, special
+from scipy import ndimage, special
 
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.sources.virtual.config import VirtualConfig
+from sdm_ray.sources.virtual.random_field import smooth_field
 
 FOREST, GRASS, CROP, WATER, BARE = range(5)
 CLASSES = ("forest", "grass", "crop", "water", "bare")
@@ -108,9 +109,9 @@ def build(config: VirtualConfig, seed: int) -> World:
     climate = _climate(config, _rng(seed, 0))
     relief = _to_pixels(climate[2], side, pixels.shape) + _relief_detail(pixels, _rng(seed, 1))
     cover, sea, parcel = _cover(config, climate, relief, _rng(seed, 2), pixels)
-    fractions = _fractions(cover, side)
+    fractions = fractions_of(cover, side)
     land = _block_mean(sea.astype(np.float32), side) < 0.5
-    logits = _logits(config, climate[:, : grid.height, : grid.width], fractions, land, _rng(seed, 3))
+    logits = responses(config, seed, climate[:, : grid.height, : grid.width], (fractions, fractions), land)
     return World(config, seed, grid, pixels, climate, cover, sea, parcel, relief, fractions, land, logits)
 
 
@@ -127,27 +128,6 @@ def covariate_cells(world: World) -> tuple[Grid, Floats]:
     values[:, _block_mean(land, step) == 0] = np.nan
     grid = Grid(world.grid.x0, world.grid.y1, world.grid.resolution * step, values.shape[2], values.shape[1])
     return grid, values
-
-
-def smooth_field(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Floats:
-    """A Gaussian random field of mean 0 and standard deviation 1.
-
-    White noise times a Gaussian in the frequency domain, which is a Gaussian kernel in space; made on a larger area,
-    so that opposite edges have nothing in common.
-
-    Args:
-        shape: rows and columns.
-        scale: standard deviation of the kernel, cells.
-        rng: where chance comes from.
-    """
-    margin = int(4 * scale) + 1
-    rows, cols = (fft.next_fast_len(size + margin, real=True) for size in shape)
-    noise = rng.standard_normal((rows, cols), dtype=np.float32)
-    across = fft.rfftfreq(cols).astype(np.float32) ** 2
-    down = fft.fftfreq(rows).astype(np.float32)[:, None] ** 2
-    kernel = np.exp(np.float32(-2 * (np.pi * scale) ** 2) * (down + across))
-    field = fft.irfft2(fft.rfft2(noise, workers=2) * kernel, s=(rows, cols), workers=2)[: shape[0], : shape[1]]
-    return np.asarray((field - field.mean()) / field.std(), np.float32)
 
 
 def _rng(seed: int, *key: int) -> np.random.Generator:
@@ -223,15 +203,25 @@ def _parcels(shape: tuple[int, int], pixel_m: float, rng: np.random.Generator) -
     return np.asarray(numbers, np.int32)
 
 
-def _logits(
-    config: VirtualConfig, climate: Floats, fractions: Floats, land: NDArray[np.bool_], rng: np.random.Generator
+def responses(
+    config: VirtualConfig, seed: int, climate: Floats, fractions: tuple[Floats, Floats], land: NDArray[np.bool_]
 ) -> Floats:
-    """Responses of each species: unimodal in temperature, linear in moisture, elevation and shares of land cover."""
+    """Logits of each species: unimodal in temperature, linear in moisture, elevation and shares of land cover.
+
+    Args:
+        config: of the landscape.
+        seed: of the landscape.
+        climate: of each cell, (3, height, width).
+        fractions: shares of land cover that species' preferences are scaled by, and those that they respond to: the
+            same, but for a landscape in which some land has changed since.
+        land: whether a cell is land.
+    """
+    rng = _rng(seed, 3)
     temperature, moisture, elevation = climate
     warm = (temperature - temperature[land].mean()) / temperature[land].std()
     wet = (moisture - moisture[land].mean()) / moisture[land].std()
     high = (elevation - elevation[land].mean()) / elevation[land].std()
-    shares = np.sqrt(fractions)  # a little of a habitat is worth more than more of much
+    usual, shares = (np.sqrt(each) for each in fractions)  # a little of a habitat is worth more than more of much
     count = config.species
     cover_share = np.clip(config.landcover_share + rng.permutation(np.linspace(-0.2, 0.2, count)), 0, 1)
     prevalence = rng.permutation(np.geomspace(0.05, 0.5, count))
@@ -242,11 +232,14 @@ def _logits(
         by_climate = -((warm - optimum) ** 2) / (2 * width**2) + rng.normal(0, 0.5) * wet + rng.normal(0, 0.3) * high
         taste = rng.normal(0, 0.5, 5)
         taste[favourite[species]] += 2
-        by_cover = np.tensordot(taste, shares, axes=1)
-        signal = np.sqrt(1 - cover_share[species]) * _standard(by_climate, land)
-        signal = signal + np.sqrt(cover_share[species]) * _standard(by_cover, land)
-        signal = _SIGNAL * _standard(signal, land)
-        out[species] = signal + _intercept(signal[land], prevalence[species])
+        by_cover, now = np.tensordot(taste, usual, axes=1), np.tensordot(taste, shares, axes=1)
+        climate_signal = np.sqrt(1 - cover_share[species]) * _standard(by_climate, land)
+        signal, signal_now = (
+            climate_signal + np.sqrt(cover_share[species]) * _standard(each, land, by_cover) for each in (by_cover, now)
+        )
+        scaled = _SIGNAL * _standard(signal, land)
+        intercept = _intercept(scaled[land], prevalence[species])
+        out[species] = _SIGNAL * _standard(signal_now, land, signal) + intercept
     return out
 
 
@@ -262,12 +255,15 @@ def _intercept(signal: Floats, prevalence: float) -> float:
     return (low + high) / 2
 
 
-def _standard(values: Floats, land: NDArray[np.bool_]) -> Floats:
-    spread = values[land].std()
-    return np.asarray((values - values[land].mean()) / (spread if spread > 0 else 1))
+def _standard(values: Floats, land: NDArray[np.bool_], usual: Floats | None = None) -> Floats:
+    """Values scaled to mean 0 and deviation 1 over land, by their own or by the usual ones."""
+    scale = (values if usual is None else usual)[land]
+    spread = scale.std()
+    return np.asarray((values - scale.mean()) / (spread if spread > 0 else 1))
 
 
-def _fractions(cover: NDArray[np.uint8], side: int) -> Floats:
+def fractions_of(cover: NDArray[np.uint8], side: int) -> Floats:
+    """Share of each class in each cell, (5, height, width)."""
     return np.stack([_block_mean((cover == each).astype(np.float32), side) for each in range(5)])
 
 
