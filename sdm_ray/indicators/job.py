@@ -24,6 +24,7 @@ from sdm_ray.indicators.composition import composition
 from sdm_ray.indicators.config import IndicatorsConfig
 from sdm_ray.indicators.countries import write_countries, write_species
 from sdm_ray.indicators.joint_intervals import write_intervals
+from sdm_ray.indicators.levels import build_levels
 from sdm_ray.indicators.ranges import range_table, read_cuts
 from sdm_ray.indicators.tile import NOT_COUNTED, TileSums, Work, do_tile, tile_side
 from sdm_ray.indicators.zones import ZoneTask
@@ -82,6 +83,7 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
         drawn=zones.drawn if zones else None,
     )
     sums = _do_tiles(work, todo, config)
+    build_levels(job.output, found, tile_side(found), config.compute)
     raster.consolidate(job.output)
     by_country = np.sum([each.countries for each in sums], axis=0)
     write_countries(job.output / "countries.csv", Land(land).countries, by_country, found.grid)

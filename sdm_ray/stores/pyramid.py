@@ -42,11 +42,16 @@ def create_levels(path: UPath, levels: int) -> None:
     spec = MapSpec(base.species, base.probability_kind, base.tile, layers, base.bits)
     for level in range(1, levels + 1):
         create_level(path, level, level_grid(base.grid, level), spec)
+    describe_levels(path, base.grid, levels)
+
+
+def describe_levels(path: UPath, grid: Grid, levels: int) -> None:
+    """Say in a root group which levels it has: `multiscales`, and the place of level 0."""
     layout: list[dict[str, Any]] = []
     for level in range(levels + 1):
         step = 2.0 if level else 1.0
         finer = {"derived_from": str(level - 1)} if level else {}
-        where = raster.place(level_grid(base.grid, level))
+        where = raster.place(level_grid(grid, level))
         layout.append({
             "asset": str(level),
             **finer,
@@ -57,9 +62,14 @@ def create_levels(path: UPath, levels: int) -> None:
     root: Any = raster.open_group(path, "r+")
     root.attrs.update({
         "multiscales": {"layout": layout, "resampling_method": "average"},
-        **raster.place(base.grid),
+        **raster.place(grid),
         **raster.conventions("multiscales", "proj", "spatial"),
     })  # fmt: skip
+
+
+def level_count(path: UPath) -> int:
+    """How many coarser levels a store has."""
+    return max(0, len(raster.open_group(path).attrs.get("multiscales", {}).get("layout", [])) - 1)
 
 
 def fill_level(path: UPath, level: int, window: Window) -> None:

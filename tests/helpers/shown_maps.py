@@ -10,7 +10,7 @@ from zarr.codecs import BloscCodec
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import tiles
 from sdm_ray.mapping.quality_layers import LAYERS
-from sdm_ray.stores import artefact, maps, pyramid, raster
+from sdm_ray.stores import artefact, layer_pyramid, maps, pyramid, raster
 from sdm_ray.stores.land import write_land
 from sdm_ray.stores.maps import Map, MapSpec
 from sdm_ray.stores.raster import ArraySpec
@@ -73,19 +73,19 @@ def write_axis_map(path: Path, axis: str, labels: list[str]) -> np.ndarray:
     return values
 
 
-def write_indicators(path: Path, source: Path, richness: np.ndarray) -> None:
-    """Indicators that were derived from a map, with a layer for each of two thresholds."""
+def write_indicators(path: Path, source: Path, richness: np.ndarray, grid: Grid = GRID) -> None:
+    """Indicators that were derived from a map, with its levels and a layer for each of two thresholds."""
     place = UPath(path)
     root = raster.open_root(place)
     root.attrs.put({"title": "Indicators"})
-    group = raster.create(place / "0", GRID, {"threshold": [0.3, 0.5]}, {})
+    group = raster.create(place / "0", grid, {"threshold": [0.3, 0.5]}, {})
     text = {"long_name": "expected number of species"}
     raster.add_array(group, "shannon", ArraySpec("float32", (64, 64), fill=float("nan"), attrs=text))[...] = richness
     spec = ArraySpec("uint16", (1, 64, 64), leading=("threshold",), fill=65535, attrs={"long_name": "species above it"})
     blosc = BloscCodec(typesize=4, cname="lz4", clevel=5, shuffle="shuffle")  # as some layers have it
     packed = group.create_array(
         "evenness",
-        shape=GRID.shape,
+        shape=grid.shape,
         dtype="float32",
         chunks=(64, 64),
         fill_value=float("nan"),
@@ -95,6 +95,11 @@ def write_indicators(path: Path, source: Path, richness: np.ndarray) -> None:
     packed[...] = richness / 4
     counts = np.nan_to_num(np.stack([richness, richness / 2]), nan=65535).astype(np.uint16)
     raster.add_array(group, "likely_species", spec)[...] = counts
+    levels = pyramid.level_count(UPath(source))
+    layer_pyramid.create_layer_levels(place, levels)
+    for level in range(1, levels + 1):
+        for tile in tiles(pyramid.level_grid(grid, level), 64):
+            layer_pyramid.fill_layer_level(place, level, tile.window)
     seal(place, "indicators", {}, {"map.zarr": artefact.read_record(UPath(source)).fingerprint})
 
 

@@ -3,7 +3,7 @@
 import pytest
 from helpers.small_country import make, models, world
 
-from sdm_ray.indicators import composition, job, joint_intervals
+from sdm_ray.indicators import composition, job, joint_intervals, levels
 from sdm_ray.indicators.joint_intervals import tile_draws
 from sdm_ray.indicators.tile import tile_sums
 
@@ -24,6 +24,7 @@ def in_process():
         patch.setattr(job, "do_tile", lambda shared, tile: tile_sums(shared[0], tile))
         patch.setattr(job, "run_tasks", run_tasks)
         patch.setattr(composition, "run_tasks", run_tasks)
+        patch.setattr(levels, "run_tasks", run_tasks)
         patch.setattr(joint_intervals, "_do_tile", lambda shared, tile: tile_draws(shared[0], tile.window))
         patch.setattr(joint_intervals, "run_tasks", run_tasks)
         yield

@@ -24,7 +24,7 @@ from sdm_ray.mapping.config import ComputeConfig
 from sdm_ray.mapping.quality_layers import LAYERS
 from sdm_ray.metrics.probability_kind import layer_has_meaning
 from sdm_ray.readers.zone_polygons import read_zones
-from sdm_ray.stores import artefact
+from sdm_ray.stores import artefact, pyramid
 from sdm_ray.stores.ledger import Ledger
 from sdm_ray.stores.maps import Map, MapSpec, create_map
 
@@ -64,6 +64,7 @@ def probability(world):
 def made(world, probability, in_process, tmp_path_factory):
     folder = UPath(tmp_path_factory.mktemp("indicators"))
     write_map(world, folder / "map.zarr", probability, "occurrence")
+    pyramid.create_levels(folder / "map.zarr", 2)
     write_thresholds(folder / "evaluation", world.species[:4])
     (folder / "traits.csv").write_text("species,height\nAbies alba Mill.,40\nQuercus robur,30\nYeti,2\n")
     config = IndicatorsConfig(
@@ -138,6 +139,17 @@ def test_layers_open_in_xarray_and_hold_the_sums(made, world, probability):
     decoded = Map(made.parent / "map.zarr").read(tiles(world.grid, 1000)[0].window)
     assert np.array_equal(likely[world.land], (decoded >= 0.5).sum(0)[world.land])
     assert np.isnan(likely[~world.land]).all()
+
+
+def test_they_have_as_many_levels_as_the_map(made, world, probability):
+    assert pyramid.level_count(made) == 2
+    side = world.grid.height // 4 * 4, world.grid.width // 4 * 4
+    richness = probability.sum(0)[: side[0], : side[1]].reshape(side[0] // 4, 4, side[1] // 4, 4)
+    found = xarray.open_zarr(str(made), group="2")
+    inland = ~np.isnan(richness).any(axis=(1, 3))
+    coarse = found["richness"].values[: inland.shape[0], : inland.shape[1]]
+    assert inland.any() and coarse[inland] == pytest.approx(richness.mean(axis=(1, 3))[inland], rel=1e-5)
+    assert np.nansum(found["cell_count"].values) == world.land.sum()
 
 
 def test_countries_are_means_over_their_cells(made, world, probability):

@@ -62,6 +62,21 @@ def test_the_level_of_the_pyramid_follows_the_zoom(serve, tmp_path, page):
             assert not any(f"/{other}/{layer}/c/" in asked for asked in page.asked)
 
 
+def test_an_indicator_seen_from_afar_reads_its_coarser_level_alone(serve, tmp_path, page):
+    grid = Grid(4_000_000.0, 3_000_000.0, 1000.0, 600, 300)
+    values = shown_maps.write_map(tmp_path / "map.zarr", NAMES[:1], grid=grid)
+    shown_maps.write_indicators(tmp_path / "indicators.zarr", tmp_path / "map.zarr", values.sum(axis=0), grid)
+    page.set_viewport_size({"width": 700, "height": 800})
+    url = serve(tmp_path / "map.zarr").url
+    view = "x=4300000&y=2850000&resolution=1700&layer=indicators.zarr:shannon"
+    viewer_page.opened(page, f"{url}#{view}")
+    page.wait_for_selector("body[data-shown='shannon']")
+    assert any("stores/1/1/shannon/c/" in asked for asked in page.asked)
+    assert not any("/0/shannon/c/" in asked for asked in page.asked)
+    assert viewer_page.settled(page)[394:406, 100:600].std(axis=(0, 1)).max() > 5
+    assert page.locator("#status").inner_text() == "" and page.wrong == []
+
+
 def test_a_click_shows_the_figures_of_the_zarr_to_the_last_digit(serve, run_folder, page):
     viewer_page.opened(page, serve(run_folder / "map.zarr").url + "#x=4075000&y=2940000&resolution=250")
     x, y = GRID.centre(np.array([20]), np.array([100]))
