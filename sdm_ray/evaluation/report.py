@@ -29,6 +29,7 @@ from sdm_ray.stores import artefact, raster
 from sdm_ray.stores.maps import Map
 
 _SHOWN_SPECIES = 6
+_VIEW_ADDRESS = "http://localhost:8642/"  # of `sdm-ray view` without --port
 _SHOWN_CELLS = 450  # along the longer side: coarser levels of a pyramid are not shown
 _SHOWN = ("loss", "bce", "auc", "top5", "error_km", "alignment", "dense_error")
 _KINDS = ("map", "indicators", "encoder", "model", "evaluation", "comparison", "impact")
@@ -149,15 +150,17 @@ def _map_section(path: UPath, others: list[UPath], truth: UPath | None) -> Secti
         "Species from the highest to the lowest mean probability, each with a colour scale of its own; cells without a"
         " value are grey."
     )
-    return Section(f"Map: {path.name}", _how_to_view([path, *others]), pictures=[Picture(caption, png)])
+    texts, links = _how_to_view([path, *others])
+    return Section(f"Map: {path.name}", texts, pictures=[Picture(caption, png)], links=links)
 
 
-def _how_to_view(maps: list[UPath]) -> list[str]:
-    """The command that shows maps in a browser; a page in a file cannot start a server."""
+def _how_to_view(maps: list[UPath]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The command that shows maps in a browser, and the address where it does; a file cannot start a server."""
     if maps[0].protocol not in ("", "file", "local"):
-        return []
+        return [], []
     places = " ".join(shlex.quote(os.path.relpath(path.path)) for path in maps)
-    return [f"To pan, zoom, click cells and compare maps in a browser: sdm-ray view {places}"]
+    text = f"To pan, zoom, click cells and compare maps in a browser: sdm-ray view {places}"
+    return [text], [("Open the page of the maps, while this command runs on this machine", _VIEW_ADDRESS)]
 
 
 def _size(path: UPath) -> str:

@@ -32,12 +32,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """The content under one heading: texts, tables and pictures in this order."""
+    """The content under one heading: texts, links, tables and pictures in this order; a link is text and address."""
 
     title: str
     texts: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    links: list[tuple[str, str]] = field(default_factory=list)
 
 
 def render(title: str, summary: str, sections: Sequence[Section]) -> str:

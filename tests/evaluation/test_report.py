@@ -17,6 +17,7 @@ from sdm_ray.geo.windows import Window
 from sdm_ray.stores import artefact
 from sdm_ray.stores.maps import Layer, Map, MapSpec, create_map
 from sdm_ray.stores.pyramid import create_levels, fill_level
+from sdm_ray.viewer.server import PORT
 
 GRID = Grid(4_000_000, 3_000_000, 1000, 30, 20)
 SPECIES = ["Abies alba", "Quercus <robur>", "Fagus sylvatica"]
@@ -61,7 +62,7 @@ def test_report_of_a_run(run_dir):
     assert report.summary == "map of 3 species on 500 cells" and report.summary in page
     assert page.count("data:image/png;base64,") == 4  # species maps, the distance layer, two training curves
     command = "sdm-ray view " + shlex.quote(os.path.relpath(run_dir / "map.zarr"))
-    assert command in html.unescape(page)
+    assert command in html.unescape(page) and f'<a href="http://localhost:{PORT}/">' in page
     assert "distance to surveys" in page and "Made up, CC0" in page
     assert "map-crossfit.zarr" in page.split("Finished artefacts")[1]
     assert "unfinished" not in page.split("Finished artefacts")[1]

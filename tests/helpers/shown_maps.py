@@ -9,7 +9,7 @@ from zarr.codecs import BloscCodec
 
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import tiles
-from sdm_ray.mapping.quality_layers import LAYERS
+from sdm_ray.mapping.quality_layers import LAYERS, SIMILARITY, SPREAD
 from sdm_ray.stores import artefact, layer_pyramid, maps, pyramid, raster
 from sdm_ray.stores.land import write_land
 from sdm_ray.stores.maps import Map, MapSpec
@@ -30,10 +30,13 @@ def probabilities(species: int, grid: Grid = GRID) -> np.ndarray:
 
 
 def write_map(
-    path: Path, names: list[str] = NAMES, *, levels: int = 1, bits: int = 16, grid: Grid = GRID
-) -> np.ndarray:
-    """A sealed map with quality layers, richness and a pyramid; returns its probabilities."""
+    path: Path, names: list[str] = NAMES, *, levels: int = 1, bits: int = 16, grid: Grid = GRID,
+    wanted: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """A sealed map of all or of wanted cells, with quality layers and a pyramid; returns its probabilities."""
     values, place = probabilities(len(names), grid), UPath(path)
+    if wanted is not None:
+        values[:, ~wanted] = np.nan
     known = ~np.isnan(values[0])
     cols = np.broadcast_to(np.arange(grid.width), grid.shape)
     layers = {
@@ -42,10 +45,13 @@ def write_map(
         "inputs": np.where(known, np.where(cols < 80, 3, 1), 0).astype(np.uint8),
         "surveyed_country": np.where(known, (cols < 100).astype(np.uint8), 255).astype(np.uint8),
         "survey_distance": np.where(known, cols * FAR_M / grid.width, np.nan).astype(np.float32),
+        "environmental_similarity": np.where(known, 50 - cols, np.nan).astype(np.float32),
+        "probability_spread": np.where(known, cols / grid.width, np.nan).astype(np.float32),
+        "richness_spread": np.where(known, cols / 10, np.nan).astype(np.float32),
     }
     species = pd.DataFrame({"species_id": range(len(names)), "name": names})
     attrs = {"title": "Trees of nowhere", "sources": ["made up, CC0"]}
-    maps.create_map(place, grid, MapSpec(species, "occurrence", 64, LAYERS, bits, attrs))
+    maps.create_map(place, grid, MapSpec(species, "occurrence", 64, LAYERS | SIMILARITY | SPREAD, bits, attrs))
     target = Map(place, writable=True)
     for tile in tiles(grid, 64):
         part = tile.window.slices

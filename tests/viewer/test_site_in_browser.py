@@ -138,6 +138,29 @@ def test_quality_fades_cells_and_the_legend_says_what_is_pale(serve, run_folder,
     assert changed[200:600, -third:-60].mean() > 0.5 > changed[200:600, third + 40 : third + 150].mean()
 
 
+@pytest.mark.parametrize(
+    ("layer", "sentence"),
+    [
+        ("survey_distance", "paler with distance to the nearest survey"),
+        ("environmental_similarity", "paler where the environment is novel (below 0)"),
+        ("probability_spread", "paler with the spread among models"),
+        ("richness_spread", "paler with the spread among models"),
+        ("surveyed_country", "countries without a survey are paler"),
+    ],
+)
+def test_each_kind_of_quality_fades_the_east_where_it_is_worse(serve, run_folder, page, layer, sentence):
+    viewer_page.opened(page, serve(run_folder / "map.zarr").url)
+    before = viewer_page.settled(page)
+    page.get_by_label("Pale where quality is low").select_option(layer)
+    page.locator("#legend").get_by_text(sentence).wait_for()
+    changed = np.abs(before - viewer_page.settled(page)).max(axis=2)[200:600]
+    third = changed.shape[1] // 3
+    west, east = changed[:, third + 40 : third + 100], changed[:, -third : -third + 60]
+    if layer == "surveyed_country":  # the flag is 1 in the west, 0 in the east
+        east = changed[:, -third + 60 : -60]
+    assert east.mean() > west.mean() + 8
+
+
 def test_an_indicator_of_the_same_run_is_shown_with_its_axis(serve, run_folder, page):
     viewer_page.opened(page, serve(run_folder / "map.zarr").url)
     show = page.get_by_label("Show")
@@ -173,17 +196,18 @@ def test_two_maps_are_compared_at_a_line_that_moves(serve, run_folder, tmp_path,
     page.wait_for_selector("body[data-shown='Abies alba, map.zarr']")
 
 
-def test_two_years_of_one_map_are_compared(serve, tmp_path, page):
-    values = shown_maps.write_axis_map(tmp_path / "map.zarr", "time", ["2020", "2050"])
+@pytest.mark.parametrize(("axis", "labels"), [("time", ["2020", "2050"]), ("scenario", ["today", "ssp370 2050"])])
+def test_two_years_or_scenarios_of_one_map_are_compared(serve, tmp_path, page, axis, labels):
+    values = shown_maps.write_axis_map(tmp_path / "map.zarr", axis, labels)
     viewer_page.opened(page, serve(tmp_path / "map.zarr").url)
-    page.get_by_label("Time").select_option("2050")
+    page.get_by_label(axis.capitalize()).select_option(labels[1])
     read_middle(page)
     expected = encode(values[1, :, *CELL], 16) / 65534
     shown = viewer_page.full_values(page, "#cell")
     assert [shown[name] for name in NAMES] == expected.tolist()
     page.get_by_role("button", name="Compare with another").click()
-    page.wait_for_selector("body[data-shown='Abies alba, 2050 | Abies alba, 2020']")
-    assert link(page)["b.at.time"] == ["2020"]
+    page.wait_for_selector(f"body[data-shown='Abies alba, {labels[1]} | Abies alba, {labels[0]}']")
+    assert link(page)[f"b.at.{axis}"] == [labels[0]]
 
 
 ZONE = [(4_030_110, 2_905_030), (4_100_070, 2_920_190), (4_120_310, 2_975_170), (4_045_130, 2_960_290)]

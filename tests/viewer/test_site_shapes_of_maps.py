@@ -9,8 +9,9 @@ from helpers.shown_maps import NAMES
 from upath import UPath
 
 from sdm_ray.geo.grid import Grid
-from sdm_ray.geo.windows import Window
-from sdm_ray.stores.maps import Map
+from sdm_ray.geo.windows import Window, whole
+from sdm_ray.mapping.region_mask import Area
+from sdm_ray.stores.maps import Map, encode
 
 
 def test_one_level_of_eight_bits(serve, tmp_path, page):
@@ -40,12 +41,30 @@ def test_thousands_of_species(serve, tmp_path, page):
     assert page.wrong == []
 
 
-def test_one_country_with_its_border(serve, run_folder, page):
-    server = serve(run_folder / "map.zarr")
+def test_a_map_cut_to_one_country(serve, tmp_path, page):
+    """As `map` with `extent` and `countries` cuts it: a part of the land store's grid, empty beyond the border."""
+    shown_maps.write_countries(tmp_path / "land.zarr")
+    grid = Grid(4_020_000.0, 2_980_000.0, 1000.0, 100, 80)  # the border lies 40 rows below its upper edge
+    none = np.zeros(0)
+    area = Area(str(tmp_path / "land.zarr"), grid, none.reshape(0, 2), none, surveyed_only=False, chosen=(2,))
+    values = shown_maps.write_map(tmp_path / "map.zarr", grid=grid, wanted=area.wanted(whole(grid)))
+    assert np.isnan(values[:, :40]).all() and not np.isnan(values[:, 40:, 10:]).any()
+    url = serve(tmp_path / "map.zarr").url
     with page.expect_response("**/borders.geojson") as response:
-        viewer_page.opened(page, server.url)
-    names = {feature["properties"]["name"] for feature in response.value.json()["features"]}
-    assert names == {"Northland", "Southland"}
+        viewer_page.opened(page, f"{url}#x=4070000&y=2940000&resolution=200")
+    features = response.value.json()["features"]
+    assert {feature["properties"]["name"] for feature in features} == {"Northland", "Southland"}
+    picture = viewer_page.settled(page)
+    assert picture[420:700, 300:800].std(axis=(0, 1)).max() > 20 > 2 > picture[120:360, 300:800].std(axis=(0, 1)).max()
+    viewer_page.click(page, 4_070_000, 2_940_000, *grid.centre(60, 50), 200)
+    page.wait_for_selector("#cell table")
+    shown = viewer_page.full_values(page, "#cell")
+    assert [shown[name] for name in NAMES] == (encode(values[:, 60, 50], 16) / 65534).tolist()
+    viewer_page.click(page, 4_070_000, 2_940_000, *grid.centre(20, 50), 200)
+    page.locator("#cell").get_by_text("No data in this cell.").wait_for()
+    page.get_by_role("button", name="Whole map").click()
+    page.wait_for_timeout(600)
+    assert page.wrong == []
 
 
 def test_a_large_map_of_one_level_asks_to_zoom_in(serve, tmp_path, page):
