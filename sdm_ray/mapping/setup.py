@@ -110,7 +110,15 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         by_country=model.countries,
         applicability=applicability,
     )
-    attrs = attributes(config, model, covariates) | {"crossfitted": config.crossfit}
+    if model.forest and not config.crossfit:
+        say(
+            "map: the model's forest was grown on the surveys: in their cells, of `survey_distance` 0, it leans towards"
+            " what was found there; a map with `crossfit: true` does not, and is the one to score"
+        )
+    attrs = attributes(config, model, covariates) | {
+        "crossfitted": config.crossfit,
+        "forest_saw_surveyed_cells": model.forest and not config.crossfit,
+    }
     if config.scenario is not None:
         attrs["scenario"] = config.scenario.model_dump(mode="json", exclude_defaults=True)
     if config.crossfit:

@@ -51,3 +51,10 @@ def test_countries_of_another_land_store_are_refused(prepared):
     with pytest.raises(InputError, match=r"crossfit: .*plain: was made with another land store than .*land\.zarr"):
         prepared({"land.zarr": "another"}, countries=True)
     assert prepared({"land.zarr": "land.zarr"}, countries=True).work.by_country
+
+
+def test_a_map_says_where_the_forest_of_its_model_saw_the_surveys(prepared, capsys):
+    for forest, crossfit, saw in ((True, False, True), (True, True, False), (False, False, False)):
+        ready = prepared(blocks=other(16_000.0), forest=forest, crossfit=crossfit)
+        assert ready.spec.attrs["sdm_ray"]["forest_saw_surveyed_cells"] is saw
+        assert ("of `survey_distance` 0, it leans towards what was found there" in capsys.readouterr().out) == saw

@@ -57,6 +57,18 @@ def test_it_knows_more_of_the_probability_than_the_labels_do(noisy):
     assert np.abs(own(torch.from_numpy(x)).numpy() - theirs.predict(x)).mean() < 0.02
 
 
+def test_a_forest_leans_towards_the_surveys_that_it_saw_and_its_sums_do_not(noisy):
+    """What docs/steps/maps.md says of a published map's surveyed cells."""
+    x, labels, p = noisy
+    unseen, own = distillation.grown(x, labels, EnsembleConfig(trees=200), 0, 1)
+    seen = own(torch.from_numpy(x)).numpy()
+    present = labels > 0
+    assert seen[present].mean() > unseen[present].mean() + 0.02
+    assert seen[~present].mean() < unseen[~present].mean() - 0.02
+    assert seen.sum() == pytest.approx(unseen.sum(), rel=0.01) == pytest.approx(labels.sum(), rel=0.01)
+    assert ((seen - p) ** 2).mean() < ((unseen - p) ** 2).mean()  # of all trees, not of a third of them
+
+
 def test_threads_and_single_species_change_nothing(noisy):
     x, labels, _ = noisy
     assert np.array_equal(*(distillation.grown(x, labels, CONFIG, 3, threads)[0] for threads in (1, 3)))
