@@ -71,6 +71,8 @@ def execute(name: str, config: AnyJobConfig, run: Callable[[AnyJobConfig, Job], 
         say(f"{name}: {plan.output} is finished and unchanged: kept")
         return
     plan.make_ready(overwrite=getattr(config, "overwrite", True))
+    for each in artefact.disagreements(records):
+        say(f"{name}: {each}: make it again where both must fit")
     with tracking.start(config, name, plan.begun_run()) as tracker:
         figures = plan.make(tracker, lambda job: run(config, job))
         say(f"{name}: artefact {plan.output}")
@@ -144,6 +146,9 @@ class Plan:
                     " --overwrite"
                 )
             say(f"rebuilding {self.output}: changed {named}")
+            others = artefact.made_from(self.output.parent, before.fingerprint) if record is not None else []
+            if others and before.fingerprint != self.fingerprint:
+                say(f"  made from what is replaced, and out of date until made again: {', '.join(others)}")
 
     def make(self, tracker: tracking.Tracker, run: Callable[[Job], dict[str, Any]]) -> dict[str, Any]:
         """Write and seal the artefact; returns its figures.

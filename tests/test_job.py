@@ -81,6 +81,41 @@ def test_a_change_of_an_input_is_seen(make, tmp_path):
     assert len(make(output="second", source="first")) == 4
 
 
+def test_what_was_made_from_an_artefact_is_named_when_that_is_replaced(make, tmp_path, capsys):
+    make(output="land.zarr", text="one")
+    make(output="map.zarr", source="land.zarr")
+    make(output="model", source="land.zarr")
+    make(output="other", text="two")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "artefact.json").write_text("{")
+    capsys.readouterr()
+    make(output="land.zarr", text="another")
+    line = "made from what is replaced, and out of date until made again: map.zarr, model\n"
+    assert line in capsys.readouterr().out
+    (tmp_path / "map.zarr" / "text").unlink()  # damaged: made again as it was, which nothing is out of date by
+    make(output="map.zarr", source="land.zarr")
+    make(output="map.zarr", source="land.zarr")
+    assert "out of date" not in capsys.readouterr().out
+
+
+class Both(Copy):
+    def reads(self) -> list[str]:
+        return ["land.zarr", "map.zarr"]
+
+
+def test_artefacts_that_were_made_with_others_are_told(make, capsys):
+    """Such as a map and a land store that a second `prepare` replaced, or a model and image shards."""
+    make(output="land.zarr", text="one")
+    make(output="map.zarr", source="land.zarr")
+    make(Both, output="indicators.zarr")
+    assert "was made with" not in capsys.readouterr().out
+    make(output="land.zarr", text="another")
+    capsys.readouterr()
+    make(Both, output="indicators.zarr")
+    line = "copy: map.zarr was made with another land.zarr than the one that is read now: make it again where both must"
+    assert line in capsys.readouterr().out
+
+
 def test_a_file_that_is_no_artefact_is_known_by_its_content(make, tmp_path, capsys):
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"one")

@@ -124,6 +124,34 @@ def changed_files(path: UPath, record: Record) -> list[str]:
     return [name for name, file in here.items() if not file.exists() or _content(file) != record.files[name]]
 
 
+def made_from(folder: UPath, fingerprint: str) -> list[str]:
+    """Names of the finished artefacts of a run folder that were made from the one of a fingerprint."""
+    found = []
+    for place in [*folder.glob("*/artefact.json"), *folder.glob("*.artefact.json")]:
+        try:
+            inputs = json.loads(place.read_text()).get("inputs", {})
+        except (OSError, ValueError):
+            continue
+        if fingerprint in inputs.values():
+            inside = place.name == record_path(place.parent).name
+            found.append(place.parent.name if inside else place.name.removesuffix(".artefact.json"))
+    return sorted(found)
+
+
+def disagreements(records: Mapping[str, Record]) -> list[str]:
+    """What artefacts that are used together were made with and is another by now, a sentence each.
+
+    Args:
+        records: of the artefacts, by the names that a configuration gives them.
+    """
+    return [
+        f"{name} was made with another {used} than the one that is read now"
+        for name, record in records.items()
+        for used, before in record.inputs.items()
+        if used in records and records[used].fingerprint != before
+    ]
+
+
 def _content(path: UPath) -> str:
     """A hash of a small file, the size of a large one, the number and size of the files in a folder."""
     if path.is_dir():
