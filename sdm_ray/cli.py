@@ -121,6 +121,9 @@ def init(
         str | None,
         typer.Option(help="occurrence: every species was looked for; recorded: an inventory; relative: presence-only."),
     ] = None,
+    scope: Annotated[
+        str | None, typer.Option(help="Taxon that the sampling events of a Darwin Core archive report fully.")
+    ] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a text file, such as cp1252.")] = None,
     sheet: Annotated[str | None, typer.Option(help="Of a spreadsheet.")] = None,
     layer: Annotated[str | None, typer.Option(help="Of a file of several layers.")] = None,

@@ -23,6 +23,7 @@ class Stated:
         date: column of dates.
         year: column of years.
         kind: what the probabilities are of.
+        scope: taxon that sampling events report fully.
         encoding: of a text file.
         sheet: of a spreadsheet.
         layer: of a file of several layers.
@@ -39,6 +40,7 @@ class Stated:
     date: str | None = None
     year: str | None = None
     kind: Kind | None = None
+    scope: str | None = None
     encoding: str | None = None
     sheet: str | None = None
     layer: str | None = None

@@ -9,13 +9,14 @@ import pandas as pd
 
 from sdm_ray.errors import InputError
 from sdm_ray.init.columns import Columns, as_patterns, crs_in, find_columns
+from sdm_ray.init.events import is_archive_of_events, read_events
 from sdm_ray.init.stated import Kind, Stated
 from sdm_ray.readers.config import TableFormat
 from sdm_ray.readers.tables import column_names, dialect_of, encoding_of, read_table, texts
 from sdm_ray.sources.base import Report
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.occurrences import gbif
-from sdm_ray.sources.occurrences.config import Gbif, TableColumns, Tables
+from sdm_ray.sources.occurrences.config import DarwinCoreEvents, Gbif, TableColumns, Tables
 from sdm_ray.sources.occurrences.presence import PresenceRule, species_columns
 from sdm_ray.sources.occurrences.tables import read_occurrences, surveys_of
 
@@ -44,7 +45,7 @@ class OwnTable:
         report: rows that cannot be used.
     """
 
-    source: Tables | Gbif
+    source: Tables | Gbif | DarwinCoreEvents
     kind: Kind
     notes: list[str]
     surveys: pd.DataFrame
@@ -58,6 +59,9 @@ def read_own_table(path: str, stated: Stated) -> OwnTable:
     Raises:
         InputError: it cannot be read, or something has to be stated.
     """
+    if is_archive_of_events(path):
+        events, tables, notes = read_events(path, stated)
+        return OwnTable(events, tables.kind, notes, tables.surveys, tables.species["name"].tolist(), tables.report)
     form, notes = _format(path, stated)
     names = column_names(path, form)
     if set(_DARWIN_CORE) <= set(names):

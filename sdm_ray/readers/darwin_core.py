@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import IO
+from zipfile import BadZipFile
 
 import pandas as pd
 from dwca.descriptors import ArchiveDescriptor, DataFileDescriptor
@@ -65,9 +66,14 @@ def open_archive(place: UPath) -> list[ArchiveTable]:
     """The tables of an archive, the core first.
 
     Raises:
-        InputError: the description cannot be read or names a file that is not there.
+        InputError: it is no zip or folder, or the description cannot be read or names a file that is not there.
     """
-    openers = _members(place)
+    try:
+        openers = _members(place)
+    except FileNotFoundError:
+        raise InputError(f"{place}: no such file or folder") from None
+    except (BadZipFile, NotImplementedError, OSError) as error:
+        raise InputError(f"{place}: cannot be read as a Darwin Core archive, a zip or folder ({error})") from None
     meta = next((name for name in openers if name.rsplit("/", 1)[-1] == META), None)
     if meta is None:
         raise InputError(f"{place}: holds no {META}; expected a Darwin Core archive")

@@ -57,7 +57,7 @@ def _table(table: ArchiveTable, wanted: list[str]) -> pd.DataFrame:
     key = table.dialect.names[0] if ID not in table.names else ID
     there = [name for name in wanted if name in table.names]
     rows = table.read(list(dict.fromkeys([key, *there]))).apply(texts)
-    rows = rows.assign(**{ID: rows[key]}).reindex(columns=[ID, *wanted])
+    rows = rows.assign(**{ID: rows[key], **{name: None for name in wanted if name not in there}})[[ID, *wanted]]
     return rows[rows[ID].notna()].reset_index(drop=True)
 
 
@@ -96,7 +96,8 @@ def _scopes(
     wanted = source.scope or (counts.index[0] if len(counts) else None)
     if wanted not in counts.index:
         stated = ", ".join(map(str, counts.index[:5])) or "none"
-        raise InputError(f"{source.table}: no event reports the scope {wanted} fully; fully reported: {stated}")
+        asked = "a taxonomic scope" if wanted is None else f"the scope {wanted}"
+        raise InputError(f"{source.table}: no event reports {asked} fully; fully reported: {stated}")
     report.leave("other_scope", rows.index[rows[_SCOPE] != wanted])
     report.facts["scope"] = wanted
     return rows[rows[_SCOPE] == wanted]

@@ -46,8 +46,8 @@ def section(tag: str, row_type: str, name: str, text: str, terms: str) -> str:
     )
 
 
-def made(folder, scopes: str | None = SCOPES, core: str = DWC + "Event", **settings):
-    tables = [("core", core, "event.txt", EVENTS, DWC), ("extension", DWC + "Occurrence", "occurrence.txt", SEEN, DWC)]
+def made(folder, scopes: str | None = SCOPES, core: str = DWC + "Event", seen: str = SEEN, **settings):
+    tables = [("core", core, "event.txt", EVENTS, DWC), ("extension", DWC + "Occurrence", "occurrence.txt", seen, DWC)]
     if scopes:
         tables.append(("extension", ECO + "Event", "humboldt.txt", scopes, ECO))
     body = "".join(section(*table) for table in tables)
@@ -104,3 +104,23 @@ def test_events_without_a_scope_need_one(tmp_path):
 def test_an_archive_of_occurrences_is_one_line(tmp_path):
     with pytest.raises(InputError, match="is an archive of Occurrence, expected Event with an extension Occurrence"):
         made(tmp_path, core=DWC + "Occurrence")
+
+
+def test_columns_that_an_archive_lacks_are_blank(tmp_path):
+    bare = "\n".join(" ".join(line.split(" ")[:-1]) for line in SCOPES.splitlines())  # no isTaxonomicScopeFullyReported
+    with pytest.raises(InputError, match="no event reports a taxonomic scope fully; fully reported: none"):
+        made(tmp_path, bare)
+    plain = "eventID scientificName kingdom\na Abies_alba Plantae\nb Picea_abies Plantae\n"
+    found = made(tmp_path, seen=plain)
+    assert sets(found) == {"a": {"Abies alba"}, "b": {"Picea abies"}, "c": set()}
+
+
+@pytest.mark.parametrize("content", [None, b"no zip"])
+def test_what_is_no_archive_is_one_line(tmp_path, content):
+    file = tmp_path / "a.zip"
+    file.write_bytes(content or b"")
+    source = DarwinCoreEvents(source="darwin_core_events", table=str(file))
+    if content is None:
+        file.unlink()
+    with pytest.raises(InputError, match=r"a\.zip: (no such file|cannot be read as a Darwin Core archive)"):
+        darwin_core_events.surveys(source, JOB)
