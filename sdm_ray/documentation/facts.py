@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from upath import UPath
 
-from sdm_ray.errors import InputError
+from sdm_ray.documentation.unsurveyed import unsurveyed_countries
+from sdm_ray.errors import InputError, few
 from sdm_ray.geo.grid import to_lonlat
 from sdm_ray.model_io import SpeciesFolder, read_species_folder
 from sdm_ray.stores.artefact import Record, find_record
@@ -54,6 +55,7 @@ class Facts:
         surveys: those that the model was trained on.
         covariates: the model's; None where it has none.
         countries: countries of the land store that the map was limited to, or all.
+        unsurveyed: country without any survey -> cells of the map in it.
         evaluation: figures of the evaluation; empty without one.
     """
 
@@ -66,12 +68,21 @@ class Facts:
     surveys: Surveys | None = None
     covariates: Covariates | None = None
     countries: list[str] = field(default_factory=list)
+    unsurveyed: dict[str, int] = field(default_factory=dict)
     evaluation: dict[str, Any] = field(default_factory=dict)
 
     @property
     def species(self) -> list[str]:
         """Names of the mapped species."""
         return [str(name) for name in self.map.species["name"]]
+
+    @property
+    def no_data(self) -> str:
+        """The countries of the map in which its surveys have no data, in one sentence; "" where there are none."""
+        if not self.unsurveyed:
+            return ""
+        shown = [f"{name} ({cells} cells)" for name, cells in self.unsurveyed.items()]
+        return f"no survey at all in {few(shown, 12)}: there the model extrapolates from other countries"
 
     @property
     def layers(self) -> list[str]:
@@ -121,6 +132,7 @@ def gather(place: UPath, record: Record, resolve: Callable[[str], UPath], evalua
     surveys = str(config.get("surveys") or record.config.get("surveys") or "")
     covariates = str(record.config.get("covariates") or config.get("covariates") or "")
     land = str(record.config.get("land") or "")
+    countries = Land(resolve(land)) if land in records else None
     return Facts(
         title=title,
         map=found,
@@ -130,7 +142,8 @@ def gather(place: UPath, record: Record, resolve: Callable[[str], UPath], evalua
         metrics=metrics,
         surveys=_surveys(resolve(surveys), found.species["name"]) if surveys in records else None,
         covariates=_covariates(resolve(covariates), model) if covariates in records else None,
-        countries=record.config.get("countries") or (Land(resolve(land)).countries[1:] if land in records else []),
+        countries=record.config.get("countries") or (countries.countries[1:] if countries is not None else []),
+        unsurveyed={} if countries is None else unsurveyed_countries(found, countries),
         evaluation={} if evaluation is None else _evaluation(evaluation),
     )
 

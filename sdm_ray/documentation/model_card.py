@@ -80,7 +80,7 @@ def _scores(facts: Facts) -> list[str]:
 
 def _cautions(facts: Facts) -> list[str]:
     figures, cells = facts.record.figures, facts.record.figures.get("cells") or 0
-    found = []
+    found = [facts.no_data]
     for name, text in (
         ("without_survey_in_country", "in a country without any survey"),
         ("outside_applicability", "outside the model's area of applicability"),

@@ -15,7 +15,7 @@ def answers(facts: Facts) -> dict[str, str | None]:
 
 
 def _biodiversity(facts: Facts) -> dict[str, str | None]:
-    species, surveys, record = facts.species, facts.surveys, facts.record_of("surveys")
+    species, record = facts.species, facts.record_of("surveys")
     more = f" and {len(species) - _MOST_NAMES} more" if len(species) > _MOST_NAMES else ""
     return {
         "d_bio_1": "; ".join(species[:_MOST_NAMES]) + more,
@@ -27,8 +27,7 @@ def _biodiversity(facts: Facts) -> dict[str, str | None]:
         "d_bio_8": _scaling(facts, record),
         "d_bio_9": _absences(facts),
         "d_bio_10": _background(facts),
-        "d_bio_11": f"coordinates uncertain by {surveys.uncertainty_m:g} m (median)"
-        if surveys and surveys.uncertainty_m is not None else _effort(facts),
+        "d_bio_11": _errors_and_biases(facts),
         "d_bio_12": _cleaning(record),
     }  # fmt: skip
 
@@ -155,6 +154,12 @@ def _background(facts: Facts) -> str | None:
         target = facts.map.probability_kind == "relative"
         return "target group: the places of all species" if target else "none: absences are those of the surveys"
     return f"{presence['background']} places, at most {presence.get('places')}"
+
+
+def _errors_and_biases(facts: Facts) -> str:
+    known = facts.surveys is not None and facts.surveys.uncertainty_m is not None
+    uncertainty = f"coordinates uncertain by {facts.surveys.uncertainty_m:g} m (median)" if known else ""
+    return "; ".join(each for each in (uncertainty, facts.no_data, "" if uncertainty else _effort(facts)) if each)
 
 
 def _effort(facts: Facts) -> str:

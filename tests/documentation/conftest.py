@@ -1,15 +1,18 @@
 """The small country and its models, with an empty map of them that says what it was made from."""
 
+import itertools
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from helpers.small_country import models, world
 
 from sdm_ray.documentation.facts import gather
+from sdm_ray.geo.windows import Window
 from sdm_ray.mapping.quality_layers import LAYERS, SIMILARITY
 from sdm_ray.stores import artefact
-from sdm_ray.stores.maps import MapSpec, create_map
+from sdm_ray.stores.maps import Map, MapSpec, create_map
 
 __all__ = ["models", "world"]
 
@@ -23,6 +26,14 @@ def mapped(world, models):
     species = pd.DataFrame({"species_id": range(5), "name": world.species})
     attrs = {"title": "Trees of two lands", "sdm_ray": {"effective_resolution_m": 2000.0, "pretraining": "none"}}
     create_map(place, world.grid, MapSpec(species, "occurrence", 64, LAYERS | SIMILARITY, attrs=attrs))
+    surveyed = np.where(world.country == 1, 1, np.where(world.country == 2, 0, 255)).astype(np.uint8)
+    found = Map(place, writable=True)
+    for rows, cols in itertools.product(range(0, world.grid.height, 64), range(0, world.grid.width, 64)):
+        window = Window(rows, cols, min(64, world.grid.height - rows), min(64, world.grid.width - cols))
+        others = {
+            name: np.zeros((window.height, window.width), spec.dtype) for name, spec in (LAYERS | SIMILARITY).items()
+        }
+        found.write_layers(window, others | {"surveyed_country": surveyed[window.slices]})
     config = {"model": "plain", "land": "land.zarr", "covariates": "covariates.zarr", "surveys": "surveys.parquet"}
     record = artefact.Record(
         kind="map",

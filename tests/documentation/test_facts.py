@@ -1,5 +1,8 @@
 """What is gathered about a map is what its artefacts say, and only of inputs that are still those."""
 
+from dataclasses import replace
+
+from sdm_ray.documentation import odmap_data
 from sdm_ray.documentation.facts import gather
 from sdm_ray.stores import artefact
 
@@ -9,6 +12,16 @@ def test_surveys_are_counted_by_the_species_of_the_map(facts, world):
     assert facts.surveys.uncertainty_m == 10 and len(facts.surveys.presences) == 5
     assert 50 < facts.surveys.presences[0] < 110
     assert facts.species == world.species and facts.countries == ["Westland", "Eastland"]
+
+
+def test_countries_without_a_survey_are_measured_on_the_map(facts, world):
+    assert facts.unsurveyed == {"Eastland": int((world.country == 2).sum())}
+    assert "Eastland" in odmap_data.answers(facts)["d_bio_11"] and "Westland" not in facts.no_data
+
+
+def test_a_map_without_surveys_says_nothing_of_countries_without_any(facts):
+    none = replace(facts, unsurveyed={})
+    assert none.no_data == "" and "no survey at all" not in odmap_data.answers(none)["d_bio_11"]
 
 
 def test_an_input_that_was_made_anew_since_is_left_out(mapped):

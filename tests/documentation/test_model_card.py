@@ -7,6 +7,7 @@ def test_the_card_says_sources_scores_and_where_to_be_careful(facts, scored):
         "# Trees of two lands",
         "- made up\n",
         "0.830 (0.790 to 0.860)",
+        f"no survey at all in Eastland ({facts.unsurveyed['Eastland']} cells): there the model extrapolates",
         "25% of the cells lie in a country without any survey",
         "40% of the cells have no covariates",
         "richness, areas) within Westland, Eastland",
