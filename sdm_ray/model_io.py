@@ -14,6 +14,7 @@ from sdm_ray.geo.grid import Extent
 from sdm_ray.models.config import AlignConfig, SpeciesConfig
 from sdm_ray.models.contrastive_model import AlignmentModel
 from sdm_ray.models.species_model import SpeciesModel
+from sdm_ray.stores.embedding_sources import EmbeddingSource, to_attributes
 from sdm_ray.stores.holdout_config import HeldOutBlocks
 from sdm_ray.stores.weights import Header, Weights, load_weights, read_header
 
@@ -67,6 +68,7 @@ class SpeciesFolder:
         region: west, south, east and north of the surveys that it was trained on, EPSG:3035 metres; None where a
             former release did not note it.
         forest: whether a random forest is part of the model.
+        embeddings: the precomputed embeddings that some of its covariates are components of.
     """
 
     config: SpeciesConfig
@@ -81,6 +83,7 @@ class SpeciesFolder:
     photos: dict[str, Photos] = field(default_factory=dict)
     region: Extent | None = None
     forest: bool = False
+    embeddings: tuple[EmbeddingSource, ...] = ()
 
 
 class _SpeciesYaml(BaseModel):
@@ -99,6 +102,7 @@ class _SpeciesYaml(BaseModel):
     photos: dict[str, Photos] = {}
     pretraining: Pretraining
     region: Extent | None = None
+    embeddings: tuple[EmbeddingSource, ...] = ()
 
 
 class _EncoderYaml(BaseModel):
@@ -146,11 +150,6 @@ class LoadedModel:
         """What a probability is of."""
         return self.about.probability_kind
 
-    @property
-    def blocks(self) -> Blocks:
-        """How places were held out."""
-        return self.about.blocks
-
 
 @dataclass(frozen=True)
 class LoadedEncoder:
@@ -193,6 +192,7 @@ def describe_species(about: SpeciesFolder) -> dict[str, Any]:
         "photos": {scale: _plain(each) for scale, each in about.photos.items()},
         "pretraining": about.pretraining,
         "region": None if about.region is None else list(about.region),
+        **({"embeddings": to_attributes(about.embeddings)} if about.embeddings else {}),
     }
 
 

@@ -209,7 +209,8 @@ class SpeciesPredictor:
             if len(given) != len(places):
                 raise InputError(f"covariates: {len(given)} rows for {len(places)} places")
             return read.covariates_of(given, names, "covariates", partly=self._loaded.config.partial_covariates)
-        return Covariates(UPath(given)).select(names).at(*to_xy(places[:, 0], places[:, 1]))
+        trained_on = self._loaded.about.embeddings
+        return Covariates(UPath(given)).select(names, trained_on=trained_on).at(*to_xy(places[:, 0], places[:, 1]))
 
 
 class Served:

@@ -63,7 +63,8 @@ def read_tested(
         raise InputError(f"{path}: its fold models held out {held_out}, expected {blocks} as configured")
     if (names := about.species["name"].tolist()) != surveys.species:
         raise InputError(f"{path}: its {len(names)} species are not the {len(surveys.species)} of the map")
-    store = Covariates(covariates).select(about.config.covariates, f", which {path} was trained with")
+    reason = f", which {path} was trained with"
+    store = Covariates(covariates).select(about.config.covariates, reason, about.embeddings)
     found = []
     for number, fold in enumerate(folds):
         drawn = np.random.default_rng([config.seed, number]).permutation(fold.test)[: explained.surveys // len(folds)]

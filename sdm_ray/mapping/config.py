@@ -11,6 +11,7 @@ from sdm_ray.mapping.article17_config import Article17Config
 from sdm_ray.mapping.ebv_config import EbvConfig
 from sdm_ray.mapping.scenario_config import ScenarioConfig
 from sdm_ray.metrics.config import SetRule
+from sdm_ray.readers.config import EmbeddingTable
 
 
 class ComputeConfig(TaskConfig):
@@ -234,6 +235,8 @@ class PredictConfig(JobConfig):
     """Covariate store; by default the columns of the table that bear the names of the model's covariates."""
     cube: str | None = None
     """Tile cube, for a model whose satellite tower was trained on one."""
+    embeddings: list[EmbeddingTable] = Field(default=[])
+    """Tables with a precomputed embedding of each place, by its id, for a model that was trained on them."""
     series: str | None = None
     """Time series of the places, known by `id`."""
     shards: str | None = None

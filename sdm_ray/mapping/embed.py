@@ -46,7 +46,8 @@ def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
     connect()
     if not done:
         root = {"title": config.title, "sources": setup.sources(config), "sdm_ray": attrs | {"tile": config.tile}}
-        spec = EmbeddingSpec(steps_of(_sampled(work, config)), config.tile, work.layers, root)
+        inputs = tuple(job.inputs[name] for name in config.reads() if name in job.inputs)
+        spec = EmbeddingSpec(steps_of(_sampled(work, config)), config.tile, work.layers, root, inputs)
         with icechunk_repository.changing(job.output, "nothing embedded yet"):
             create_embeddings(job.output, work.area.grid, spec)
     do_tiles(Embedder, work, todo, config.compute)

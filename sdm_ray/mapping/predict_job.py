@@ -17,10 +17,12 @@ from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.model_io import SpeciesFolder, load_species_model, read_species_folder
 from sdm_ray.predictor import Given, SpeciesPredictor
 from sdm_ray.progress import say, track
+from sdm_ray.readers import embedding_tables
 from sdm_ray.readers import places as read
-from sdm_ray.readers.tables import numbers, read_table
+from sdm_ray.readers.tables import numbers, read_table, whole_texts
 from sdm_ray.stores.artefact import read_record, write_sources
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.embedding_sources import require_same
 
 _ROWS = 1024  # of a part, as far as progress is shown: parts with large images are smaller
 
@@ -95,14 +97,21 @@ def _places(config: PredictConfig, about: SpeciesFolder) -> tuple[pd.DataFrame, 
     names, path = about.config.covariates, config.table
     candidates = dict.fromkeys([*names, *(name.rpartition("=")[0] for name in names if "=" in name)])
     raw = read_table(path, [config.id, config.lon, config.lat], list(candidates))
+    raw, embeddings, lacking = embedding_tables.joined(raw, whole_texts(raw[config.id]), config.embeddings)
+    for what, count in lacking.items():
+        say(f"predict: {path}: {count} of {len(raw)} rows are {what.replace('_', ' ')}")
     columns = read.covariate_columns(list(raw.columns), names)
     store = None if config.covariates is None else Covariates(config.path(config.covariates))
     if store is not None:
         if ignored := [name for name in columns if name in store.names]:
             say(f"predict: {path}: covariates are those of `covariates`, not of its columns {few(ignored)}")
         columns = [name for name in columns if name not in store.names]
+        own = [each for each in about.embeddings if each.among(store.names)]
+        require_same(own, store.embeddings, store.path, f", which {config.model} was trained on")
     elif names and not columns and config.covariates is None:
         say(f"predict: neither `covariates` nor a column of {path} gives {few(names)}; places are predicted without")
+    own = [each for each in about.embeddings if each.among(columns)]
+    require_same(own, embeddings, path, f", which {config.model} was trained on; name its table under `embeddings`")
     ids = read.ids_of(raw, config.id, path)
     named = {"lon": config.lon, "lat": config.lat} | {name: name for name in columns if name in names}
     places = pd.DataFrame({config.id: ids} | {name: numbers(raw, column, path) for name, column in named.items()})

@@ -14,6 +14,7 @@ from sdm_ray.mapping.scenario_config import ParcelsConfig, ScenarioConfig
 from sdm_ray.progress import say
 from sdm_ray.readers.polygons import outline
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.embedding_sources import require_same
 
 Values = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
@@ -58,8 +59,14 @@ def prepare(config: ScenarioConfig, place: UPath | None, base: Covariates, grid:
             donors have no known values.
     """
     if place is not None:
-        names = Covariates(place).names
+        other = Covariates(place)
+        names = other.names
         used = [name for name in base.names if name in names]
+        # Another year is what a scenario may be, another version is not.
+        of_any_year = [each.model_copy(update={"year": None}) for each in base.embeddings if each.among(used)]
+        require_same(
+            of_any_year, other.embeddings, f"scenario.covariates: {place}", ", as in the covariates of the map"
+        )
         if not used:
             raise InputError(
                 f"scenario.covariates: {place} has none of the model's covariates; expected some of {few(base.names)}"

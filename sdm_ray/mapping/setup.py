@@ -222,7 +222,7 @@ def _covariates(config: CellsConfig, model: SpeciesFolder) -> Covariates | None:
     if config.covariates is None:
         raise InputError(f"covariates: names no store; {config.path(config.model)} needs {few(wanted)}")
     store = Covariates(config.path(config.covariates))
-    return store.select(wanted, f", which {config.path(config.model)} was trained with")
+    return store.select(wanted, f", which {config.path(config.model)} was trained with", model.embeddings)
 
 
 def _check_cube(config: CellsConfig, model: SpeciesFolder) -> None:

@@ -1,10 +1,11 @@
-"""The format of a table, where its file does not state it."""
+"""The format of a table, where its file does not state it, and tables of precomputed embeddings."""
 
 from typing import Literal
 
 from pydantic import Field
 
 from sdm_ray.config import Config
+from sdm_ray.input_paths import InputPath
 
 
 class TableFormat(Config):
@@ -32,3 +33,21 @@ class TableFormat(Config):
 
 PLAIN = TableFormat()
 """The settings of a table that needs none."""
+
+
+class EmbeddingTable(Config):
+    """A table with a precomputed embedding of each survey, such as GeoPlant's of AlphaEarth."""
+
+    name: str = Field(pattern="^[a-z][a-z0-9_]*$")
+    """`alphaearth`, or another name of the embedding; it stands for all components where covariates are named."""
+    table: InputPath
+    """Parquet or text with a row for each survey: its id, and the components as numbers or one list of them."""
+    key: str = "surveyId"
+    """The column of the surveys' ids."""
+    columns: list[str] | None = Field(default=None, min_length=1)
+    """The columns of the components in order, or the one of lists; by default columns that are named alike but for a
+    number (`A00`, ..., `A63`), or the only column of lists."""
+    version: str = "v1"
+    """Of the embedding model; embeddings of two versions are not comparable and are never mixed."""
+    year: int | None = None
+    """The year that all embeddings describe; by default each survey has that of a year of its own."""

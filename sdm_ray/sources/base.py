@@ -17,6 +17,7 @@ from sdm_ray.geo.grid import Grid
 from sdm_ray.readers.polygons import inside, outline
 from sdm_ray.readers.safe_zip import escapes, open_zip
 from sdm_ray.sources.entry import PointSource
+from sdm_ray.stores.embedding_sources import EmbeddingSource
 from sdm_ray.stores.series import SeriesSpec
 from sdm_ray.stores.surveys import ProbabilityKind
 
@@ -124,16 +125,18 @@ class SurveyTables:
     species: pd.DataFrame
     kind: ProbabilityKind
     report: Report
+    embeddings: tuple[EmbeddingSource, ...] = ()
 
 
 @dataclass(frozen=True)
 class LayerTable:
-    """Covariates: names and values (C, height, width) on a grid, NaN where unknown."""
+    """Covariates: names and values (C, height, width) on a grid, NaN where unknown, and what embeddings they hold."""
 
     grid: Grid
     names: list[str]
     values: NDArray[np.float32]
     effective_resolution_m: float
+    embeddings: tuple[EmbeddingSource, ...] = ()
 
 
 @dataclass(frozen=True)

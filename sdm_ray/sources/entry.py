@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from sdm_ray.config import Config
 from sdm_ray.geo.checks import EUROPE
 from sdm_ray.input_paths import FetchedPath, not_found
+from sdm_ray.readers.config import EmbeddingTable
 
 Box = tuple[float, float, float, float]
 """West, south, east, north."""
@@ -93,3 +94,24 @@ class PointSource(FileSource):
     def tables(self) -> dict[str, str]:
         """Key -> path or URL of the source's own files."""
         return {"table": self.table}  # type: ignore[attr-defined]
+
+
+class SurveySource(PointSource):
+    """A source of surveys, each of which may have precomputed embeddings."""
+
+    embeddings: list[EmbeddingTable] = Field(default=[])
+    """Tables with an embedding of each survey, by its id; the components become covariates of the surveys, for
+    `survey_covariates` of `finetune`."""
+
+    def files(self) -> dict[str, str]:
+        """Also the tables of embeddings."""
+        return {**super().files(), **{f"embeddings.{i}": each.table for i, each in enumerate(self.embeddings)}}
+
+    def not_shaping(self) -> set[str]:
+        """Also where the tables of embeddings lie."""
+        return super().not_shaping() | {"embeddings"}
+
+    def shaping(self) -> dict[str, Any]:
+        """Also what is read of the tables of embeddings."""
+        tables = [each.model_dump(mode="json", exclude={"table"}) for each in self.embeddings]
+        return {**super().shaping(), **({"embeddings": tables} if tables else {})}

@@ -118,7 +118,7 @@ def _covariates(config: PrepareConfig, job: Job) -> dict[str, Any]:
     assert source is not None
     made = _module(source).covariates(source, config)
     detail = max(made.effective_resolution_m, made.grid.resolution)  # a fine raster on a coarse grid has lost its own
-    write_covariates(job.output, made.grid, made.names, made.values, detail)
+    write_covariates(job.output, made.grid, made.names, made.values, detail, made.embeddings)
     return {"covariates": len(made.names), "cells": made.grid.width * made.grid.height}
 
 

@@ -12,12 +12,24 @@ from upath import UPath
 from sdm_ray.errors import InputError, few
 from sdm_ray.geo.grid import Grid
 from sdm_ray.stores import raster
+from sdm_ray.stores.embedding_sources import (
+    EmbeddingSource,
+    expanded,
+    from_attributes,
+    require_same,
+    to_attributes,
+)
 from sdm_ray.stores.raster import ArraySpec
 from sdm_ray.stores.zarr_io import Engine, engine_of, read_cells
 
 
 def write_covariates(
-    path: UPath, grid: Grid, names: Sequence[str], values: NDArray[np.float32], effective_resolution_m: float
+    path: UPath,
+    grid: Grid,
+    names: Sequence[str],
+    values: NDArray[np.float32],
+    effective_resolution_m: float,
+    embeddings: Sequence[EmbeddingSource] = (),
 ) -> None:
     """Write a covariate store.
 
@@ -27,6 +39,7 @@ def write_covariates(
         names: one for each covariate.
         values: (C, height, width), NaN where unknown.
         effective_resolution_m: the finest detail that the values carry, metres.
+        embeddings: the precomputed embeddings that some covariates are components of.
 
     Raises:
         InputError: a covariate has no value anywhere, or two have one name.
@@ -37,13 +50,15 @@ def write_covariates(
             raise InputError(f"covariate {name}: has no value in any cell")
     if len(set(names)) < len(names):
         raise InputError(f"covariates: two have the same name among {', '.join(names)}")
-    attrs = {
+    attrs: dict[str, Any] = {
         "title": "Covariates",
         "Conventions": "CF-1.11",
         "effective_resolution_m": effective_resolution_m,
         "mean": [float(v[k].mean(dtype=np.float64)) for v, k in zip(values, finite, strict=True)],
         "std": [float(v[k].std(dtype=np.float64)) for v, k in zip(values, finite, strict=True)],
     }
+    if embeddings:
+        attrs["embeddings"] = to_attributes(embeddings)
     spec = ArraySpec("float32", (len(names), 128, 128), leading=("covariate",), fill=float("nan"))
     raster.write(path, grid, {"covariates": (spec, values)}, {"covariate": list(names)}, attrs)
 
@@ -61,6 +76,7 @@ class Covariates:
         effective_resolution_m: the finest detail that the values carry, metres.
         mean: over all cells, (C,).
         std: over all cells, (C,).
+        embeddings: the precomputed embeddings that some of its covariates are components of.
     """
 
     @raster.reports_damage("covariate store")
@@ -72,24 +88,31 @@ class Covariates:
         self.effective_resolution_m = float(group.attrs["effective_resolution_m"])
         self.mean = np.array(group.attrs["mean"], np.float32)
         self.std = np.array(group.attrs["std"], np.float32)
+        self.embeddings = from_attributes(group.attrs.get("embeddings"))
         self._array: Any = group["covariates"]
         self._columns = np.arange(len(self.names))
 
-    def select(self, names: Iterable[str], reason: str = "") -> "Covariates":
+    def select(
+        self, names: Iterable[str], reason: str = "", trained_on: Sequence[EmbeddingSource] = ()
+    ) -> "Covariates":
         """The same store with some of its covariates, in this order.
 
         Args:
-            names: of the covariates; the name of classes stands for all of them (`cover` for `cover=1`, `cover=5`).
+            names: of the covariates; the name of classes stands for all of them (`cover` for `cover=1`, `cover=5`), and
+                so does that of an embedding.
             reason: who needs them, at the end of the message where one is missing.
+            trained_on: the embeddings of the model that needs them.
 
         Raises:
-            InputError: the store has no covariate of such a name.
+            InputError: the store has no covariate of such a name, or of another version or year of an embedding.
         """
-        wanted = [each for name in names for each in self._called(name)]
+        wanted = [each for name in expanded(names, self.embeddings) for each in self._called(name)]
         if missing := [name for name in wanted if name not in self.names]:
             raise InputError(f"{self.path}: has no covariate {missing[0]}{reason}; found {few(self.names, 12)}")
+        require_same(trained_on, self.embeddings, self.path, reason)
         columns = [self.names.index(name) for name in wanted]
         selected = copy(self)
+        selected.embeddings = [each for each in self.embeddings if each.among(wanted)]
         selected.__dict__.pop("_held", None)
         selected.names = wanted
         selected.mean, selected.std = self.mean[columns], self.std[columns]

@@ -1,7 +1,7 @@
 """Embeddings on disk: a model's embedding of every cell, quantised to int8, from which any species is mapped.
 
 A Zarr v3 group whose `0/` holds `embedding(component, y, x)` with the factor of each component, and the layers of
-its inputs.
+its inputs. The root's attributes follow the `geoemb:` convention of embeddings in Zarr.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,10 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
 from sdm_ray.stores import raster, zarr_io
+from sdm_ray.stores.embedding_sources import GEOEMB
 from sdm_ray.stores.maps import Layer
 from sdm_ray.stores.raster import ArraySpec
+from sdm_ray.version import __version__
 
 _TOP = 127
 _NONE = -128
@@ -32,12 +34,14 @@ class EmbeddingSpec:
         tile: side of the unit of writing, cells.
         layers: further layers, by name.
         attrs: attributes of the root group.
+        inputs: fingerprints of the artefacts that the embeddings were made from.
     """
 
     scale: NDArray[np.float32]
     tile: int
     layers: dict[str, Layer]
     attrs: dict[str, Any]
+    inputs: tuple[str, ...] = ()
 
 
 def steps_of(sample: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -50,7 +54,7 @@ def create_embeddings(path: UPath, grid: Grid, spec: EmbeddingSpec) -> None:
     """Make an empty store; done once, by the driver."""
     root: Any = raster.open_root(path)
     raster.clear(root)
-    root.attrs.put({"Conventions": "CF-1.11", **raster.LEVELS, **spec.attrs})
+    root.attrs.put({"Conventions": "CF-1.11", **raster.LEVELS, **_convention(spec, grid), **spec.attrs})
     group = raster.create(path / "0", grid, {"component": list(range(len(spec.scale)))}, {"title": "Embeddings"})
     scale = group.create_array("scale", shape=spec.scale.shape, dtype="float32", dimension_names=["component"])
     scale[...] = spec.scale
@@ -61,6 +65,27 @@ def create_embeddings(path: UPath, grid: Grid, spec: EmbeddingSpec) -> None:
     for name, layer in spec.layers.items():
         shape = ArraySpec(layer.dtype, (side,) * 2, (spec.tile,) * 2, fill=layer.fill, attrs=layer.attrs)
         raster.add_array(group, name, shape)
+
+
+def _convention(spec: EmbeddingSpec, grid: Grid) -> dict[str, Any]:
+    """Attributes of the `geoemb:` convention, version 1; model and inputs are named by their fingerprints."""
+    return {
+        "zarr_conventions": [GEOEMB],
+        "geoemb:type": "pixel",
+        "geoemb:dimensions": len(spec.scale),
+        "geoemb:model": f"urn:sdm-ray:model:{spec.attrs['sdm_ray']['model_fingerprint']}",
+        "geoemb:source_data": [f"urn:sdm-ray:artefact:{each}" for each in spec.inputs],
+        "geoemb:data_type": "int8",
+        "geoemb:gsd": grid.resolution,
+        "geoemb:spatial_layout": "global",
+        "geoemb:build_version": __version__,
+        "geoemb:quantization": {
+            "method": "linear, one scale for each component",
+            "original_dtype": "float32",
+            "quantized_dtype": "int8",
+            "scale": {"type": "array", "array_name": "0/scale"},
+        },
+    }
 
 
 class Embeddings:

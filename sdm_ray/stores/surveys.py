@@ -7,6 +7,7 @@ surveys can give is written in the file, and so is the fingerprint of its specie
 study are never read with the names of another.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.checks import check_lonlat
 from sdm_ray.stores.artefact import fingerprint
+from sdm_ray.stores.embedding_sources import EmbeddingSource, from_text, to_text
 from sdm_ray.stores.files import read_parquet, replacing
 from sdm_ray.stores.labels import SparseLabels
 
@@ -28,10 +30,17 @@ COVARIATE = "covariate:"
 """What the name of a column begins with that describes a survey's place: numbers, or classes as text."""
 _KIND = b"sdm_ray.probability_kind"
 _SPECIES = b"sdm_ray.species"  # fingerprint of the species table that the numbers of a file refer to
+_EMBEDDINGS = b"sdm_ray.embeddings"
 _SWAPPED_SHARE = 0.01  # above this share of exchanged coordinates a table is refused as a whole
 
 
-def write_surveys(path: UPath, surveys: pd.DataFrame, species: pd.DataFrame, kind: ProbabilityKind) -> None:
+def write_surveys(
+    path: UPath,
+    surveys: pd.DataFrame,
+    species: pd.DataFrame,
+    kind: ProbabilityKind,
+    embeddings: Sequence[EmbeddingSource] = (),
+) -> None:
     """Check and write surveys and their species.
 
     Args:
@@ -39,6 +48,7 @@ def write_surveys(path: UPath, surveys: pd.DataFrame, species: pd.DataFrame, kin
         surveys: one row per survey; `species` holds lists of `species_id`.
         species: `species_id` (0, 1, ...), `name`, `gbif_key` (may be missing).
         kind: what a model of these surveys gives the probability of.
+        embeddings: the precomputed embeddings that some covariates are components of.
 
     Raises:
         InputError: the tables cannot be used; the first fault is named.
@@ -49,6 +59,8 @@ def write_surveys(path: UPath, surveys: pd.DataFrame, species: pd.DataFrame, kin
     lists = pa.array(surveys["species"].tolist(), pa.list_(pa.int32()))
     table = table.set_column(place, pa.field("species", pa.list_(pa.int32())), lists)
     about = {_KIND: kind.encode(), _SPECIES: species_fingerprint(species).encode()}
+    if embeddings:
+        about[_EMBEDDINGS] = to_text(embeddings).encode()
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
     species_table = pa.Table.from_pandas(species, preserve_index=False)
     _write(species_table, path.parent / "species.parquet")
@@ -107,6 +119,12 @@ def read_kind(path: UPath) -> ProbabilityKind:
         raise InputError(f"{path}: does not say its probability_kind; write it with `sdm-ray prepare`")
     kind: ProbabilityKind = found.decode()
     return kind
+
+
+def read_embeddings(path: UPath) -> list[EmbeddingSource]:
+    """The precomputed embeddings that some covariates of the surveys' table are components of."""
+    found = (read_parquet(path, columns=[]).schema.metadata or {}).get(_EMBEDDINGS)
+    return from_text(found.decode() if found else None)
 
 
 def countries_named(surveys: pd.DataFrame) -> NDArray[np.str_] | None:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from sdm_ray.input_paths import FetchedPath, InputPath
-from sdm_ray.sources.entry import PointSource
+from sdm_ray.sources.entry import PointSource, SurveySource
 
 Edition = Literal["glc23", "glc24", "glc25", "geoplant"]
 Records = Literal["PA", "PO"]
@@ -50,7 +50,7 @@ class Challenge(PointSource):
         return self.citation or _CITATIONS[self.source]
 
 
-class ChallengeSurveys(Challenge):
+class ChallengeSurveys(Challenge, SurveySource):
     """Surveys with all their species, which the challenge calls by numbers."""
 
     min_records: int = Field(default=1, ge=1)

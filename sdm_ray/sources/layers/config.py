@@ -8,6 +8,7 @@ from sdm_ray.config import Config
 from sdm_ray.geo.grid import EU_EXTENT
 from sdm_ray.input_paths import FetchedPath, resolved
 from sdm_ray.sources.entry import Box, FileSource
+from sdm_ray.sources.layers.embeddings_config import EmbeddingTiles
 from sdm_ray.sources.layers.gdal_names import expanded, file_of, stem
 
 Resampling = Literal["nearest", "bilinear", "average", "mode"]
@@ -83,10 +84,14 @@ class RasterFiles(FileSource):
 
 
 class Rasters(RasterFiles):
-    """Covariate rasters that GDAL reads, brought onto one grid in EPSG:3035."""
+    """Covariate rasters that GDAL reads and precomputed embeddings, brought onto one grid in EPSG:3035."""
 
     module = "layers.rasters"
     source: Literal["rasters"]
+    rasters: list[str | RasterFile] = Field(default=[])
+    """Names of files or patterns, or mappings of `file` and how to read it."""
+    embeddings: list[EmbeddingTiles] = Field(default=[])
+    """Tiles of precomputed embeddings, whose components are covariates as well."""
     names: list[str] | None = None
     """Names of all bands of all files in order; by default those of each file."""
     keep: list[str] | None = None
@@ -98,9 +103,43 @@ class Rasters(RasterFiles):
     max_unknown: float = Field(default=0.5, ge=0, le=1)
     """Share of the surveys of the same `prepare` at which a covariate may be unknown; above it the job fails."""
 
+    @model_validator(mode="after")
+    def _something_to_read(self) -> "Rasters":
+        if not self.rasters and not self.embeddings:
+            raise ValueError("rasters, embeddings: both are empty; expected files")
+        return self
+
+    @model_validator(mode="after")
+    def _one_version_and_year(self) -> "Rasters":
+        found: dict[str, tuple[str | None, int | None]] = {}
+        for each in self.embeddings:
+            years = each.years() | ({each.year} if each.year is not None else set())
+            if len(years) > 1:
+                said = " and ".join(map(str, sorted(years)))
+                raise ValueError(f"embeddings: {each.name} of {said}; expected one year, they are never mixed")
+            this = each.version, next(iter(years), None)
+            if found.setdefault(each.name, this) != this:
+                first, second = (f"{version or 'v1'} of {year}" for version, year in (found[each.name], this))
+                raise ValueError(f"embeddings: {each.name} {first} and {second}; expected one version and one year")
+        return self
+
+    def files(self) -> dict[str, str]:
+        """Also the tiles of embeddings, `embeddings.0.0`, ..."""
+        tiles = [(f"{i}.{k}", place) for i, each in enumerate(self.embeddings) for k, place in enumerate(each.places())]
+        return {**super().files(), **{f"embeddings.{number}": place for number, place in tiles}}
+
     def not_shaping(self) -> set[str]:
-        """Also the share of surveys without covariates."""
-        return super().not_shaping() | {"max_unknown"}
+        """Also the share of surveys without covariates, and where embeddings lie."""
+        return super().not_shaping() | {"max_unknown", "embeddings"}
+
+    def shaping(self) -> dict[str, Any]:
+        """Also what is read of embeddings."""
+        found = [each.shaping() for each in self.embeddings]
+        return {**super().shaping(), **({"embeddings": found} if found else {})}
+
+    def cite(self) -> str:
+        """The citation, and those of the embeddings."""
+        return "; ".join(dict.fromkeys(each for each in (self.citation, *(e.cite() for e in self.embeddings)) if each))
 
 
 class RasterLand(RasterFiles):

@@ -16,7 +16,11 @@ from sdm_ray.sources.base import LayerTable
 from sdm_ray.sources.config import PrepareConfig
 from sdm_ray.sources.layers import config as layers_config
 from sdm_ray.sources.layers.config import RasterFile, Rasters
+from sdm_ray.sources.layers.embedding_mosaic import Tiles, mosaic
+from sdm_ray.sources.layers.embedding_tiles import alphaearth_tiles, tessera_tiles
+from sdm_ray.sources.layers.embeddings_config import EmbeddingTiles
 from sdm_ray.sources.layers.gdal_names import stem
+from sdm_ray.sources.layers.geoemb import geoemb_tiles
 from sdm_ray.sources.layers.raster_file import TARGET, RasterReader, opened
 
 _MOST_CLASSES = 256
@@ -33,23 +37,38 @@ class _Described:
 
 
 def covariates(source: Rasters, config: PrepareConfig) -> LayerTable:
-    """All bands wanted, on one grid; a band of classes becomes one covariate for each class.
+    """All bands and embeddings wanted, on one grid; a band of classes becomes one covariate for each class.
 
     Raises:
         InputError: a file is no raster or has no projection, bands have no or wrong names, classes are too many.
     """
     described = _named(source, [_described(each, with_extent=source.bounds is None) for each in source.expanded()])
-    wanted = _wanted(source, [name for each in described for name in each.bands])
-    grid = _grid(source, described)
+    tiles = [_tiles(each, source.resolution_m) for each in source.embeddings]
+    components = [name for each in tiles for name in each.source.covariates]
+    wanted = _wanted(source, [name for each in described for name in each.bands] + components)
+    grid = _grid(source, described, tiles)
     found: dict[str, dict[str, NDArray[np.float32]]] = {}
     for each in described:
         with opened(each.entry) as reader:
             for number, name in enumerate(each.bands, 1):
                 if name in wanted:
                     found[name] = _layers(reader, number, name, grid, source.resampling)
+    for each in tiles:
+        names = each.source.covariates
+        if kept := set(names) & set(wanted):
+            say(f"  {each.source}: {len(each.tiles)} tiles")
+            values = mosaic(each, grid)
+            found |= {name: {name: values[names.index(name)]} for name in kept}
     layers = {layer: values for name in wanted for layer, values in found.pop(name).items()}
-    pixel = source.effective_resolution_m or max(each.pixel for each in described)
-    return LayerTable(grid, list(layers), np.stack(list(layers.values())), pixel)
+    pixel = source.effective_resolution_m or max([each.pixel for each in described] + [each.side_m for each in tiles])
+    embeddings = tuple(each.source for each in tiles if each.source.among(layers))
+    return LayerTable(grid, list(layers), np.stack(list(layers.values())), pixel, embeddings)
+
+
+def _tiles(entry: EmbeddingTiles, resolution_m: float | None) -> Tiles:
+    if entry.format == "cog":
+        return alphaearth_tiles(entry, resolution_m)
+    return tessera_tiles(entry) if entry.format == "geotessera" else geoemb_tiles(entry)
 
 
 def _described(entry: RasterFile, *, with_extent: bool) -> _Described:
@@ -111,12 +130,12 @@ def _wanted(source: Rasters, every: Sequence[str]) -> list[str]:
     return list(source.keep)
 
 
-def _grid(source: Rasters, described: list[_Described]) -> Grid:
-    """The grid that holds what all rasters cover, or the bounds asked for."""
-    side = source.resolution_m or min(each.pixel for each in described)
+def _grid(source: Rasters, described: list[_Described], tiles: list[Tiles]) -> Grid:
+    """The grid that holds what all rasters and tiles cover, or the bounds asked for."""
+    side = source.resolution_m or min([each.pixel for each in described] + [each.side_m for each in tiles])
     if source.bounds is not None:
         return grid_of(source.bounds, side)
-    west, south, east, north = np.array([each.extent for each in described]).T
+    west, south, east, north = np.array([each.extent for each in described] + [each.extent() for each in tiles]).T
     return grid_of((west.min(), south.min(), east.max(), north.max()), side)
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from sdm_ray.config import Config
 from sdm_ray.input_paths import FetchedPath
 from sdm_ray.readers.config import TableFormat
-from sdm_ray.sources.entry import PointSource
+from sdm_ray.sources.entry import PointSource, SurveySource
 
 
 class EuForest(PointSource):
@@ -57,7 +57,7 @@ class TableColumns(Config):
         return self.species
 
 
-class Tables(PointSource, TableFormat):
+class Tables(SurveySource, TableFormat):
     """Any table of occurrences with named columns: text, spreadsheet, Parquet, points of a GeoPackage or shapefile.
 
     Points of any projection give `lon` and `lat` themselves.

@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,12 +14,14 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.job import Job
 from sdm_ray.progress import say
+from sdm_ray.readers import embedding_tables
 from sdm_ray.sources.base import SurveyTables, write_reports
 from sdm_ray.sources.config import OCCURRENCES, SURVEYS, PrepareConfig
-from sdm_ray.sources.entry import FileSource, Source
+from sdm_ray.sources.entry import FileSource, Source, SurveySource
 from sdm_ray.sources.geolifeclef.config import ChallengeSurveys
 from sdm_ray.sources.occurrences.taxonomy import Matched, SpeciesList, match, read_synonyms
-from sdm_ray.stores.surveys import species_fingerprint, species_of, write_surveys
+from sdm_ray.stores.embedding_sources import require_one_of_each
+from sdm_ray.stores.surveys import COVARIATE, species_fingerprint, species_of, write_surveys
 
 _FEW_RECORDS = 10  # below it a species is named, as no model learns from so few
 _SHOWN = 3  # names in a line
@@ -64,7 +66,7 @@ class Gathered:
         for source, table in zip(sources, found, strict=True):
             if isinstance(source, FileSource):
                 table.report.check(source.max_dropped)
-        return found
+        return [_embedded(source, table) for source, table in zip(sources, found, strict=True)]
 
     @cached_property
     def _matched(self) -> Matched:
@@ -86,7 +88,8 @@ class Gathered:
         numbers = self._matched.numbers[part]
         surveys = _joined([_renumbered(*each) for each in zip(tables, numbers, strict=True)], sources)
         self._keep_species_of_others(species)
-        write_surveys(job.output, surveys, species, tables[0].kind)
+        embeddings = require_one_of_each([source for table in tables for source in table.embeddings], "surveys")
+        write_surveys(job.output, surveys, species, tables[0].kind, embeddings)
         write_reports(job.output.parent / f"{job.output.name}.report.json", [table.report for table in tables])
         place: UPath = job.output.parent / "species.report.json"
         place.write_text(json.dumps(self._matched.report, indent=1, ensure_ascii=False))
@@ -103,6 +106,16 @@ class Gathered:
                     f"{path.parent / 'species.parquet'}: belongs to {name}, which this configuration does not list, "
                     "and would be replaced by other species; list the sources of both, or name another run_dir"
                 )
+
+
+def _embedded(source: Source, table: SurveyTables) -> SurveyTables:
+    """Surveys with the precomputed embeddings of their source as covariates."""
+    if not isinstance(source, SurveySource) or not source.embeddings:
+        return table
+    ids = table.surveys["survey_id"]
+    surveys, embeddings, lacking = embedding_tables.joined(table.surveys, ids, source.embeddings, COVARIATE)
+    table.report.facts.update(lacking)
+    return replace(table, surveys=surveys, embeddings=tuple(embeddings))
 
 
 def _dataset(source: Source, table: SurveyTables) -> str:

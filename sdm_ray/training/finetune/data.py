@@ -20,7 +20,7 @@ from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.progress import say
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.labels import SparseLabels
-from sdm_ray.stores.surveys import countries_named, labels_of, read_kind, read_surveys
+from sdm_ray.stores.surveys import countries_named, labels_of, read_embeddings, read_kind, read_surveys
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.streams.survey_images import Wanted
 from sdm_ray.training.engine.execution import tensors
@@ -157,7 +157,7 @@ def read_table(config: FinetuneConfig) -> Table:
     store = open_covariates(config)
     covariates = covariates_at(store, x, y, config.max_unknown, partly=config.model.partial_covariates)
     if config.survey_covariates:
-        own = survey_covariates(surveys, config.survey_covariates, path, config.max_unknown)
+        own = survey_covariates(surveys, config.survey_covariates, path, config.max_unknown, read_embeddings(path))
         covariates = side_by_side(covariates, own)
     series, encoders = series_of(config, surveys["survey_id"])
     kind = read_kind(path)

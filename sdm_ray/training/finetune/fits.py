@@ -258,4 +258,5 @@ class FineTuning:
             photos={scale: Photos(each.size, each.within_m) for scale, each in self.config.images.items()},
             pretraining=initial_weights.pretraining_of(self.config, fold),
             region=extent_of(self.table.x, self.table.y),
+            embeddings=self.table.covariates.embeddings,
         )

@@ -59,7 +59,7 @@ def start_of(config: FinetuneConfig, fold: int | None) -> tuple[LoadedModel, Pre
     path = config.path(config.start)
     if fold is not None and is_whole(path / "folds" / str(fold)):
         own = load_species_model(path, fold)
-        if own.blocks == config.blocks and own.about.countries == (config.countries is not None):
+        if own.about.blocks == config.blocks and own.about.countries == (config.countries is not None):
             return own, "transductive" if own.about.pretraining == "transductive" else "inductive"
     return load_species_model(path), "transductive"
 

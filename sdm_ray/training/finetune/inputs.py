@@ -9,6 +9,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.models.config import SeriesConfig
 from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates, unknown_at
+from sdm_ray.stores.embedding_sources import EmbeddingSource
 from sdm_ray.stores.series import Series
 from sdm_ray.streams.survey_images import SurveyImages, Wanted, images_of
 from sdm_ray.streams.windows import Windows, open_cube
@@ -26,6 +27,7 @@ class CovariateTable:
         known: (N, C).
         mean: over their store, or the surveys whose table has them, (C,).
         std: likewise, (C,).
+        embeddings: the precomputed embeddings that some of them are components of.
     """
 
     names: tuple[str, ...]
@@ -33,6 +35,7 @@ class CovariateTable:
     known: np.ndarray
     mean: np.ndarray
     std: np.ndarray
+    embeddings: tuple[EmbeddingSource, ...] = ()
 
     def last(self, count: int) -> "CovariateTable":
         """The last of the covariates."""
@@ -80,7 +83,8 @@ def covariates_at(
             f"{store.path}: no survey lies where all covariates are known; expected the same region, fewer"
             " `model.covariates` or `model.partial_covariates`"
         )
-    return CovariateTable(tuple(store.names), np.ascontiguousarray(values), known, store.mean, store.std)
+    embeddings = tuple(store.embeddings)
+    return CovariateTable(tuple(store.names), np.ascontiguousarray(values), known, store.mean, store.std, embeddings)
 
 
 def windows_at(config: FinetuneConfig, lonlat: np.ndarray) -> Windows | None:
