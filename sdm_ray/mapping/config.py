@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from sdm_ray.config import JobConfig, TaskConfig
+from sdm_ray.config import Config, JobConfig, TaskConfig
 from sdm_ray.input_paths import InputPath
 from sdm_ray.mapping.aoa_config import ApplicabilityConfig
 from sdm_ray.mapping.article17_config import Article17Config
@@ -219,6 +219,18 @@ class ExportConfig(JobConfig):
         return [self.ebv.taxonomy] if self.format == "ebv" and self.ebv and self.ebv.taxonomy else []
 
 
+class LabelsConfig(Config):
+    """The species that are known of the places of `predict`, to score its answer by."""
+
+    table: InputPath
+    """A row for each place with its species, with blanks between them as in `sets.csv`; or, where a place has several
+    rows, a row for each of its species."""
+    id: str = "surveyId"
+    """Its column that names a place, as in the table of places."""
+    species: str = "speciesIds"
+    """Its column of names, which are those of the model's species."""
+
+
 class PredictConfig(JobConfig):
     """`predict`: probabilities and sets of species for a table of places."""
 
@@ -247,6 +259,8 @@ class PredictConfig(JobConfig):
     """Number of species of each place, with `sets: top_k`."""
     threshold: float | None = Field(default=None, gt=0, lt=1)
     """Probability from which a species belongs to the set, with `sets: threshold`."""
+    labels: LabelsConfig | None = None
+    """Published labels: `metrics.json` has the scores of sets and probabilities at the places that they name."""
     force: list[Literal["far"]] = Field(default=[])
     """`far`: predict places far from Europe all the same."""
 

@@ -1,5 +1,6 @@
 """The job `predict`: probabilities and sets of species for a table of places, such as the test table of a challenge."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from sdm_ray.errors import InputError, few
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.job import Job
 from sdm_ray.mapping.config import PredictConfig
+from sdm_ray.mapping.predict_scores import score
 from sdm_ray.metrics import species_sets
 from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.model_io import SpeciesFolder, load_species_model, read_species_folder
@@ -66,10 +68,15 @@ def run(config: PredictConfig, job: Job) -> dict[str, Any]:
         {config.id: places[config.id], "predictions": [" ".join(map(_quoted, each)) for each in sets]}
     )
     (job.output / "sets.csv").write_text(answer.to_csv(index=False))
-    figures = {"places": len(places), "species_per_place": float(np.mean([len(each) for each in sets]))}
+    figures: dict[str, Any] = {"places": len(places), "species_per_place": float(np.mean([len(each) for each in sets]))}
     for name in sorted(set(known)):
         figures[f"share_from_{name.replace(' ', '_')}"] = known.count(name) / len(known)
-    (job.output / "metrics.json").write_text(pd.Series(figures).to_json())
+    if config.labels is not None:
+        scored = score(config.labels, places[config.id], sets, job.output / "probabilities.parquet")
+        shown = ", ".join(f"{name} {value:.4g}" for name, value in scored.items() if value is not None)
+        say(f"predict: {shown}")
+        figures |= scored
+    (job.output / "metrics.json").write_text(json.dumps(figures, indent=1))
     write_sources(
         job.output, sorted({each for name in config.reads() for each in read_record(config.path(name)).sources})
     )

@@ -100,7 +100,7 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(1)
     folder = f"{os.environ['SDM_RAY_DATA']}/glc23/SatelliteTimeSeries"
-    base = read_values(folder, ["landsat"], "timeSerieID", Report("Landsat", 1)).values["landsat"]
+    base = read_values([str(folder)], ["landsat"], "timeSerieID", Report("Landsat", 1)).values["landsat"]
     test, truth = planted(base, HELD_OUT, 1000)
     figures = []
     for rows in (1000,) if given.quick else (1000, 4000):

@@ -162,3 +162,32 @@ def test_the_study_of_the_mediterranean_writes_a_submission(data, tmp_path):
     assert sets.map(len).between(1, 60).mean() > 0.9
     known = set(pd.read_parquet(str(folder / "species.parquet"))["name"])
     assert set().union(*sets) <= known and np.isfinite(list(map(len, sets))).all()
+
+
+@pytest.mark.parametrize("rows", ["lists", "long"])
+def test_published_labels_score_sets_and_probabilities(run_dir, rows):
+    table, labels = run_dir / f"scored-{rows}.csv", run_dir / f"labels-{rows}.csv"
+    table.write_text("surveyId,lon,lat\n1,5.1,50.0\n2,6.0,49.5\n3,6.5,49.6\n")
+    lists = {"1": "540 53", "2": "53 999", "4": "7"}  # 999: unknown to the model; 4: not predicted; 3: not labelled
+    text = "".join(f"{key},{value}\n" for key, value in lists.items())
+    if rows == "long":
+        text = "".join(f"{key},{each}.0\n" for key, value in lists.items() for each in value.split())
+    labels.write_text("surveyId,speciesIds\n" + text)
+    output = make(run_dir, table=str(table), labels={"table": str(labels)}, output=f"scored-{rows}")
+    assert (output / "sets.csv").read_text().splitlines()[1:] == ["1,540 53", "2,540 53", "3,540 53"]
+    found = json.loads((output / "metrics.json").read_text())
+    assert found["labelled_places"] == 2 and found["unknown_species"] == 1
+    assert found["f1"] == pytest.approx((1 + 2 * 1 / 4) / 2)
+    assert found["precision"] == pytest.approx(0.75) and found["recall"] == pytest.approx(0.75)
+    probabilities = pd.read_parquet(str(output / "probabilities.parquet"))["540"]
+    assert found["auc"] == float(probabilities[0] > probabilities[1]) + 0.5 * float(
+        probabilities[0] == probabilities[1]
+    )
+    assert found["auc_species"] == 1  # 53 is at both places, 7 at neither
+
+
+def test_labels_of_other_places_are_refused(run_dir):
+    (run_dir / "places.csv").write_text("surveyId,lon,lat\n1,5.1,50.0\n")
+    (run_dir / "others.csv").write_text("surveyId,speciesIds\n8,53\n")
+    with pytest.raises(InputError, match=r"others.csv: labels none of the 1 places, such as 1"):
+        make(run_dir, table=str(run_dir / "places.csv"), labels={"table": str(run_dir / "others.csv")}, output="none")

@@ -95,8 +95,9 @@ class ChallengePatches(Challenge):
 class ChallengeSeries(Challenge):
     """Time series of the surveys: Landsat by quarter and climate by month."""
 
-    folder: InputPath
-    """Folder of the publisher's cubes or tables, or any folder above."""
+    folder: InputPath | list[InputPath]
+    """Folder of the publisher's cubes or tables, or any folder above; or one for each series, where a folder above
+    holds those of other surveys too."""
     series: list[Literal["landsat", "bioclim"]] | None = Field(default=None, min_length=1)
     """By default both; the edition of 2023 has no `bioclim`."""
     form: Literal["cubes", "values"] | None = None
@@ -109,6 +110,11 @@ class ChallengeSeries(Challenge):
         if self.source == "glc23" and self.form == "cubes":
             raise ValueError("form: glc23 has no cubes; expected values")
         return self
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders that the series are looked for in."""
+        return [self.folder] if isinstance(self.folder, str) else self.folder
 
     def wanted(self) -> list[str]:
         """The series to take."""

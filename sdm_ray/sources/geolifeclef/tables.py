@@ -93,7 +93,7 @@ def series(source: ChallengeSeries, config: PrepareConfig) -> SeriesList:
     wanted = source.wanted()
     report = Report(UPath(source.table).name, len(rows) * len(wanted))
     report.note("no_survey_id", (f"row {number + 1}" for number in np.flatnonzero(nameless)))
-    found = find_cubes(source.folder, wanted) if source.cubes else read_values(source.folder, wanted, keys, report)
+    found = find_cubes(source.folders, wanted) if source.cubes else read_values(source.folders, wanted, keys, report)
     return SeriesList(rows, found, report)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sdm_ray.errors import InputError
+from sdm_ray.errors import InputError, few
 from sdm_ray.readers.config import TableFormat
 from sdm_ray.readers.tables import column_names, numbers, read_table, whole_texts
 from sdm_ray.sources.base import Report
@@ -93,18 +93,19 @@ class Values:
         return series
 
 
-def find_cubes(folder: str, wanted: list[str]) -> Cubes:
-    """The cubes at or under a folder.
+def find_cubes(folders: list[str], wanted: list[str]) -> Cubes:
+    """The cubes at or under some folders.
 
     Raises:
         InputError: there are none of a series, or several could be meant.
     """
     found: dict[str, list[Tree]] = {name: [] for name in SPECS}
-    for tree in find_trees(folder, "_cube[.]pt"):
+    for tree in (each for folder in folders for each in find_trees(folder, "_cube[.]pt")):
         where = f"{tree.folder}/{tree.before}".lower()
         last = max(SPECS, key=where.rfind)  # of a folder called after both, the nearer name counts
         if last in where:
             found[last].append(tree)
+    folder = few(folders)
     for name in wanted:
         if len(found[name]) != 1:
             places = ", ".join(tree.folder for tree in found[name])
@@ -116,11 +117,11 @@ def find_cubes(folder: str, wanted: list[str]) -> Cubes:
     return Cubes({name: found[name][0] for name in wanted})
 
 
-def read_values(folder: str, wanted: list[str], keys: str, report: Report) -> Values:
-    """The tables at or under a folder: a CSV of each Landsat band, one CSV of all climate variables.
+def read_values(folders: list[str], wanted: list[str], keys: str, report: Report) -> Values:
+    """The tables at or under some folders: a CSV of each Landsat band, one CSV of all climate variables.
 
     Args:
-        folder: where they lie.
+        folders: where they lie.
         wanted: names of series.
         keys: the tables' column of keys, `surveyId` or `timeSerieID`.
         report: takes how many keys occur more than once.
@@ -130,26 +131,26 @@ def read_values(folder: str, wanted: list[str], keys: str, report: Report) -> Va
     """
     rows, values = {}, {}
     for name in wanted:
-        table = _landsat(folder, keys, report) if name == "landsat" else _climate(folder, keys, report)
+        table = _landsat(folders, keys, report) if name == "landsat" else _climate(folders, keys, report)
         rows[name] = {key: row for row, key in enumerate(table.index)}
         values[name] = np.ascontiguousarray(table.to_numpy(np.float32)).reshape(len(table), *SPECS[name].shape)
     return Values(rows, values)
 
 
-def _landsat(folder: str, keys: str, report: Report) -> pd.DataFrame:
+def _landsat(folders: list[str], keys: str, report: Report) -> pd.DataFrame:
     """Rows of the keys that all bands have; columns band by band, quarters outside, years inside."""
     columns = [f"{year}_{quarter}" for quarter in _QUARTERS for year in _YEARS]
-    files = find_files(folder, rf".*time_series[_-]({'|'.join(_BANDS)})[.]csv")
+    files = _files_in(folders, rf".*time_series[_-]({'|'.join(_BANDS)})[.]csv")
     tables = [
-        _table(_single([path for path, match in files if match[1].lower() == band], folder, f"{band}"), keys, columns)
+        _table(_single([path for path, match in files if match[1].lower() == band], folders, f"{band}"), keys, columns)
         for band in _BANDS
     ]
     return _joined(tables, report)
 
 
-def _climate(folder: str, keys: str, report: Report) -> pd.DataFrame:
-    files = find_files(folder, r".*bioclim.*(monthly|time_series).*[.]csv")
-    path = _single([path for path, _ in files], folder, "monthly bioclimatic")
+def _climate(folders: list[str], keys: str, report: Report) -> pd.DataFrame:
+    files = _files_in(folders, r".*bioclim.*(monthly|time_series).*[.]csv")
+    path = _single([path for path, _ in files], folders, "monthly bioclimatic")
     matches = [_CLIMATE_COLUMN.fullmatch(name) for name in column_names(path)]
     found = {(match[1], int(match[3]), int(match[2])): match[0] for match in matches if match}
     order = [(name, year, month) for name in _VARIABLES for year in _CLIMATE_YEARS for month in _MONTHS]
@@ -174,8 +175,12 @@ def _joined(tables: list[pd.DataFrame], report: Report) -> pd.DataFrame:
     return pd.concat(single, axis="columns", join="inner", keys=range(len(single)))
 
 
-def _single(files: list[str], folder: str, what: str) -> str:
+def _files_in(folders: list[str], names: str) -> list[tuple[str, re.Match[str]]]:
+    return [found for folder in folders for found in find_files(folder, names)]
+
+
+def _single(files: list[str], folders: list[str], what: str) -> str:
     if len(files) != 1:
         found = f"{len(files)} tables of {what} values ({', '.join(files)})" if files else f"no table of {what} values"
-        raise InputError(f"{folder}: has {found}; expected one there or below")
+        raise InputError(f"{few(folders)}: has {found}; expected one there or below")
     return files[0]

@@ -148,7 +148,7 @@ def tessera_tiles(entry: EmbeddingTiles) -> Tiles:
                     raise InputError(f"{needed}: no such file; a tile of TESSERA needs it")
             tiles.append(TesseraTile(path, scales, landmask))
     if not tiles:
-        raise InputError(f"{folder}: has no tile of {year}; found {', '.join(map(str, sorted(years)))}")
+        raise InputError(f"{folder}: has no tile of {year}; found {', '.join(sorted(map(str, years)))}")
     source = EmbeddingSource(
         name=entry.name,
         version=entry.version or _VERSION,
