@@ -48,6 +48,7 @@ TOP_LEVEL = (
     "tracking",
     "ray_runtime",
     "ray_tasks",
+    "ray_workers",
 )
 DOCS = Path(__file__).parent
 

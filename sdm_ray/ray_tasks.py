@@ -8,16 +8,16 @@ import logging
 import math
 import re
 import time
-import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import ray
 
 from sdm_ray.config import TaskConfig
 from sdm_ray.errors import InputError
 from sdm_ray.ray_metrics import count, gauge
+from sdm_ray.ray_workers import Actors, Named, Tasks, Work
 
 _log = logging.getLogger(__name__)
 _AHEAD = 2  # times as many parts are pending as fit, so that an autoscaler sees a demand
@@ -29,17 +29,8 @@ _LOSSES = 4  # of a part whose worker dies, which need not be the part's fault
 _ALIKE = 10  # parts that end the work where they are the first and all fail for one reason
 
 
-class Named(Protocol):
-    """A part of the work with a name to report."""
-
-    @property
-    def id(self) -> str:
-        """The name."""
-        ...
-
-
 def run_tasks(
-    work: Callable[[Any, Any], Any], shared: object, parts: Sequence[Named], compute: TaskConfig
+    work: Work, shared: object, parts: Sequence[Named], compute: TaskConfig
 ) -> Iterator[tuple[Any, Any, str | None]]:
     """Do parts on the cluster, at most `compute.workers` at once, or as many as fit.
 
@@ -59,36 +50,35 @@ def run_tasks(
     Raises:
         InputError: the first parts all failed for one reason.
     """
-    crew: _Tasks | _Actors = (_Actors if compute.gpus else _Tasks)(work, shared, compute)
+    crew: Tasks | Actors = (Actors if compute.gpus else Tasks)(work, shared, compute)
     waiting, tries, width, left = iter(parts), _Tries(), _Width(compute), len(parts)
 
     def fill() -> None:
-        while len(crew.under_way) < width() and (part := next(waiting, None)) is not None:
+        while len(crew) < width() and (part := next(waiting, None)) is not None:
             crew.start(part)
 
     try:
         fill()
-        while crew.under_way:
-            ended, _ = ray.wait(list(crew.under_way), num_returns=1, timeout=_LOOK_S)
-            width.note(bool(ended))
-            for reference in ended:
-                part, result, problem, lost = crew.end(reference)
-                if problem is not None and tries.again(part.id, lost=lost):
-                    crew.start(part)
+        while len(crew):
+            found = crew.ended(_LOOK_S)
+            width.note(bool(found))
+            for each in found:
+                if each.problem is not None and tries.again(each.part.id, lost=each.lost):
+                    crew.start(each.part)
                     continue
                 fill()
                 left -= 1
-                _report(work, problem, len(crew.under_way), left)
-                yield part, result, problem
-                tries.note(problem)
-            if not ended:
+                _report(work, each.problem, len(crew), left)
+                yield each.part, each.result, each.problem
+                tries.note(each.problem)
+            if not found:
                 fill()
     finally:
         if ray.is_initialized():  # where Python ends on an error Ray is gone by now, and a call would start it anew
             crew.stop()
 
 
-def _report(work: Callable[[Any, Any], Any], problem: str | None, under_way: int, left: int) -> None:
+def _report(work: Work, problem: str | None, under_way: int, left: int) -> None:
     name = work.__name__.strip("_")
     count("sdm_ray_parts", 1, work=name, outcome="done" if problem is None else "failed")
     gauge("sdm_ray_parts_under_way", under_way, work=name)
@@ -174,105 +164,3 @@ class _Tries:
 def _reason(problem: str) -> str:
     """What the messages of several parts have in common."""
     return re.sub(r"\d+", "0", problem)
-
-
-class _Tasks:
-    """Parts as plain tasks."""
-
-    def __init__(self, work: Callable[[Any, Any], Any], shared: object, compute: TaskConfig) -> None:
-        self._work, self._shared = work, shared
-        self._task = ray.remote(_guarded)
-        self._options = {"num_cpus": compute.cpus, "max_retries": 0, **_memory(compute)}
-        self.under_way: dict[ray.ObjectRef, Any] = {}
-
-    def start(self, part: Named) -> None:
-        """Have a part done."""
-        named = self._task.options(name=f"{self._work.__name__.strip('_')} {part.id}", **self._options)
-        self.under_way[named.remote(self._work, self._shared, part)] = part
-
-    def end(self, reference: ray.ObjectRef) -> tuple[Any, Any, str | None, bool]:
-        """A part that ended, its result, what went wrong, and whether its worker died."""
-        return self.under_way.pop(reference), *_outcome(reference)
-
-    def stop(self) -> None:
-        """Cancel what is under way."""
-        for left in self.under_way:
-            ray.cancel(left)
-
-
-class _Actors:
-    """Parts by actors, one at a time each; an actor whose process dies is replaced."""
-
-    def __init__(self, work: Callable[[Any, Any], Any], shared: object, compute: TaskConfig) -> None:
-        self._arguments = work, shared
-        self._name = work.__name__.strip("_")
-        held = {"num_cpus": compute.cpus, "num_gpus": compute.gpus, **_memory(compute)}
-        self._kind = ray.remote(_Worker).options(**held)
-        self._idle: list[Any] = []
-        self._busy: dict[ray.ObjectRef, Any] = {}
-        self.under_way: dict[ray.ObjectRef, Any] = {}
-
-    def start(self, part: Named) -> None:
-        """Have a part done, by an idle actor or by a new one, which waits for its GPU."""
-        actor = self._idle.pop() if self._idle else self._kind.remote(*self._arguments)
-        do: Any = actor.do
-        reference = do.options(name=f"{self._name} {part.id}").remote(part)
-        self._busy[reference], self.under_way[reference] = actor, part
-
-    def end(self, reference: ray.ObjectRef) -> tuple[Any, Any, str | None, bool]:
-        """A part that ended, its result, what went wrong, and whether its worker died."""
-        result, problem, lost = _outcome(reference)
-        actor = self._busy.pop(reference)
-        if not lost:
-            self._idle.append(actor)
-        return self.under_way.pop(reference), result, problem, lost
-
-    def stop(self) -> None:
-        """End all actors."""
-        for actor in (*self._idle, *self._busy.values()):
-            ray.kill(actor)
-
-
-class _Worker:
-    """One process with what it holds, such as its GPU, for as long as there are parts."""
-
-    def __init__(self, work: Callable[[Any, Any], Any], shared: object) -> None:
-        self._work, self._shared = work, shared
-
-    def do(self, part: object) -> tuple[Any, str | None]:
-        """Do one part."""
-        return _guarded(self._work, self._shared, part)
-
-
-def _memory(compute: TaskConfig) -> dict[str, Any]:
-    return {"memory": int(compute.reserve_mb * 2**20)} if compute.reserve_mb else {}
-
-
-def _guarded(work: Callable[[Any, Any], Any], shared: object, part: object) -> tuple[Any, str | None]:
-    """What `work` returns, or what went wrong: one line for the driver, the traceback for the worker's own log."""
-    try:
-        return work(shared, part), None
-    except Exception as error:
-        traceback.print_exc()
-        return None, line_of(error)
-
-
-def _outcome(ended: ray.ObjectRef) -> tuple[Any, str | None, bool]:
-    """Result, problem, and whether the worker died."""
-    try:
-        return *ray.get(ended), False
-    except ray.exceptions.RayTaskError as error:  # the worker could not even begin, as where a package is missing
-        return None, line_of(error), False
-    except ray.exceptions.RayError as error:
-        return None, line_of(error), True
-
-
-def line_of(error: BaseException) -> str:
-    """One line about an error; of one whose text holds a traceback, the line behind it."""
-    text = str(error).strip().splitlines()
-    if isinstance(error, InputError):
-        return text[0] if text else "no message"
-    causes = [line.strip() for line in text if re.match(r"\s*[\w.]*(Error|Exception|Interrupt)\b: ", line)]
-    if causes and any(line.strip().startswith("Traceback") or "ray::" in line for line in text):
-        return causes[-1]
-    return f"{type(error).__name__}: {text[0] if text else 'no message'}"

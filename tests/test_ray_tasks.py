@@ -9,7 +9,7 @@ from sdm_ray import ray_tasks
 from sdm_ray.config import TaskConfig
 from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import Tile, Window
-from sdm_ray.ray_tasks import fitting, line_of, run_tasks
+from sdm_ray.ray_tasks import fitting, run_tasks
 
 FEW = TaskConfig(workers=2, cpus=0.25)
 
@@ -119,13 +119,3 @@ def test_a_part_that_fits_nowhere_is_said_once(monkeypatch, caplog):
         width.note(False)
     (record,) = caplog.records
     assert "1 CPUs, 1 GPUs): waiting for one; the nodes together have 4 CPUs and 0 GPUs" in record.getMessage()
-
-
-def test_a_line_tells_the_cause_inside_what_ray_wraps():
-    assert line_of(OSError("no space left\nand more")) == "OSError: no space left"
-    assert line_of(InputError("map.zarr: is no map")) == "map.zarr: is no map"
-    wrapped = (
-        "ray::_guarded() (pid=1)\nRuntimeError: The remote function failed to import on the worker. \n\n"
-        "Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'sdm_ray'\n"
-    )
-    assert line_of(RuntimeError(wrapped)) == "ModuleNotFoundError: No module named 'sdm_ray'"

@@ -37,7 +37,7 @@ def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
     """
     work, attrs = setup.prepare_embedding(config, job.output, job.fingerprint)
     ledger = Ledger(job.output, job.fingerprint)
-    done = ledger.done() if job.resumed else {}
+    done = ledger.finished() if job.resumed else set()
     todo = plan.make(work.area.grid, config.tile, work.area.wanted, done)
     say(f"embed: {todo.cells} cells in {len(todo.tiles)} tiles, of which {len(done)} done")
     if not todo.tiles:
@@ -52,8 +52,7 @@ def run(config: EmbedConfig, job: Job) -> dict[str, Any]:
             create_embeddings(job.output, work.area.grid, spec)
     do_tiles(Embedder, work, todo, config.compute)
     raster.consolidate(job.output)
-    figures = ledger.all(tile.id for tile in todo.tiles).values()
-    totals = {name: sum(each[name] for each in figures) for name in ("cells", "clipped", "numbers")}
+    totals: dict[str, Any] = ledger.totals(tile.id for tile in todo.tiles)[0]
     share = totals["clipped"] / max(totals["numbers"], 1)
     say(f"embed: {totals['cells']} cells; {share:.2%} of the numbers were clipped to the range of a byte")
     return {"cells": totals["cells"], "clipped_share": share} | icechunk_repository.publish(job.output)

@@ -2,7 +2,6 @@
 
 import tempfile
 import time
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,11 @@ from upath import UPath
 from sdm_ray.documentation import job as documentation
 from sdm_ray.documentation.facts import gather
 from sdm_ray.errors import InputError
-from sdm_ray.geo.windows import Window, whole
 from sdm_ray.job import Job
 from sdm_ray.mapping import plan, setup
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.dry_run import measure
-from sdm_ray.mapping.thumbnails import overview, picture
+from sdm_ray.mapping.thumbnails import SIDE, overview, picture
 from sdm_ray.mapping.tile import Mapper
 from sdm_ray.mapping.tile_workers import do_tiles
 from sdm_ray.metrics.probability_kind import has_levels
@@ -36,7 +34,7 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
     ready = setup.prepare(config, job.output, job.fingerprint)
     area = ready.work.area
     ledger = Ledger(job.output, job.fingerprint)
-    done = ledger.done() if job.resumed else {}
+    done = ledger.finished() if job.resumed else set()
     work = plan.make(area.grid, config.tile, area.wanted, done)
     for line in work.lines(len(ready.spec.species), ready.spec.bits):
         say(f"map: {line}")
@@ -50,16 +48,15 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
     start = time.monotonic()
     do_tiles(Mapper, ready.work, work, config.compute)
     seconds = time.monotonic() - start
-    _build_levels(config, job.output)
+    levels = _build_levels(config, job.output, work)
     raster.consolidate(job.output)
-    for drawn in _pictures(job.output):
+    for drawn in _pictures(job.output, levels):
         job.tracker.picture(drawn)
-    finished = ledger.all(tile.id for tile in work.tiles)
-    figures = _figures(finished, ready.spec.probability_kind)
+    found = figures(ledger, work, ready.spec.probability_kind)
     rate = sum(tile.cells for tile in work.left) / max(seconds, 1e-9)
-    say(f"map: {figures['cells']} cells, {len(work.left)} tiles done now at {rate:.0f} cells/s")
-    _document(config, job, figures)
-    return figures | icechunk_repository.publish(job.output)
+    say(f"map: {found['cells']} cells, {len(work.left)} tiles done now at {rate:.0f} cells/s")
+    _document(config, job, found)
+    return found | icechunk_repository.publish(job.output)
 
 
 def dry_run(config: MapConfig) -> None:
@@ -82,17 +79,15 @@ def dry_run(config: MapConfig) -> None:
     say(f"map: about {hours} and {cost.stored * share / 1e6:.1f} MB for all tiles, coarser levels not counted")
 
 
-def _build_levels(config: MapConfig, output: UPath) -> None:
-    """Coarser levels, each from the one below it; one task writes whole tiles."""
-    base = maps.Map(output)
-    levels = pyramid.levels_of(base.grid) if config.levels is None else config.levels
+def _build_levels(config: MapConfig, output: UPath, work: plan.Plan) -> int:
+    """Coarser levels, each from the one below it; one task writes whole tiles. Returns how many there are."""
+    levels = pyramid.levels_of(work.grid) if config.levels is None else config.levels
     if not levels:
-        return
+        return 0
     with icechunk_repository.changing(output, f"{levels} empty coarser levels"):
         pyramid.create_levels(output, levels)
     for level in range(1, levels + 1):
-        grid = pyramid.level_grid(base.grid, level)
-        tiles = plan.make(grid, config.tile, partial(_has_data, output, level)).tiles
+        tiles = plan.coarser(work, pyramid.level_grid(work.grid, level), config.tile, level)
         ended = run_tasks(_level, (str(output), level, icechunk_repository.fork(output)), tiles, config.compute)
         sessions = []
         for tile, session, problem in track(ended, len(tiles), f"map: level {level}"):
@@ -100,6 +95,7 @@ def _build_levels(config: MapConfig, output: UPath) -> None:
                 raise InputError(f"{output}: tile {tile.id} of level {level} failed: {problem}; run the job again")
             sessions += [session] if session is not None else []
         icechunk_repository.merge(output, sessions, f"level {level}")
+    return levels
 
 
 def _level(shared: tuple[str, int, icechunk_repository.Session], tile: plan.PlannedTile) -> icechunk_repository.Session:
@@ -107,16 +103,6 @@ def _level(shared: tuple[str, int, icechunk_repository.Session], tile: plan.Plan
     with icechunk_repository.writing(UPath(output), session):
         pyramid.fill_level(UPath(output), level, tile.window)
     return session
-
-
-def _has_data(output: UPath, level: int, window: Window) -> np.ndarray:
-    """Which cells of a coarser level lie over predicted cells; bool (height, width)."""
-    base = maps.Map(output)
-    step = 1 << level
-    below = Window(window.row * step, window.col * step, window.height * step, window.width * step)
-    known = base.layer("inputs", below.intersect(whole(base.grid))) > 0
-    rows = np.logical_or.reduceat(known, np.arange(0, known.shape[0], step), axis=0)
-    return np.logical_or.reduceat(rows, np.arange(0, known.shape[1], step), axis=1)
 
 
 def _document(config: MapConfig, job: Job, figures: dict[str, Any]) -> None:
@@ -133,27 +119,31 @@ def _document(config: MapConfig, job: Job, figures: dict[str, Any]) -> None:
     documentation.write(job.output, gather(job.output, record, config.path))
 
 
-def _pictures(output: UPath) -> list[UPath]:
-    base = maps.Map(output)
-    group = raster.open_group(output / "0")
+def _pictures(output: UPath, levels: int) -> list[UPath]:
+    """Pictures of layers, of the coarsest level that fills them: level 0 of a large map takes minutes to read."""
+    found = next((each for each in range(levels, 0, -1) if max(maps.Map(output, each).grid.shape) >= SIDE), 0)
+    drawn = maps.Map(output, found)
+    group = raster.open_group(output / str(found))
     made = []
     for name, unit in (("richness", "species"), ("survey_distance", "m")):
         if name not in group:
             continue
-        values = overview(group[name], float("nan"), base.tile)
+        values = overview(group[name], float("nan"), drawn.tile)
         if np.isfinite(values).any():
             title = str(group[name].attrs["long_name"]).partition(",")[0]
-            made.append(picture(output / "pictures" / f"{name}.png", values, base.grid, title, unit))
+            made.append(picture(output / "pictures" / f"{name}.png", values, drawn.grid, title, unit))
     return made
 
 
-def _figures(done: dict[str, dict[str, Any]], kind: str) -> dict[str, Any]:
-    """Totals over tiles and, of probabilities that have levels, mean richness from unrounded ones."""
-    names: tuple[str, ...] = ("cells", "with_covariates", "with_satellite", "without_survey_in_country")
-    names += tuple(name for name in ("outside_applicability",) if all(name in figures for figures in done.values()))
-    totals: dict[str, Any] = {name: sum(figures[name] for figures in done.values()) for name in names}
-    totals["tiles"] = len(done)
+def figures(ledger: Ledger, work: plan.Plan, kind: str) -> dict[str, Any]:
+    """Totals over tiles and, of probabilities that have levels, mean richness from unrounded ones.
+
+    Raises:
+        InputError: a tile has no record.
+    """
+    sums, tiles = ledger.totals(tile.id for tile in work.tiles)
+    by_species = sums.pop("species_sums")
+    totals: dict[str, Any] = {**sums, "tiles": tiles}
     if has_levels(kind):
-        summed = np.sum([done[tile]["species_sums"] for tile in sorted(done)], axis=0)
-        totals["mean_richness"] = float(summed.sum() / totals["cells"])
+        totals["mean_richness"] = float(np.sum(by_species) / totals["cells"])
     return totals

@@ -1,12 +1,16 @@
 """What a map's work is: which cells are wanted, in which tiles, and how much that is."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from sdm_ray.geo.block_means import block_sums
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, tiles
+
+_MASK_CELLS = 1 << 24  # of the tiles that are looked at together: asking for each alone takes ten times as long
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,40 @@ def make(grid: Grid, size: int, wanted: Callable[[Window], np.ndarray], done: Co
         wanted: gives the mask of the wanted cells of a window, bool (height, width).
         done: ids of tiles that need no work.
     """
-    counted = ((tile, int(wanted(tile.window).sum())) for tile in tiles(grid, size))
-    planned = [PlannedTile(tile.id, tile.window, cells) for tile, cells in counted if cells]
+    cells = _counted(grid, size, wanted)
+    planned = [
+        PlannedTile(tile.id, tile.window, count)
+        for tile in tiles(grid, size)
+        if (count := int(cells[tile.window.row // size, tile.window.col // size]))
+    ]
     return Plan(grid, planned, frozenset(done))
+
+
+def _counted(grid: Grid, size: int, wanted: Callable[[Window], np.ndarray]) -> np.ndarray:
+    """Wanted cells of each tile, (rows of tiles, columns of tiles)."""
+    many = max(1, _MASK_CELLS // size**2)
+    rows = []
+    for row in range(0, grid.height, size):
+        strip = Window(row, 0, min(size, grid.height - row), grid.width)
+        counts = [block_sums(wanted(part), size)[0] for part in strip.parts(size, many * size)]
+        rows.append(np.concatenate(counts))
+    return np.stack(rows)
+
+
+def coarser(work: Plan, grid: Grid, size: int, level: int) -> list[PlannedTile]:
+    """The tiles of a coarser level that lie over tiles of the map, with what is wanted there.
+
+    Args:
+        work: the plan of the map.
+        grid: of the level.
+        size: cells along the side of a tile, of the map and of the level.
+        level: cells of the level are 2^level times as wide.
+    """
+    cells: Counter[tuple[int, int]] = Counter()
+    for tile in work.tiles:
+        cells[tile.window.row // size >> level, tile.window.col // size >> level] += tile.cells
+    places = ((tile, (tile.window.row // size, tile.window.col // size)) for tile in tiles(grid, size))
+    return [PlannedTile(tile.id, tile.window, cells[at]) for tile, at in places if at in cells]
 
 
 def split(window: Window, block: int, fits: Callable[[Window], bool]) -> Iterator[Window]:

@@ -10,7 +10,8 @@ from sdm_ray.geo.block_means import block_means, block_modes
 from sdm_ray.geo.grid import Grid
 from sdm_ray.plots.maps import map_picture
 
-_SIDE = 1000  # most cells along the longer side of a picture
+SIDE = 1000
+"""Most cells along the longer side of a picture."""
 
 
 def overview(layer: Any, fill: float, strip: int) -> np.ndarray:  # noqa: ANN401 - a Zarr array
@@ -25,7 +26,7 @@ def overview(layer: Any, fill: float, strip: int) -> np.ndarray:  # noqa: ANN401
         Means of square blocks, of a layer of categories their commonest value; float32, NaN where a block has none.
     """
     height, width = layer.shape
-    step = max(1, -(-max(height, width) // _SIDE))
+    step = max(1, -(-max(height, width) // SIDE))
     rows = max(1, strip // step) * step
     coarser = _modes if is_categorical(layer.attrs) else _means
     return np.concatenate([

@@ -5,9 +5,11 @@ nothing: a tile of sea writes none.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.errors import InputError
@@ -44,15 +46,15 @@ class Ledger:
         Raises:
             InputError: a record belongs to another map or cannot be read.
         """
-        found = {}
-        for file, content in self._contents():
-            record = _parsed(file, content)
-            if record["fingerprint"] != self.fingerprint:
-                raise InputError(
-                    f"{file}: belongs to a map of fingerprint {record['fingerprint']}, expected {self.fingerprint}"
-                )
-            found[record["tile"]] = record["figures"]
-        return found
+        return dict(self._records())
+
+    def finished(self) -> set[str]:
+        """Ids of the finished tiles; unlike `done` it holds no figures, which many tiles have many of.
+
+        Raises:
+            InputError: as `done`.
+        """
+        return {tile for tile, _ in self._records()}
 
     def all(self, tiles: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Figures of each of some tiles, of which all are finished by now.
@@ -62,13 +64,49 @@ class Ledger:
         """
         found = self.done()
         wanted = list(tiles)
+        self._require(found, wanted)
+        return {tile: found[tile] for tile in wanted}
+
+    def totals(self, tiles: Iterable[str]) -> tuple[dict[str, float | NDArray[np.float64]], int]:
+        """Sums of figures over some tiles, of which all are finished by now, read one record after the other.
+
+        Returns:
+            Sum of each figure, a number or an array as in the records; and the number of tiles. A figure that a tile
+            lacks is left out.
+
+        Raises:
+            InputError: as `all`.
+        """
+        wanted = set(tiles)
+        seen: set[str] = set()
+        sums: dict[str, Any] = {}
+        for tile, figures in self._records():
+            if tile in wanted:
+                values = {
+                    name: np.asarray(value) if isinstance(value, list) else value for name, value in figures.items()
+                }
+                sums = {name: sums[name] + values[name] for name in sums if name in values} if seen else values
+                seen.add(tile)
+        self._require(seen, wanted)
+        return sums, len(seen)
+
+    def _require(self, found: Collection[str], wanted: Collection[str]) -> None:
         missing = [tile for tile in wanted if tile not in found]
         if missing:
             raise InputError(
                 f"{self.folder}: shows records of {len(wanted) - len(missing)} of {len(wanted)} finished tiles, none of"
-                f" {missing[0]}; run the job again"
+                f" {min(missing)}; run the job again"
             )
-        return {tile: found[tile] for tile in wanted}
+
+    def _records(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Id and figures of each finished tile, in the order of the files' names."""
+        for file, content in self._contents():
+            record = _parsed(file, content)
+            if record["fingerprint"] != self.fingerprint:
+                raise InputError(
+                    f"{file}: belongs to a map of fingerprint {record['fingerprint']}, expected {self.fingerprint}"
+                )
+            yield record["tile"], record["figures"]
 
     def _contents(self) -> Iterator[tuple[UPath, bytes]]:
         """The records; from an object store many at a time."""

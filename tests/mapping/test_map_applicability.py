@@ -15,6 +15,7 @@ from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.tile import Mapper
 from sdm_ray.stores.artefact import read_record
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.ledger import Ledger
 from sdm_ray.stores.maps import Map, create_map
 from sdm_ray.stores.surveys import read_surveys
 
@@ -31,8 +32,10 @@ def made(world, models, tmp_path_factory):
         ready = setup.prepare(config, job.output, job.fingerprint)
         create_map(job.output, ready.work.area.grid, ready.spec)
         mapper = Mapper(ready.work)
-        tiles = plan.make(ready.work.area.grid, config.tile, ready.work.area.wanted).tiles
-        figures = map_job._figures({tile.id: mapper.do(tile) for tile in tiles}, "occurrence")
+        work, ledger = plan.make(ready.work.area.grid, config.tile, ready.work.area.wanted), Ledger(job.output, "f")
+        for tile in work.tiles:
+            ledger.add(tile.id, mapper.do(tile))
+        figures = map_job.figures(ledger, work, "occurrence")
         map_job._document(config, job, figures)
         return figures
 

@@ -33,6 +33,19 @@ def test_a_store_that_does_not_show_every_record_is_not_taken_for_whole(tmp_path
         ledger.all(["E1N1", "E2N1", "E3N1"])
 
 
+def test_figures_are_summed_record_by_record(tmp_path):
+    ledger = Ledger(UPath(tmp_path), "one")
+    ledger.add("E1N1", {"cells": 3, "outside": 1, "sums": [0.5, 1.25]})
+    ledger.add("E2N1", {"cells": 2, "sums": [1.0, 2.0]})
+    ledger.add("E3N1", {"cells": 100, "sums": [9.0, 9.0]})
+    sums, count = ledger.totals(["E2N1", "E1N1"])
+    assert count == 2 and sums.keys() == {"cells", "sums"} and sums["cells"] == 5  # no figure of a part of the tiles
+    assert sums["sums"].tolist() == [1.5, 3.25]
+    assert ledger.finished() == {"E1N1", "E2N1", "E3N1"}
+    with pytest.raises(InputError, match=r"shows records of 1 of 2 finished tiles, none of E4N1; run the job again"):
+        ledger.totals(["E1N1", "E4N1"])
+
+
 def test_what_another_process_writes_to_an_object_store_is_seen(bucket):
     """A resumed map listed the ledger before its workers wrote, and was sealed with figures of a part of its tiles."""
     ledger = Ledger(UPath(bucket) / "ledgers" / "map.zarr", "one")

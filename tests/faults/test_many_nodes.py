@@ -1,0 +1,46 @@
+"""Parts of work on several small nodes of one machine, in a process of its own."""
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.many_nodes import run_program
+
+pytestmark = pytest.mark.xdist_group("nodes")
+
+
+@pytest.fixture(scope="module")
+def found():
+    return json.loads(run_program(Path(__file__).with_name("many_nodes.py")).splitlines()[-1])
+
+
+def at_once(ended):
+    """Most parts that ran at one time."""
+    changes = sorted([(each["begun"], 1) for each in ended] + [(each["ended"], -1) for each in ended])
+    running = most = 0
+    for _, change in changes:
+        running += change
+        most = max(most, running)
+    return most
+
+
+def test_nodes_that_join_are_used_and_one_that_leaves_costs_no_part(found):
+    ended = found["grows"]
+    assert sorted(int(each["part"]) for each in ended) == list(range(40))
+    assert [each["problem"] for each in ended if each["problem"]] == []
+    nodes = [each["node"] for each in ended]
+    assert len(set(nodes[:6])) == 1  # the head has no CPUs
+    assert len(set(nodes)) == 3 and nodes[0] not in nodes[-8:]
+
+
+def test_the_work_grows_with_the_cluster(found):
+    assert at_once(found["grows"][:6]) == 2
+    assert at_once(found["grows"]) > 3
+
+
+def test_an_actor_keeps_the_gpu_and_the_model_that_it_began_with(found):
+    ended = found["gpus"]
+    assert sorted(int(each["part"]) for each in ended if not each["problem"]) == list(range(40))
+    held = {(each["pid"], each["gpu"]) for each in ended}
+    assert len(held) == len({pid for pid, _ in held}) == 2 and {gpu for _, gpu in held} == {"0", "1"}
+    assert {each["loads"] for each in ended} == {1}
