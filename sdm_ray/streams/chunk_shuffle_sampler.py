@@ -5,10 +5,14 @@ interleaved. Each runs from north to south through vertical strips of chunks in 
 same number of rows from each. Within its sequence a place is delayed by a random distance (`shuffle_window`). So a
 batch mixes places of as many regions as there are sequences, while a sequence decodes a chunk once and keeps it only
 for its next few rows of chunks. Ranks that own whole sequences decode no chunk that another rank decodes as well.
+
+What is held is the walk through each strip, which no epoch changes, and for an epoch the order of the strips. The
+places at some positions follow from the delays around them: draws are taken from the middle of the random stream.
 """
 
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +62,7 @@ class ChunkShuffleSampler:
         ids = np.empty_like(epochs)
         for number in np.unique(epochs):
             chosen = epochs == number
-            ids[chosen] = _shuffled(self, int(number))[sequence[chosen], index[chosen]]
+            ids[chosen] = _epoch(self, int(number)).at(sequence[chosen], index[chosen])
         return ids, epochs
 
     def slots(self, batch: int, rank: int, world: int) -> Ints:
@@ -81,15 +85,30 @@ class ChunkShuffleSampler:
         """
         strip = self.strip[ids]
         down = self.rows[ids] // self.chunk + _FAR
-        chunk_rows = np.maximum(1, np.ceil(least * _heights(self.strip, self.rows // self.chunk))).astype(np.int64)
+        chunk_rows = np.maximum(1, np.ceil(least * self._rows_per_place)).astype(np.int64)
         visit = np.unique((epochs * self.interleave + slots % self.interleave) << 32 | strip, return_inverse=True)[1]
         return np.unique(visit << 32 | down // chunk_rows[strip], return_inverse=True)[1]
 
     @cached_property
-    def strip(self) -> Ints:
+    def strip(self) -> NDArray[np.int32]:
         """Number of the strip of each place, (n,)."""
         most = max(1, self.shuffle_window // self.interleave)
-        return strips(self.rows // self.chunk, self.cols // self.chunk, most)
+        return strips(self.rows // self.chunk, self.cols // self.chunk, most).astype(np.int32)
+
+    @cached_property
+    def walk(self) -> NDArray[np.unsignedinteger[Any]]:
+        """Ids strip by strip, in each from north to south by rows of chunks and there from west to east, (n,)."""
+        order = np.lexsort((self.cols, self.rows // self.chunk, self.strip))
+        return order.astype(np.uint32 if self.n < 1 << 32 else np.uint64)
+
+    @cached_property
+    def starts(self) -> Ints:
+        """Where each strip begins in `walk`, and its end."""
+        return np.append(0, np.cumsum(np.bincount(self.strip)))
+
+    @cached_property
+    def _rows_per_place(self) -> NDArray[np.float64]:
+        return _heights(self.strip, self.rows // self.chunk)
 
 
 def strips(down: Ints, right: Ints, most: int) -> Ints:
@@ -119,15 +138,64 @@ def _heights(strip: Ints, down: Ints) -> NDArray[np.float64]:
     return np.bincount(rows) / np.bincount(strip)
 
 
+class _Epoch:
+    """The order of one epoch: the strips one after the other, cut into sequences, each place delayed in its own."""
+
+    def __init__(self, sampler: ChunkShuffleSampler, number: int) -> None:
+        self._sampler = sampler
+        self._length = sampler.n // sampler.interleave
+        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([sampler.seed, number])))
+        visits = np.argsort(random.permutation(len(sampler.starts) - 1))
+        self._first = sampler.starts[visits]  # of each visited strip, in the walk
+        self._ends = np.cumsum(np.diff(sampler.starts)[visits])  # of each visited strip, in the order of visits
+        self._state = random.bit_generator.state
+        self._sequences = self._draws(self._length * sampler.interleave).permutation(sampler.interleave)
+
+    def at(self, sequence: Ints, index: Ints) -> Ints:
+        """Ids of places by sequence and place in it, each (N,)."""
+        ids = np.empty(len(index), np.int64)
+        own = self._sequences[sequence]
+        for number in np.unique(own):
+            chosen = np.flatnonzero(own == number)
+            ordered = chosen[np.argsort(index[chosen], kind="stable")]
+            apart = np.flatnonzero(np.diff(index[ordered]) > 4 * self._reach) + 1
+            for near in np.split(ordered, apart):
+                first = int(index[near[0]])
+                ids[near] = self._delayed(int(number), first, int(index[near[-1]]) + 1)[index[near] - first]
+        return ids
+
+    def _delayed(self, sequence: int, first: int, last: int) -> Ints:
+        """Ids at some places of a sequence, from `first` to before `last`.
+
+        What stands at a place after the delays stood at most their longest before it.
+        """
+        start, stop = max(0, first - self._reach), min(self._length, last + self._reach)
+        visited = sequence * self._length + np.arange(start, stop)
+        window = self._sampler.shuffle_window / self._sampler.interleave
+        time = visited + window * self._draws(int(visited[0])).random(len(visited))
+        return self._visited(visited[np.argsort(time, kind="stable")[first - start : last - start]])
+
+    def _visited(self, positions: Ints) -> Ints:
+        """Ids in the order of visits, before any delay."""
+        visit = np.searchsorted(self._ends, positions, side="right")
+        back = self._ends[visit] - positions  # from the end of its strip
+        size = np.diff(self._ends, prepend=0)[visit]
+        return self._sampler.walk[self._first[visit] + size - back].astype(np.int64)
+
+    @property
+    def _reach(self) -> int:
+        return -(-self._sampler.shuffle_window // self._sampler.interleave) + 2
+
+    def _draws(self, skipped: int) -> np.random.Generator:
+        """The random numbers of the epoch from one of them on."""
+        stream = np.random.PCG64()
+        stream.state = self._state
+        stream.advance(skipped)
+        left = {name: self._state[name] for name in ("has_uint32", "uinteger")}  # which `advance` drops
+        stream.state = {**stream.state, **left}
+        return np.random.Generator(stream)
+
+
 @lru_cache(maxsize=4)
-def _shuffled(sampler: ChunkShuffleSampler, number: int) -> Ints:
-    """Ids of an epoch, (sequences, length)."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([sampler.seed, number])))
-    place = rng.permutation(int(sampler.strip.max()) + 1)
-    visited = np.lexsort((sampler.cols, sampler.rows // sampler.chunk, place[sampler.strip]))
-    length = sampler.n // sampler.interleave
-    start = np.arange(length * sampler.interleave)
-    visited = visited[: len(start)]
-    time = start + sampler.shuffle_window / sampler.interleave * rng.random(len(start))
-    parts = visited[np.lexsort((time, start // length))].reshape(sampler.interleave, length)
-    return parts[rng.permutation(sampler.interleave)]
+def _epoch(sampler: ChunkShuffleSampler, number: int) -> _Epoch:
+    return _Epoch(sampler, number)

@@ -8,6 +8,8 @@ epochs, so every batch is full. A rank takes a slice of each batch. Example with
     id        3  0  4  1  2  2  4  0  3  1
     step     |-- 0 --|-- 1 --|-- 2 --|
     rank      0  1  1  0  1  1  0  1  1
+
+Of many rows the permutation is computed where it is asked for, so that no rank holds it.
 """
 
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ from functools import lru_cache
 import numpy as np
 
 from sdm_ray.batch import Ints, share
+from sdm_ray.streams.permutation import permuted
+
+_STORED = 1 << 22  # rows whose permutation is drawn and kept, 8 bytes a row: asking for it is faster
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Sampler:
         ids = np.empty_like(positions)
         for number in np.unique(epochs):
             chosen = epochs == number
-            ids[chosen] = _permutation(self.n, self.seed, int(number))[within[chosen]]
+            ids[chosen] = _permuted(within[chosen], self.n, self.seed, int(number))
         return ids, epochs
 
     def slots(self, batch: int, rank: int, world: int) -> Ints:
@@ -51,6 +56,10 @@ class Sampler:
     def ids(self, start: int, stop: int) -> Ints:
         """Ids at the positions from `start` to before `stop`, int64."""
         return self.at(np.arange(start, stop))[0]
+
+
+def _permuted(within: Ints, n: int, seed: int, number: int) -> Ints:
+    return _permutation(n, seed, number)[within] if n <= _STORED else permuted(within, n, (seed, number))
 
 
 @lru_cache(maxsize=8)

@@ -3,7 +3,7 @@
 import heapq
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -19,6 +19,7 @@ class Cluster:
         losses_h: chance of each node to be lost within an hour.
         replaced_s: seconds until a lost node has a successor.
         slowness: by which the tiles of each node take longer, the last value for further ones.
+        lost_s: seconds at which a node is lost -> its number, beside those lost by chance.
     """
 
     nodes: int
@@ -28,6 +29,7 @@ class Cluster:
     losses_h: float = 0.0
     replaced_s: float = 180.0
     slowness: Sequence[float] = (1.0,)
+    lost_s: Mapping[float, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -115,6 +117,8 @@ def makespan(
     run = _Run(tiles, cluster, twice, random.Random(seed), deque(order))
     for node in range(cluster.nodes):
         run.up(node, _of(cluster.ready_s, node))
+    for at, node in cluster.lost_s.items():
+        run.plan(at, "lose", node)
     now = 0.0
     while len(run.done) < len(tiles):
         now, attempt, kind, what, _ = heapq.heappop(run.events)

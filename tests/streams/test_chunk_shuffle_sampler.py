@@ -1,6 +1,9 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from sdm_ray.streams import chunk_shuffle_sampler
 from sdm_ray.streams.chunk_shuffle_sampler import ChunkShuffleSampler, strips
 
 CHUNK, SIZE = 256, 65536
@@ -75,6 +78,48 @@ def test_a_place_is_delayed_by_the_window_at_most(places):
         inside = np.flatnonzero(found.strip == strip)
         walked = at[inside[np.lexsort((places[1][inside], places[0][inside] // CHUNK))]]
         assert np.abs(np.argsort(np.argsort(walked)) - np.arange(len(walked))).max() <= 300
+
+
+def stored(sampler, number):
+    """An epoch as a whole, (sequences, length), by sorting all its places."""
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([sampler.seed, number])))
+    place = rng.permutation(int(sampler.strip.max()) + 1)
+    visited = np.lexsort((sampler.cols, sampler.rows // sampler.chunk, place[sampler.strip]))
+    length = sampler.n // sampler.interleave
+    start = np.arange(length * sampler.interleave)
+    time = start + sampler.shuffle_window / sampler.interleave * rng.random(len(start))
+    parts = visited[: len(start)][np.lexsort((time, start // length))].reshape(sampler.interleave, length)
+    return parts[rng.permutation(sampler.interleave)]
+
+
+@pytest.mark.parametrize("window", [0, 3, 200, 100_000])
+@pytest.mark.parametrize(("interleave", "seed"), [(1, 0), (8, 1), (8, 2), (5, 3)])
+def test_what_is_computed_around_some_positions_is_the_order_of_the_whole_epoch(places, window, interleave, seed):
+    found = order(places[:, :4997], interleave=interleave, seed=seed, shuffle_window=window)
+    length = 4997 // interleave
+    sequence, index = (axis.ravel() for axis in np.mgrid[0:interleave, 0:length])
+    steps, within = index // (40 // interleave), index % (40 // interleave)
+    positions = steps * 40 + within * interleave + sequence
+    for number in range(2):
+        shift = positions + number * length * interleave
+        if length % (40 // interleave):  # epochs that end inside a batch: by index alone
+            ids = chunk_shuffle_sampler._epoch(found, number).at(sequence, index)
+        else:
+            ids = found.at(shift)[0]
+        assert np.array_equal(ids.reshape(interleave, length), stored(found, number))
+        some = np.random.default_rng(0).integers(0, len(index), 50)
+        part = chunk_shuffle_sampler._epoch(found, number).at(sequence[some], index[some])
+        assert np.array_equal(part, ids[some])
+
+
+def test_an_epoch_holds_little_beside_the_walk(places):
+    found = order(np.tile(places, 20))
+    found.at(np.arange(40))
+    tracemalloc.start()
+    found.at(np.arange(40) + 2 * found.n)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < found.n  # bytes, of another epoch of 100,000 places
 
 
 def test_places_are_mixed(places):

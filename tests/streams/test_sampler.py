@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from sdm_ray.streams import sampler
 from sdm_ray.streams.sampler import Sampler, share
 
 
@@ -18,6 +19,15 @@ def test_an_id_depends_on_its_position_alone():
     ids, epochs = order.at(np.array([[40, 3], [22, 10]]))
     assert np.array_equal(ids, whole[[[40, 3], [22, 10]]])
     assert epochs.tolist() == [[3, 0], [2, 0]]
+
+
+def test_the_order_of_many_rows_is_computed_and_not_stored(monkeypatch):
+    monkeypatch.setattr(sampler, "_STORED", 10)
+    monkeypatch.setattr(sampler, "_permutation", None)
+    order = Sampler(n=1000, seed=3)
+    ids = order.ids(0, 3000).reshape(3, 1000)
+    assert (np.sort(ids, axis=1) == np.arange(1000)).all() and not np.array_equal(ids[0], ids[1])
+    assert np.array_equal(np.concatenate([order.ids(0, 700), order.ids(700, 3000)]), ids.ravel())
 
 
 def test_another_seed_is_another_order():
