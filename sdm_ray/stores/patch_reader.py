@@ -15,7 +15,6 @@ from itertools import chain, islice, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sdm_ray.cores import usable_cores
 from sdm_ray.stores.zarr_shards import Chunk, Chunks, Layout
 
 _IN_FLIGHT = 64  # chunks that are requested while one group is waited for, about
@@ -151,7 +150,7 @@ class _Cutting:
         held = {chunk: self._held[chunk] for chunk in group.overlaps if chunk in self._held}
         for run in layout.runs((chunk for chunk in group.overlaps if chunk not in held), _RUN):
             again = {chunk: _Held() for chunk in run if self._last[chunk] is not group}
-            job = _threads().submit(self._decode, run, again, group.overlaps, out)
+            job = _threads(self._chunks.threads).submit(self._decode, run, again, group.overlaps, out)
             group.jobs.append(job)
             for each in again.values():
                 each.job = job
@@ -159,7 +158,7 @@ class _Cutting:
         while len(self._held) > self._most:
             del self._held[next(iter(self._held))]
         if held:  # submitted after the jobs that it waits for, so that threads never wait for each other
-            group.jobs.append(_threads().submit(_cut_held, held, group.overlaps, out))
+            group.jobs.append(_threads(self._chunks.threads).submit(_cut_held, held, group.overlaps, out))
         return out
 
     def _decode(
@@ -186,9 +185,9 @@ def _paste(pixels: NDArray[np.uint16], overlaps: list[Overlap], out: Patches) ->
         out[number][:, top:bottom, left:right] = pixels[:, upper:lower, begin:end]
 
 
-@lru_cache(maxsize=1)
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(usable_cores(), thread_name_prefix="cutting")
+@lru_cache(maxsize=2)  # for a local disk and for a URL
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="cutting")
 
 
 def _group(layout: Layout, wanted: Wanted, ids: Ints) -> _Group:

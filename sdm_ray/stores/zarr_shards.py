@@ -3,6 +3,9 @@
 A decoded chunk is still in the core's cache when the same thread cuts patches out of it. On two cores
 (`tests/benchmarks/bench_streams.py`) threads that call zstd themselves decode a cube of this system a fifth to a
 third faster than TensorStore, which copies each chunk once more into the array that it gives to another thread.
+
+At a URL the index of a Zarr shard is asked for once and chunks that lie close together by one request; more threads
+than cores wait for answers.
 """
 
 import math
@@ -13,15 +16,19 @@ from io import FileIO
 from itertools import groupby
 from typing import Any, Protocol
 
+import fsspec
 import google_crc32c
 import numpy as np
 from numcodecs import zstd
 from numpy.typing import NDArray
-from zarr.storage import LocalStore
+from zarr.storage import FsspecStore, LocalStore
 
 from sdm_ray.buffers import keep_freed_memory
+from sdm_ray.cores import usable_cores
+from sdm_ray.stores.shards import together
 from sdm_ray.stores.zarr_io import engine_of
 
+_REQUESTS = 16  # threads that wait for a store at a URL
 _MISSING = 2**64 - 1  # marks a chunk that is all fill value in the index of a Zarr shard
 _CHECKSUM_BYTES = 4
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
@@ -70,9 +77,11 @@ class Chunks(Protocol):
 
     Attributes:
         layout: of the array.
+        threads: that read in parallel.
     """
 
     layout: Layout
+    threads: int
 
     def read(self, time: int, chunks: Sequence[Chunk]) -> Iterator[NDArray[np.uint16]]:
         """Pixels of chunks of one Zarr shard in turn, each at least (band, rows, columns) inside the array.
@@ -89,13 +98,16 @@ def chunks_of(array: Any) -> Chunks:  # noqa: ANN401 - zarr's
     height, width = array.shape[-2:]
     shard = units[-2] // array.chunks[-2], units[-1] // array.chunks[-1]
     layout = Layout(height, width, tuple(array.chunks[-2:]), shard, array.shape[1])
-    return _Shards(array, layout) if _plain(array) else _Parts(array, layout)
+    if not _plain(array):
+        return _Parts(array, layout)
+    return _Shards(array, layout) if isinstance(array.store, LocalStore) else _RemoteShards(array, layout)
 
 
 def _plain(array: Any) -> bool:  # noqa: ANN401
-    """Whether an array is stored as by `create_cube`: uint16, local Zarr shards of one time and all bands, zstd."""
+    """Whether an array is stored as by `create_cube`: uint16, Zarr shards of one time and all bands, zstd, in files."""
     stored = array.metadata.to_dict()
-    if not isinstance(array.store, LocalStore) or array.shards is None or len(stored["codecs"]) > 1:
+    in_files = isinstance(array.store, LocalStore | FsspecStore)
+    if not in_files or array.shards is None or len(stored["codecs"]) > 1:
         return False
     sharding = stored["codecs"][0]["configuration"]
     return bool(
@@ -114,10 +126,9 @@ class _Shards:
 
     def __init__(self, array: Any, layout: Layout) -> None:  # noqa: ANN401
         keep_freed_memory()
-        self.layout = layout
+        self.layout, self.threads = layout, usable_cores()
         self._folder = f"{array.store.root / array.path}/c"
-        self._shape = array.chunks[1:]
-        self._nothing = np.full(self._shape, array.fill_value, np.uint16)
+        self._pixels = _Pixels(array)
 
     def read(self, time: int, chunks: Sequence[Chunk]) -> Iterator[NDArray[np.uint16]]:
         (row, col), (high, wide) = self.layout.shard_of(chunks[0]), self.layout.shard
@@ -125,31 +136,102 @@ class _Shards:
         try:
             with open(f"{self._folder}/{time}/0/{row}/{col}", "rb", buffering=0) as file:
                 found = self._index(file)[rows % high, cols % wide]
-                yield from (self._pixels(file, start, size) for start, size in found.tolist())
+                yield from (self._at(file, start, size) for start, size in found.tolist())
         except FileNotFoundError:  # a Zarr shard that is all fill value has no file
-            yield from (self._nothing for _ in chunks)
+            yield from (self._pixels.nothing for _ in chunks)
 
     def _index(self, file: FileIO) -> NDArray[np.uint64]:
-        """Offset and length of each chunk of a Zarr shard, bytes, (down, right, 2)."""
-        size = 16 * math.prod(self.layout.shard)
-        file.seek(-size - _CHECKSUM_BYTES, os.SEEK_END)
-        found = file.read(size + _CHECKSUM_BYTES)
-        if google_crc32c.value(found[:size]) != int.from_bytes(found[size:], "little"):
-            raise ValueError(f"the index of the Zarr shard {file.name} is damaged")
-        return np.frombuffer(found, "<u8", size // 8).reshape(*self.layout.shard, 2)
+        size = _index_bytes(self.layout)
+        file.seek(-size, os.SEEK_END)
+        return _index_of(file.read(size), self.layout, file.name)
 
-    def _pixels(self, file: FileIO, start: int, size: int) -> NDArray[np.uint16]:
+    def _at(self, file: FileIO, start: int, size: int) -> NDArray[np.uint16]:
         if start == _MISSING:
-            return self._nothing
+            return self._pixels.nothing
         file.seek(start)
-        return np.frombuffer(zstd.decompress(file.read(size)), "<u2").reshape(self._shape)
+        return self._pixels.of(file.read(size))
+
+
+class _RemoteShards:
+    """Reads Zarr shards of a finished cube at a URL."""
+
+    def __init__(self, array: Any, layout: Layout) -> None:  # noqa: ANN401
+        self.layout, self.threads = layout, max(_REQUESTS, usable_cores())
+        self._files = _synchronous(array.store)
+        self._folder = f"{array.store.path.rstrip('/')}/{array.path}/c"
+        self._pixels = _Pixels(array)
+        self._indexes: dict[str, NDArray[np.uint64] | None] = {}  # None for a shard that is all fill value
+
+    def read(self, time: int, chunks: Sequence[Chunk]) -> Iterator[NDArray[np.uint16]]:
+        (row, col), (high, wide) = self.layout.shard_of(chunks[0]), self.layout.shard
+        path = f"{self._folder}/{time}/0/{row}/{col}"
+        if path not in self._indexes:
+            self._indexes[path] = self._index(path)
+        index = self._indexes[path]
+        found = [None] * len(chunks) if index is None else self._fetched(path, index, np.array(chunks) % (high, wide))
+        yield from (self._pixels.nothing if each is None else self._pixels.of(each) for each in found)
+
+    def _index(self, path: str) -> NDArray[np.uint64] | None:
+        try:
+            return _index_of(self._files.cat_file(path, start=-_index_bytes(self.layout)), self.layout, path)
+        except FileNotFoundError:
+            return None
+
+    def _fetched(self, path: str, index: NDArray[np.uint64], chunks: NDArray[np.int64]) -> list[bytes | None]:
+        """The stored bytes of chunks of a shard, None for those that are all fill value."""
+        offset, size = index[chunks[:, 0], chunks[:, 1]].T
+        stored = np.flatnonzero(offset != _MISSING)
+        starts, sizes = offset[stored].astype(np.int64), size[stored].astype(np.int64)
+        groups = together(np.zeros(len(stored), np.int64), starts, sizes)
+        begun = [int(starts[group[0]]) for group in groups]
+        ends = [int((starts[group] + sizes[group]).max()) for group in groups]
+        parts = self._files.cat_ranges([path] * len(groups), begun, ends, on_error="raise") if groups else []
+        out: list[bytes | None] = [None] * len(chunks)
+        for group, first, part in zip(groups, begun, parts, strict=True):
+            for i in group:
+                out[stored[i]] = part[starts[i] - first : starts[i] + sizes[i] - first]
+        return out
+
+
+class _Pixels:
+    """Chunks of an array from their stored bytes."""
+
+    def __init__(self, array: Any) -> None:  # noqa: ANN401
+        self._shape = array.chunks[1:]
+        self.nothing = np.full(self._shape, array.fill_value, np.uint16)
+
+    def of(self, stored: bytes) -> NDArray[np.uint16]:
+        """The pixels of a chunk, (band, rows, columns)."""
+        return np.frombuffer(zstd.decompress(stored), "<u2").reshape(self._shape)
+
+
+def _index_bytes(layout: Layout) -> int:
+    return 16 * math.prod(layout.shard) + _CHECKSUM_BYTES
+
+
+def _index_of(stored: bytes, layout: Layout, name: object) -> NDArray[np.uint64]:
+    """Offset and length of each chunk of a Zarr shard, bytes, (down, right, 2)."""
+    index, checksum = stored[:-_CHECKSUM_BYTES], stored[-_CHECKSUM_BYTES:]
+    if len(stored) != _index_bytes(layout) or google_crc32c.value(index) != int.from_bytes(checksum, "little"):
+        raise ValueError(f"the index of the Zarr shard {name} is damaged")
+    return np.frombuffer(index, "<u8").reshape(*layout.shard, 2)
+
+
+def _synchronous(store: FsspecStore) -> Any:  # noqa: ANN401 - a file system
+    """The file system of a store, for threads that each wait for their answer."""
+    wrapped = getattr(store.fs, "sync_fs", None)
+    if wrapped is not None:
+        return wrapped
+    protocol = store.fs.protocol if isinstance(store.fs.protocol, str) else store.fs.protocol[0]
+    options = {name: value for name, value in store.fs.storage_options.items() if name not in ("asynchronous", "loop")}
+    return fsspec.filesystem(protocol, **options)
 
 
 class _Parts:
     """Reads chunks stored in any other way, or at a URL, as parts of the array."""
 
     def __init__(self, array: Any, layout: Layout) -> None:  # noqa: ANN401
-        self.layout = layout
+        self.layout, self.threads = layout, usable_cores()
         self._engine = engine_of(array)
 
     def read(self, time: int, chunks: Sequence[Chunk]) -> Iterator[NDArray[np.uint16]]:

@@ -157,7 +157,7 @@ def _our_threads(array: Any) -> int:
     """As patches are cut, but for the cutting."""
     chunks, many = chunks_of(array), array.shape[-1] // array.chunks[-1]
     runs = chunks.layout.runs([(row, col) for row in range(many) for col in range(many)], _RUN)
-    return sum(_threads().map(lambda run: sum(pixels.nbytes for pixels in chunks.read(0, run)), runs))
+    return sum(_threads(chunks.threads).map(lambda run: sum(pixels.nbytes for pixels in chunks.read(0, run)), runs))
 
 
 def photo_stream(shards: str, size: int, epochs: int, readers: int) -> dict[str, float]:

@@ -14,7 +14,7 @@ from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.stores.patch_reader import Wanted
-from sdm_ray.stores.zarr_shards import Layout, _Parts, _Shards, chunks_of
+from sdm_ray.stores.zarr_shards import Layout, _Parts, _RemoteShards, _Shards, chunks_of
 
 GRID = Grid(4_000_000.0, 3_000_000.0, 10.0, 150, 110)
 CHUNKS = [(row, col) for row in range(7) for col in range(10)]  # of 16 pixels
@@ -88,6 +88,28 @@ def test_cubes_stored_in_other_ways_give_the_same_patches(partly, tmp_path, chan
     wanted = Wanted(rng.integers(-20, 110, 30), rng.integers(-20, 150, 30), 33, 1, (2, 0))
     found = Cube(store).patches(wanted)
     assert np.array_equal(found, Cube(partly).patches(wanted)) and found.any()
+
+
+def test_at_a_url_an_index_is_asked_for_once_and_neighbours_by_one_request(partly, monkeypatch):
+    place = UPath("memory://counted/cube.zarr")
+    create_cube(place, GRID, ["a"], ["red", "nir", "blue"], chunk=16, shard=64)
+    values = zarr.open_group(str(partly), mode="r")["reflectance"][1]
+    Cube(place, writable=True).write(whole(GRID), 0, values, np.ones(GRID.shape, np.uint8))
+    chunks = chunks_of(array_of(place))
+    assert isinstance(chunks, _RemoteShards) and chunks.threads >= 16
+    asked = []
+    for name in ("cat_file", "cat_ranges"):
+        whole_call = getattr(chunks._files, name)
+        monkeypatch.setattr(
+            chunks._files,
+            name,
+            lambda *args, _call=whole_call, _name=name, **kw: asked.append(_name) or _call(*args, **kw),
+        )
+    for _ in range(2):
+        for run in chunks.layout.runs([(row, col) for row in range(4) for col in range(4)], 8):
+            for chunk, pixels in zip(run, chunks.read(0, run), strict=True):
+                assert np.array_equal(pixels, values[:, *chunks.layout.slices(chunk)])
+    assert asked.count("cat_ranges") == 4 and chunks._indexes.keys() == {"/counted/cube.zarr/reflectance/c/0/0/0/0"}
 
 
 @pytest.mark.parametrize("damage", [lambda shard: shard[:-1] + b"x", lambda shard: shard[:30]], ids=["bits", "cut"])

@@ -110,18 +110,21 @@ class TuneCheckpointer:
 
     Args:
         goal: name of the figure to report: the best epoch of each fit, then the mean over the fits.
+        rank: of this process, where the trial is a Ray Train run, which passes its reports on; None where it is not.
     """
 
-    def __init__(self, goal: str) -> None:
+    def __init__(self, goal: str, rank: int | None = None) -> None:
         self._goal = goal
+        self._rank = rank
         self._states: dict[str, bytes] = {}
         self._history: dict[str, list[dict[str, float]]] = {}
 
     def load(self, name: str) -> State | None:
         """The last state of an interrupted trial."""
+        import ray.train
         from ray import tune
 
-        checkpoint = tune.get_checkpoint()
+        checkpoint: Any = tune.get_checkpoint() if self._rank is None else ray.train.get_checkpoint()
         if checkpoint is None:
             return None
         with checkpoint.as_directory() as folder:
@@ -145,16 +148,23 @@ class TuneCheckpointer:
         self._history.setdefault(now["fit"], []).append(figures)
 
     def report(self) -> None:
-        """Report all fits; Tune may end the trial here."""
+        """Report all fits, on every rank; Tune may end the trial here."""
+        import ray.train
         from ray import tune
 
         best = [max((e[self._goal] for e in each), key=_number) for each in self._history.values()]
         figures = {self._goal: sum(best) / len(best), "epoch": max(map(len, self._history.values()))}
         steps = {"fit_epochs": sum(map(len, self._history.values()))}
+        if self._rank:  # one rank's checkpoint is that of all
+            ray.train.report({**figures, **steps})
+            return
         with tempfile.TemporaryDirectory() as folder:
             for name, state in self._states.items():
                 (Path(folder) / f"{name}.pt").write_bytes(state)
-            tune.report({**figures, **steps}, checkpoint=tune.Checkpoint.from_directory(folder))
+            if self._rank is None:
+                tune.report({**figures, **steps}, checkpoint=tune.Checkpoint.from_directory(folder))
+            else:
+                ray.train.report({**figures, **steps}, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
 
 def _number(value: float) -> float:

@@ -40,10 +40,12 @@ class TuneConfig(FinetuneVariants):
     trials: PositiveInt = 16
     concurrent: PositiveInt = 2
     """Trials at once."""
+    ranks: PositiveInt = 1
+    """Ranks of a trial; several train it together as a Ray Train run, where one GPU is too small or too slow."""
     cpus: float = Field(0.5, gt=0)
-    """CPUs of a trial."""
+    """CPUs of a rank."""
     gpus: float = Field(0.0, ge=0)
-    """GPUs of a trial; a fraction lets several share one."""
+    """GPUs of a rank; a fraction lets several share one."""
     folds: tuple[int, ...] = Field((0,), min_length=1)
     """What each trial trains side by side, an epoch of each in turn; what counts is the mean of their best epochs."""
     grace_epochs: PositiveInt = 1

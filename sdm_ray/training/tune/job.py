@@ -4,8 +4,8 @@ import csv
 import io
 import logging
 import os
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +23,12 @@ from sdm_ray.training.finetune.data import Table, read_table
 from sdm_ray.training.finetune.data_defaults import resolved
 from sdm_ray.training.finetune.fold_checks import check_folds, varies
 from sdm_ray.training.tune.config import Range, TuneConfig
+from sdm_ray.training.tune.ranks import DRIVER_CPUS
 
 if TYPE_CHECKING:
+    from sdm_ray.models.distributed import Ranks
+    from sdm_ray.training.engine.checkpointing import TuneCheckpointer
+    from sdm_ray.training.engine.reporting import Reporter
     from sdm_ray.training.finetune.distillation import Forests
 
 Shared = list[Any]
@@ -103,8 +107,8 @@ def _tuner(
 
     logging.getLogger("optuna").setLevel(logging.WARNING)
     trial = tune.with_resources(
-        tune.with_parameters(_trial, config=config, shared=shared, tracker=tracker),
-        {"cpu": config.cpus, "gpu": config.gpus},
+        tune.with_parameters(_trial, config=config, shared=shared, tracker=tracker, storage=str(storage / "ranks")),
+        {"cpu": config.cpus, "gpu": config.gpus} if config.ranks == 1 else {"cpu": DRIVER_CPUS},
     )
     if resume and tune.Tuner.can_restore(str(storage)):
         say("tune: continues an interrupted sweep")
@@ -119,7 +123,9 @@ def _tuner(
             scheduler=Halving(config.grace_epochs, base.optim.epochs or 1, config.reduction),
             num_samples=config.trials,
             max_concurrent_trials=config.concurrent,
-            reuse_actors=True,  # a process takes longer to start than a small trial
+            # A process takes longer to start than a small trial; that of several ranks ends with its trial, and so
+            # do they.
+            reuse_actors=config.ranks == 1,
         ),
         run_config=tune.RunConfig(
             name=storage.name,
@@ -142,26 +148,41 @@ def _domain(choices: Range | list[Any]) -> Any:  # noqa: ANN401 - a domain of Ra
     return tune.loguniform(choices.low, choices.high) if choices.log else tune.uniform(choices.low, choices.high)
 
 
-def _trial(chosen: dict[str, Any], config: TuneConfig, shared: Shared, tracker: Tracker) -> None:
-    """One trial: fine-tuning of the folds side by side in one process."""
+def _trial(chosen: dict[str, Any], config: TuneConfig, shared: Shared, tracker: Tracker, storage: str) -> None:
+    """One trial: fine-tuning of the folds side by side, in one process or on several ranks."""
     import torch
     from ray import tune
 
     from sdm_ray.models.distributed import Ranks
-    from sdm_ray.training.engine import trainer
     from sdm_ray.training.engine.checkpointing import TuneCheckpointer
     from sdm_ray.training.engine.reporting import Reporter
+    from sdm_ray.training.tune import ranks as several
+
+    epochs = partial(_epochs, config=config, chosen=chosen, shared=shared)
+    with tracker.child(f"trial {tune.get_context().get_trial_id()}") as own:
+        own.params(chosen)
+        if config.ranks > 1:
+            several.train(epochs, config, storage, own)
+            return
+        ranks = Ranks(device="cuda" if config.gpus and torch.cuda.is_available() else "cpu")
+        checkpointer = TuneCheckpointer(config.trial(chosen).goal)
+        for _ in epochs(ranks, checkpointer, Reporter(tracker=own)):
+            checkpointer.report()  # ends this function by SystemExit where ASHA stops the trial
+
+
+def _epochs(
+    ranks: "Ranks", checkpointer: "TuneCheckpointer", reporter: "Reporter", *, config: TuneConfig,
+    chosen: dict[str, Any], shared: Shared,
+) -> Iterator[None]:  # fmt: skip
+    """Train the folds of a trial side by side; yields after an epoch of each."""
+    from sdm_ray.training.engine import trainer
     from sdm_ray.training.finetune.fits import FineTuning
 
     settings = config.trial(chosen)
-    with tracker.child(f"trial {tune.get_context().get_trial_id()}") as own:
-        own.params(chosen)
-        study = FineTuning(settings, read_table(settings), "", _forests(shared[0]).grown)
-        ranks = Ranks(device="cuda" if config.gpus and torch.cuda.is_available() else "cpu")
-        checkpointer = TuneCheckpointer(settings.goal)
-        fits = [trainer.epochs(study.fit(fold), ranks, checkpointer, Reporter(tracker=own)) for fold in config.folds]
-        while any([next(fit, None) for fit in fits]):  # a list: every fit has its epoch
-            checkpointer.report()  # ends this function by SystemExit where ASHA stops the trial
+    study = FineTuning(settings, read_table(settings), "", _forests(shared[0]).grown)
+    fits = [trainer.epochs(study.fit(fold), ranks, checkpointer, reporter) for fold in config.folds]
+    while any([next(fit, None) for fit in fits]):  # a list: every fit has its epoch
+        yield
 
 
 @lru_cache(maxsize=1)

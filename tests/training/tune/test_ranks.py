@@ -1,0 +1,33 @@
+import csv
+
+import numpy as np
+import pytest
+from helpers.small import settings
+
+from sdm_ray.models.distributed import Ranks
+from sdm_ray.training.engine import trainer
+from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.reporting import Reporter
+from sdm_ray.training.finetune import data as finetune_data
+from sdm_ray.training.finetune.fits import FineTuning
+from sdm_ray.training.tune import job as tune
+from sdm_ray.training.tune.config import TuneConfig
+
+
+def test_trials_of_two_ranks_find_what_trials_of_one_process_find(world, execute, ray_cluster):
+    sweep = {
+        "space": {"optim.lr": [0.003, 0.01]}, "trials": 2, "concurrent": 1, "folds": [0, 1], "grace_epochs": 2,
+        "ranks": 2, "cpus": 0.4, "finetune": settings(optim={"epochs": 2, "batch": 64}),
+    }  # fmt: skip
+    record = execute(TuneConfig, tune.run, run_dir=str(world), output="tuned-by-ranks", **sweep)
+    rows = list(csv.DictReader((world / "tuned-by-ranks" / "trials.csv").open()))
+    assert record.figures["trials"] == 2 and record.figures["failed"] == 0
+    assert [int(row["epochs"]) for row in rows] == [4, 4]
+    config = TuneConfig(run_dir=str(world), **sweep)
+    for row in rows:
+        trial = config.trial({"optim.lr": float(row["optim.lr"])})
+        study = FineTuning(trial, finetune_data.read_table(trial), "")
+        alone = [trainer.run(study.fit(fold), Ranks(), NoCheckpointer(), Reporter()).history for fold in (0, 1)]
+        mean = np.mean([max(epoch["auc"] for epoch in history) for history in alone])
+        assert float(row["auc"]) == pytest.approx(mean, abs=1e-4)
+    assert not list((world / ".train").glob("tuned-by-ranks*"))
