@@ -168,7 +168,11 @@ class _RemoteShards:
         if path not in self._indexes:
             self._indexes[path] = self._index(path)
         index = self._indexes[path]
-        found = [None] * len(chunks) if index is None else self._fetched(path, index, np.array(chunks) % (high, wide))
+        found = (
+            [None] * len(chunks)
+            if index is None
+            else self._fetched(path, index, np.array(chunks) % np.array([high, wide]))
+        )
         yield from (self._pixels.nothing if each is None else self._pixels.of(each) for each in found)
 
     def _index(self, path: str) -> NDArray[np.uint64] | None:

@@ -18,9 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdm_ray.batch import Ints, share
-
-_HEIGHT, _WIDTH = 64, 16  # chunks of a strip; narrower where places are dense
-_FAR = 1 << 30  # makes numbers of chunks positive, also of those outside the cube
+from sdm_ray.streams.chunk_strips import FAR, Occupied, chunk_strips, heights, occupied
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,59 +81,46 @@ class ChunkShuffleSampler:
             slots: of the places in their global batch, (N,).
             least: places that a group should hold.
         """
-        strip = self.strip[ids]
-        down = self.rows[ids] // self.chunk + _FAR
+        chunk = self._occupied.of_place[ids]
+        strip, down = self._strips[chunk], self._occupied.down[chunk] + FAR
         chunk_rows = np.maximum(1, np.ceil(least * self._rows_per_place)).astype(np.int64)
         visit = np.unique((epochs * self.interleave + slots % self.interleave) << 32 | strip, return_inverse=True)[1]
         return np.unique(visit << 32 | down // chunk_rows[strip], return_inverse=True)[1]
 
-    @cached_property
-    def strip(self) -> NDArray[np.int32]:
+    @property
+    def strip(self) -> Ints:
         """Number of the strip of each place, (n,)."""
-        most = max(1, self.shuffle_window // self.interleave)
-        return strips(self.rows // self.chunk, self.cols // self.chunk, most).astype(np.int32)
+        return self._strips[self._occupied.of_place]
 
     @cached_property
     def walk(self) -> NDArray[np.unsignedinteger[Any]]:
         """Ids strip by strip, in each from north to south by rows of chunks and there from west to east, (n,)."""
-        order = np.lexsort((self.cols, self.rows // self.chunk, self.strip))
-        return order.astype(np.uint32 if self.n < 1 << 32 else np.uint64)
+        chunks = self._occupied
+        order = np.lexsort((chunks.down, self._strips))  # of chunks: rows of chunks, strip by strip
+        new = np.diff(chunks.down[order], prepend=-1) != 0
+        new |= np.diff(self._strips[order], prepend=-1) != 0
+        row = np.empty(len(order), np.int64)
+        row[order] = np.cumsum(new)
+        keys = row[chunks.of_place] << 32 | (self.cols.astype(np.int64) + FAR)
+        return np.argsort(keys, kind="stable").astype(np.uint32 if self.n < 1 << 32 else np.uint64)
 
     @cached_property
     def starts(self) -> Ints:
         """Where each strip begins in `walk`, and its end."""
-        return np.append(0, np.cumsum(np.bincount(self.strip)))
+        return np.append(0, np.cumsum(np.bincount(self._strips, self._occupied.count).astype(np.int64)))
+
+    @cached_property
+    def _occupied(self) -> Occupied:
+        return occupied(self.rows // self.chunk, self.cols // self.chunk)
+
+    @cached_property
+    def _strips(self) -> Ints:
+        """Number of the strip of each chunk."""
+        return chunk_strips(self._occupied, max(1, self.shuffle_window // self.interleave))
 
     @cached_property
     def _rows_per_place(self) -> NDArray[np.float64]:
-        return _heights(self.strip, self.rows // self.chunk)
-
-
-def strips(down: Ints, right: Ints, most: int) -> Ints:
-    """Number of the strip of chunks that each place lies in; strips narrow until few places share a row of chunks.
-
-    Args:
-        down: row of each place's chunk, (n,).
-        right: column of each place's chunk, (n,).
-        most: places in a row of chunks of a strip, on average, unless a strip is one chunk wide.
-    """
-    numbers = np.full(len(down), -1, np.int64)
-    open_ = np.arange(len(down))
-    width, first = _WIDTH, 0
-    while len(open_):
-        keys = (down[open_] // _HEIGHT + _FAR) << 32 | right[open_] // width + _FAR
-        inverse = np.unique(keys, return_inverse=True)[1]
-        done = (_heights(inverse, down[open_]) * most >= 1)[inverse] | (width == 1)
-        numbers[open_[done]] = first + inverse[done]
-        first += int(inverse.max()) + 1
-        open_, width = open_[~done], max(1, width // 2)
-    return np.unique(numbers, return_inverse=True)[1]
-
-
-def _heights(strip: Ints, down: Ints) -> NDArray[np.float64]:
-    """Rows of chunks that hold places, divided by the places, of each strip."""
-    rows = np.unique(strip << 32 | down + _FAR) >> 32
-    return np.bincount(rows) / np.bincount(strip)
+        return heights(self._strips, self._occupied.down, self._occupied.count)
 
 
 class _Epoch:
@@ -148,7 +133,7 @@ class _Epoch:
         visits = np.argsort(random.permutation(len(sampler.starts) - 1))
         self._first = sampler.starts[visits]  # of each visited strip, in the walk
         self._ends = np.cumsum(np.diff(sampler.starts)[visits])  # of each visited strip, in the order of visits
-        self._state = random.bit_generator.state
+        self._state: Any = random.bit_generator.state
         self._sequences = self._draws(self._length * sampler.interleave).permutation(sampler.interleave)
 
     def at(self, sequence: Ints, index: Ints) -> Ints:
@@ -180,7 +165,7 @@ class _Epoch:
         visit = np.searchsorted(self._ends, positions, side="right")
         back = self._ends[visit] - positions  # from the end of its strip
         size = np.diff(self._ends, prepend=0)[visit]
-        return self._sampler.walk[self._first[visit] + size - back].astype(np.int64)
+        return np.asarray(self._sampler.walk[self._first[visit] + size - back], np.int64)
 
     @property
     def _reach(self) -> int:
@@ -188,7 +173,7 @@ class _Epoch:
 
     def _draws(self, skipped: int) -> np.random.Generator:
         """The random numbers of the epoch from one of them on."""
-        stream = np.random.PCG64()
+        stream: Any = np.random.PCG64()
         stream.state = self._state
         stream.advance(skipped)
         left = {name: self._state[name] for name in ("has_uint32", "uinteger")}  # which `advance` drops

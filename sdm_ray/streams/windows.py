@@ -46,6 +46,7 @@ class Windows:
         """
         cube = open_cube(self.cube)
         rows, cols = centred(cube.grid, *to_xy(self.lonlat[:, 0], self.lonlat[:, 1]), self.size)
+        rows, cols = rows.astype(np.int32), cols.astype(np.int32)  # of 10^9 windows every byte is a gigabyte
         return Wanted(rows, cols, self.size, cube.time(self.season), cube.numbers(self.bands))
 
     @property

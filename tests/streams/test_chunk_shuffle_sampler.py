@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sdm_ray.streams import chunk_shuffle_sampler
-from sdm_ray.streams.chunk_shuffle_sampler import ChunkShuffleSampler, strips
+from sdm_ray.streams.chunk_shuffle_sampler import ChunkShuffleSampler
 
 CHUNK, SIZE = 256, 65536
 
@@ -132,21 +132,6 @@ def test_places_are_mixed(places):
         of_batches = axis[near].reshape(-1, 40).mean(axis=1)
         assert of_batches.std() < 0.35 * axis.std()  # at random it would be 1 / sqrt(40) = 0.16 of it
     assert np.corrcoef(y[read[:-1]], y[read[1:]])[0, 1] > 0.9
-
-
-def test_strips_are_narrow_where_places_are_dense():
-    down, right = (axis.ravel() for axis in np.mgrid[0:64, 0:32])
-    dense = np.repeat(np.arange(len(down)), np.where(right < 16, 1, 10))
-    numbers = strips(down[dense], right[dense], 32)
-    wide, narrow = numbers[right[dense] < 16], numbers[right[dense] >= 16]
-    assert len(set(wide)) == 1
-    assert len(set(narrow)) == 8  # two chunks of ten places make 20, four would make 40
-    assert not set(wide) & set(narrow)
-    assert set(numbers) == set(range(9))
-
-
-def test_many_places_in_one_chunk_stay_together():
-    assert strips(np.zeros(50, int), np.zeros(50, int), 3).tolist() == [0] * 50
 
 
 def test_groups_are_rows_of_chunks_of_one_visit(places):

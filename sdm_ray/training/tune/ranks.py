@@ -31,6 +31,7 @@ def train(epochs: Epochs, config: TuneConfig, storage: str, tracker: Tracker) ->
     from ray.train.torch import TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
+    passed_on: Any = TuneReportCallback()
     resources = {"CPU": config.cpus} | ({"GPU": config.gpus} if config.gpus else {})
     settings = {"epochs": epochs, "goal": config.trial({}).goal, "tracker": tracker}
     TorchTrainer(
@@ -40,7 +41,7 @@ def train(epochs: Epochs, config: TuneConfig, storage: str, tracker: Tracker) ->
         run_config=RunConfig(
             name=f"trial-{tune.get_context().get_trial_id()}",
             storage_path=storage,
-            callbacks=[TuneReportCallback()],
+            callbacks=[passed_on],
             checkpoint_config=CheckpointConfig(num_to_keep=1),
         ),
     ).fit()
