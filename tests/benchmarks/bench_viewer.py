@@ -1,16 +1,18 @@
 """How fast a map is looked at: the page in Chromium, and what the chunk shape of a map costs.
 
-    python tests/benchmarks/bench_viewer.py --map MAP [--quick]
+    python tests/benchmarks/bench_viewer.py --map MAP [--quick] [--titiler PYTHON] [--only page|titiler|chunks]
 
 A person's way through the page over a map of EU land at 1 km: it opens, a species is chosen, the view zooms in three
 times, moves, quality is shown, cells are clicked, two species are compared. Of each step the requests and bytes are
-counted by the server, beside the bytes of one whole layer of level 0, which a page without a pyramid would read. Then
-parts of the map are written in chunks of other shapes, and one species of a tile and all species of a cell are read.
+counted by the server, beside the bytes of one whole layer of level 0, which a page without a pyramid would read, and
+beside titiler, which cuts pictures out of the same map, where a Python that has `titiler.xarray` is named. Then parts
+of the map are written in chunks of other shapes, and one species of a tile and all species of a cell are read.
 """
 
 import argparse
 import json
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import titiler_views
 import viewer_layouts
 from playwright.sync_api import Page, sync_playwright
 from upath import UPath
@@ -90,6 +93,16 @@ def page_figures(path: UPath, rounds: int) -> Figures:
         figure("memory of the page, PSS", memory, "MB", MEMORY_GOAL_MB, memory < MEMORY_GOAL_MB),
         figure("bytes of the dearest view beside a whole layer", share, "ratio", SHARE_GOAL, share < SHARE_GOAL),
     ]
+
+
+def print_titiler(path: UPath, python: str, rounds: int) -> None:
+    """The views that titiler has, in a server of its own each round."""
+    every = [titiler_views.views(python, path) for _ in range(rounds)]
+    print("titiler, level of the pyramid chosen by zoom, medians of the rounds")
+    for views in zip(*every, strict=True):
+        one = views[0]
+        first, whole = (statistics.median(getattr(each, name) for each in views) for name in ("first_s", "seconds"))
+        print(f"  {one.name:32} {whole:6.2f} s {one.requests:5} requests {one.kilobytes:9.0f} kB, first {first:.2f} s")
 
 
 def marked(page: Page, name: str) -> float:
@@ -204,9 +217,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--map", required=True, help="a map that `sdm-ray map` made, of EU land at 1 km")
     parser.add_argument("--quick", action="store_true", help="one round and two chunk shapes")
+    parser.add_argument("--titiler", metavar="PYTHON", help="an interpreter with titiler.xarray and uvicorn")
+    parser.add_argument("--only", choices=["page", "titiler", "chunks"], help="one part of it")
     given = parser.parse_args()
-    path = UPath(given.map).absolute()
-    figures = page_figures(path, 1 if given.quick else ROUNDS) + layout_figures(path, given.quick)
+    path, rounds = UPath(given.map).absolute(), 1 if given.quick else ROUNDS
+    figures: Figures = []
+    if given.only in (None, "page"):
+        figures += page_figures(path, rounds)
+    if given.titiler and given.only in (None, "titiler"):
+        print_titiler(path, given.titiler, rounds)
+    if given.only in (None, "chunks"):
+        figures += layout_figures(path, given.quick)
     for each in figures:
         print(json.dumps(each))
     return 0 if all(each["holds"] for each in figures) else 1
