@@ -254,13 +254,18 @@ def _expand(value: Any, path: Path, key: str) -> Any:  # noqa: ANN401 - any YAML
     return _VARIABLE.sub(variable, value)
 
 
+def _key(place: tuple[int | str, ...]) -> str:
+    """A dotted key, without the names of validators and classes that stand in an error's place beside the keys."""
+    return ".".join(str(part) for part in place if not re.search(r"[\[(]", str(part)))
+
+
 def _first_problem(error: ValidationError) -> str:
     problems = error.errors()
     unknown = [each for each in problems if each["type"] in ("extra_forbidden", "unexpected_keyword_argument")]
     first = (unknown or problems)[0]  # a mistyped key explains the missing one
-    key = ".".join(str(part) for part in first["loc"]) or "(the whole file)"
+    key = _key(first["loc"]) or "(the whole file)"
     if len(unknown) > 1:
-        return ", ".join(".".join(map(str, each["loc"])) for each in unknown) + ": unknown keys"
+        return ", ".join(_key(each["loc"]) for each in unknown) + ": unknown keys"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if unknown:
         return f"{key}: unknown key{more}"

@@ -182,7 +182,7 @@ def opened(entry: RasterFile) -> Iterator[RasterReader]:
     """Open a raster.
 
     Raises:
-        InputError: it is missing, no raster, holds several variables, or does not say where it lies.
+        InputError: it is missing, no raster, damaged, holds several variables, or does not say where it lies.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -198,9 +198,21 @@ def opened(entry: RasterFile) -> Iterator[RasterReader]:
             if not raster.count:
                 found = few(raster.subdatasets) or "nothing that is a raster"
                 raise InputError(f"{entry.file}: holds no band of its own; expected one of {found}")
-            yield from _placed(raster, entry)
+            with _readable(entry.file), _placed(raster, entry) as reader:
+                yield reader
 
 
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    """Report in one line pixels that cannot be read, such as those of a copy that was interrupted."""
+    try:
+        yield
+    except RasterioIOError as error:
+        cause = error.__cause__ or error
+        raise InputError(f"{name}: its pixels cannot be read ({str(cause).splitlines()[0]}); copy it again") from None
+
+
+@contextmanager
 def _placed(raster: DatasetReader, entry: RasterFile) -> Iterator[RasterReader]:
     points, points_crs = raster.gcps
     try:

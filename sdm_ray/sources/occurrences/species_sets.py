@@ -24,7 +24,8 @@ def species_sets(
 ) -> SpeciesSets:
     """Group occurrences by survey.
 
-    The spellings of one species are one species, called by the spelling of most rows.
+    The spellings of one species are one species, called by the spelling of most rows; of as many by one that is not
+    all capitals and has single blanks.
 
     Args:
         survey: number of the survey of each occurrence, (N,).
@@ -40,7 +41,9 @@ def species_sets(
     rows["key"] = occurrences["gbif_key"].astype("Int64").array
     rows = rows[rows["name"].notna()]
     spellings = rows.groupby(["name", "key"], dropna=False, sort=False).size().rename("rows").reset_index()
-    spellings = spellings.sort_values(["rows", "name"], ascending=[False, True]).rename(columns={"key": "gbif_key"})
+    spellings["untidy"] = [name.isupper() or name != " ".join(name.split()) for name in spellings["name"]]
+    spellings = spellings.sort_values(["rows", "untidy", "name"], ascending=[False, True, True])
+    spellings = spellings.rename(columns={"key": "gbif_key"})
     taxa, taxon = group_spellings(spellings.reset_index(drop=True))
     report.note(
         "spellings_merged", (f"{name}: {', '.join(others)}" for name, others in taxa["others"].items() if others)

@@ -6,6 +6,7 @@ import rasterio
 from helpers.raster_files import write
 from rasterio.transform import Affine, from_origin
 
+from sdm_ray.config import load
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import EU_EXTENT, Grid, to_lonlat
 from sdm_ray.sources.config import PrepareConfig
@@ -127,3 +128,20 @@ def test_a_projection_that_the_file_lacks_is_given(data):
     found = made(file, crs="EPSG:21781", names=list("abcde"))
     lon, lat = to_lonlat(*(np.array([axis.mean()]) for axis in (found.grid.x, found.grid.y)))
     assert (6.5 < lon[0] < 7.5) and (46 < lat[0] < 47)  # the western Swiss Alps
+
+
+def test_a_copy_that_was_interrupted_is_one_line(tmp_path):
+    values = np.random.default_rng(0).random((1, 90, 90), np.float32)
+    file = write(tmp_path / "whole.tif", values, from_origin(8, 50, 0.1, 0.1), "EPSG:4326")
+    (tmp_path / "part.tif").write_bytes((tmp_path / "whole.tif").read_bytes()[:6000])
+    assert made(file).values.size
+    with pytest.raises(InputError, match=r"part\.tif: its pixels cannot be read \(.*\); copy it again"):
+        made(str(tmp_path / "part.tif"))
+    with pytest.raises(InputError, match=r"rasters\.0\.nodta: unknown key"):
+        load(_job(tmp_path, f"[{{file: {file}, nodta: 3}}]"), PrepareConfig)
+
+
+def _job(folder, rasters: str):
+    file = folder / "prepare.yaml"
+    file.write_text(f"covariates: {{source: rasters, rasters: {rasters}}}\n")
+    return file

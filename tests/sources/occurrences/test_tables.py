@@ -281,7 +281,7 @@ def test_spellings_are_one_species_within_a_table(tmp_path):
     rows = "a,3.5,43.5,Abies alba\nb,4.5,44.5,ABIES ALBA Mill.\nc,5.5,45.5,Abies  alba\nd,6.5,46.5,None\n"
     found = write(tmp_path, "t.csv", "site,lon,lat,species\n" + rows, columns={"survey": "site"}, min_records=1)
     assert found.species["name"].tolist() == ["ABIES ALBA Mill.", "None"]
-    assert found.report.noted["spellings_merged"] == ["ABIES ALBA Mill.: Abies  alba, Abies alba"]
+    assert found.report.noted["spellings_merged"] == ["ABIES ALBA Mill.: Abies alba, Abies  alba"]
     rare = write(tmp_path, "t.csv", "site,lon,lat,species\n" + rows, columns={"survey": "site"}, min_records=3)
     assert sets(rare)["c"] == {"ABIES ALBA Mill."}  # three surveys of one species, not three species of one survey
 
