@@ -15,6 +15,8 @@ from helpers.proxied_store import store
 from safetensors.numpy import save_file
 from upath import UPath
 
+from sdm_ray import jobs
+from sdm_ray.config import load
 from sdm_ray.geo.grid import Grid
 from sdm_ray.stores.land import write_land
 
@@ -77,3 +79,9 @@ def test_each_job_is_killed_in_the_ways_that_it_can_be():
     assert ways("prepare", ["worker", "driver", "node"]) == ["driver"]
     assert ways("finetune", ["worker", "disk", "store"]) == ["worker"]
     assert set(small_chain.OUTPUTS) == set(small_chain.JOBS)
+
+
+def test_the_configurations_of_the_chain_are_those_of_jobs(tmp_path):
+    small_chain.write(tmp_path)
+    for name in small_chain.JOBS:
+        load(tmp_path / "configs" / f"{name}.yaml", jobs.config_class(name))
