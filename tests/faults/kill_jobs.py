@@ -38,10 +38,11 @@ _OUT_OF_REACH_S = 6.0
 
 @dataclass
 class Cluster:
-    """Nodes, of which each may be lost."""
+    """What may fail: nodes, and a store that was there before them, so that their workers know its address."""
 
     made: Any
     nodes: list[Any]
+    store: proxied_store.Proxy | None = None
 
     def lose_one(self, rng: random.Random) -> None:
         """Remove a node at once, and add another."""
@@ -93,7 +94,7 @@ def busy_workers() -> list[psutil.Process]:
     return working or [process for words, process in found if words.startswith("ray::")]
 
 
-def strike(what: str, job: subprocess.Popen[str], cluster: Cluster, proxy: Any, rng: random.Random) -> str:
+def strike(what: str, job: subprocess.Popen[str], cluster: Cluster, rng: random.Random) -> str:
     """Do a job some harm; returns what."""
     if job.poll() is not None:
         return "nothing, it had ended"
@@ -108,9 +109,10 @@ def strike(what: str, job: subprocess.Popen[str], cluster: Cluster, proxy: Any, 
     if what == "node":
         cluster.lose_one(rng)
     elif what == "store":
-        proxy.stop()
+        assert cluster.store is not None
+        cluster.store.stop()
         time.sleep(_OUT_OF_REACH_S)
-        proxy.begin()
+        cluster.store.begin()
     else:
         job.send_signal(signal.SIGKILL)
     return what
@@ -155,14 +157,13 @@ def one_kill(name: str, what: str, at: Place, cluster: Cluster, rng: random.Rand
         if what == "disk":
             told, found = on_a_full_disk(name, other / "disk", at)
         else:
-            proxy = stack.enter_context(proxied_store.store("kills")) if what == "store" else None
-            root = UPath("s3://kills") if what == "store" else UPath(other)
+            root = UPath("s3://kills") / other.name if what == "store" else UPath(other)
             # `prepare` writes a whole run folder
             changes = {"run_dir": root} if name == "prepare" else {"output": root / small_chain.OUTPUTS[name][0]}
             moment = rng.uniform(0.3, 0.9) * seconds
             job = at.start(name, **changes)
             time.sleep(moment)
-            told = f"{moment:5.1f} s: {strike(what, job, cluster, proxy, rng)}"
+            told = f"{moment:5.1f} s: {strike(what, job, cluster, rng)}"
             again = 0 if job.wait() == 0 else at.finish(name, **changes)
             told += f"; started {again} more times"
             found = compared(name, at, root)
@@ -205,8 +206,9 @@ def main() -> int:
         at = Place(kept or Path(stack.enter_context(tempfile.TemporaryDirectory())))
         tracking = "http" if set(jobs) & set(TRAINING) else "sqlite"
         address = stack.enter_context(tracked(at.folder, tracking))
+        store = stack.enter_context(proxied_store.store("kills")) if "store" in wanted else None
         made = stack.enter_context(many_nodes.cluster(connected=False))
-        cluster = Cluster(made, [many_nodes.join(made, 2) for _ in range(1 if given.quick else 2)])
+        cluster = Cluster(made, [many_nodes.join(made, 2) for _ in range(1 if given.quick else 2)], store)
         os.environ |= {"RAY_ADDRESS": made.address, "MLFLOW_TRACKING_URI": address}
         (small_chain.write_quick if given.quick else small_chain.write)(at.folder)
         times = untouched(jobs, at)
