@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Fits = Callable[["Ranks"], Iterator[Any]]
 """Yields each `trainer.Fit` that is not finished, the same on every rank; a saved one may influence the next."""
+POLLING = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+"""Of Ray Train's controller: it acknowledges what ranks report when it next polls them."""
 _READER_CPUS = 0.25  # of one Ray Data task that reads for a rank
 
 
@@ -85,8 +87,7 @@ def _train_all(
 
 
 def _train_on_ranks(fits: Fits, storage: UPath, workers: WorkersConfig, tracker: Tracker | None) -> None:
-    # A checkpoint is acknowledged when the controller next polls its workers.
-    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    os.environ.setdefault(*POLLING)
     if not os.environ.get("RAY_ADDRESS"):
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # this machine cannot be preempted
     connect()

@@ -17,7 +17,7 @@ from sdm_ray.job import Job
 from sdm_ray.progress import say
 from sdm_ray.ray_runtime import connect
 from sdm_ray.tracking import Tracker
-from sdm_ray.training.engine.launch import storage_of
+from sdm_ray.training.engine.launch import POLLING, storage_of
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.data import Table, read_table
 from sdm_ray.training.finetune.data_defaults import resolved
@@ -46,6 +46,7 @@ def run(config: TuneConfig, job: Job) -> dict[str, Any]:
     base = resolved(base, table.holdout.blocks, len(table.labels))
     _check(config, table)
     goal = base.goal
+    os.environ.setdefault(*POLLING)
     connect()
     storage = storage_of(job)
     import ray
