@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ _FRUGAL = {
     "OMP_NUM_THREADS": "1",
 }
 STORE_BYTES = 75 << 20  # Ray's least
-_TRIES = 3  # of a node that a busy machine does not start in time
+_TRIES = 2  # of a node that does not start
+_START_S = 120.0  # until a node counts as one that does not start; Ray itself waits 30 s, too few for a busy machine
 
 
 @contextlib.contextmanager
@@ -39,8 +40,10 @@ def cluster(*, connected: bool = True, head_cpus: int = 0) -> Iterator[Any]:
 
         os.environ |= ONE_ARENA | RESTING
         import ray
+        from ray._private import services
         from ray.cluster_utils import Cluster
 
+        services.get_node = _patient(services.get_node)
         made = Cluster()
         try:
             join(made, head_cpus)
@@ -54,6 +57,22 @@ def cluster(*, connected: bool = True, head_cpus: int = 0) -> Iterator[Any]:
                     made.remove_node(node, allow_graceful=False) if node != made.head_node else None
             if made.head_node is not None:
                 made.remove_node(made.head_node, allow_graceful=False)
+
+
+def _patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
+    """Ray's look for a node that it has just started, which fails while the node is not there, as one that waits."""
+
+    def wait(*arguments: Any) -> Any:
+        end = time.monotonic() + _START_S
+        while True:
+            try:
+                return get_node(*arguments)
+            except RuntimeError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.5)
+
+    return wait
 
 
 def join(made: Any, cpus: float, gpus: int = 0) -> Any:
