@@ -21,7 +21,7 @@ from sdm_ray.mapping.scenario import Scenario
 from sdm_ray.mapping.species_selection import choose, few
 from sdm_ray.mapping.tile import Work
 from sdm_ray.metrics.probability_kind import layer_has_meaning
-from sdm_ray.model_io import SpeciesFolder, read_species_folder
+from sdm_ray.model_io import Pretraining, SpeciesFolder, read_species_folder
 from sdm_ray.progress import say
 from sdm_ray.readers.polygons import outline
 from sdm_ray.stores import artefact, icechunk_repository
@@ -287,5 +287,14 @@ def attributes(config: CellsConfig, model: SpeciesFolder, covariates: Covariates
         "cells": config.cells,
         "model_fingerprint": artefact.read_record(config.path(config.model)).fingerprint,
         "effective_resolution_m": effective_resolution(config.resolution_m, model, covariates, cube),
-        "pretraining": model.pretraining,
+        "pretraining": _pretraining(config, model),
     }
+
+
+def _pretraining(config: CellsConfig, model: SpeciesFolder) -> Pretraining:
+    """Whether what the model, of a cross-fitted map its folds, began from had seen the blocks that scores come from."""
+    if not getattr(config, "crossfit", False):
+        return model.pretraining
+    folders = [config.path(config.model) / "folds" / str(fold) for fold in range(model.folds)]
+    found = {read_species_folder(each).pretraining for each in folders}
+    return next(each for each in ("transductive", "inductive", "none") if each in found)

@@ -58,3 +58,18 @@ def test_a_map_says_where_the_forest_of_its_model_saw_the_surveys(prepared, caps
         ready = prepared(blocks=other(16_000.0), forest=forest, crossfit=crossfit)
         assert ready.spec.attrs["sdm_ray"]["forest_saw_surveyed_cells"] is saw
         assert ("of `survey_distance` 0, it leans towards what was found there" in capsys.readouterr().out) == saw
+
+
+def test_a_cross_fitted_map_says_what_its_folds_began_from(world, models, monkeypatch):
+    genuine = read_species_folder(world.folder / "plain")
+
+    def described(place):
+        return replace(genuine, pretraining="inductive" if place.parent.name == "folds" else "transductive")
+
+    monkeypatch.setattr(setup, "read_species_folder", described)
+    values = {"run_dir": str(world.folder), "model": "plain", "surveys": "surveys.parquet"}
+    found = [
+        setup.attributes(MapConfig(crossfit=crossfit, **values), described(world.folder / "plain"), None)["pretraining"]
+        for crossfit in (True, False)
+    ]
+    assert found == ["inductive", "transductive"]
