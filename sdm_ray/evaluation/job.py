@@ -10,7 +10,7 @@ from upath import UPath
 
 from sdm_ray.evaluation import coordinate_errors, explain, held_out_data, occurrence_scores, pictures, regions, tables
 from sdm_ray.evaluation.config import CoordinatesConfig, EvaluateConfig, ExplainConfig
-from sdm_ray.evaluation.folds import Fold, folds_of, held_out_by
+from sdm_ray.evaluation.folds import Fold, calibrated, folds_of, held_out_by
 from sdm_ray.evaluation.map_checks import blocks_of
 from sdm_ray.evaluation.methods import Predictions, baseline_predictions, map_predictions, where_all_predict
 from sdm_ray.evaluation.report_sections import sections
@@ -55,6 +55,11 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
     folds = folds_of(surveys.x, surveys.y, holdout)
     baselines, settings = baseline_predictions(config, surveys, folds)
     scored, predictions, outside = where_all_predict(config, surveys, {**maps, **baselines})
+    leveled = predictions
+    if has_levels(surveys.probability_kind):
+        # Only scores of level: what one fold is calibrated by has the prevalence of the others, which costs ranks
+        # across folds.
+        leveled = where_all_predict(config, surveys, maps | calibrated(baselines, surveys.labels, folds))[1]
     how: dict[str, Any] = {"resamples": config.resamples, "seed": config.seed, "min_positives": config.min_positives}
     comparison, by_blocks = score(scored, predictions, scored.block, **how)
     numbers = holdout.fold(scored.x, scored.y)
@@ -72,12 +77,12 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
         "baselines": settings,
     }
     tested = folds_of(scored.x, scored.y, holdout)
-    cuts = occurrence_scores.cuts_by_fold(scored, predictions, tested)
-    by_survey = _sets(config, scored, predictions, tested, figures)
-    per_species = comparison.species | occurrence_scores.species_scores(scored, predictions, cuts)
+    cuts = occurrence_scores.cuts_by_fold(scored, leveled, tested)
+    by_survey = _sets(config, scored, leveled, tested, figures)
+    per_species = comparison.species | occurrence_scores.species_scores(scored, leveled, cuts)
     _means(config, scored, per_species, figures)
-    figures["calibration_by_prevalence"] = occurrence_scores.calibration_by_prevalence(scored, predictions, per_species)
-    countries = regions.by_country(scored, predictions, config.min_positives, cuts, by_survey)
+    figures["calibration_by_prevalence"] = occurrence_scores.calibration_by_prevalence(scored, leveled, per_species)
+    countries = regions.by_country(scored, predictions, config.min_positives, cuts, by_survey, leveled)
     figures["within"]["blocks"] = regions.within(countries)
     if config.countries_out:
         figures["countries"], figures["within"]["countries"] = _countries_out(config, surveys)
@@ -96,7 +101,7 @@ def _score_maps(config: EvaluateConfig, job: Job) -> dict[str, Any]:
         written["blocks.csv"] = regions.by_block(scored, errors, config.held_out_blocks)
     for name, table in written.items():
         (job.output / name).write_text(table.to_csv(index=False))
-    drawn = (scored, predictions, comparison, written.get("blocks.csv"), config.held_out_blocks.size_m)
+    drawn = (scored, leveled, comparison, written.get("blocks.csv"), config.held_out_blocks.size_m)
     for picture in pictures.write_pictures(job.output, *drawn):
         job.tracker.picture(picture)
     return figures

@@ -9,10 +9,9 @@ from sdm_ray.baselines.base import feature_matrix
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation import held_out_data
 from sdm_ray.evaluation.config import EvaluateConfig
-from sdm_ray.evaluation.folds import BaselineData, Fold, calibrated, cross_fit
+from sdm_ray.evaluation.folds import BaselineData, Fold, cross_fit
 from sdm_ray.evaluation.map_checks import require_held_out
 from sdm_ray.evaluation.scores import HeldOutSurveys
-from sdm_ray.metrics.probability_kind import has_levels
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.maps import Map
 
@@ -55,21 +54,14 @@ def map_predictions(
 def baseline_predictions(
     config: EvaluateConfig, surveys: HeldOutSurveys, folds: Sequence[Fold]
 ) -> tuple[Predictions, dict[str, list[dict[str, Any]]]]:
-    """The baselines' predictions at what each fold holds out, and their settings in each fold.
-
-    Probabilities are calibrated as those of a map are, so that scores of their level compare the methods and not
-    whether they were calibrated; `relative` ones are ranks alone.
-    """
+    """The baselines' predictions at what each fold holds out, and their settings in each fold."""
     covariates = held_out_data.covariates_at(config.path(config.covariates), surveys) if config.covariates else None
     features = {
         baseline.features: feature_matrix(baseline.features, surveys.lon, surveys.lat, covariates)
         for baseline in config.baselines
     }
     data = BaselineData(features, surveys.labels, surveys.block)
-    found, settings = cross_fit(config.baselines, data, folds, seed=config.seed, threads=config.threads)
-    if has_levels(surveys.probability_kind):
-        found = calibrated(found, surveys.labels, folds)
-    return found, settings
+    return cross_fit(config.baselines, data, folds, seed=config.seed, threads=config.threads)
 
 
 def where_all_predict(

@@ -22,6 +22,7 @@ def by_country(
     min_positives: int,
     cuts: Mapping[str, np.ndarray] | None = None,
     by_survey: BySurvey | None = None,
+    leveled: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """One row for each country: its surveys, the species scored there, and scores among its own surveys.
 
@@ -35,6 +36,7 @@ def by_country(
         min_positives: fewest surveys for any score.
         cuts: method -> thresholds for TSS, (N, S).
         by_survey: scores of each survey.
+        leveled: method -> (N, S), what the Brier score and TSS are of; by default the predictions.
     """
     if surveys.country is None:
         return pd.DataFrame(columns=_COLUMNS)
@@ -45,7 +47,9 @@ def by_country(
         species = np.flatnonzero((present >= min_positives) & (len(here) - present >= min_positives))
         pick, enough = np.ix_(here, species), len(here) >= min_positives
         row: dict[str, object] = dict(zip(_COLUMNS, (country, len(here), len(species)), strict=True))
-        for score, by_species in _species_scores(surveys, predictions, cuts or {}, pick).items():
+        for score, by_species in _species_scores(
+            surveys, (predictions, leveled or predictions), cuts or {}, pick
+        ).items():
             row |= {f"{score}: {method}": _mean(each) for method, each in by_species.items()}
         for score, methods in (by_survey or {}).items():
             row |= {f"{score}: {method}": _mean(each[here]) if enough else np.nan for method, each in methods.items()}
@@ -55,20 +59,20 @@ def by_country(
 
 def _species_scores(
     surveys: HeldOutSurveys,
-    predictions: Mapping[str, np.ndarray],
+    predictions: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]],
     cuts: Mapping[str, np.ndarray],
     pick: tuple[np.ndarray, ...],
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Score -> method -> (K,), of K species on some surveys; `pick` indexes both."""
+    """Score -> method -> (K,), of the K species and surveys that `pick` indexes; predictions are for rank and level."""
     labels, kind = surveys.labels[pick], surveys.probability_kind
-    chosen = {method: each[pick] for method, each in predictions.items()}
+    chosen, leveled = ({method: each[pick] for method, each in some.items()} for some in predictions)
     found = {
         "auc": {method: auc(labels, each) for method, each in chosen.items()},
         "average_precision": {method: average_precision(labels, each) for method, each in chosen.items()},
-        "tss": {method: tss(labels, chosen[method], each[pick], kind) for method, each in cuts.items()},
+        "tss": {method: tss(labels, leveled[method], each[pick], kind) for method, each in cuts.items()},
     }
     if has_levels(kind):
-        found["brier"] = {method: brier(labels, each, kind) for method, each in chosen.items()}
+        found["brier"] = {method: brier(labels, each, kind) for method, each in leveled.items()}
     return found
 
 

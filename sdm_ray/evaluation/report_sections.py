@@ -27,8 +27,9 @@ _NOTES = {
 }
 _FEW_UNITS = 10  # resampled units below which intervals are unreliable
 _CALIBRATED = (
-    "The models of a map are calibrated on blocks that they did not learn from, and so are the baselines: those of each"
-    " fold by what the other folds' fits predict for their own held-out surveys."
+    "The models of a map are calibrated on blocks that they did not learn from, and for these scores so are the"
+    " baselines: those of each fold by what the other folds' fits predict for their own held-out surveys. AUC and"
+    " average precision are of the baselines as they are, since calibration fold by fold costs ranks across folds."
 )
 
 

@@ -6,15 +6,19 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.landscape import CROSSFITTED, config_of, evaluate, write_map
+from helpers.landscape import BASELINES, BLOCKS, CROSSFITTED, config_of, evaluate, write_map
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.evaluation import held_out_data, methods
+from sdm_ray.evaluation.folds import folds_of
 from sdm_ray.evaluation.report import write_report
 from sdm_ray.geo.blocks import Blocks
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.geo.windows import Window
+from sdm_ray.metrics.ranking import auc
 from sdm_ray.stores import artefact
+from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.land import Land
 from sdm_ray.stores.maps import Map
 from sdm_ray.stores.surveys import read_surveys, write_surveys
@@ -84,6 +88,18 @@ def test_scores_of_maps_baselines_and_truth(run_dir):
     report = write_report(run_dir)
     assert "AUC on held-out blocks: map 0." in report.summary
     assert "Whole countries left out" in report.path.read_text()
+
+
+def test_ranks_of_baselines_are_scored_as_they_are(run_dir, tmp_path):
+    """Calibrated fold by fold they would lose ranks across folds, and the map would seem better than it is."""
+    config = config_of(run_dir, land="land.zarr", baselines=BASELINES[:1], resamples=5)
+    evaluate(config, UPath(tmp_path))
+    shown = json.loads((tmp_path / "metrics.json").read_text())["blocks"]["values"]["auc"]["random forest, both"]
+    species = held_out_data.map_species(run_dir / "crossfit.zarr")
+    surveys, _ = held_out_data.read_held_out(run_dir / "surveys.parquet", species, BLOCKS, run_dir / "land.zarr")
+    folds = folds_of(surveys.x, surveys.y, HoldOut(BLOCKS))
+    found = methods.baseline_predictions(config, surveys, folds)[0]["random forest, both"]
+    assert shown["value"] == pytest.approx(auc(surveys.labels, found).mean(), abs=1e-6)
 
 
 def test_presence_only_gets_rank_scores_alone(run_dir, tmp_path):
