@@ -24,7 +24,7 @@ _CLASSES = ("flag_values", "flag_masks")
 
 
 def create_layer_levels(path: UPath, levels: int) -> None:
-    """Make empty coarser levels beside level 0 in `0/`, with the same layers, and describe them in `multiscales`."""
+    """Make empty coarser levels of the layers in `0/`, and describe all levels in `multiscales`."""
     finest = raster.open_group(path / "0")
     grid, layers = raster.read_grid(finest), _layers(finest)
     axes = sorted({axis for array in layers.values() for axis in _leading(array)})
@@ -103,6 +103,6 @@ def _spec(array: Group) -> ArraySpec:
 
 
 def _count_spec(array: Group) -> ArraySpec:
-    """How counts of cells are laid out beside a layer."""
+    """How counts of cells are laid out, as a layer is."""
     text = {"long_name": "number of cells of level 0 with a value that a cell stands for", "units": "1"}
     return ArraySpec("uint32", array.chunks[-2:], array.shards and array.shards[-2:], fill=0, attrs=text)

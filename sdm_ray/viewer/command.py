@@ -19,7 +19,7 @@ def serve(maps: Sequence[str], host: str, port: int | None, *, open_browser: boo
     with open_server(site, host, port) as server:
         say(f"view: {server.url} shows {', '.join(each.label for each in site.maps)}; Ctrl-C ends it")
         if site.land is None:
-            say("view: no land store lies beside the map, so no coastlines and borders are drawn")
+            say("view: there is no land store next to the map, so no coastlines and borders are drawn")
         if host != LOCAL:
             say(f"view: whoever reaches {host} can read the map's folder")
         if open_browser:

@@ -134,7 +134,7 @@ def byte_range(text: str | None, size: int) -> tuple[int, int] | None:
 def known_host(text: str | None) -> bool:
     """Whether a `Host` header names this machine or a bare address.
 
-    A page from elsewhere whose domain is pointed at this machine (DNS rebinding) says its own domain there.
+    A page from elsewhere whose domain is pointed at this machine (DNS rebinding) has its own domain there.
     """
     try:
         name = urlsplit(f"//{text or ''}").hostname or ""

@@ -128,12 +128,12 @@ def _store(place: str, label: str) -> Store:
             f"{path}: is kept in an Icechunk repository, which a browser cannot read; map it again without `repository`"
         )
     if not (path / "zarr.json").exists():
-        raise InputError(f"{path}: is of kind {record.kind}, without zarr.json; expected a map or indicators")
+        raise InputError(f"{path}: has the kind {record.kind} and no zarr.json; expected a map or indicators")
     return Store(label, path, companions=tuple(_companions(path, record.fingerprint)))
 
 
 def _companions(path: Path, fingerprint: str) -> list[Store]:
-    """Stores beside a map that were derived from it; what cannot be read is not one of them."""
+    """Stores next to a map that were derived from it; those that cannot be read are left out."""
     found = []
     for place in sorted(path.parent.glob("*/artefact.json")):
         try:

@@ -4,9 +4,10 @@
 
 A person's way through the page over a map of EU land at 1 km: it opens, a species is chosen, the view zooms in three
 times, moves, quality is shown, cells are clicked, two species are compared. Of each step the requests and bytes are
-counted by the server, beside the bytes of one whole layer of level 0, which a page without a pyramid would read, and
-beside titiler, which cuts pictures out of the same map, where a Python that has `titiler.xarray` is named. Then parts
-of the map are written in chunks of other shapes, and one species of a tile and all species of a cell are read.
+counted by the server and compared with the bytes of one whole layer of level 0, which a page without a pyramid would
+read, and, where a Python that has `titiler.xarray` is named, with titiler, which cuts pictures out of the same map.
+Then parts of the map are written in chunks of other shapes, and one species of a tile and all species of a cell are
+read.
 """
 
 import argparse
@@ -91,7 +92,7 @@ def page_figures(path: UPath, rounds: int) -> Figures:
     return [
         figure("first tile after the page's load", first, "s", FIRST_GOAL_S, first < FIRST_GOAL_S),
         figure("memory of the page, PSS", memory, "MB", MEMORY_GOAL_MB, memory < MEMORY_GOAL_MB),
-        figure("bytes of the dearest view beside a whole layer", share, "ratio", SHARE_GOAL, share < SHARE_GOAL),
+        figure("bytes of the dearest view, of those of a whole layer", share, "ratio", SHARE_GOAL, share < SHARE_GOAL),
     ]
 
 
@@ -128,7 +129,7 @@ def tour(page: Page, server: Server, path: UPath) -> list[Step]:
         step(f"zoomed in, {number}", page.locator(".ol-zoom-in").click)
     step("moved", lambda: move(page))
     step("a cell clicked", lambda: click(page, 0))
-    step("a cell beside it", lambda: click(page, 4))
+    step("a cell next to it", lambda: click(page, 4))
     quality = page.get_by_label("Pale where quality is low")
     step("quality shown", lambda: quality.select_option("survey_distance"))
     step("whole map", page.get_by_role("button", name="Whole map").click)
@@ -152,10 +153,10 @@ def move(page: Page) -> None:
         page.wait_for_timeout(200)  # each moves on when the one before has ended
 
 
-def click(page: Page, beside: int) -> None:
-    """The middle of the map, or some pixels beside it."""
+def click(page: Page, shift: int) -> None:
+    """The middle of the map, or some pixels to the east."""
     box = page.locator("#map").bounding_box()
-    page.mouse.click(box["x"] + box["width"] / 2 + beside, box["y"] + box["height"] / 2)
+    page.mouse.click(box["x"] + box["width"] / 2 + shift, box["y"] + box["height"] / 2)
     page.wait_for_timeout(400)  # whether a double click follows
     page.wait_for_selector("#cell table")
 
@@ -181,7 +182,7 @@ def whole_layer(path: UPath) -> Step:
 
 
 def layout_figures(path: UPath, quick: bool) -> Figures:
-    """Chunk shapes beside each other, for the species of the map and for thousands."""
+    """Chunk shapes compared, for the species of the map and for thousands."""
     values = viewer_layouts.sample(path, 1 if quick else 3)
     many = viewer_layouts.many_species(values, 500 if quick else 5681, 90, 110)
     shapes = [(16, 128), (4, 64)] if quick else viewer_layouts.SHAPES
@@ -201,9 +202,7 @@ def layout_figures(path: UPath, quick: bool) -> Figures:
         old, new = (asdict(layouts[shapes.index(shape)]) for shape in ((16, 128), (4, 64)))
         for key, text in (("species_kb", "a species of a tile"), ("click_kb", "all species of a cell")):
             ratio = new[key] / old[key]
-            figures.append(
-                figure(f"bytes of {text}, {len(each)} species, beside 16 x 128", ratio, "ratio", 1, ratio < 1)
-            )
+            figures.append(figure(f"bytes of {text}, {len(each)} species, of 16 x 128", ratio, "ratio", 1, ratio < 1))
     return figures
 
 

@@ -1,5 +1,6 @@
 """What a page shows: which stores are found, what is refused in one line, and the page as files."""
 
+import contextlib
 import functools
 import http.server
 import json
@@ -60,7 +61,7 @@ def test_what_cannot_be_shown_is_one_line(run_folder, tmp_path):
         find([str(tmp_path / "map.zarr")])
     (tmp_path / "model").mkdir()
     artefact.seal(UPath(tmp_path / "model"), artefact.Record(kind="model", fingerprint="one"))
-    with pytest.raises(InputError, match=r"model: is of kind model, without zarr\.json; expected a map or indicators"):
+    with pytest.raises(InputError, match=r"model: has the kind model and no zarr\.json; expected a map or indicators"):
         find([str(tmp_path / "model")])
     with pytest.raises(InputError, match=r"s3://bucket/map\.zarr: a browser reads no s3://; give the bucket's https"):
         find(["s3://bucket/map.zarr"])
@@ -98,6 +99,34 @@ def test_the_written_page_works_on_any_web_server_with_ranges(run_folder, page):
     assert page.wrong == []
 
 
+def test_a_page_reads_a_map_at_a_public_address_of_another_server(run_folder, tmp_path, page):
+    """As a bucket with CORS gives it away: ranges from the end of a file are asked for in advance (OPTIONS)."""
+    with _serving(_Bucket, run_folder) as bucket, _serving(_Ranges, tmp_path) as site:
+        write_static(find([f"{bucket}/map.zarr"]), tmp_path)
+        viewer_page.opened(page, f"{site}/index.html")
+        page.locator("#map").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#cell table")
+    asked = {url.rsplit("/", url.count("/") - 2)[0] for url in page.asked if url.startswith("http")}
+    assert asked == {bucket, site} and page.wrong == []
+
+
+def test_a_server_that_does_not_allow_the_page_is_one_sentence(run_folder, tmp_path, page):
+    with _serving(_Ranges, run_folder) as bucket, _serving(_Ranges, tmp_path) as site:
+        write_static(find([f"{bucket}/map.zarr"]), tmp_path)
+        viewer_page.opened(page, f"{site}/index.html", "failed")
+    sentence = "no answer from its server, or it does not let pages of other servers read it (CORS)."
+    assert page.locator("#status").inner_text() == f"map.zarr (/map.zarr/) cannot be read: {sentence}"
+
+
+@contextlib.contextmanager
+def _serving(kind, folder):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(kind, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
 class _Ranges(http.server.SimpleHTTPRequestHandler):
     """Python's own file server with single byte ranges, as any bucket has them."""
 
@@ -116,6 +145,19 @@ class _Ranges(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(part)))
         self.end_headers()
         self.wfile.write(part)
+
+
+class _Bucket(_Ranges):
+    """Lets pages of all origins read it, with the header `Range`."""
+
+    def do_OPTIONS(self):
+        self.send_response(204)
+        self.end_headers()
+
+    def end_headers(self):
+        self.send_header("Access-Control-Allow-Origin", "*")
+        self.send_header("Access-Control-Allow-Headers", "Range")
+        super().end_headers()
 
 
 def test_a_place_that_cannot_be_written_is_one_line(run_folder, tmp_path):

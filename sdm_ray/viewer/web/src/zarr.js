@@ -72,7 +72,8 @@ export async function openStore({label, url}) {
   try {
     response = await fetch(new URL('zarr.json', base.href.replace(/\/*$/, '/')));
   } catch {
-    throw new StoreError(`${place} cannot be read: no answer from its server.`);
+    const allowed = base.origin === location.origin ? '' : ', or it does not let pages of other servers read it (CORS)';
+    throw new StoreError(`${place} cannot be read: no answer from its server${allowed}.`);
   }
   if (!response.ok) throw new StoreError(`${place} cannot be read: there is no zarr.json (status ${response.status}).`);
   let meta;
