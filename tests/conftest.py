@@ -74,7 +74,9 @@ def ray_cluster():
     os.environ["RAY_DATA_DISABLE_PROGRESS_BARS"] = "1"
     os.environ |= ONE_ARENA | RESTING
     import ray
+    from helpers.many_nodes import wait_for_nodes_to_start
 
+    wait_for_nodes_to_start()
     quiet = {"include_dashboard": False, "logging_level": "WARNING", "log_to_driver": False}
     ray.init(address="local", num_cpus=2, object_store_memory=1 << 29, **quiet)
     yield

@@ -40,10 +40,9 @@ def cluster(*, connected: bool = True, head_cpus: int = 0) -> Iterator[Any]:
 
         os.environ |= ONE_ARENA | RESTING
         import ray
-        from ray._private import services
         from ray.cluster_utils import Cluster
 
-        services.get_node = _patient(services.get_node)
+        wait_for_nodes_to_start()
         made = Cluster()
         try:
             join(made, head_cpus)
@@ -59,8 +58,11 @@ def cluster(*, connected: bool = True, head_cpus: int = 0) -> Iterator[Any]:
                 made.remove_node(made.head_node, allow_graceful=False)
 
 
-def _patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
-    """Ray's look for a node that it has just started, which fails while the node is not there, as one that waits."""
+def wait_for_nodes_to_start() -> None:
+    """Have this process wait longer than Ray does for a node that it has just started, as on a busy machine."""
+    from ray._private import services
+
+    get_node: Callable[..., Any] = services.get_node
 
     def wait(*arguments: Any) -> Any:
         end = time.monotonic() + _START_S
@@ -72,7 +74,7 @@ def _patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
                     raise
                 time.sleep(0.5)
 
-    return wait
+    services.get_node = wait
 
 
 def join(made: Any, cpus: float, gpus: int = 0) -> Any:

@@ -9,6 +9,7 @@ from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoCheckpointer
 from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
+from sdm_ray.training.finetune.distillation import Forests
 from sdm_ray.training.finetune.fits import FineTuning
 from sdm_ray.training.tune import job as tune
 from sdm_ray.training.tune.config import TuneConfig
@@ -31,3 +32,20 @@ def test_trials_of_two_ranks_find_what_trials_of_one_process_find(world, execute
         mean = np.mean([max(epoch["auc"] for epoch in history) for history in alone])
         assert float(row["auc"]) == pytest.approx(mean, abs=1e-4)
     assert not list((world / ".train").glob("tuned-by-ranks*"))
+
+
+def test_the_folds_of_a_trial_are_trained_side_by_side(world, monkeypatch):
+    finetune = settings(optim={"epochs": 2, "batch": 64})
+    config = TuneConfig(run_dir=str(world), finetune=finetune, space={"optim.lr": [0.01]}, folds=[0, 1])
+    monkeypatch.setattr(tune, "_forests", lambda shared: Forests(2))
+    seen = []
+
+    class Noted(NoCheckpointer):
+        def epoch(self, state, figures):
+            seen.append((state()["fit"], figures["auc"]))
+
+    epochs = tune._epochs(
+        Ranks(), Noted(), Reporter(), config=config, chosen={"optim.lr": 0.01}, shared=["a reference"]
+    )  # fmt: skip
+    told = [len(seen) for _ in epochs]
+    assert told == [2, 4] and len({name for name, _ in seen[:2]}) == 2
