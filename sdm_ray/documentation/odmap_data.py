@@ -157,8 +157,8 @@ def _background(facts: Facts) -> str | None:
 
 
 def _errors_and_biases(facts: Facts) -> str:
-    known = facts.surveys is not None and facts.surveys.uncertainty_m is not None
-    uncertainty = f"coordinates uncertain by {facts.surveys.uncertainty_m:g} m (median)" if known else ""
+    metres = None if facts.surveys is None else facts.surveys.uncertainty_m
+    uncertainty = "" if metres is None else f"coordinates uncertain by {metres:g} m (median)"
     return "; ".join(each for each in (uncertainty, facts.no_data, "" if uncertainty else _effort(facts)) if each)
 
 

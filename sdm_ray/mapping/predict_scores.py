@@ -51,8 +51,8 @@ def score(
         InputError: no place is labelled.
     """
     truth = read_labels(config)
-    rows = np.flatnonzero(ids.isin(truth.index))
-    if not len(rows):
+    rows: list[int] = np.flatnonzero(ids.isin(truth.index)).tolist()
+    if not rows:
         raise InputError(f"{config.table}: labels none of the {len(ids)} places, such as {ids.iloc[0]}")
     present = [truth[ids.iloc[row]] for row in rows]
     chosen = [set(sets[row]) for row in rows]
@@ -74,7 +74,7 @@ def score(
 
 
 def _auc(
-    probabilities: UPath, rows: np.ndarray, present: Sequence[set[str]], species: Sequence[str]
+    probabilities: UPath, rows: Sequence[int], present: Sequence[set[str]], species: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """AUC of each species (S,), and how many of the places have it (S,)."""
     areas, counts = [], []

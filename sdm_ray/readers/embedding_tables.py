@@ -33,7 +33,9 @@ def joined(
     Raises:
         InputError: a table cannot be used, has no survey of these, or two are one embedding in two versions or years.
     """
-    sources, lacking, columns = [], {}, {}
+    sources: list[EmbeddingSource] = []
+    lacking: dict[str, int] = {}
+    columns: dict[str, NDArray[np.float32]] = {}
     for each in tables:
         found, source = read_embeddings(each)
         values = found.reindex(ids).to_numpy(np.float32)
@@ -44,7 +46,7 @@ def joined(
         lacking[f"surveys_without_{each.name}"] = missing
         columns |= {f"{prefix}{name}": values[:, number] for number, name in enumerate(source.covariates)}
     where = few([each.table for each in tables])
-    merged = pd.concat([surveys, pd.DataFrame(columns, index=surveys.index)], axis=1) if columns else surveys
+    merged = surveys.join(pd.DataFrame(columns, index=surveys.index)) if columns else surveys
     return merged, require_one_of_each(sources, where), lacking
 
 
@@ -103,7 +105,8 @@ def _alphaearth(entry: EmbeddingTable, values: NDArray[np.generic]) -> NDArray[n
     if values.shape[1] != alphaearth.COMPONENTS:
         wanted = f"expected the {alphaearth.COMPONENTS} of AlphaEarth"
         raise InputError(f"{entry.table}: {values.shape[1]} columns of components, {wanted}")
-    found = alphaearth.dequantised(values) if values.dtype == np.int8 else values.astype(np.float32)
+    stored = values.dtype == np.int8
+    found = alphaearth.dequantised(values.astype(np.int8)) if stored else values.astype(np.float32)
     length = float(np.nanmedian(np.linalg.norm(found, axis=1))) if len(found) else 1.0
     if not _LENGTHS[0] <= length <= _LENGTHS[1]:
         raise InputError(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 from upath import UPath
@@ -134,13 +133,13 @@ def _tile(path: UPath, entry: EmbeddingTiles, group: Any, name: str, root: dict[
     )
 
 
-def _time(path: UPath, entry: EmbeddingTiles, group: zarr.Group) -> int:
+def _time(path: UPath, entry: EmbeddingTiles, group: Any) -> int:  # noqa: ANN401 - zarr.Group
     """The number of the entry's year along the axis `time`; of a store without it the year has to be stated."""
     if entry.year is None:
         raise InputError(f"embeddings: {entry.name}: {path} does not tell its year from others; expected `year`")
     if "time" not in group:
         return 0
-    years = np.asarray(group["time"][:]).astype(int).tolist()
+    years: list[int] = np.asarray(group["time"][:]).astype(int).tolist()
     if entry.year not in years:
         raise InputError(f"{path}: has no embeddings of {entry.year}; found {', '.join(map(str, years))}")
     return years.index(entry.year)

@@ -53,11 +53,11 @@ def covariates(source: Rasters, config: PrepareConfig) -> LayerTable:
             for number, name in enumerate(each.bands, 1):
                 if name in wanted:
                     found[name] = _layers(reader, number, name, grid, source.resampling)
-    for each in tiles:
-        names = each.source.covariates
+    for embedding in tiles:
+        names = embedding.source.covariates
         if kept := set(names) & set(wanted):
-            say(f"  {each.source}: {len(each.tiles)} tiles")
-            values = mosaic(each, grid)
+            say(f"  {embedding.source}: {len(embedding.tiles)} tiles")
+            values = mosaic(embedding, grid)
             found |= {name: {name: values[names.index(name)]} for name in kept}
     layers = {layer: values for name in wanted for layer, values in found.pop(name).items()}
     pixel = source.effective_resolution_m or max([each.pixel for each in described] + [each.side_m for each in tiles])
