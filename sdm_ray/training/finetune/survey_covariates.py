@@ -76,14 +76,11 @@ def side_by_side(first: CovariateTable, second: CovariateTable) -> CovariateTabl
     embeddings = tuple(require_one_of_each(first.embeddings + second.embeddings, "covariates, survey_covariates"))
     if twice := set(first.names) & set(second.names):
         raise InputError(f"survey_covariates: {twice.pop()} is a covariate of the store as well; rename one of them")
-    pairs = ((first.values, second.values), (first.known, second.known))
-    statistics = ((first.mean, second.mean), (first.std, second.std))
-    return CovariateTable(
-        first.names + second.names,
-        *(np.ascontiguousarray(np.hstack(pair)) for pair in pairs),
-        *(np.concatenate(pair) for pair in statistics),
-        embeddings,
+    values, known = (
+        np.ascontiguousarray(np.hstack(pair)) for pair in ((first.values, second.values), (first.known, second.known))
     )
+    mean, std = np.concatenate([first.mean, second.mean]), np.concatenate([first.std, second.std])
+    return CovariateTable(first.names + second.names, values, known, mean, std, embeddings)
 
 
 def _names_of(values: pd.Series) -> list[str]:
