@@ -2,7 +2,6 @@
 
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ import pytest
 import torch
 from upath import UPath
 
-from sdm_ray import job, jobs, load_model
+from sdm_ray import job, load_model
 from sdm_ray.config import load
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Blocks
@@ -144,24 +143,6 @@ def test_unknown_settings_are_told_all_at_once(run_dir, tmp_path):
     (tmp_path / "predict.yaml").write_text("table: places.csv\nmodle: m\nthreshhold: 0.5\n")
     with pytest.raises(InputError, match=r"predict.yaml: modle, threshhold: unknown keys"):
         load(tmp_path / "predict.yaml", PredictConfig)
-
-
-def test_the_study_of_the_mediterranean_writes_a_submission(data, tmp_path):
-    """Real surveys of GeoLifeCLEF 2024, fine-tuned on their coordinates alone."""
-    folder, configs = UPath(tmp_path), Path(__file__).parents[2] / "configs" / "cbn-med"
-    small = [f"run_dir={tmp_path}", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"]
-    jobs.run_job("prepare", configs / "prepare.yaml", [*small, "shards=[]"])
-    model = ["encoder=null", "optim.epochs=8", "optim.lr=0.003", "crossfit=false", "workers.count=0", "model.hidden=64"]
-    jobs.run_job("finetune", configs / "finetune.yaml", [*small, *model])
-    jobs.run_job("predict", configs / "predict.yaml", small)
-    answer = pd.read_csv(str(folder / "predictions" / "sets.csv"), dtype=str)
-    truth = pd.read_csv(str(UPath(data) / "glc24-cbnmed" / "GLC24-PA-data_subset.csv"))
-    truth = truth.groupby("surveyId")["speciesId"].apply(lambda each: {str(int(s)) for s in each.dropna()})
-    assert set(answer["surveyId"]) == {str(each) for each in truth.index}
-    sets = answer.set_index("surveyId")["predictions"].fillna("").str.split().map(set)
-    assert sets.map(len).between(1, 60).mean() > 0.9
-    known = set(pd.read_parquet(str(folder / "species.parquet"))["name"])
-    assert set().union(*sets) <= known and np.isfinite(list(map(len, sets))).all()
 
 
 @pytest.mark.parametrize("rows", ["lists", "long"])
