@@ -19,7 +19,7 @@ from sdm_ray.model_io import SpeciesFolder, read_species_folder
 from sdm_ray.stores.artefact import Record, find_record
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.land import Land
-from sdm_ray.stores.maps import Map
+from sdm_ray.stores.maps import Map, baseline
 from sdm_ray.stores.raster import open_group
 from sdm_ray.stores.surveys import read_surveys
 
@@ -72,6 +72,11 @@ class Facts:
     evaluation: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def scenario(self) -> object:
+        """Settings of the scenario, or of the scenarios, of the map; nothing where it has none."""
+        return self.record.config.get("scenario") or self.record.config.get("scenarios")
+
+    @property
     def species(self) -> list[str]:
         """Names of the mapped species."""
         return [str(name) for name in self.map.species["name"]]
@@ -121,7 +126,7 @@ def gather(place: UPath, record: Record, resolve: Callable[[str], UPath], evalua
     Raises:
         InputError: the evaluation has no figures.
     """
-    found = Map(place)
+    found = baseline(place)
     title = str(open_group(place).attrs.get("title", "")) or place.name
     records = _records(record, resolve)
     model_place = resolve(str(record.config.get("model", "")))

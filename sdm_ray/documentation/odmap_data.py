@@ -88,7 +88,7 @@ def _predictors(facts: Facts) -> dict[str, str | None]:
 def _transfer(facts: Facts) -> dict[str, str | None]:
     novelty = [name for name in ("environmental_similarity", "di", "inside_aoa") if name in facts.layers]
     bounds = "{:.0f}, {:.0f}, {:.0f}, {:.0f} (xmin, ymin, xmax, ymax; EPSG:3035)".format(*facts.map.grid.bounds)
-    scenario = facts.record.config.get("scenario")
+    scenario = facts.scenario
     return {
         "d_proj_1": "the predictors of the model, at every cell of the map",
         "d_proj_2": bounds,

@@ -106,7 +106,7 @@ def _assessment(facts: Facts) -> dict[str, str | None]:
 
 
 def _prediction(facts: Facts) -> dict[str, str | None]:
-    bits, kind, scenario = facts.map.bits, facts.map.probability_kind, facts.record.config.get("scenario")
+    bits, kind, scenario = facts.map.bits, facts.map.probability_kind, facts.scenario
     novelty = [name for name in ("environmental_similarity", "di", "inside_aoa") if name in facts.layers]
     return {
         "p_output_1": TARGETS.get(kind, kind),

@@ -29,23 +29,25 @@ class Composition:
     cells: int
 
 
-def composition(path: UPath, todo: Sequence[Tile], compute: ComputeConfig) -> Composition:
+def composition(source: Map, todo: Sequence[Tile], compute: ComputeConfig) -> Composition:
     """The sums over all cells of a map.
 
     Raises:
         InputError: a tile cannot be read.
     """
     found: dict[str, Composition] = {}
-    for tile, result, problem in track(run_tasks(_of_tile, str(path), todo, compute), len(todo), "composition"):
+    shared = (str(source.path), source.scenario)
+    for tile, result, problem in track(run_tasks(_of_tile, shared, todo, compute), len(todo), "composition"):
         if problem is not None:
-            raise InputError(f"{path}: tile {tile.id} failed: {problem}; run the job again")
+            raise InputError(f"{source.path}: tile {tile.id} failed: {problem}; run the job again")
         found[tile.id] = result
     ordered = [found[tile.id] for tile in todo]
     return Composition(np.sum([each.sums for each in ordered], axis=0), sum(each.cells for each in ordered))
 
 
-def _of_tile(path: str, tile: Tile) -> Composition:
-    return composition_of(Map(UPath(path)), tile)
+def _of_tile(shared: tuple[str, str | None], tile: Tile) -> Composition:
+    path, scenario = shared
+    return composition_of(Map(UPath(path), scenario=scenario), tile)
 
 
 def composition_of(found: Map, tile: Tile) -> Composition:

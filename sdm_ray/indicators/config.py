@@ -68,8 +68,8 @@ class ListConfig(Config):
         return self
 
 
-class ZonesConfig(Config):
-    """Polygons that indicators are summed up in."""
+class ZoneFileConfig(Config):
+    """Polygons that figures are summed up in."""
 
     file: str
     """GeoPackage, GeoJSON, shapefile, FlatGeobuf or GeoParquet, in any projection."""
@@ -79,6 +79,13 @@ class ZonesConfig(Config):
     """Column that tells zones apart; by default their row number, from 1."""
     name: str | None = None
     """Column with a zone's name for people; by default its id."""
+    source: str = ""
+    """Where the polygons come from and their licence; travels with the results."""
+
+
+class ZonesConfig(ZoneFileConfig):
+    """Polygons that indicators are summed up in."""
+
     similar_by: list[str] = Field(default=[])
     """Columns in which similar zones agree; by default all zones are similar."""
     species: bool = True
@@ -89,8 +96,6 @@ class ZonesConfig(Config):
     """Draws of the errors, where `errors` names them."""
     level: float = Field(default=0.9, gt=0, lt=1)
     """Probability that the intervals of the draws hold."""
-    source: str = ""
-    """Where the polygons come from and their licence; travels with the results."""
 
 
 class IndicatorsConfig(JobConfig):
@@ -98,6 +103,8 @@ class IndicatorsConfig(JobConfig):
 
     output: str = "indicators.zarr"
     map: str = "map.zarr"
+    scenario: str | None = None
+    """Label of the scenario, of a map with several."""
     land: str = "land.zarr"
     """Country index for the table of countries, on a grid that covers the map's."""
     indicators: list[IndicatorName] = Field(default=ALL)
@@ -154,6 +161,6 @@ class IndicatorsConfig(JobConfig):
         found = {each.source or f"{(each.file or '').rpartition('/')[2]} (source not stated)" for each in self._files()}
         return sorted(found)
 
-    def _files(self) -> list[SpeciesTable | ListConfig | ZonesConfig]:
+    def _files(self) -> list[SpeciesTable | ListConfig | ZoneFileConfig]:
         lists = [each for each in self.lists.values() if each.file or each.source]
         return [each for each in (*self.traits, *lists, self.range_areas, self.zones) if each is not None]

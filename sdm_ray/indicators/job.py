@@ -30,6 +30,7 @@ from sdm_ray.indicators.tile import NOT_COUNTED, TileSums, Work, do_tile, tile_s
 from sdm_ray.indicators.zones import ZoneTask
 from sdm_ray.job import Job
 from sdm_ray.mapping.region_mask import check_covers
+from sdm_ray.mapping.scenario_tables import figures_of
 from sdm_ray.mapping.thumbnails import overview, picture
 from sdm_ray.metrics.probability_kind import has_levels, require_levels
 from sdm_ray.progress import say, track
@@ -54,23 +55,25 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
             file of polygons cannot be used.
     """
     source, land = config.path(config.map), config.path(config.land)
-    found = Map(source)
+    found = Map(source, scenario=config.scenario)
     forced, advice = "relative" in config.force, "; `force: [relative]` sums them all the same"
     require_levels(f"{source}: richness", found.probability_kind, force=forced, advice=advice)
     check_covers(Land(land).grid, found.grid, f"{land}:")
     matcher = SpeciesMatcher(found.species["name"].tolist(), config.synonyms)
     cuts = None if config.evaluation is None else read_cuts(config.path(config.evaluation), matcher.species)
     zones = ZoneTask.prepare(config, found, matcher, job.output) if config.zones is not None else None
-    done = Ledger(source, artefact.read_record(source).fingerprint).done()
+    records = Ledger(source, artefact.read_record(source).fingerprint).done()
+    done = {tile: figures_of(record, config.scenario) for tile, record in records.items()}
     summed = np.sum([done[tile]["species_sums"] for tile in sorted(done)], axis=0)
     todo = tiles(found.grid, tile_side(found))
     connect()
     indicators = indicators_of(
-        config, matcher, summed * found.grid.resolution**2 / 1e6, lambda: composition(source, todo, config.compute)
+        config, matcher, summed * found.grid.resolution**2 / 1e6, lambda: composition(found, todo, config.compute)
     )
     _create(job.output, found, indicators, config.thresholds, job.sources)
     work = Work(
         map=str(source),
+        scenario=config.scenario,
         output=str(job.output),
         land=str(land),
         identity=job.fingerprint,
@@ -132,7 +135,7 @@ def _create(
         "title": "Indicators",
         "probability_kind": found.probability_kind,
         "source": "; ".join(sources),
-    }
+    } | ({} if found.scenario is None else {"scenario": found.scenario})
     raster.open_root(output).attrs.put({**about, **raster.LEVELS})
     coords: dict[str, Sequence[Any]] = {"threshold": list(thresholds), "species": found.species["name"].tolist()}
     group = raster.create(output / "0", found.grid, coords, about)

@@ -37,6 +37,7 @@ class Task:
         model: of the errors of the map's species.
         draws: how many.
         seed: of the draws.
+        scenario: of a map with several.
     """
 
     map: str
@@ -44,6 +45,7 @@ class Task:
     model: ErrorModel
     draws: int
     seed: int
+    scenario: str | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def write_intervals(output: UPath, config: IndicatorsConfig, found: Map) -> None
     names, place = found.species["name"].tolist(), config.path(config.errors or "")
     model = read_error_model(place)[0].select(names, str(place))
     land = config.path(config.land)
-    shared = [ray.put(Task(str(found.path), str(land), model, _DRAWS, config.seed))]
+    shared = [ray.put(Task(str(found.path), str(land), model, _DRAWS, config.seed, found.scenario))]
     todo = tiles(found.grid, found.tile)
     done: dict[str, DrawnSums] = {}
     for tile, result, problem in track(run_tasks(_do_tile, shared, todo, config.compute), len(todo), "intervals"):
@@ -136,7 +138,7 @@ def _do_tile(shared: Sequence[Any], tile: Tile) -> DrawnSums:
 
 def tile_draws(task: Task, window: Window) -> DrawnSums:
     """Sums of a window's cells, which do not depend on how it is cut."""
-    found, land = Map(UPath(task.map)), Land(UPath(task.land))
+    found, land = Map(UPath(task.map), scenario=task.scenario), Land(UPath(task.land))
     draws = JointDraws(task.model, task.draws, task.seed)
     shift, species = offset(land.grid, found.grid), slice(0, len(found.species))
     total = DrawnSums.zero(len(land.countries), len(found.species), task.draws)

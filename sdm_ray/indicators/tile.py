@@ -19,8 +19,9 @@ from sdm_ray.indicators.zone_sums import Shapes, ZoneSums
 from sdm_ray.mapping.quality_layers import COVARIATES, SATELLITE
 from sdm_ray.mapping.region_mask import offset
 from sdm_ray.stores import raster, zarr_io
+from sdm_ray.stores.encoding import nodata
 from sdm_ray.stores.land import Land
-from sdm_ray.stores.maps import SPECIES_SHARD, Map, nodata
+from sdm_ray.stores.maps import SPECIES_SHARD, Map
 
 Floats = NDArray[np.float32]
 NOT_COUNTED = 65535
@@ -53,6 +54,7 @@ class Work:
         zones: that are summed up; None without.
         parts: folder for the zones' sums of species; None without.
         drawn: what is drawn for intervals of zones; None without.
+        scenario: of a map with several.
     """
 
     map: str
@@ -66,6 +68,7 @@ class Work:
     zones: Shapes | None = None
     parts: str | None = None
     drawn: Drawn | None = None
+    scenario: str | None = None
 
 
 @dataclass
@@ -92,9 +95,9 @@ class TileSums:
 
 
 @lru_cache(maxsize=2)
-def _opened(map_path: str, output: str, land: str, identity: str) -> tuple[Map, Any, Land]:
+def _opened(source: tuple[str, str | None], output: str, land: str, identity: str) -> tuple[Map, Any, Land]:
     """The stores of a job, opened once by each worker."""
-    return Map(UPath(map_path)), raster.open_group(UPath(output) / "0", "r+"), Land(UPath(land))
+    return Map(UPath(source[0]), scenario=source[1]), raster.open_group(UPath(output) / "0", "r+"), Land(UPath(land))
 
 
 def do_tile(shared: Sequence[Any], tile: Tile) -> TileSums:
@@ -117,7 +120,7 @@ def tile_sums(work: Work, tile: Tile) -> TileSums:
 class _Tile:
     def __init__(self, work: Work, tile: Tile) -> None:
         self._work, self._tile, self._window = work, tile, tile.window
-        self._map, self._group, self._land = _opened(work.map, work.output, work.land, work.identity)
+        self._map, self._group, self._land = _opened((work.map, work.scenario), work.output, work.land, work.identity)
 
     def run(self) -> TileSums:
         work, window, found = self._work, self._window, self._map

@@ -17,27 +17,17 @@ from sdm_ray.indicators.chosen import finest_resolutions, listed_species
 from sdm_ray.indicators.config import IndicatorsConfig, ZonesConfig
 from sdm_ray.indicators.report import ReportWriter
 from sdm_ray.indicators.tile import QUALITY, TileSums
+from sdm_ray.indicators.zone_file import WARNINGS, NamedZones, counted_warnings, told_warnings
 from sdm_ray.indicators.zone_intervals import MOST_CELLS, Drawn, intervals
 from sdm_ray.indicators.zone_species import SpeciesTable, write_zone_species
 from sdm_ray.indicators.zone_sums import Shapes
 from sdm_ray.job import Job
 from sdm_ray.progress import say
-from sdm_ray.readers.places import ids_of, require_columns
-from sdm_ray.readers.tables import texts
-from sdm_ray.readers.zone_polygons import Zones, read_zones
+from sdm_ray.readers.zone_polygons import Zones
 from sdm_ray.sources.occurrences.species_matcher import SpeciesMatcher
 from sdm_ray.stores.geoparquet import write_geoparquet
 from sdm_ray.stores.maps import Map
 
-WARNINGS = {
-    "empty": "no polygon",
-    "repaired": "invalid geometry, made valid",
-    "outside": "outside the map",
-    "partly": "partly without a value in the map",
-    "small": "smaller than a cell",
-}
-"""What `warnings` of the table of zones may say, and the names of their counts."""
-_WHOLE = 0.99  # of a zone's area with values: coasts of a map and of polygons never agree wholly
 COLUMNS = {
     "zone": "id of the zone",
     "name": "name of the zone",
@@ -62,10 +52,7 @@ class ZoneTask:
 
     Attributes:
         config: of the job.
-        zones: as they were read.
-        ids: of the zones, text, (Z,).
-        names: (Z,).
-        shapes: for the tiles.
+        named: the polygons with their names.
         parts: folder for sums of species; None where they are not wanted.
         drawn: what is drawn for intervals; None without an error model.
         species: how the species are shown.
@@ -73,14 +60,31 @@ class ZoneTask:
     """
 
     config: ZonesConfig
-    zones: Zones
-    ids: list[str]
-    names: list[str]
-    shapes: Shapes
+    named: NamedZones
     parts: str | None
     drawn: Drawn | None
     species: SpeciesTable
     grid: Grid
+
+    @property
+    def zones(self) -> Zones:
+        """The polygons as they were read."""
+        return self.named.zones
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the zones, text, (Z,)."""
+        return self.named.ids
+
+    @property
+    def names(self) -> list[str]:
+        """Of the zones for people, (Z,)."""
+        return self.named.names
+
+    @property
+    def shapes(self) -> Shapes:
+        """The polygons, for the tiles."""
+        return self.named.shapes
 
     @classmethod
     def prepare(cls, config: IndicatorsConfig, found: Map, matcher: SpeciesMatcher, output: UPath) -> "ZoneTask":
@@ -92,31 +96,16 @@ class ZoneTask:
         """
         wanted = config.zones
         assert wanted is not None
-        zones = read_zones(wanted.file, wanted.layer)
-        columns = [name for name in (wanted.id, wanted.name, *wanted.similar_by) if name is not None]
-        require_columns(columns, list(zones.table.columns), wanted.file)
-        numbered = pd.Series(range(1, len(zones.shapes) + 1)).astype(str)
-        ids = numbered if wanted.id is None else ids_of(zones.table, wanted.id, wanted.file)
-        if ids.duplicated().any():
-            twice = ids[ids.duplicated()].iloc[0]
-            rows = [row + 1 for row in np.flatnonzero(ids == twice)]
-            raise InputError(f"{wanted.file}: rows {rows[0]} and {rows[1]} have the same {wanted.id}, {twice!r}")
-        names = ids if wanted.name is None else texts(zones.table[wanted.name]).fillna(ids)
-        if wanted.reports != "all" and (unknown := [each for each in wanted.reports if each not in set(ids)]):
-            raise InputError(f"zones.reports: {wanted.file} has no zone {unknown[0]!r}; found such as {ids.iloc[0]!r}")
-        shapes = Shapes.of(zones.shapes)
-        if not len(shapes.touching(found.grid.bounds)):
-            raise InputError(
-                f"{wanted.file}: no polygon lies in the map, which covers {list(found.grid.bounds)} in EPSG:3035;"
-                f" the polygons cover {[round(float(each)) for each in shapely.total_bounds(zones.shapes)]}"
-            )
+        zones = NamedZones.read(wanted, found.grid, wanted.similar_by)
+        if wanted.reports != "all" and (unknown := [each for each in wanted.reports if each not in set(zones.ids)]):
+            raise InputError(f"zones.reports: {wanted.file} has no zone {unknown[0]!r}; found such as {zones.ids[0]!r}")
         species = SpeciesTable(
             matcher.species, listed_species(config, matcher), finest_resolutions(config, matcher), found.grid
         )
         parts = str(output / "zone_parts") if wanted.species or wanted.reports else None
         drawn = None
         if config.errors is not None:
-            cells = shapely.area(zones.shapes) / found.grid.resolution**2
+            cells = shapely.area(zones.zones.shapes) / found.grid.resolution**2
             every = {"richness": np.ones(len(matcher.species), bool)}
             drawn = Drawn(
                 str(config.path(config.errors)),
@@ -127,7 +116,7 @@ class ZoneTask:
                 config.seed,
             )
             drawn.start()  # an error model of other species is better known now
-        return cls(wanted, zones, list(ids), list(names), shapes, parts, drawn, species, found.grid)
+        return cls(wanted, zones, parts, drawn, species, found.grid)
 
     def write(self, sums: Sequence[TileSums], job: Job) -> dict[str, Any]:
         """Write the tables and pages; returns figures for the record."""
@@ -144,9 +133,8 @@ class ZoneTask:
             reported = self._reported()
             kept = write_zone_species(self.species, UPath(self.parts), (self.ids, mapped), (job, reported))
             ReportWriter(self, table, kept, job).write(reported)
-        counts = {name: int(table["warnings"].str.contains(text).sum()) for name, text in WARNINGS.items()}
-        told = ", ".join(f"{counts[name]} {text}" for name, text in WARNINGS.items() if counts[name])
-        say(f"indicators: {len(table)} zones" + (f" ({told})" if told else ""))
+        counts = counted_warnings(table)
+        say(f"indicators: {len(table)} zones{told_warnings(counts)}")
         return {"zones": len(table), **{f"zones_{name}": count for name, count in counts.items()}}
 
     def table(self, sums: Sequence[TileSums]) -> pd.DataFrame:
@@ -158,14 +146,10 @@ class ZoneTask:
             cells[each.zones] += each.zone_cells
             for name, values in each.zone_layers.items():
                 layers.setdefault(name, np.zeros((4, count)))[:, each.zones] += values
-        area = shapely.area(self.zones.shapes) / 1e6
         mapped = layers.get("richness", np.zeros((4, count)))[0] * cell
-        table = pd.DataFrame({"zone": self.ids, "name": self.names})
-        for name in self.config.similar_by:
-            table[name] = self.zones.table[name].to_numpy()
-        table = table.assign(area_km2=area, mapped_km2=mapped)
-        table["mapped_share"] = np.divide(mapped, area, out=np.zeros(count), where=area > 0)
-        table["warnings"] = self._warnings(area, mapped, cell)
+        table = self.named.table(mapped, cell)
+        for place, name in enumerate(self.config.similar_by, 2):
+            table.insert(place, name, self.zones.table[name].to_numpy())
         table["withheld_species"] = self.species.withheld(mapped).sum(axis=1)
         figures: dict[str, NDArray[np.float64]] = {}
         for name, (weight, total, squares, error) in layers.items():
@@ -195,19 +179,6 @@ class ZoneTask:
             return list(range(len(self.ids)))
         place = {each: number for number, each in enumerate(self.ids)}
         return [place[each] for each in self.config.reports]
-
-    def _warnings(self, area: NDArray[np.float64], mapped: NDArray[np.float64], cell: float) -> list[str]:
-        empty = shapely.is_empty(self.zones.shapes)
-        flags = {
-            "empty": empty,
-            "repaired": self.zones.repaired,
-            "outside": ~empty & (mapped == 0),
-            "partly": (mapped > 0) & (mapped < _WHOLE * area),
-            "small": ~empty & (area < cell),
-        }
-        return [
-            "; ".join(WARNINGS[name] for name, flag in flags.items() if flag[number]) for number in range(len(area))
-        ]
 
 
 def _significant(value: float) -> float:

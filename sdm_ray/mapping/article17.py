@@ -61,7 +61,8 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
         InputError: cells of the map are no parts of 10-km cells, suitabilities are relative and no threshold is named,
             or a species or threshold is not found.
     """
-    source, settings = PublishedMap(config.path(config.map), sensitive=config.sensitive), config.article17
+    source = PublishedMap(config.path(config.map), sensitive=config.sensitive, scenario=config.scenario)
+    settings = config.article17
     step = source.grid.resolution
     if SIDE % step:
         raise InputError(f"{source.path}: cells of {step:g} m are no parts of 10-km cells; expected 100, 1000, ...")

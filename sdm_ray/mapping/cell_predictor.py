@@ -12,6 +12,7 @@ from upath import UPath
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window
 from sdm_ray.mapping import plan
+from sdm_ray.mapping.cell_sources import Sources
 from sdm_ray.mapping.feature_grid import Blending, Lattice
 from sdm_ray.mapping.from_embeddings import Embedded
 from sdm_ray.mapping.patch_batches import Imagery, Pixels
@@ -41,7 +42,7 @@ class Recipe:
         threads: torch threads.
         gpu: whether to compute on a GPU.
         memory: bytes of the cube held at once.
-        scenario: changes of the covariates; None for those of the store.
+        scenarios: what changes in each scenario of the map; None where nothing does.
     """
 
     model: str
@@ -57,7 +58,7 @@ class Recipe:
     threads: int
     gpu: bool
     memory: int
-    scenario: Scenario | None = None
+    scenarios: tuple[Scenario | None, ...] = (None,)
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,10 @@ class Predictor:
             self._stored = self._models[0].columns_of(list(recipe.species))
             for model in self._models:
                 model.keep_species(list(recipe.species))
-        self._covariates: Covariates | ChangedCovariates | None = None
+        self._covariates: list[Covariates | ChangedCovariates] = []  # of each scenario
         if recipe.covariates is not None:
             store = Covariates(UPath(recipe.covariates)).select(self._config.covariates)
-            self._covariates = store if recipe.scenario is None else ChangedCovariates(store, recipe.scenario)
+            self._covariates = [store if each is None else ChangedCovariates(store, each) for each in recipe.scenarios]
         self._embedded: Embedded | None = None
         self._imagery = self._blending = None
         if recipe.cube is not None and about.satellite is not None:
@@ -141,7 +142,9 @@ class Predictor:
                 towers = [model.get_submodule("satellite") for model in self._models]
                 self._blending = Blending(Lattice(recipe.stride), towers, self._device)
 
-    def embed(self, grid: Grid, window: Window, wanted: np.ndarray, fold: np.ndarray) -> Iterator[Cells]:
+    def embed(
+        self, grid: Grid, window: Window, wanted: np.ndarray, fold: np.ndarray, scenario: int = 0
+    ) -> Iterator[Cells]:
         """Embed the wanted cells of a window, compute block by compute block.
 
         A block's wanted cells, in row order, are one batch (with fold models: one batch per fold), whatever the
@@ -152,7 +155,9 @@ class Predictor:
             window: the cells asked for; it starts on a block edge.
             wanted: mask, bool (height, width).
             fold: which of the models is for which cell, int (height, width).
+            scenario: number of the recipe's scenario.
         """
+        covariates = self._covariates[scenario] if self._covariates else None
         if self._recipe.embeddings is not None:
             self._embedded = Embedded(UPath(self._recipe.embeddings), grid)
             self._embedded.hold(window)
@@ -165,7 +170,8 @@ class Predictor:
                 number = fold[rows, cols]
                 for each in np.unique(number):
                     chosen = number == each
-                    yield self._block(view, (rows[chosen], cols[chosen]), int(each), pixels)
+                    sources = Sources(covariates, pixels)
+                    yield self._block(view, (rows[chosen], cols[chosen]), int(each), sources)
 
     def probabilities(self, cells: Cells, species: slice) -> list[np.ndarray]:
         """Probabilities (K, N) of K species in embedded cells, by each of the models that embedded them."""
@@ -196,25 +202,25 @@ class Predictor:
         with closing(prefetch((partial(self._read, view, part) for part in parts), 1)) as regions:
             yield from zip(parts, regions, strict=True)
 
-    def _block(self, view: View, at: tuple[np.ndarray, np.ndarray], number: int, pixels: Pixels | None) -> Cells:
+    def _block(self, view: View, at: tuple[np.ndarray, np.ndarray], number: int, sources: Sources) -> Cells:
         rows, cols = at
         x, y = view.centre(rows, cols)
-        values, known, which = self._values(x, y)
+        values, known, which = self._values(sources.covariates, x, y)
         shown = np.where(known, values, np.float32(np.nan))
         if self._embedded is not None:
             z, stored, count = self._embedded.cells(rows, cols)
             return Cells(rows, cols, [z[:, self._stored].to(self._device)], number, stored, shown, which, count)
         images = scenes = None
-        if self._imagery is not None and pixels is not None:
-            scenes = self._imagery.scenes(x, y)
-            images = pixels.patches(x, y) if self._blending is None else None
+        if self._imagery is not None and sources.pixels is not None:
+            scenes = self._imagery.scenes(*sources.image_places(x, y)[:2])
+            images = sources.patches(x, y) if self._blending is None else None
         lonlat = np.column_stack(to_lonlat(x, y))
         batch = inputs_of(self._config, lonlat, values, known, images, covariates_of=which)
         batch = {name: part.to(self._device) for name, part in batch.items()}
         embeddings = []
         for each in [number, *range(1, len(self._models))] if self._recipe.members else [number]:
-            if self._blending is not None and pixels is not None:
-                features, seen = self._blending.of(each, pixels, x, y)
+            if self._blending is not None and sources.pixels is not None:
+                features, seen = sources.features(self._blending, each, x, y)
                 batch |= {"features_satellite": features, "has_satellite": torch.from_numpy(seen).to(self._device)}
             with torch.inference_mode():
                 embeddings.append(self._models[each].embed(batch).float())
@@ -224,15 +230,17 @@ class Predictor:
             inputs[batch["has_satellite"].cpu().numpy()] |= SATELLITE
         return Cells(rows, cols, embeddings, number, inputs, shown, which, scenes)
 
-    def _values(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _values(
+        self, covariates: Covariates | ChangedCovariates | None, x: np.ndarray, y: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The model's covariates (U, C), 0 where unknown, which are known (U, C), and the row of each cell.
 
         A block's cells that share a cell of the covariate store share what the model and similarity make of it.
         """
-        if self._covariates is None:
+        if covariates is None:
             nothing = np.zeros((1, len(self._config.covariates)), np.float32)
             return nothing, np.zeros_like(nothing, bool), np.zeros(len(x), int)
-        values, known, which = self._covariates.distinct(x, y)
+        values, known, which = covariates.distinct(x, y)
         return values, known, which
 
     def _fits(self, view: View, part: Window) -> bool:

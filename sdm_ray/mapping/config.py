@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sdm_ray.config import Config, JobConfig, TaskConfig
 from sdm_ray.input_paths import InputPath
@@ -131,6 +131,10 @@ class MapConfig(CellsConfig):
     """Layers `di` (dissimilarity index) and `inside_aoa` (area of applicability), from the surveys' covariates."""
     scenario: ScenarioConfig | None = None
     """Changed covariates, for a map of what would be: another climate, or land that becomes something else."""
+    scenarios: dict[str, ScenarioConfig] = Field(default={})
+    """Label -> scenario: one map with an axis `scenario`, whose first entry is the baseline, as today."""
+    baseline: str = "baseline"
+    """Label of the baseline among `scenarios`."""
     levels: int | None = Field(default=None, ge=0)
     """Coarser levels of the pyramid; by default until the longer side has fewer than 512 cells."""
     bits: Literal[8, 16, "auto"] = "auto"
@@ -145,14 +149,28 @@ class MapConfig(CellsConfig):
             raise ValueError("spread: expected it or crossfit, whose cells come from one fold model each")
         if self.from_embeddings is not None and (self.spread or self.crossfit or self.cube):
             raise ValueError("from_embeddings: made by the model of all surveys; expected no spread, crossfit or cube")
-        if self.scenario is not None and self.from_embeddings is not None:
+        if self.from_embeddings is not None and (self.scenario is not None or self.scenarios):
             raise ValueError("scenario: embeddings are of today's covariates; expected no from_embeddings")
+        if self.scenario is not None and self.scenarios:
+            raise ValueError("scenario: expected it, for a map of one, or `scenarios`, for a map of several")
+        if self.baseline in self.scenarios:
+            raise ValueError(f"scenarios: {self.baseline!r} is the label of the baseline; expected another")
         if self.occurrences is not None:
             if self.from_embeddings is None:
                 raise ValueError("occurrences: other species are fitted on embeddings; give from_embeddings")
             if self.species is not None or self.min_prevalence:
                 raise ValueError("occurrences: all their species are mapped, without species and min_prevalence")
         return self
+
+    @field_validator("scenarios", mode="before")
+    @classmethod
+    def _labels_as_text(cls, values: object) -> object:
+        """Years are numbers in YAML."""
+        return {str(label): each for label, each in values.items()} if isinstance(values, dict) else values
+
+    def labels(self) -> tuple[str, ...]:
+        """Labels along the axis of scenarios, the baseline first; none for a map without such an axis."""
+        return (self.baseline, *self.scenarios) if self.scenarios else ()
 
     def needs_surveys(self) -> list[str]:
         """The settings that are of no use without surveys."""
@@ -162,13 +180,18 @@ class MapConfig(CellsConfig):
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
         evaluation = self.applicability.evaluation if self.applicability else None
-        changed = self.scenario.covariates if self.scenario else None
-        wanted = [self.from_embeddings, self.occurrences, evaluation, changed]
+        changed = [each.covariates for each in self._scenarios()]
+        wanted = [self.from_embeddings, self.occurrences, evaluation, *dict.fromkeys(changed)]
         return super().reads() + [name for name in wanted if name is not None]
 
     def reads_files(self) -> list[str]:
-        """The polygons of the region and of the scenario."""
-        return super().reads_files() + ([] if self.scenario is None else self.scenario.files())
+        """The polygons of the region and of the scenarios."""
+        return list(
+            dict.fromkeys(super().reads_files() + [file for each in self._scenarios() for file in each.files()])
+        )
+
+    def _scenarios(self) -> list[ScenarioConfig]:
+        return [*([] if self.scenario is None else [self.scenario]), *self.scenarios.values()]
 
 
 class ExportConfig(JobConfig):
@@ -176,6 +199,8 @@ class ExportConfig(JobConfig):
 
     output: str = "export"
     map: str = "map.zarr"
+    scenario: str | None = None
+    """Label of the scenario that is exported, of a map with several; `ebv` takes all of them by default."""
     format: Literal["geotiff", "ebv", "article17"] = "geotiff"
     """GeoTIFFs with a STAC item; with `ebv` one netCDF-4 file as the EBV Data Portal takes it, `ebv_cube.nc`; or tables
     of species in 10-km cells with their ranges, as reports by Article 17 of the Habitats Directive hold them."""

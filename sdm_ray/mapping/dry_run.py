@@ -9,7 +9,7 @@ from upath import UPath
 from sdm_ray.mapping.plan import PlannedTile
 from sdm_ray.mapping.setup import Ready
 from sdm_ray.mapping.tile import Mapper
-from sdm_ray.stores.maps import Map, create_map
+from sdm_ray.stores.maps import create_map
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,9 @@ def measure(ready: Ready, tile: PlannedTile, scratch: UPath) -> Cost:
     create_map(scratch, ready.work.area.grid, ready.spec)
     empty = _bytes(scratch)
     mapper = Mapper(replace(ready.work, output=str(scratch)))
-    target = Map(scratch, writable=True)
-    mapper.compute(tile, target)
+    mapper.compute(tile, scratch)
     start = time.monotonic()
-    mapper.compute(tile, target)
+    mapper.compute(tile, scratch)
     return Cost(time.monotonic() - start, _peak() - before, _bytes(scratch) - empty)
 
 

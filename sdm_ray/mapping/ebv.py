@@ -25,7 +25,7 @@ from sdm_ray.mapping.sensitive import PublishedMap, publishable
 from sdm_ray.progress import say, track
 from sdm_ray.readers.tables import column_names, read_table
 from sdm_ray.stores import artefact
-from sdm_ray.stores.maps import SPECIES_CHUNK, Map
+from sdm_ray.stores.maps import SPECIES_CHUNK, Map, baseline
 from sdm_ray.stores.raster import open_group
 
 _CHUNK = 512  # most cells along the side of a chunk of the file
@@ -41,16 +41,16 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     """
     assert config.ebv is not None
     netcdf = _library()
-    cubes = config.ebv.cubes or [CubeConfig(map=config.map, date=config.ebv.date or date.min)]
-    maps = {cube.map: PublishedMap(config.path(cube.map), sensitive=config.sensitive) for cube in cubes}
-    first = maps[cubes[0].map]
-    for other in maps.values():
+    cubes = config.ebv.cubes or _scenarios(config)
+    maps = [_opened(config, cube) for cube in cubes]
+    first = maps[0]
+    for other in maps:
         _check_alike(first, other)
     chosen = publishable(first, config.species)
     dates = sorted({cube.date for cube in cubes})
     scenarios = list(dict.fromkeys(cube.scenario for cube in cubes))
     record = artefact.read_record(config.path(cubes[0].map))
-    sources = {each for name in maps for each in artefact.read_record(config.path(name)).sources}
+    sources = {each for cube in cubes for each in artefact.read_record(config.path(cube.map)).sources}
     record = record.model_copy(update={"sources": sorted(sources)})
     title = str(open_group(first.path).attrs.get("title", config.map))
     with tempfile.TemporaryDirectory() as place:
@@ -61,13 +61,29 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
             names = [str(first.species["name"][number]) for number in chosen]
             _entities(file, config.ebv, names, _taxonomy(config, names), _keys(config, record, names))
             targets = _groups(file, scenarios, first)
-            for cube in cubes:
-                _fill(targets[cube.scenario], dates.index(cube.date), maps[cube.map], chosen)
-        with draft.open("rb") as source, (job.output / FILE).open("wb") as out:
-            while part := source.read(1 << 22):
+            for cube, source in zip(cubes, maps, strict=True):
+                _fill(targets[cube.scenario], dates.index(cube.date), source, chosen)
+        with draft.open("rb") as made, (job.output / FILE).open("wb") as out:
+            while part := made.read(1 << 22):
                 out.write(part)
     say(f"export: {len(chosen)} species, {len(dates)} dates, {len(targets)} cubes; {job.output / FILE}")
     return {"species": len(chosen), "dates": len(dates), "cubes": len(targets)}
+
+
+def _scenarios(config: ExportConfig) -> list[CubeConfig]:
+    """The scenario that is asked for, or all that the map has."""
+    assert config.ebv is not None
+    labels = baseline(config.path(config.map)).scenarios
+    asked: list[str | None] = [*labels] if labels and config.scenario is None else [config.scenario]
+    return [CubeConfig(map=config.map, date=config.ebv.date or date.min, scenario=label) for label in asked]
+
+
+def _opened(config: ExportConfig, cube: CubeConfig) -> PublishedMap:
+    """A map, or of a map of scenarios the one that a cube names."""
+    assert config.ebv is not None
+    place = config.path(cube.map)
+    named = config.scenario is not None or bool(baseline(place).scenarios)  # else it only names the cube
+    return PublishedMap(place, sensitive=config.sensitive, scenario=cube.scenario if named else None)
 
 
 def _library() -> Any:  # noqa: ANN401 - a module

@@ -29,7 +29,8 @@ from sdm_ray.metrics.probability_kind import layer_has_meaning, require_levels
 from sdm_ray.plots.maps import map_picture
 from sdm_ray.progress import say, track
 from sdm_ray.stores.artefact import read_record, write_sources
-from sdm_ray.stores.maps import Map, nodata
+from sdm_ray.stores.encoding import nodata
+from sdm_ray.stores.maps import Map
 from sdm_ray.stores.raster import open_group
 
 _BLOCK = 512  # pixels along the side of a GeoTIFF's block
@@ -48,7 +49,7 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     if config.format != "geotiff":
         return {"ebv": ebv.run, "article17": article17.run}[config.format](config, job)
     path = config.path(config.map)
-    source = PublishedMap(path, sensitive=config.sensitive)
+    source = PublishedMap(path, sensitive=config.sensitive, scenario=config.scenario)
     chosen = publishable(source, config.species)
     titles = [str(source.species["name"][number]) for number in chosen]
     names = _file_names(titles)
@@ -74,10 +75,10 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     if config.pictures:
         unit = f"probability ({source.probability_kind})"
         for number, name, title in zip(chosen, names, titles, strict=True):
-            assets |= _picture(name, *_coarse(source.path, number, config.sensitive), (title, unit), job.output)
+            assets |= _picture(name, *_coarse(source, number, config.sensitive), (title, unit), job.output)
         group = open_group(source.path / "0")
         for name in config.layers:
-            values = overview(group[name], source.layers()[name], source.tile)
+            values = overview(group[name], source.layers()[name], source.tile, source.lead_of(name))
             about = str(group[name].attrs.get("long_name", name)), str(group[name].attrs.get("units", ""))
             assets |= _picture(name, values, source.grid.bounds, about, job.output)
     write_sources(job.output, read_record(path).sources)
@@ -192,12 +193,14 @@ def _window(window: Window) -> Any:  # noqa: ANN401 - rasterio's window
     return rasterio.windows.Window(window.col, window.row, window.width, window.height)
 
 
-def _coarse(path: UPath, number: int, sensitive: Sensitive) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+def _coarse(
+    source: PublishedMap, number: int, sensitive: Sensitive
+) -> tuple[np.ndarray, tuple[float, float, float, float]]:
     """One species of the first level that a picture can show, and its extent."""
-    level, source = 0, PublishedMap(path, sensitive=sensitive)
+    level, path = 0, source.path
     while max(source.grid.shape) > _PICTURE and Map.has_level(path, level + 1):
         level += 1
-        source = PublishedMap(path, level, sensitive=sensitive)
+        source = PublishedMap(path, level, sensitive=sensitive, scenario=source.scenario)
     return source.read(Window(0, 0, *source.grid.shape), number), source.grid.bounds
 
 
@@ -230,7 +233,7 @@ def _item(config: ExportConfig, source: Map, assets: dict[str, Any]) -> dict[str
         "geometry": {"type": "Polygon", "coordinates": [ring]},
         "properties": {
             "datetime": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            "title": config.map,
+            "title": config.map if source.scenario is None else f"{config.map}: {source.scenario}",
             "description": f"Probabilities of kind '{source.probability_kind}'. Sources: " + "; ".join(record.sources),
             "proj:code": "EPSG:3035",
             "proj:shape": list(source.grid.shape),

@@ -14,6 +14,7 @@ from sdm_ray.job import Job
 from sdm_ray.mapping import plan, setup
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.dry_run import measure
+from sdm_ray.mapping.scenario_tables import figures_of, scenario_table
 from sdm_ray.mapping.thumbnails import SIDE, overview, picture
 from sdm_ray.mapping.tile import Mapper
 from sdm_ray.mapping.tile_workers import do_tiles
@@ -52,7 +53,10 @@ def run(config: MapConfig, job: Job) -> dict[str, Any]:
     raster.consolidate(job.output)
     for drawn in _pictures(job.output, levels):
         job.tracker.picture(drawn)
-    found = figures(ledger, work, ready.spec.probability_kind)
+    found, by_scenario = figures(ledger, work, ready.spec.probability_kind), {}
+    if config.scenarios:
+        by_scenario = {name: found.pop(name) for name in list(found) if "/" in name}
+        _write_scenarios(job, by_scenario)
     rate = sum(tile.cells for tile in work.left) / max(seconds, 1e-9)
     say(f"map: {found['cells']} cells, {len(work.left)} tiles done now at {rate:.0f} cells/s")
     _document(config, job, found)
@@ -121,14 +125,14 @@ def _document(config: MapConfig, job: Job, figures: dict[str, Any]) -> None:
 
 def _pictures(output: UPath, levels: int) -> list[UPath]:
     """Pictures of layers, of the coarsest level that fills them: level 0 of a large map takes minutes to read."""
-    found = next((each for each in range(levels, 0, -1) if max(maps.Map(output, each).grid.shape) >= SIDE), 0)
-    drawn = maps.Map(output, found)
+    found = next((each for each in range(levels, 0, -1) if max(maps.baseline(output, each).grid.shape) >= SIDE), 0)
+    drawn = maps.baseline(output, found)
     group = raster.open_group(output / str(found))
     made = []
     for name, unit in (("richness", "species"), ("survey_distance", "m")):
         if name not in group:
             continue
-        values = overview(group[name], float("nan"), drawn.tile)
+        values = overview(group[name], float("nan"), drawn.tile, drawn.lead_of(name))
         if np.isfinite(values).any():
             title = str(group[name].attrs["long_name"]).partition(",")[0]
             made.append(picture(output / "pictures" / f"{name}.png", values, drawn.grid, title, unit))
@@ -147,3 +151,16 @@ def figures(ledger: Ledger, work: plan.Plan, kind: str) -> dict[str, Any]:
     if has_levels(kind):
         totals["mean_richness"] = float(np.sum(by_species) / totals["cells"])
     return totals
+
+
+def _write_scenarios(job: Job, sums: dict[str, Any]) -> None:
+    """Write `scenarios.csv` from the totals of all scenarios, and tell what each changes."""
+    base = maps.baseline(job.output)
+    table = scenario_table(base, sums)
+    (job.output / "scenarios.csv").write_text(table.to_csv(index=False, float_format="%.6g"))
+    for label in base.scenarios[1:]:
+        total, own = table[table["scenario"] == label].sum(numeric_only=True), figures_of(sums, label)
+        text = f"{label}: {total['km2_gained']:.0f} km2 gained and {total['km2_lost']:.0f} lost over all species"
+        if "novel" in own:
+            text += f", {own['novel'] / max(1, own['cells']):.1%} of cells novel to the model"
+        say(f"map: scenario {text}")

@@ -6,7 +6,7 @@ from sdm_ray.stores.maps import Layer
 LOCATION, COVARIATES, SATELLITE = 1, 2, 4
 """Bits of the layer `inputs`."""
 SEA = 255
-"""In the layers `surveyed_country` and `inside_aoa`: sea, or not known."""
+"""In the layers `surveyed_country`, `inside_aoa` and `novel`: sea, or not known."""
 _NAN = float("nan")
 
 LAYERS = {
@@ -31,8 +31,11 @@ LAYERS = {
             "flag_values": [0, 1],
             "flag_meanings": "country_without_survey country_with_survey",
         },
+        static=True,
     ),
-    "survey_distance": Layer("float32", _NAN, {"long_name": "distance to the nearest surveyed cell", "units": "m"}),
+    "survey_distance": Layer(
+        "float32", _NAN, {"long_name": "distance to the nearest surveyed cell", "units": "m"}, static=True
+    ),
 }
 """Layers of every map."""
 
@@ -48,6 +51,19 @@ SIMILARITY = {
     ),
 }
 """Layers of a map from covariates whose surveys are given."""
+
+NOVELTY = {
+    "novel": Layer(
+        "uint8",
+        SEA,
+        {
+            "long_name": "whether a covariate lies outside the range of the surveys (environmental_similarity below 0)",
+            "flag_values": [0, 1],
+            "flag_meanings": "within_range outside_range",
+        },
+    ),
+}
+"""Layers of a map of scenarios from covariates whose surveys are given."""
 
 SCENES = {
     "valid_scenes": Layer("uint8", 0, {"long_name": "number of valid satellite scenes at the centre of the cell"})

@@ -1,4 +1,8 @@
-"""Scenarios: covariates changed before a model sees them, everywhere by another store or in parcels by values."""
+"""Scenarios: covariates and images changed before a model sees them.
+
+Covariates change everywhere by another store; in parcels by values, or by those of donor cells, whose images are then
+shown as well.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +14,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError, few
 from sdm_ray.geo.grid import Floats, Grid
+from sdm_ray.mapping.donors import Donors, centres, find
 from sdm_ray.mapping.scenario_config import ParcelsConfig, ScenarioConfig
 from sdm_ray.progress import say
 from sdm_ray.readers.polygons import outline
@@ -21,15 +26,17 @@ Values = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Parcels:
-    """Land whose covariates are set.
+    """Land that becomes something else.
 
     Attributes:
         shape: polygons in EPSG:3035.
         values: covariate -> its value there.
+        donors: cells that covariates and images are taken from; None for none.
     """
 
     shape: shapely.Geometry
     values: dict[str, float]
+    donors: Donors | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Scenario:
     parcels: tuple[Parcels, ...]
 
 
-def prepare(config: ScenarioConfig, place: UPath | None, base: Covariates, grid: Grid) -> Scenario:
+def prepare(config: ScenarioConfig, place: UPath | None, base: Covariates, grid: Grid, seed: int = 0) -> Scenario:
     """Check a scenario against what the model uses, and take values from donors.
 
     Args:
@@ -53,6 +60,7 @@ def prepare(config: ScenarioConfig, place: UPath | None, base: Covariates, grid:
         place: of its covariate store.
         base: the model's covariates of today.
         grid: of the map.
+        seed: of the draw of donors.
 
     Raises:
         InputError: it changes no covariate that the model uses, a covariate is unknown, polygons lie outside the map or
@@ -73,23 +81,30 @@ def prepare(config: ScenarioConfig, place: UPath | None, base: Covariates, grid:
             )
         say(f"map: scenario: {len(used)} of {len(base.names)} covariates from {place}: {few(used)}")
     start = Scenario(None if place is None else str(place), ())
-    donors = ChangedCovariates(base, start)
-    parcels = tuple(_parcels(each, donors, grid) for each in config.parcels)
+    before = ChangedCovariates(base, start)
+    parcels = tuple(_parcels(each, before, grid, seed) for each in config.parcels)
     return Scenario(start.store, parcels)
 
 
-def _parcels(config: ParcelsConfig, donors: "ChangedCovariates", grid: Grid) -> Parcels:
+def _parcels(config: ParcelsConfig, before: "ChangedCovariates", grid: Grid, seed: int) -> Parcels:
     shape = outline(config.within)
     if not shapely.box(*grid.bounds).intersects(shape):
         raise InputError(f"{config.within}: its polygons lie outside the map, which covers {list(grid.bounds)}")
-    names = donors.names
+    names = before.names
     if unknown := [name for name in (*config.set, *(config.covariates or [])) if name not in names]:
         raise InputError(f"scenario.parcels: the model uses no covariate {unknown[0]}; found {few(names, 12)}")
-    values = {} if config.like is None else donors.means(config.like, config.covariates or names)
+    values, donors, told = dict[str, float](), None, list[str]()
+    if config.donors is not None:
+        like = None if config.like is None else outline(config.like)
+        places = find(config.donors, before.store, shape, like)
+        donors = Donors(places, tuple(config.covariates or names), config.donors.nearest, seed)
+        told.append(f"like their donors, of which there are {len(places)}")
+    elif config.like is not None:
+        values = before.means(config.like, config.covariates or names)
     values |= config.set
-    shown = ", ".join(f"{name} = {value:.4g}" for name, value in list(values.items())[:6])
-    say(f"map: scenario: {shapely.area(shape) / 1e6:.1f} km2 of {config.within} become {shown}")
-    return Parcels(shape, values)
+    told += [f"{name} = {value:.4g}" for name, value in list(values.items())[:6]]
+    say(f"map: scenario: {shapely.area(shape) / 1e6:.1f} km2 of {config.within} become {', '.join(told)}")
+    return Parcels(shape, values, donors)
 
 
 class ChangedCovariates:
@@ -112,6 +127,24 @@ class ChangedCovariates:
         for each in self._parcels:
             shapely.prepare(each.shape)
 
+    @property
+    def store(self) -> Covariates:
+        """All covariates of the store of today."""
+        return Covariates(self._base.path)
+
+    def image_places(self, x: Floats, y: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """Where the images that cells are shown lie, and which of these places are donors', (N,) each."""
+        at_x, at_y, moved = np.array(x, np.float64), np.array(y, np.float64), np.zeros(len(x), bool)
+        if all(each.donors is None for each in self._parcels):
+            return at_x, at_y, moved
+        parcel = self._parcel(x, y)
+        for number, each in enumerate(self._parcels):
+            here = parcel == number
+            if each.donors is not None and here.any():
+                at_x[here], at_y[here] = each.donors.drawn(x[here], y[here])
+                moved |= here
+        return at_x, at_y, moved
+
     def at(self, x: Floats, y: Floats) -> Values:
         """Values at points (N, C), and which of them are known (N, C); see `Covariates.at`."""
         return self._changed(x, y, self._parcel(x, y))
@@ -121,7 +154,9 @@ class ChangedCovariates:
         parcel = self._parcel(x, y)
         which = np.zeros(len(x), np.int64)
         stores = [self._base] if self._other is None else [self._base, self._other]
-        for key in (parcel + 1, *(_cell(store, x, y) for store in stores)):
+        own = np.isin(parcel, [number for number, each in enumerate(self._parcels) if each.donors is not None])
+        each_alone = np.where(own, np.arange(len(x)) + 1, 0)  # every cell has a donor of its own
+        for key in (parcel + 1, each_alone, *(_cell(store, x, y) for store in stores)):
             _, number = np.unique(key, return_inverse=True)
             _, which = np.unique(which * (number.max(initial=0) + 1) + number, return_inverse=True)
         _, first = np.unique(which, return_index=True)
@@ -133,12 +168,8 @@ class ChangedCovariates:
         Raises:
             InputError: there is no such cell, or a covariate is known in none of them.
         """
-        shape, grid = outline(file), self._base.grid
-        west, south, east, north = shapely.bounds(shape)
-        rows, cols = grid.cell(np.array([west, east]), np.array([north, south]))
-        (top, bottom), (left, right) = np.clip(rows, 0, grid.height - 1), np.clip(cols, 0, grid.width - 1)
-        inside = np.mgrid[top : bottom + 1, left : right + 1].reshape(2, -1)
-        x, y = grid.centre(*inside)
+        shape = outline(file)
+        x, y = centres(self._base, tuple(shapely.bounds(shape).tolist()))
         chosen = shapely.contains_xy(shape, x, y)
         values, known = self.at(x[chosen], y[chosen])
         found = {}
@@ -158,14 +189,23 @@ class ChangedCovariates:
         return found
 
     def _changed(self, x: Floats, y: Floats, parcel: NDArray[np.int64]) -> Values:
-        values, known = self._base.at(x, y)
-        if self._other is not None:
-            values[:, self._columns], known[:, self._columns] = self._other.at(x, y)
+        values, known = self._stored(x, y)
         for number, each in enumerate(self._parcels):
             here = parcel == number
+            if each.donors is not None and here.any():
+                taken, there = self._stored(*each.donors.drawn(x[here], y[here]))
+                columns = [self.names.index(name) for name in each.donors.covariates]
+                values[np.ix_(here, columns)], known[np.ix_(here, columns)] = taken[:, columns], there[:, columns]
             for name, value in each.values.items():
                 column = self.names.index(name)
                 values[here, column], known[here, column] = value, True
+        return values, known
+
+    def _stored(self, x: Floats, y: Floats) -> Values:
+        """Values of the stores, before parcels change."""
+        values, known = self._base.at(x, y)
+        if self._other is not None:
+            values[:, self._columns], known[:, self._columns] = self._other.at(x, y)
         return values, known
 
 

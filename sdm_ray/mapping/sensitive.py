@@ -20,7 +20,8 @@ from sdm_ray.geo.windows import Window, whole
 from sdm_ray.mapping.species_selection import numbers_by_name
 from sdm_ray.progress import say
 from sdm_ray.sources.occurrences.species_matcher import SpeciesMatcher
-from sdm_ray.stores.maps import Map, decode, encode
+from sdm_ray.stores.encoding import decode, encode
+from sdm_ray.stores.maps import Map
 
 Sensitive = Mapping[str, int | None]
 
@@ -32,18 +33,21 @@ class PublishedMap(Map):
         withheld: numbers of the species that are not to be published.
     """
 
-    def __init__(self, path: UPath, level: int = 0, *, sensitive: Sensitive | None = None) -> None:
+    def __init__(
+        self, path: UPath, level: int = 0, *, sensitive: Sensitive | None = None, scenario: str | None = None
+    ) -> None:
         """Open a map.
 
         Args:
             path: of the map.
             level: of the map.
             sensitive: species -> finest resolution in metres, or None for not at all.
+            scenario: of a map with several.
 
         Raises:
             InputError: it is no map, has none of the species, or a resolution is no multiple of its cells.
         """
-        super().__init__(path, level)
+        super().__init__(path, level, scenario=scenario)
         self._level = level
         self._finest: dict[int, int] = {}
         self.withheld: set[int] = set()

@@ -15,7 +15,7 @@ from sdm_ray.mapping.cell_predictor import Recipe
 from sdm_ray.mapping.config import CellsConfig, EmbedConfig, MapConfig
 from sdm_ray.mapping.effective_resolution import effective_resolution
 from sdm_ray.mapping.from_embeddings import fit_species
-from sdm_ray.mapping.quality_layers import LAYERS, SCENES, SIMILARITY, SPREAD, applicability_layers
+from sdm_ray.mapping.quality_layers import LAYERS, NOVELTY, SCENES, SIMILARITY, SPREAD, applicability_layers
 from sdm_ray.mapping.region_mask import Area, check_covers, grid_within, surveyed_cells
 from sdm_ray.mapping.scenario import Scenario
 from sdm_ray.mapping.species_selection import choose, few
@@ -74,7 +74,7 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         check_cells(config.path(config.model), HoldOut(model.blocks, land), area.grid, "crossfit")
     recipe = replace(
         _recipe(config, model),
-        scenario=_scenario(config, covariates, area.grid),
+        scenarios=_scenarios(config, covariates, area.grid),
         species=None if len(chosen.numbers) == len(model.species) else tuple(chosen.numbers),
         folds=model.folds if config.crossfit else 0,
         members=model.folds if config.spread else 0,
@@ -88,7 +88,9 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         recipe = replace(recipe, embeddings=str(stored.path), heads=heads)
     layers = LAYERS | (SPREAD if config.spread else {}) | (SCENES if scenes else {})
     if reference is not None:
-        layers = layers | SIMILARITY
+        layers = layers | SIMILARITY | (NOVELTY if config.scenarios else {})
+    elif config.scenarios:
+        say("map: no surveys are given: the map does not tell where a scenario is novel to the model")
     applicability = None
     if config.applicability is not None:
         applicability = aoa_setup.find(config, config.applicability, model, covariates)
@@ -109,6 +111,7 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         folds=model.blocks if config.crossfit else None,
         by_country=model.countries,
         applicability=applicability,
+        scenarios=config.labels(),
     )
     if model.forest and not config.crossfit:
         say(
@@ -121,24 +124,29 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
     }
     if config.scenario is not None:
         attrs["scenario"] = config.scenario.model_dump(mode="json", exclude_defaults=True)
+    for label, each in config.scenarios.items():
+        attrs.setdefault("scenario_settings", {})[label] = each.model_dump(mode="json", exclude_defaults=True)
     if config.crossfit:
         attrs |= {"blocks": asdict(model.blocks), "held_out": "countries" if model.countries else "blocks"}
     if chosen.least is not None:
         attrs["least_prevalence"] = chosen.least
     root = {"title": config.title, "sources": sources(config), "sdm_ray": attrs}
-    return Ready(work, MapSpec(species, kind, config.tile, layers, bits, root))
+    return Ready(work, MapSpec(species, kind, config.tile, layers, bits, root, config.labels()))
 
 
-def _scenario(config: MapConfig, covariates: Covariates | None, grid: Grid) -> Scenario | None:
-    """The scenario of a map, which fits it; None where there is none."""
-    if config.scenario is None:
-        return None
+def _scenarios(config: MapConfig, covariates: Covariates | None, grid: Grid) -> tuple[Scenario | None, ...]:
+    """The scenarios of a map, which fit it; None where nothing changes."""
+    if config.scenario is None and not config.scenarios:
+        return (None,)
     if covariates is None:
         raise InputError(f"scenario: {config.path(config.model)} uses no covariates, so that none can change")
-    if config.cube is not None:
-        say("map: scenario: covariates change, the satellite images of the cube stay as they are")
-    place = config.scenario.covariates
-    return scenario.prepare(config.scenario, None if place is None else config.path(place), covariates, grid)
+    found: list[Scenario | None] = [None] if config.scenarios else []
+    for each in config.scenarios.values() if config.scenario is None else [config.scenario]:
+        if config.cube is not None and not all(parcels.donors for parcels in each.parcels):
+            say("map: scenario: covariates change; images of the cube change in parcels with `donors` alone")
+        place = None if each.covariates is None else config.path(each.covariates)
+        found.append(scenario.prepare(each, place, covariates, grid, config.seed))
+    return tuple(found)
 
 
 def prepare_embedding(config: EmbedConfig, output: UPath, fingerprint: str) -> tuple[Work, dict[str, Any]]:

@@ -14,23 +14,29 @@ SIDE = 1000
 """Most cells along the longer side of a picture."""
 
 
-def overview(layer: Any, fill: float, strip: int) -> np.ndarray:  # noqa: ANN401 - a Zarr array
+def overview(
+    layer: Any,  # noqa: ANN401 - a Zarr array
+    fill: float,
+    strip: int,
+    lead: tuple[int, ...] = (),
+) -> np.ndarray:
     """A layer in at most about a thousand cells a side, read strip by strip.
 
     Args:
-        layer: array (y, x).
+        layer: array (y, x), or with axes before these.
         fill: its value where there is none, beside NaN.
         strip: rows that are stored together.
+        lead: position along the axes before (y, x).
 
     Returns:
         Means of square blocks, of a layer of categories their commonest value; float32, NaN where a block has none.
     """
-    height, width = layer.shape
+    height, width = layer.shape[-2:]
     step = max(1, -(-max(height, width) // SIDE))
     rows = max(1, strip // step) * step
     coarser = _modes if is_categorical(layer.attrs) else _means
     return np.concatenate([
-        coarser(np.asarray(layer[row : row + rows]), fill, step) for row in range(0, height, rows)
+        coarser(np.asarray(layer[(*lead, slice(row, row + rows))]), fill, step) for row in range(0, height, rows)
     ])  # fmt: skip
 
 

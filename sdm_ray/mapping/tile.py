@@ -15,7 +15,9 @@ from sdm_ray.mapping.mess import Similarity
 from sdm_ray.mapping.plan import PlannedTile
 from sdm_ray.mapping.quality_layers import COVARIATES, SATELLITE, SEA
 from sdm_ray.mapping.region_mask import Area
-from sdm_ray.stores.maps import Layer, Map, encode, nodata
+from sdm_ray.mapping.scenario_tables import differences, named
+from sdm_ray.stores.encoding import encode, nodata
+from sdm_ray.stores.maps import Layer, Map
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Work:
         folds: how places were held out from the fold models; None for the model of all surveys.
         by_country: whether whole countries were held out, not blocks.
         applicability: of the model, where its area is asked for.
+        scenarios: labels of the map's scenarios, the baseline first; none where it has no such axis.
     """
 
     output: str
@@ -45,6 +48,7 @@ class Work:
     folds: Blocks | None = None
     by_country: bool = False
     applicability: Applicability | None = None
+    scenarios: tuple[str, ...] = ()
 
     @cached_property
     def similarity(self) -> Similarity | None:
@@ -96,23 +100,45 @@ class Mapper:
             Figures: number of cells, how many had covariates or imagery, and the sum of each species' unrounded
             probabilities.
         """
-        return self.compute(tile, Map(UPath(self._work.output), writable=True))
+        return self.compute(tile, UPath(self._work.output))
 
-    def compute(self, tile: PlannedTile, target: Map) -> dict[str, Any]:
-        """Compute a tile and write it to a map, block of species by block.
+    def compute(self, tile: PlannedTile, place: UPath) -> dict[str, Any]:
+        """Compute a tile and write it to a map, scenario by scenario, which share no memory.
+
+        Returns:
+            Figures of the map; of one of scenarios those of the baseline, and of each under its name (see `named`).
+        """
+        first, *others = self._work.scenarios or [None]
+        baseline = Map(place, writable=True, scenario=first)
+        figures, novel = self._scenario(tile, baseline, 0)
+        if not self._work.scenarios:
+            return figures
+        found = figures | named(str(first), figures)
+        for number, label in enumerate(others, 1):
+            target = Map(place, writable=True, scenario=label)
+            own, novel = self._scenario(tile, target, number)
+            found |= named(str(label), own | differences(baseline, target, tile.window, novel))
+        return found
+
+    def _scenario(self, tile: PlannedTile, target: Map, number: int) -> tuple[dict[str, Any], np.ndarray]:
+        """Compute a tile of a scenario and write it, block of species by block.
 
         Cells are embedded once; then species are predicted and written block by block, so that memory holds the
         embeddings and one block, however many species there are.
+
+        Returns:
+            Figures, and where covariates are novel, bool (height, width).
         """
         area, window = self._work.area, tile.window
         wanted = area.wanted(window)
-        embedded = list(self._predictor.embed(area.grid, window, wanted, self._fold(window, wanted)))
+        embedded = list(self._predictor.embed(area.grid, window, wanted, self._fold(window, wanted), number))
         sums = [Sums(len(cells.rows)) for cells in embedded]
         for block in target.species_blocks():
             target.write_species(window, block, self._species(window, block, embedded, sums))
         layers = self._layers(window, embedded, sums)
         target.write_layers(window, layers)
-        return {**_figures(layers), "species_sums": np.sum([each.by_species for each in sums], axis=0).tolist()}
+        figures = {**_figures(layers), "species_sums": np.sum([each.by_species for each in sums], axis=0).tolist()}
+        return figures, layers.get("novel", np.zeros(wanted.shape)) == 1
 
     def _species(self, window: Window, block: slice, embedded: list[Cells], sums: list[Sums]) -> np.ndarray:
         """Probabilities of a block of species as they are stored, (K, height, width); adds to the sums."""
@@ -143,18 +169,20 @@ class Mapper:
                 "surveyed_country": surveyed[at],
                 "survey_distance": area.distance(x, y),
                 "valid_scenes": cells.scenes,
-                "environmental_similarity": self._similarity(cells),
+                **self._similarity(cells),
                 **self._applicability(cells),
             }
             for name, values in layers.items():
                 values[at] = found[name]
         return layers
 
-    def _similarity(self, cells: Cells) -> np.ndarray | None:
+    def _similarity(self, cells: Cells) -> dict[str, np.ndarray]:
+        """Similarity of the cells' covariates to those of the surveys, and whether one lies outside their range."""
         if self._work.similarity is None:
-            return None
+            return {}
         known = cells.inputs & COVARIATES > 0
-        return np.where(known, self._work.similarity.of(cells.covariates)[cells.covariates_of], np.float32(np.nan))
+        found = np.where(known, self._work.similarity.of(cells.covariates)[cells.covariates_of], np.float32(np.nan))
+        return {"environmental_similarity": found, "novel": np.where(np.isnan(found), SEA, found < 0).astype(np.uint8)}
 
     def _applicability(self, cells: Cells) -> dict[str, np.ndarray]:
         """Dissimilarity index of the cells, and whether they lie in the area of applicability."""
@@ -178,10 +206,12 @@ class Mapper:
 def _figures(layers: dict[str, np.ndarray]) -> dict[str, Any]:
     inputs = layers["inputs"]
     outside = {"outside_applicability": int((layers["inside_aoa"] == 0).sum())} if "inside_aoa" in layers else {}
+    novel = {"novel": int((layers["novel"] == 1).sum())} if "novel" in layers else {}
     return {
         "cells": int((inputs > 0).sum()),
         "with_covariates": int((inputs & COVARIATES > 0).sum()),
         "with_satellite": int((inputs & SATELLITE > 0).sum()),
         "without_survey_in_country": int((layers["surveyed_country"] == 0).sum()),
         **outside,
+        **novel,
     }

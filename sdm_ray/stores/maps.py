@@ -1,10 +1,11 @@
 """Maps on disk: probabilities of all species on the EU grid, the layers that say how good they are, coarser levels.
 
 A map is a Zarr v3 group. Level 0 in `0/` holds `probability(species, y, x)` and the quality layers; the coarser levels
-`1/`, `2/`, ... are written by `pyramid`. A tile is the unit of writing: a square with all its species, whose task owns
-every Zarr shard under it. A chunk holds 4 species x 64 x 64 cells: one species of a tile decodes 4 species, all species
-of one cell decode 64 x 64 cells (`tests/benchmarks/bench_viewer.py` measures other shapes). Readers take whatever shape
-a map has.
+`1/`, `2/`, ... are written by `pyramid`. A map of scenarios holds `probability(scenario, species, y, x)`, and layers
+that differ between scenarios have the same axis; one is opened at a time. A tile is the unit of writing: a square with
+all its species, whose task owns every Zarr shard under it. A chunk holds 4 species x 64 x 64 cells: one species of a
+tile decodes 4 species, all species of one cell 64 x 64 cells (`tests/benchmarks/bench_viewer.py` measures other
+shapes). Readers take whatever shape a map has.
 """
 
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
 from sdm_ray.stores import raster, zarr_io
+from sdm_ray.stores.encoding import decode, encode, nodata
 from sdm_ray.stores.raster import ArraySpec
 
 SPECIES_CHUNK = 4
@@ -35,11 +37,13 @@ class Layer:
         dtype: NumPy type.
         fill: value of what was never written.
         attrs: CF attributes.
+        static: whether it is the same in every scenario of a map, and stored once.
     """
 
     dtype: str
     fill: float | int
     attrs: dict[str, Any] = field(default_factory=dict)
+    static: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class MapSpec:
         layers: the quality layers.
         bits: 8 (steps of 1/254) or 16 (steps of 1/65534, for rare species).
         attrs: attributes of the root group.
+        scenarios: labels of the scenarios, the baseline first; none where the map has no axis of scenarios.
     """
 
     species: pd.DataFrame
@@ -61,39 +66,15 @@ class MapSpec:
     layers: dict[str, Layer]
     bits: Literal[8, 16] = 8
     attrs: dict[str, Any] = field(default_factory=dict)
-
-
-def nodata(bits: int) -> int:
-    """The integer that stands where there is no probability."""
-    return (1 << bits) - 1
-
-
-def encode(probability: NDArray[np.float32], bits: int = 8) -> NDArray[Any]:
-    """Probabilities as integers, the largest integer for NaN.
-
-    Raises:
-        ValueError: a value lies outside 0 to 1.
-    """
-    top = nodata(bits) - 1
-    if probability.size and (np.fmin.reduce(probability, None) < 0 or np.fmax.reduce(probability, None) > 1):
-        raise ValueError("probabilities must lie between 0 and 1")
-    scaled = probability * np.float32(top)
-    np.rint(scaled, out=scaled)
-    np.copyto(scaled, np.float32(top + 1), where=np.isnan(scaled))
-    return scaled.astype(f"uint{bits}")
-
-
-def decode(stored: NDArray[Any]) -> NDArray[np.float32]:
-    """Integers as probabilities, NaN where there is no data."""
-    top = np.iinfo(stored.dtype).max - 1
-    return np.where(stored > top, np.float32(np.nan), stored.astype(np.float32) / np.float32(top))
+    scenarios: tuple[str, ...] = ()
 
 
 def create_map(path: UPath, grid: Grid, spec: MapSpec) -> None:
     """Make an empty map; done once, by the driver."""
     root: Any = raster.open_root(path)
     raster.clear(root)
-    own = {"probability_kind": spec.probability_kind, "tile": spec.tile, "bits": spec.bits}
+    own: dict[str, Any] = {"probability_kind": spec.probability_kind, "tile": spec.tile, "bits": spec.bits}
+    own |= {"scenarios": list(spec.scenarios)} if spec.scenarios else {}
     about = {"Conventions": "CF-1.11", **raster.LEVELS, **spec.attrs}
     root.attrs.put({**about, "sdm_ray": {**own, **spec.attrs.get("sdm_ray", {})}})
     # Opened without a group, a map shows its species. Rows and columns would not fit those of coarser levels.
@@ -111,10 +92,17 @@ class Map:
         tile: side of the unit of writing, cells.
         bits: of the encoding.
         attrs: further attributes of the root group under `sdm_ray`.
+        scenarios: labels of the scenarios, the baseline first; none where the map has no such axis.
+        scenario: label of the one that is read and written; None where there are none.
     """
 
     @raster.reports_damage("map")
-    def __init__(self, path: UPath, level: int = 0, *, writable: bool = False) -> None:
+    def __init__(self, path: UPath, level: int = 0, *, writable: bool = False, scenario: str | None = None) -> None:
+        """Open a map, or one scenario of it.
+
+        Raises:
+            InputError: there is no map, it is damaged, or it has other scenarios than the one that is named.
+        """
         root: Any = raster.open_group(path)
         if "sdm_ray" not in root.attrs or "probability_kind" not in root.attrs["sdm_ray"]:
             raise InputError(f"{path}: is no map (no probability_kind)")
@@ -123,6 +111,9 @@ class Map:
         self.probability_kind: str = self.attrs["probability_kind"]
         self.tile: int = self.attrs["tile"]
         self.bits: Literal[8, 16] = self.attrs["bits"]
+        self.scenarios: list[str] = list(self.attrs.get("scenarios", []))
+        self.scenario = scenario
+        self._lead = _position(path, self.scenarios, scenario)
         group: Any = raster.open_group(path / str(level), "r+" if writable else "r")
         self.grid = raster.read_grid(group)
         names = [str(name) for name in group["species"][:]]
@@ -133,7 +124,7 @@ class Map:
     @property
     def species_chunk(self) -> int:
         """Number of species that are decoded together."""
-        return int(self._probability.chunks[0])
+        return int(self._probability.chunks[-3])
 
     @cached_property
     def _engine(self) -> zarr_io.Engine:
@@ -151,12 +142,12 @@ class Map:
     @raster.reports_damage("map")
     def stored(self, window: Window, species: slice | int = slice(None)) -> NDArray[Any]:
         """The same as they are stored: integers, see `encode`."""
-        return zarr_io.read(self._engine, (species, *window.slices))
+        return zarr_io.read(self._engine, (*self._lead, species, *window.slices))
 
     @raster.reports_damage("map")
     def layers(self) -> dict[str, float | int]:
         """Names of the quality layers, and what stands where they have no value."""
-        arrays = {name: array for name, array in self._group.arrays() if array.ndim == 2}
+        arrays = {name: each for name, each in self._group.arrays() if each.ndim in {2, 2 + len(self._lead)}}
         return {name: array.fill_value.item() for name, array in sorted(arrays.items())}
 
     @raster.reports_damage("map")
@@ -168,7 +159,8 @@ class Map:
     def layer_spec(self, name: str) -> Layer:
         """How a quality layer is stored."""
         array = self._group[name]
-        return Layer(str(array.dtype), array.fill_value.item(), dict(array.attrs))
+        static = array.ndim == 2 and bool(self._lead)
+        return Layer(str(array.dtype), array.fill_value.item(), dict(array.attrs), static)
 
     @staticmethod
     def has_level(path: UPath, level: int) -> bool:
@@ -188,7 +180,7 @@ class Map:
         rows, cols = np.asarray(rows, np.int64), np.asarray(cols, np.int64)
         if not self.grid.contains(rows, cols).all():
             raise ValueError(f"a cell lies outside the map of {self.grid.height} x {self.grid.width} cells")
-        return decode(zarr_io.read_cells(self._engine, self._probability, (rows, cols), (slice(None),))).T
+        return decode(zarr_io.read_cells(self._engine, self._probability, (rows, cols), (*self._lead, slice(None)))).T
 
     @raster.reports_damage("map")
     def layer(self, name: str, window: Window | None = None) -> NDArray[Any]:
@@ -199,7 +191,7 @@ class Map:
         """
         if name not in self._group:
             raise InputError(f"{self.path}: has no layer {name}")
-        return self._group[name][window.slices if window else ...]
+        return self._group[name][(*self.lead_of(name), *(window.slices if window else ()))]
 
     def write(self, window: Window, probability: NDArray[np.float32], layers: dict[str, NDArray[Any]]) -> None:
         """Write a tile with all its species, (S, height, width), NaN = nodata, and its layers.
@@ -230,7 +222,7 @@ class Map:
         shape = (species.stop - species.start, window.height, window.width)
         if stored.shape != shape or stored.dtype != self._probability.dtype:
             raise ValueError(f"{stored.dtype} values of shape {stored.shape} for {species} of {window}")
-        zarr_io.write(self._group, {"probability": ((species, *window.slices), stored)})
+        zarr_io.write(self._group, {"probability": ((*self._lead, species, *window.slices), stored)})
 
     def write_layers(self, window: Window, layers: dict[str, NDArray[Any]]) -> None:
         """Write layers of a tile, (height, width) each.
@@ -240,12 +232,34 @@ class Map:
         """
         raster.require_aligned(window, self.tile, self.grid)
         self._check_layers(window, layers)
-        zarr_io.write(self._group, {name: (window.slices, values) for name, values in layers.items()})
+        at: dict[str, zarr_io.Index] = {name: (*self.lead_of(name), *window.slices) for name in layers}
+        zarr_io.write(self._group, {name: (at[name], values) for name, values in layers.items()})
+
+    def lead_of(self, name: str) -> tuple[int, ...]:
+        """Position before rows and columns in a layer; none in one that is the same in every scenario."""
+        return self._lead if self._group[name].ndim > 2 else ()
 
     def _check_layers(self, window: Window, layers: dict[str, NDArray[Any]]) -> None:
         for name, values in layers.items():
             if name not in self._group or values.shape != (window.height, window.width):
                 raise ValueError(f"layer {name} of shape {values.shape} for {window}")
+
+
+def baseline(path: UPath, level: int = 0) -> Map:
+    """A map, or of a map of scenarios the baseline."""
+    scenarios = raster.open_group(path).attrs.get("sdm_ray", {}).get("scenarios", [None])
+    return Map(path, level, scenario=scenarios[0])
+
+
+def _position(path: UPath, scenarios: list[str], wanted: str | None) -> tuple[int, ...]:
+    """Position along the axis of scenarios; none where there is no such axis."""
+    if wanted in scenarios:
+        return (scenarios.index(wanted),)
+    if wanted is None and not scenarios:
+        return ()
+    found = f"holds the scenarios {', '.join(scenarios)}" if scenarios else "has no axis of scenarios"
+    expected = "a map of one, or `scenario` that names one" if wanted is None else f"the scenario {wanted}"
+    raise InputError(f"{path}: {found}; expected {expected}")
 
 
 def create_level(path: UPath, level: int, grid: Grid, spec: MapSpec) -> None:
@@ -257,16 +271,18 @@ def create_level(path: UPath, level: int, grid: Grid, spec: MapSpec) -> None:
     if spec.tile % CELL_CHUNK and spec.tile > CELL_CHUNK:
         raise InputError(f"tile: {spec.tile} cells; expected a multiple of {CELL_CHUNK}, or less")
     names = [str(name) for name in spec.species["name"]]
-    group = raster.create(path / str(level), grid, {"species": names}, {"title": f"level {level}"})
+    axes: dict[str, list[str]] = {"scenario": list(spec.scenarios)} if spec.scenarios else {}
+    group = raster.create(path / str(level), grid, {**axes, "species": names}, {"title": f"level {level}"})
+    ones = (1,) * len(axes)  # a scenario is written and read alone
     ids = group.create_array("species_id", shape=(len(names),), dtype="int32", dimension_names=["species"])
     ids[...] = spec.species["species_id"].to_numpy(np.int32)
     top = nodata(spec.bits) - 1
     chunk = min(CELL_CHUNK, spec.tile)
     probability = ArraySpec(
         dtype=f"uint{spec.bits}",
-        chunks=(SPECIES_CHUNK, chunk, chunk),
-        shards=(SPECIES_SHARD, spec.tile, spec.tile),
-        leading=("species",),
+        chunks=(*ones, SPECIES_CHUNK, chunk, chunk),
+        shards=(*ones, SPECIES_SHARD, spec.tile, spec.tile),
+        leading=(*axes, "species"),
         fill=top + 1,
         attrs={
             "long_name": f"probability ({spec.probability_kind})",
@@ -278,5 +294,7 @@ def create_level(path: UPath, level: int, grid: Grid, spec: MapSpec) -> None:
     )
     raster.add_array(group, "probability", probability)
     for name, layer in spec.layers.items():
-        array = ArraySpec(layer.dtype, (chunk, chunk), (spec.tile, spec.tile), fill=layer.fill, attrs=layer.attrs)
+        own, lead = ((), ()) if layer.static else (ones, tuple(axes))
+        shapes = (*own, chunk, chunk), (*own, spec.tile, spec.tile)
+        array = ArraySpec(layer.dtype, *shapes, leading=lead, fill=layer.fill, attrs=layer.attrs)
         raster.add_array(group, name, array)

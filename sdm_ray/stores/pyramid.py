@@ -15,10 +15,12 @@ from sdm_ray.geo.block_means import block_means, block_modes, block_sums
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores import raster
-from sdm_ray.stores.maps import Layer, Map, MapSpec, create_level, encode
+from sdm_ray.stores.encoding import encode
+from sdm_ray.stores.maps import Layer, Map, MapSpec, baseline, create_level
 
 COUNT = "cell_count"
-_COUNT = Layer("uint32", 0, {"long_name": "number of cells of level 0 with data that a mean is over", "units": "1"})
+_ABOUT = {"long_name": "number of cells of level 0 with data that a mean is over", "units": "1"}
+_COUNT = Layer("uint32", 0, _ABOUT, static=True)
 
 
 def levels_of(grid: Grid, smallest: int = 512) -> int:
@@ -37,9 +39,9 @@ def level_grid(grid: Grid, level: int) -> Grid:
 
 def create_levels(path: UPath, levels: int) -> None:
     """Make the empty coarser levels of a map and describe them all in `multiscales`; by the driver."""
-    base = Map(path)
+    base = baseline(path)
     layers = {COUNT: _COUNT} | {name: base.layer_spec(name) for name in base.layers()}
-    spec = MapSpec(base.species, base.probability_kind, base.tile, layers, base.bits)
+    spec = MapSpec(base.species, base.probability_kind, base.tile, layers, base.bits, scenarios=tuple(base.scenarios))
     for level in range(1, levels + 1):
         create_level(path, level, level_grid(base.grid, level), spec)
     describe_levels(path, base.grid, levels)
@@ -73,13 +75,19 @@ def level_count(path: UPath) -> int:
 
 
 def fill_level(path: UPath, level: int, window: Window) -> None:
-    """Write a tile of a coarser level from the one below it.
+    """Write a tile of a coarser level from the one below it, of a map of scenarios one by one."""
+    labels: list[str | None] = [*baseline(path).scenarios]
+    for scenario in labels or [None]:
+        _fill(Map(path, level - 1, scenario=scenario), Map(path, level, writable=True, scenario=scenario), window)
+
+
+def _fill(finer: Map, coarser: Map, window: Window) -> None:
+    """Write a tile of a level.
 
     All species of a cell have data or none has, so that one count serves them all.
     """
-    finer, coarser = Map(path, level - 1), Map(path, level, writable=True)
     area = Window(2 * window.row, 2 * window.col, 2 * window.height, 2 * window.width).intersect(whole(finer.grid))
-    weights = finer.layer(COUNT, area) if level > 1 else np.asarray(~np.isnan(finer.read(area, 0)))
+    weights = finer.layer(COUNT, area) if COUNT in finer.layers() else np.asarray(~np.isnan(finer.read(area, 0)))
     for block in coarser.species_blocks():
         means = [block_means(each, 2, weights) for each in finer.read(area, block)]
         coarser.write_species(window, block, np.stack([encode(each, coarser.bits) for each in means]))

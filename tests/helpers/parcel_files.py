@@ -27,6 +27,13 @@ def write_shapes(path, shapes, columns, crs="EPSG:3035"):
     )
 
 
+def square(folder, name, west, south, side) -> str:
+    """A file of one square, by kilometres from 4,000 km east and 3,000 km north."""
+    path = folder / f"{name}.gpkg"
+    write_squares(path, [(4_000_000 + 1000 * west, 3_000_000 + 1000 * south)], 1000 * side, {"id": [1]})
+    return str(path)
+
+
 def write_table(path, units, outcome=None, years=()):
     """A table of points, with an outcome of each year in columns `o2006`, ..."""
     lon, lat = to_lonlat(units["x"].to_numpy(), units["y"].to_numpy())

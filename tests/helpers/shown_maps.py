@@ -11,6 +11,7 @@ from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import tiles
 from sdm_ray.mapping.quality_layers import LAYERS, SIMILARITY, SPREAD
 from sdm_ray.stores import artefact, layer_pyramid, maps, pyramid, raster
+from sdm_ray.stores.encoding import encode
 from sdm_ray.stores.land import write_land
 from sdm_ray.stores.maps import Map, MapSpec
 from sdm_ray.stores.raster import ArraySpec
@@ -74,7 +75,7 @@ def write_axis_map(path: Path, axis: str, labels: list[str]) -> np.ndarray:
     attrs = {"long_name": "probability (occurrence)", "scale_factor": 1 / 65534, "valid_max": 65534}
     chunks = (1, 4, 64, 64)
     spec = ArraySpec("uint16", chunks, leading=(axis, "species"), fill=65535, attrs=attrs)
-    raster.add_array(group, "probability", spec)[...] = maps.encode(values, 16)
+    raster.add_array(group, "probability", spec)[...] = encode(values, 16)
     seal(place, "map", {})
     return values
 

@@ -19,7 +19,8 @@ from sdm_ray.mapping import export
 from sdm_ray.mapping.config import ExportConfig
 from sdm_ray.mapping.quality_layers import LAYERS
 from sdm_ray.stores import artefact
-from sdm_ray.stores.maps import Layer, Map, MapSpec, create_map, decode
+from sdm_ray.stores.encoding import decode
+from sdm_ray.stores.maps import Layer, Map, MapSpec, create_map
 from sdm_ray.stores.pyramid import create_levels, fill_level
 
 GRID = Grid(4_000_000, 3_300_000, 1000, 700, 300)

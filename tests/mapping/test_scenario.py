@@ -1,8 +1,6 @@
-import json
-
 import numpy as np
 import pytest
-import shapely
+from helpers.parcel_files import square
 from upath import UPath
 
 from sdm_ray.errors import InputError
@@ -17,17 +15,6 @@ from sdm_ray.stores.maps import Map
 
 GRID = Grid(4_000_000, 3_010_000, 1000, 10, 10)
 NAMES = ["forest", "grass", "warmth"]
-
-
-def square(folder, name, west, south, side) -> str:
-    """A polygon in EPSG:3035, named by kilometres from the grid's corner."""
-    x, y = 4_000_000 + 1000 * west, 3_000_000 + 1000 * south
-    shape = shapely.box(x, y, x + 1000 * side, y + 1000 * side)
-    feature = {"type": "Feature", "properties": {}, "geometry": json.loads(shapely.to_geojson(shape))}
-    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3035"}}
-    file = folder / f"{name}.geojson"
-    file.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
-    return str(file)
 
 
 @pytest.fixture
@@ -95,8 +82,8 @@ def test_what_does_not_fit_is_refused(stores, tmp_path):
             {"parcels": [{"within": parcel, "set": {"water": 1}}]},
             r"scenario.parcels: the model uses no covariate water",
         ),
-        ({"parcels": [{"within": far, "set": {"grass": 1}}]}, r"far.geojson: its polygons lie outside the map"),
-        ({"parcels": [{"within": parcel, "like": far}]}, r"far.geojson: no cell of .*today.zarr with a known forest"),
+        ({"parcels": [{"within": far, "set": {"grass": 1}}]}, r"far.gpkg: its polygons lie outside the map"),
+        ({"parcels": [{"within": parcel, "like": far}]}, r"far.gpkg: no cell of .*today.zarr with a known forest"),
         ({"parcels": [{"within": str(tmp_path / "no.gpkg"), "set": {"grass": 1}}]}, r"no.gpkg: no such file"),
     ):
         with pytest.raises(InputError, match=message):

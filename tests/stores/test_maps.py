@@ -17,7 +17,8 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, tiles, whole
-from sdm_ray.stores import artefact, maps, raster
+from sdm_ray.stores import artefact, raster
+from sdm_ray.stores.encoding import decode, encode
 from sdm_ray.stores.ledger import Ledger
 from sdm_ray.stores.maps import Layer, Map, MapSpec, create_map
 
@@ -47,14 +48,14 @@ def fill(path: UPath, values: np.ndarray, tile: int) -> None:
 @pytest.mark.parametrize("bits", [8, 16])
 def test_decoding_is_within_half_a_step_and_keeps_nodata(bits):
     values = np.array([0, 1e-3, 0.5, 1, np.nan], np.float32)
-    back = maps.decode(maps.encode(values, bits))
+    back = decode(encode(values, bits))
     assert np.nanmax(np.abs(back - values)) <= 0.5 / ((1 << bits) - 2) + 1e-7
     assert np.isnan(back).tolist() == [False, False, False, False, True]
 
 
 def test_probabilities_outside_zero_to_one_are_refused():
     with pytest.raises(ValueError, match="between 0 and 1"):
-        maps.encode(np.array([0.5, 1.1], np.float32))
+        encode(np.array([0.5, 1.1], np.float32))
 
 
 @given(
@@ -62,8 +63,8 @@ def test_probabilities_outside_zero_to_one_are_refused():
     st.sampled_from([8, 16]),
 )
 def test_encoding_twice_is_encoding_once(values, bits):
-    once = maps.decode(maps.encode(np.array(values, np.float32), bits))
-    assert np.array_equal(once, maps.decode(maps.encode(once, bits)), equal_nan=True)
+    once = decode(encode(np.array(values, np.float32), bits))
+    assert np.array_equal(once, decode(encode(once, bits)), equal_nan=True)
     assert np.array_equal(np.isnan(once), np.isnan(np.array(values, np.float32)))
 
 
@@ -81,7 +82,7 @@ def test_any_cut_written_in_any_order_gives_the_same_map(height, width, species,
     for each in cut:
         part = values[(slice(None), *each.window.slices)]
         target.write(each.window, part, {"inputs": np.full(part.shape[1:], 3, np.uint8)})
-    assert np.array_equal(Map(path).read(whole(grid)), maps.decode(maps.encode(values)), equal_nan=True)
+    assert np.array_equal(Map(path).read(whole(grid)), decode(encode(values)), equal_nan=True)
     assert (Map(path).layer("inputs") == 3).all()
 
 
@@ -100,7 +101,7 @@ def test_cells_are_read_in_the_order_asked_for(tmp_path, truth):
     rng = np.random.default_rng(1)
     rows, cols = rng.integers(0, 50, 200), rng.integers(0, 70, 200)
     read = Map(UPath(tmp_path) / "map.zarr").read_cells(rows, cols)
-    assert np.array_equal(read, maps.decode(maps.encode(truth[:, rows, cols].T)), equal_nan=True)
+    assert np.array_equal(read, decode(encode(truth[:, rows, cols].T)), equal_nan=True)
 
 
 def test_cells_outside_the_map_are_refused_not_wrapped_around(tmp_path, truth):
@@ -185,7 +186,7 @@ def test_neighbouring_tiles_written_by_two_processes_lose_nothing(tmp_path, trut
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.starmap(_write_tile, [(str(path), truth, i) for i in range(len(tiles(GRID, 16)))], chunksize=1)
     read = Map(path).read(tiles(GRID, 128)[0].window)
-    assert np.array_equal(read, maps.decode(maps.encode(truth)), equal_nan=True)
+    assert np.array_equal(read, decode(encode(truth)), equal_nan=True)
 
 
 def _map_until_killed(path: str, values: np.ndarray, started: Connection | None) -> None:
@@ -216,7 +217,7 @@ def test_a_killed_worker_costs_one_tile_and_changes_nothing(tmp_path, truth):
     assert sorted(figures["tile"] for figures in Ledger(path, "one").done().values()) == list(range(7))
     _map_until_killed(str(path), truth, None)
     assert len(Ledger(path, "one").done()) == len(tiles(GRID, 16))
-    assert np.array_equal(Map(path).read(whole(GRID)), maps.decode(maps.encode(truth)), equal_nan=True)
+    assert np.array_equal(Map(path).read(whole(GRID)), decode(encode(truth)), equal_nan=True)
 
 
 def test_an_unsealed_map_is_not_read_as_a_finished_one(tmp_path, truth):
@@ -226,7 +227,7 @@ def test_an_unsealed_map_is_not_read_as_a_finished_one(tmp_path, truth):
     with pytest.raises(InputError, match=r"map\.zarr: unfinished"):
         artefact.read_record(path)
     assert artefact.begin(path, artefact.Beginning(fingerprint="one"))  # what was written is kept for going on
-    assert np.array_equal(Map(path).read(whole(GRID)), maps.decode(maps.encode(truth)), equal_nan=True)
+    assert np.array_equal(Map(path).read(whole(GRID)), decode(encode(truth)), equal_nan=True)
     artefact.seal(path, artefact.Record(kind="map", fingerprint="one"))
     assert artefact.read_record(path).kind == "map"
 
@@ -245,7 +246,7 @@ def test_richness_from_many_rare_species_as_stored_is_that_of_the_unrounded():
     mean = np.exp(rng.normal(np.log(3e-4), 1.8, 11_255))
     p = np.minimum(mean[:, None] * np.exp(rng.normal(-0.5, 1, (11_255, 50))), 1).astype(np.float32)
     richness = p.sum(0, dtype=np.float64)
-    stored = maps.decode(maps.encode(p, 16)).sum(0, dtype=np.float64)
+    stored = decode(encode(p, 16)).sum(0, dtype=np.float64)
     assert np.abs(stored / richness - 1).max() < 0.005
-    coarse = maps.decode(maps.encode(p, 8)).sum(0, dtype=np.float64)
+    coarse = decode(encode(p, 8)).sum(0, dtype=np.float64)
     assert np.abs(coarse / richness - 1).max() > 0.05  # which is why rare species get 16 bits

@@ -14,7 +14,8 @@ from upath import UPath
 from sdm_ray.geo.codes import eea_code
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window
-from sdm_ray.stores.maps import Map, encode
+from sdm_ray.stores.encoding import encode
+from sdm_ray.stores.maps import Map
 
 CELL = (60, 75)  # row and column in the middle of the map
 

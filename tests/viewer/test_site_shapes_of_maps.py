@@ -5,13 +5,15 @@ import json
 import numpy as np
 import pytest
 from helpers import shown_maps, viewer_page
+from helpers.scenario_maps import write_scenarios
 from helpers.shown_maps import NAMES
 from upath import UPath
 
 from sdm_ray.geo.grid import Grid
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.mapping.region_mask import Area
-from sdm_ray.stores.maps import Map, encode
+from sdm_ray.stores.encoding import encode
+from sdm_ray.stores.maps import Map
 
 
 def test_one_level_of_eight_bits(serve, tmp_path, page):
@@ -116,3 +118,18 @@ def test_no_request_leaves_the_machine(serve, run_folder, page):
     assert page.evaluate(blocked) == "refused"
     policy = page.request.get(server.url).headers["content-security-policy"]
     assert json.dumps(policy).count("http") == 2  # who may frame it: pages of this machine
+
+
+def test_a_map_of_scenarios_has_a_list_of_them(serve, tmp_path, page):
+    values = shown_maps.probabilities(len(NAMES))
+    scenarios = {"today": values, "felled": values / 2}
+    write_scenarios(UPath(tmp_path / "map.zarr"), shown_maps.GRID, NAMES, scenarios, levels=1)
+    viewer_page.opened(page, serve(tmp_path / "map.zarr").url)
+    page.get_by_label("Scenario").select_option("felled")
+    page.locator("#map").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#cell table")
+    stored = Map(UPath(tmp_path / "map.zarr"), scenario="felled").stored(Window(60, 75, 1, 1))[:, 0, 0]
+    shown = viewer_page.rows(page, "#cell")
+    assert [shown[name] for name in NAMES] == [f"{value / 254:.3f}" for value in stored]
+    assert page.wrong == []

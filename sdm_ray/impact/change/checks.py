@@ -2,23 +2,36 @@
 
 from collections.abc import Mapping
 
-from upath import UPath
-
 from sdm_ray.errors import InputError
+from sdm_ray.impact.change.config import ChangeConfig
 from sdm_ray.metrics.probability_kind import require_levels
-from sdm_ray.stores.maps import Map
+from sdm_ray.stores.maps import Map, baseline
 
 
-def require_comparable(maps: Mapping[str, UPath]) -> dict[str, Map]:
-    """Open maps that are to be compared with the first of them.
+def open_maps(config: ChangeConfig) -> Mapping[str, Map]:
+    """Open the maps of a job, by label, the first being the one that the others are compared with.
+
+    Raises:
+        InputError: as `require_comparable`, or `scenarios` is a map of one.
+    """
+    if config.scenarios is None:
+        return require_comparable({label: Map(config.path(name)) for label, name in config.maps.items()})
+    place = config.path(config.scenarios)
+    labels = baseline(place).scenarios
+    if not labels:
+        raise InputError(f"scenarios: {place}: has no axis of scenarios; expected one made with `scenarios`")
+    return require_comparable({label: Map(place, scenario=label) for label in labels})
+
+
+def require_comparable(opened: Mapping[str, Map]) -> Mapping[str, Map]:
+    """Check maps that are to be compared with the first of them; returns them.
 
     Args:
-        maps: label -> place.
+        opened: label -> map.
 
     Raises:
         InputError: one differs in grid, species or kind of probability, or holds relative suitabilities.
     """
-    opened = {label: Map(place) for label, place in maps.items()}
     first = next(iter(opened.values()))
     names = first.species["name"].tolist()
     require_levels(f"{first.path}: change", first.probability_kind)

@@ -40,24 +40,25 @@ class Places:
     Attributes:
         x: EPSG:3035 metres, (N,).
         y: EPSG:3035 metres, (N,).
-        zone: number of the zone of each, (N,).
-        zones: how many zones there are.
+        weights: how much of each place lies in each zone, (Z, N).
+        ids: numbers of the zones, ascending, (Z,).
     """
 
     x: Floats
     y: Floats
-    zone: NDArray[np.integer]
-    zones: int
+    weights: csr_array
+    ids: NDArray[np.int64]
+
+    @classmethod
+    def of_zones(cls, x: Floats, y: Floats, zone: NDArray[np.integer], zones: int) -> "Places":
+        """Places that lie wholly in one zone each, by its number from 0 to `zones` - 1."""
+        ones = np.ones(len(zone), np.float32)
+        weights = csr_array((ones, (zone, np.arange(len(zone)))), shape=(zones, len(zone)))
+        return cls(x, y, weights, np.arange(zones))
 
     def part(self, rows: slice) -> "Places":
         """Some of the places."""
-        return Places(self.x[rows], self.y[rows], self.zone[rows], self.zones)
-
-    @property
-    def matrix(self) -> csr_array:
-        """1 where a place is in a zone, (Z, N)."""
-        ones = np.ones(len(self.zone), np.float32)
-        return csr_array((ones, (self.zone, np.arange(len(self.zone)))), shape=(self.zones, len(self.zone)))
+        return Places(self.x[rows], self.y[rows], self.weights[:, rows], self.ids)
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,16 @@ class Sums:
     """Sums over places; those of several parts are added.
 
     Attributes:
-        places: number in each zone, (Z,).
+        ids: numbers of the zones, ascending, (Z,).
+        places: sum of the weights of the places in each zone, (Z,).
         zones: sums of richness before, richness after and FIGURES, (7, Z).
         zone_draws: draws of FIGURES, (5, Z, D); D is 0 without errors.
         species: sums of p, p', gains and losses of each species, (4, S).
         species_draws: draws of p' - p, (S, D).
     """
 
-    places: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    places: Floats
     zones: Floats
     zone_draws: Floats
     species: Floats
@@ -80,8 +83,29 @@ class Sums:
 
     @classmethod
     def total(cls, parts: "Sequence[Sums]") -> "Sums":
-        """The sum of parts, in their order."""
-        return cls(*(np.sum([getattr(each, name) for each in parts], axis=0) for name in cls.__dataclass_fields__))
+        """The sum of parts, in their order; their zones may differ."""
+        ids = np.unique(np.concatenate([each.ids for each in parts]))
+        first = parts[0]
+        total = cls(
+            ids,
+            np.zeros(len(ids)),
+            np.zeros((len(first.zones), len(ids))),
+            np.zeros((len(FIGURES), len(ids), first.zone_draws.shape[2])),
+            np.sum([each.species for each in parts], axis=0),
+            np.sum([each.species_draws for each in parts], axis=0),
+        )
+        for each in parts:
+            at = np.searchsorted(ids, each.ids)
+            total.places[at] += each.places
+            total.zones[:, at] += each.zones
+            total.zone_draws[:, at] += each.zone_draws
+        return total
+
+    def some(self, start: int, stop: int) -> "Sums":
+        """The same with the zones of some numbers, which are counted from 0 then."""
+        kept = (self.ids >= start) & (self.ids < stop)
+        own = self.ids[kept] - start, self.places[kept], self.zones[:, kept], self.zone_draws[:, kept]
+        return Sums(*own, self.species, self.species_draws)
 
 
 def compare(before: Array, after: Array, places: Places, errors: Errors | None) -> tuple[dict[str, Array], Sums]:
@@ -106,7 +130,7 @@ def compare(before: Array, after: Array, places: Places, errors: Errors | None) 
 
 
 def _compare(before: Array, after: Array, places: Places, errors: Errors | None) -> tuple[dict[str, Array], Sums]:
-    total, matrix = Turnover((len(places.x),)), places.matrix
+    total, matrix = Turnover((len(places.x),)), places.weights
     for one, other in zip(before, after, strict=True):
         total.add(one, other)
     layers = total.figures()
@@ -114,7 +138,7 @@ def _compare(before: Array, after: Array, places: Places, errors: Errors | None)
     difference = after - before
     species = [before, after, np.maximum(difference, 0), np.maximum(-difference, 0)]
     draws = 0 if errors is None else errors.before.draws
-    zone_draws, species_draws = np.zeros((len(FIGURES), places.zones, draws)), np.zeros((len(before), draws))
+    zone_draws, species_draws = np.zeros((len(FIGURES), len(places.ids), draws)), np.zeros((len(before), draws))
     if errors is not None and len(places.x):
         zone_draws, species_draws, more = _drawn(before, after, places, errors)
         layers |= more
@@ -122,7 +146,8 @@ def _compare(before: Array, after: Array, places: Places, errors: Errors | None)
         empty = np.zeros(0, np.float32)
         layers |= dict.fromkeys(("richness_change_low", "richness_change_high", "distinct", "species_distinct"), empty)
     return layers, Sums(
-        np.bincount(places.zone, minlength=places.zones),
+        places.ids,
+        np.asarray(matrix.sum(axis=1), np.float64),
         np.array(sums, np.float64),
         zone_draws,
         np.array([each.sum(axis=1, dtype=np.float64) for each in species]),
@@ -147,7 +172,7 @@ def _drawn(
         sure += np.abs(p_after - p) > z * difference.std(axis=1)
     tail = (1 - errors.level) / 2
     low, high = np.quantile(drawn.change, [tail, 1 - tail], axis=1).astype(np.float32)
-    zones = np.array([places.matrix @ each for each in drawn.figures().values()], np.float64)
+    zones = np.array([places.weights @ each for each in drawn.figures().values()], np.float64)
     distinct = ((low > 0) | (high < 0)).astype(np.float32)
     layers = {"richness_change_low": low, "richness_change_high": high, "distinct": distinct, "species_distinct": sure}
     return zones, np.array(changes), layers

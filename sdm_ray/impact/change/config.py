@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sdm_ray.config import JobConfig
+from sdm_ray.indicators.config import ZoneFileConfig
 from sdm_ray.mapping.config import ComputeConfig
 
 
@@ -12,8 +13,10 @@ class ChangeConfig(JobConfig):
     """`change`: what differs between maps of the same species on the same grid."""
 
     output: str = "change.zarr"
-    maps: dict[str, str] = Field(min_length=2)
+    maps: dict[str, str] = Field(default={})
     """Label (a year, season or scenario) -> map; every other map is compared with the first."""
+    scenarios: str | None = None
+    """Map of several scenarios instead of `maps`; each is compared with its baseline."""
     land: str = "land.zarr"
     """Country index for the table of countries, on a grid that covers the maps'."""
     errors: str | None = None
@@ -26,6 +29,8 @@ class ChangeConfig(JobConfig):
     """Of the intervals."""
     indicators: dict[str, str] = Field(default={})
     """Label -> indicators of that map; each layer's difference from the first is written as well."""
+    zones: ZoneFileConfig | None = None
+    """Polygons, for a table of differences by polygon."""
     compute: ComputeConfig = Field(default=ComputeConfig(), exclude=True)
 
     @field_validator("maps", "indicators", mode="before")
@@ -41,7 +46,25 @@ class ChangeConfig(JobConfig):
             raise ValueError("expected indicators of two or more of the maps")
         return values
 
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> "ChangeConfig":
+        if self.scenarios is not None and self.maps:
+            raise ValueError("scenarios: is a map of several, in place of `maps`; expected one of them")
+        if self.scenarios is None and len(self.maps) < 2:
+            raise ValueError(f"maps: expected two or more, or `scenarios`, a map of several; found {len(self.maps)}")
+        return self
+
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
-        errors = [] if self.errors is None else [self.errors]
-        return [*self.maps.values(), self.land, *errors, *self.indicators.values()]
+        single = [name for name in (self.scenarios, self.errors) if name is not None]
+        return [*self.maps.values(), self.land, *single, *self.indicators.values()]
+
+    def reads_files(self) -> list[str]:
+        """The polygons."""
+        return [] if self.zones is None else [self.zones.file]
+
+    def stated_sources(self) -> list[str]:
+        """Source of the polygons."""
+        if self.zones is None:
+            return []
+        return [self.zones.source or f"{self.zones.file.rpartition('/')[2]} (source not stated)"]

@@ -1,5 +1,6 @@
 """The job `change`: what differs between maps, by cell, country and species, and what of it the model can tell."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,37 +9,41 @@ import pandas as pd
 from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import tiles
 from sdm_ray.impact.change import layer_differences
-from sdm_ray.impact.change.checks import require_comparable
+from sdm_ray.impact.change.checks import open_maps
 from sdm_ray.impact.change.compare import Sums
 from sdm_ray.impact.change.config import ChangeConfig
 from sdm_ray.impact.change.page import write_page
-from sdm_ray.impact.change.tables import About, species_table, zone_table
+from sdm_ray.impact.change.tables import About, country_table, polygon_table, species_table
 from sdm_ray.impact.change.tile import Shared, create, do_tile
 from sdm_ray.indicators.error_model import read_error_model
+from sdm_ray.indicators.zone_file import NamedZones, counted_warnings, told_warnings
 from sdm_ray.job import Job
 from sdm_ray.mapping.region_mask import check_covers
 from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
 from sdm_ray.ray_tasks import run_tasks
-from sdm_ray.stores import artefact, raster
+from sdm_ray.stores import raster
+from sdm_ray.stores.geoparquet import write_geoparquet
 from sdm_ray.stores.land import Land
 from sdm_ray.stores.maps import Map
 
 
 def run(config: ChangeConfig, job: Job) -> dict[str, Any]:
-    """Write `change.zarr`, `zones.csv`, `species.csv`, pictures and `change.html`.
+    """Write `change.zarr`, `zones.csv`, `species.csv`, pictures and `change.html`; with polygons `zones.parquet`.
+
+    `zones.csv` has a row for each country; with polygons one for each of these, and countries are in `countries.csv`.
 
     Raises:
         InputError: the maps have other grids, species or kinds than the first, or hold relative suitabilities; the
             land store does not cover them; the error model does not know their species.
     """
-    places = {label: config.path(name) for label, name in config.maps.items()}
-    maps = require_comparable(places)
+    maps = open_maps(config)
     first, land = next(iter(maps.values())), Land(config.path(config.land))
     check_covers(land.grid, first.grid, f"{land.path}:")
     before, *labels = maps
-    differences = layer_differences.plan(config, first.grid)
-    shared = _shared(config, job, first)
+    differences = layer_differences.plan(config, list(maps), first.grid)
+    polygons = None if config.zones is None else NamedZones.read(config.zones, first.grid)
+    shared = _shared(config, job, maps, polygons)
     create(job.output, first, labels, with_errors=config.errors is not None)
     layer_differences.create(job.output, differences, first.tile)
     sums = _sums(config, shared, first)
@@ -47,22 +52,38 @@ def run(config: ChangeConfig, job: Job) -> dict[str, Any]:
     km2 = first.grid.resolution**2 / 1e6
     about = [About(before, label, config.level, km2) for label in labels]
     names = first.species["name"].tolist()
-    zones = pd.concat([zone_table(land.countries, *each) for each in zip(sums, about, strict=True)])
+    count = len(land.countries)
+    countries = [each.some(0, count) for each in sums]
+    zones = pd.concat([country_table(land.countries, *each) for each in zip(countries, about, strict=True)])
     species = pd.concat([species_table(names, *each) for each in zip(sums, about, strict=True)])
-    for name, table in (("zones.csv", zones), ("species.csv", species)):
+    tables = {"zones.csv": zones, "species.csv": species}
+    if polygons is not None:
+        own = [each.some(count, count + len(polygons.ids)) for each in sums]
+        tables = {"zones.csv": _polygons(polygons, own, about, job), "countries.csv": zones, "species.csv": species}
+    for name, table in tables.items():
         (job.output / name).write_text(table.to_csv(index=False, float_format="%.6g"))
-    for picture in write_page(job.output, config, _sources(config), (zones, species)):
+    for picture in write_page(job.output, config, (before, *labels), job.sources, (zones, species)):
         job.tracker.picture(picture)
-    return _figures(labels, sums, zones, config)
+    return _figures(labels, countries, len(tables["zones.csv"]), config)
 
 
-def _shared(config: ChangeConfig, job: Job, first: Map) -> Shared:
+def _polygons(polygons: NamedZones, sums: list[Sums], about: list[About], job: Job) -> pd.DataFrame:
+    """Write `zones.parquet`; the table of all comparisons, polygon by polygon."""
+    table = pd.concat([polygon_table(polygons, *each) for each in zip(sums, about, strict=True)], ignore_index=True)
+    shapes = np.concatenate([polygons.zones.shapes] * len(sums))
+    write_geoparquet(job.output / "zones.parquet", table, shapes, job.sources)
+    told = told_warnings(counted_warnings(table[table["after"] == about[0].after]))
+    say(f"change: {len(polygons.ids)} zones{told}")
+    return table
+
+
+def _shared(config: ChangeConfig, job: Job, maps: Mapping[str, Map], polygons: NamedZones | None) -> Shared:
+    first = next(iter(maps.values()))
     errors = None if config.errors is None else config.path(config.errors)
     if errors is not None:
         read_error_model(errors)[0].select(first.species["name"].tolist(), str(errors))
-    maps = tuple(str(config.path(name)) for name in config.maps.values())
     return Shared(
-        maps=maps,
+        maps=tuple((str(each.path), each.scenario) for each in maps.values()),
         output=str(job.output),
         land=str(config.path(config.land)),
         errors=None if errors is None else str(errors),
@@ -70,6 +91,7 @@ def _shared(config: ChangeConfig, job: Job, first: Map) -> Shared:
         draws=config.draws,
         seed=config.seed,
         level=config.level,
+        zones=None if polygons is None else polygons.shapes,
     )
 
 
@@ -89,12 +111,7 @@ def _sums(config: ChangeConfig, shared: Shared, first: Map) -> list[Sums]:
     return [Sums.total(list(each)) for each in zip(*ordered, strict=True)]
 
 
-def _sources(config: ChangeConfig) -> list[str]:
-    records = [artefact.read_record(config.path(name)) for name in config.reads()]
-    return sorted({source for record in records for source in record.sources})
-
-
-def _figures(labels: list[str], sums: list[Sums], zones: pd.DataFrame, config: ChangeConfig) -> dict[str, Any]:
+def _figures(labels: list[str], sums: list[Sums], rows: int, config: ChangeConfig) -> dict[str, Any]:
     figures: dict[str, Any] = {"errors_of_maps": config.errors_of_maps if config.errors else "not given"}
     for label, each in zip(labels, sums, strict=True):
         cells = max(1, int(each.places.sum()))
@@ -107,4 +124,4 @@ def _figures(labels: list[str], sums: list[Sums], zones: pd.DataFrame, config: C
             figures |= {f"richness change {label} low": float(low), f"richness change {label} high": float(high)}
         say(f"change: {text}, Bray-Curtis {bray_curtis:.3f}")
         figures |= {f"richness change {label}": float(change), f"Bray-Curtis {label}": float(bray_curtis)}
-    return figures | {"zones": len(zones)}
+    return figures | {"zones": rows}

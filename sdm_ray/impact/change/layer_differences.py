@@ -1,5 +1,6 @@
 """Differences of indicator layers, each from that of the first map."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,8 +32,13 @@ class Differences:
     layers: tuple[str, ...]
 
 
-def plan(config: ChangeConfig, grid: Grid) -> Differences | None:
+def plan(config: ChangeConfig, maps: Sequence[str], grid: Grid) -> Differences | None:
     """See which layers there are; None where no indicators are given.
+
+    Args:
+        config: of the job.
+        maps: labels of the maps, the first being the one that others are compared with.
+        grid: of the maps.
 
     Raises:
         InputError: indicators have a label that no map has, none of the first map are given, they lie on another grid
@@ -40,9 +46,9 @@ def plan(config: ChangeConfig, grid: Grid) -> Differences | None:
     """
     if not config.indicators:
         return None
-    first = next(iter(config.maps))
-    if unknown := [label for label in config.indicators if label not in config.maps]:
-        raise InputError(f"indicators: {unknown[0]!r} is the label of no map; expected of {', '.join(config.maps)}")
+    first = maps[0]
+    if unknown := [label for label in config.indicators if label not in maps]:
+        raise InputError(f"indicators: {unknown[0]!r} is the label of no map; expected of {', '.join(maps)}")
     if first not in config.indicators:
         raise InputError(f"indicators: those of {first!r}, the first map, are missing")
     labels = tuple(label for label in config.indicators if label != first)

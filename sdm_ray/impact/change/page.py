@@ -19,17 +19,19 @@ _HIDDEN = "Cells whose change cannot be told from the model's errors are left bl
 
 
 def write_page(
-    output: UPath, config: ChangeConfig, sources: Sequence[str], tables: tuple[pd.DataFrame, pd.DataFrame]
-) -> list[UPath]:
+    output: UPath, config: ChangeConfig, maps: Sequence[str], sources: Sequence[str],
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> list[UPath]:  # fmt: skip
     """Draw every comparison and write `change.html`; returns the pictures.
 
     Args:
         output: of the job.
         config: of the job.
+        maps: labels, the first being that of the map that others are compared with.
         sources: of the inputs, with their licences.
-        tables: of zones and of species.
+        tables: of countries and of species.
     """
-    before, *labels = config.maps
+    before, *labels = maps
     group = raster.open_group(output / "0")
     strip = group["gains"].shards[1]
     drawn: list[UPath] = []
@@ -46,7 +48,7 @@ def write_page(
         own = [each[each["after"] == label] for each in tables]
         sections.append(Section(f"{before} to {label}", _texts(config), _tables(*own), shown))
     sections.append(Section("Sources", list(sources)))
-    (output / "change.html").write_text(render("Change", _summary(config, tables[0]), sections))
+    (output / "change.html").write_text(render("Change", _summary(maps, tables[0]), sections))
     return drawn
 
 
@@ -56,30 +58,19 @@ def _pictures(
     """Name, picture and caption of each layer that is shown."""
     grid = raster.read_grid(group)
     title = f"{labels[0]} to {labels[1]}"
-    change = overview(_Layer(group["richness_change"], number), float("nan"), strip)
+    change = overview(group["richness_change"], float("nan"), strip, (number,))
     made = [("richness-change", signed_map_picture(change, f"Richness, {title}", "species", grid.bounds), "All cells.")]
     if "distinct" in group:
-        told = overview(_Layer(group["distinct"], number), UNKNOWN, strip)
+        told = overview(group["distinct"], UNKNOWN, strip, (number,))
         shown = np.where(told == 1, change, np.nan)
         picture = signed_map_picture(shown, f"Richness beyond errors, {title}", "species", grid.bounds)
         made.append(("richness-change-distinct", picture, _HIDDEN))
     for name, text in (("bray_curtis", "Least turnover (Bray-Curtis)"), ("gains", "Gains"), ("losses", "Losses")):
-        values = overview(_Layer(group[name], number), float("nan"), strip)
+        values = overview(group[name], float("nan"), strip, (number,))
         unit = "dissimilarity" if name == "bray_curtis" else "species"
         picture = map_picture(values, f"{text}, {title}", unit, extent=grid.bounds)
         made.append((name.replace("_", "-"), picture, str(group[name].attrs["long_name"])))
     return made
-
-
-class _Layer:
-    """One comparison's values of a layer, as an array of rows and columns."""
-
-    def __init__(self, array: raster.Group, number: int) -> None:
-        self._array, self._number = array, number
-        self.shape, self.attrs = array.shape[1:], dict(array.attrs)
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        return np.asarray(self._array[self._number, rows])
 
 
 def _texts(config: ChangeConfig) -> list[str]:
@@ -103,8 +94,8 @@ def _table(caption: str, table: pd.DataFrame) -> Table:
     return Table(caption, [str(name).replace("_", " ") for name in table], rows)
 
 
-def _summary(config: ChangeConfig, zones: pd.DataFrame) -> str:
-    before, *labels = config.maps
+def _summary(maps: Sequence[str], zones: pd.DataFrame) -> str:
+    before, *labels = maps
     parts = []
     for label in labels:
         own = zones[zones["after"] == label]

@@ -8,6 +8,7 @@ import pandas as pd
 
 from sdm_ray.geo.grid import Floats
 from sdm_ray.impact.change.compare import FIGURES, Sums
+from sdm_ray.indicators.zone_file import NamedZones
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,48 @@ class About:
         return {"before": self.before, "after": self.after}
 
 
-def zone_table(names: Sequence[str], sums: Sums, about: About) -> pd.DataFrame:
-    """One row a zone with places: means over its cells of richness, its change, gains, losses and turnover.
+def country_table(names: Sequence[str], sums: Sums, about: About) -> pd.DataFrame:
+    """One row a country with cells: see `zone_means`."""
+    rows = []
+    for position in np.flatnonzero(sums.places).tolist():
+        cells = int(sums.places[position])
+        row: dict[str, object] = {
+            **about.labels, "zone": names[sums.ids[position]] or "(none)", "cells": cells,
+            "area_km2": cells * about.cell_km2,
+        }  # fmt: skip
+        rows.append(row | zone_means(sums, position, about.level))
+    return pd.DataFrame(rows)
+
+
+def polygon_table(zones: NamedZones, sums: Sums, about: About) -> pd.DataFrame:
+    """One row a polygon, with its area, how much of it has values, warnings and `zone_means`.
+
+    Args:
+        zones: the polygons.
+        sums: whose zones are numbered as the polygons; those that are missing have no value.
+        about: the rows.
+    """
+    mapped = np.zeros(len(zones.ids))
+    mapped[sums.ids] = sums.places * about.cell_km2
+    table = zones.table(mapped, about.cell_km2)
+    for place, name in enumerate(about.labels):
+        table.insert(place, name, about.labels[name])
+    positions = np.flatnonzero(sums.places).tolist()
+    means = [zone_means(sums, position, about.level) for position in positions]
+    return table.join(pd.DataFrame(means, index=sums.ids[positions]))
+
+
+def zone_means(sums: Sums, position: int, level: float) -> dict[str, object]:
+    """Means over a zone's cells of richness, its change, gains, losses and turnover, with intervals from the draws.
 
     `distinct` says whether the interval of the change of richness lies on one side of 0.
     """
-    rows = []
-    for zone in np.flatnonzero(sums.places).tolist():
-        cells = int(sums.places[zone])
-        before, after, *figures = sums.zones[:, zone] / cells
-        row: dict[str, object] = {
-            **about.labels, "zone": names[zone] or "(none)", "cells": cells, "area_km2": cells * about.cell_km2,
-            "richness_before": before, "richness_after": after,
-        }  # fmt: skip
-        for name, value, drawn in zip(FIGURES, figures, sums.zone_draws[:, zone] / cells, strict=True):
-            row |= {name: value, **_interval(name, drawn, about.level)}
-        rows.append(row | _distinct(row, "richness_change"))
-    return pd.DataFrame(rows)
+    cells = sums.places[position]
+    before, after, *figures = sums.zones[:, position] / cells
+    row: dict[str, object] = {"richness_before": before, "richness_after": after}
+    for name, value, drawn in zip(FIGURES, figures, sums.zone_draws[:, position] / cells, strict=True):
+        row |= {name: value, **_interval(name, drawn, level)}
+    return row | _distinct(row, "richness_change")
 
 
 def species_table(names: Sequence[str], sums: Sums, about: About) -> pd.DataFrame:

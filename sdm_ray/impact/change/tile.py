@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array, vstack
 from upath import UPath
 
 from sdm_ray.geo.windows import Tile, Window
 from sdm_ray.impact.change.compare import FIGURES, Errors, Places, Sums, compare
 from sdm_ray.indicators.error_model import read_error_model
 from sdm_ray.indicators.joint_draws import JointDraws
+from sdm_ray.indicators.zone_sums import Shapes, ZoneSums
 from sdm_ray.mapping.region_mask import offset
 from sdm_ray.stores import raster
 from sdm_ray.stores.land import Land
@@ -40,7 +42,7 @@ class Shared:
     """What every tile needs.
 
     Attributes:
-        maps: the first map, and those that are compared with it.
+        maps: the first map, and those that are compared with it: place, and scenario where it has several.
         output: where the change goes.
         land: the land store.
         errors: error model; None for no intervals.
@@ -48,9 +50,10 @@ class Shared:
         draws: of the errors.
         seed: of the draws.
         level: of the intervals.
+        zones: polygons that differences are summed up in; None without.
     """
 
-    maps: tuple[str, ...]
+    maps: tuple[tuple[str, str | None], ...]
     output: str
     land: str
     errors: str | None
@@ -58,6 +61,11 @@ class Shared:
     draws: int
     seed: int
     level: float
+    zones: Shapes | None = None
+
+    def opened(self) -> list[Map]:
+        """The maps."""
+        return [Map(UPath(place), scenario=scenario) for place, scenario in self.maps]
 
     def drawn(self, species: list[str]) -> list[Errors | None]:
         """Draws for the comparison of each further map with the first."""
@@ -100,14 +108,14 @@ def create(output: UPath, first: Map, labels: list[str], *, with_errors: bool) -
 
 
 def do_tile(shared: Shared, tile: Tile) -> list[Sums]:
-    """Compare and write a tile; returns the sums of each comparison, by country."""
-    first, land, window = Map(UPath(shared.maps[0])), Land(UPath(shared.land)), tile.window
+    """Compare and write a tile; returns the sums of each comparison, by country and, after these, by polygon."""
+    (first, *others), land, window = shared.opened(), Land(UPath(shared.land)), tile.window
     shift = offset(land.grid, first.grid)
     group = raster.open_group(UPath(shared.output) / "0", "r+")
     found = []
     drawn = shared.drawn(first.species["name"].tolist())
-    for number, (place, errors) in enumerate(zip(shared.maps[1:], drawn, strict=True)):
-        pair = Pair(first, Map(UPath(place)), len(land.countries), errors)
+    for number, (other, errors) in enumerate(zip(others, drawn, strict=True)):
+        pair = Pair(first, other, len(land.countries), errors, shared.zones)
         layers = {name: np.full((window.height, window.width), array.fill_value, array.dtype)
                   for name, array in group.arrays() if array.ndim == 3}  # fmt: skip
         sums = []
@@ -131,12 +139,14 @@ class Pair:
         after: the other.
         countries: how many there are.
         errors: draws of their errors; None for no intervals.
+        zones: polygons; None without.
     """
 
     before: Map
     after: Map
     countries: int
     errors: Errors | None
+    zones: Shapes | None = None
 
     def compare(self, window: Window, country: np.ndarray) -> tuple[dict[str, np.ndarray], Sums]:
         """Layers (height, width) of a window, NaN or the value of what is unknown where there is none, and its sums."""
@@ -144,7 +154,9 @@ class Pair:
         known = ~(np.isnan(before[0]) | np.isnan(after[0]))
         rows, cols = np.nonzero(known)
         x, y = self.before.grid.centre(rows + window.row, cols + window.col)
-        places = Places(x, y, country[known], self.countries)
+        places = Places.of_zones(x, y, country[known], self.countries)
+        if self.zones is not None:
+            places = _with_polygons(places, ZoneSums(self.zones, self.before.grid, window, np.flatnonzero(known)))
         found, sums = compare(before[:, known], after[:, known], places, self.errors)
         layers = {}
         for name, values in found.items():
@@ -152,6 +164,17 @@ class Pair:
             layers[name] = np.full(known.shape, fill, dtype)
             layers[name][known] = values
         return layers | {"novel": _novel(self.after, window, known)}, sums
+
+
+def _with_polygons(places: Places, polygons: ZoneSums) -> Places:
+    """The same places in polygons as well, which are numbered after the countries."""
+    inside = csr_array((len(polygons.zones), len(places.x)), dtype=np.float32)
+    if len(polygons.used):
+        cells = polygons.fractions.tocoo()
+        shape = (len(polygons.zones), len(places.x))
+        inside = csr_array((cells.data, (cells.row, polygons.used[cells.col])), shape=shape)
+    ids = np.concatenate([places.ids, len(places.ids) + polygons.zones])
+    return Places(places.x, places.y, csr_array(vstack([places.weights, inside])), ids)
 
 
 def _novel(other: Map, window: Window, known: np.ndarray) -> np.ndarray:

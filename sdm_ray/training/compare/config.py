@@ -48,6 +48,9 @@ class CompareConfig(FinetuneVariants):
     tested_with: Scale | None = None
     """Test only the surveys that have an image of this scale (or are near one), by the first method that has any; all
     methods train on all surveys."""
+    years_until: int | None = None
+    """Hold out periods instead of blocks: fold 0 tests surveys after this year by what learnt from the others, fold 1
+    the other way round; with scores and changes of occupancy by species."""
     min_positives: PositiveInt = 10
     """A species with fewer surveys in a fold's test blocks counts in no mean there."""
     resamples: int = Field(200, ge=2)
@@ -61,6 +64,8 @@ class CompareConfig(FinetuneVariants):
             raise ValueError(f"folds: {wrong[0]}, but finetune.blocks has folds 0 to {folds - 1}")
         for label in self.methods:
             self.method(label)
+        if self.years_until is not None:
+            self._check_periods()
         if self.candidate({}).model.output == "class" and set(self.shots) != {None}:
             raise ValueError("shots: few occurrences need species; with classes expected [null]")
         if both := set(self.methods) & set(self.baselines):
@@ -76,6 +81,18 @@ class CompareConfig(FinetuneVariants):
             if needing:
                 raise ValueError(f"baselines.{needing[0]}: asks for covariates, and `finetune` names no store")
         return self
+
+    def _check_periods(self) -> None:
+        if wrong := [fold for fold in self.folds if fold > 1]:
+            raise ValueError(
+                f"folds: {wrong[0]}; of periods expected 0 (later surveys are tested), 1 (earlier), or both"
+            )
+        if set(self.shots) != {None}:
+            raise ValueError("shots: of few occurrences no occupancy follows; with years_until expected [null]")
+        if self.candidate({}).countries is not None:
+            raise ValueError("years_until: holds out periods, and finetune.countries whole countries; expected one")
+        if self.candidate({}).presence.background is not None:
+            raise ValueError("years_until: background places have no year; expected no finetune.presence.background")
 
     def method(self, label: str) -> FinetuneConfig:
         """What a method trains by."""

@@ -1,5 +1,6 @@
 """The job `compare`: ways to train and baselines on the same surveys, with all labels and with few."""
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import ray
 import torch
+from scipy.special import expit
 from upath import UPath
 
 from sdm_ray.baselines.base import build_baseline, feature_matrix
@@ -21,7 +23,7 @@ from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
 from sdm_ray.ray_tasks import run_tasks
 from sdm_ray.stores.files import replacing
-from sdm_ray.training.compare import transfer
+from sdm_ray.training.compare import periods, transfer
 from sdm_ray.training.compare.config import CompareConfig
 from sdm_ray.training.compare.few_shot import FewLabels, commonest, draw
 from sdm_ray.training.engine import trainer
@@ -60,7 +62,8 @@ class Training:
 def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     """Train every way on every number of occurrences; writes metrics.json, a table, curves and compare.html.
 
-    What an interrupted job has finished is kept.
+    With `years_until` periods are held out, and `periods.csv` and `periods_species.csv` are written as well. What an
+    interrupted job has finished is kept.
 
     Raises:
         InputError: the data or an encoder cannot be used, no species counts, or a training failed.
@@ -70,6 +73,10 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     for label, table in tables.items():
         own = config.method(label)
         initial_weights.check(own, FineTuning(own, table, "").model_config, table.species)
+    if config.years_until is not None:
+        path = config.path(config.candidate({}).surveys)
+        base, *others = (periods.by_period(each, path, config.years_until) for each in (base, *tables.values()))
+        tables = dict(zip(tables, others, strict=True))
     tested = _tested(config, base, tables)
     counted = _counted(config, base, tested)
     trainings = [
@@ -94,6 +101,8 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     figures = _figures(config, trainings, job)
     figures |= {"species_counted": int(counted.any(axis=0).sum()), "probability_kind": base.probability_kind}
     figures |= {"surveys_tested": sum(map(len, tested)), "tested_with": config.tested_with}
+    if isinstance(base, periods.PeriodTable):
+        figures["periods"] = _write_periods(config, base, counted, job)
     _write(job, figures)
     for file in parts.iterdir():
         file.unlink()
@@ -143,6 +152,10 @@ def _train(shared: Sequence[Any], training: Training) -> None:
         own.counted[number],
     )
     scores = few_shot.macro_scores(task, predictions, own.config.resamples, own.config.seed)
+    if isinstance(table, periods.PeriodTable):
+        probabilities = expit(predictions) if training.way in own.tables else predictions
+        figures = periods.species_figures(task.labels, probabilities)
+        _save(UPath(own.parts) / f"{training.id}.species", figures)
     _save(UPath(own.parts) / f"{training.id}.npy", scores)
 
 
@@ -264,6 +277,18 @@ def _figures(config: CompareConfig, trainings: Sequence[Training], job: Job) -> 
         "transfer": list(config.transfer),
         **few_shot.figures_of(found, config.seed),
     }
+
+
+def _write_periods(
+    config: CompareConfig, table: periods.PeriodTable, counted: np.ndarray, job: Job
+) -> list[dict[str, Any]]:
+    """Write the tables of periods; returns the rows of the shorter one."""
+    found = {}
+    for way in (*config.methods, *config.baselines):
+        for fold in config.folds:
+            places = [job.output / _PARTS / f"{Training(way, None, seed, fold).id}.species" for seed in config.seeds]
+            found[way, fold] = [np.load(io.BytesIO(place.read_bytes())) for place in places]
+    return periods.write(job.output, table, found, dict(zip(config.folds, counted, strict=True)))
 
 
 def _write(job: Job, figures: dict[str, Any]) -> None:

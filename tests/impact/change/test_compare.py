@@ -7,7 +7,7 @@ from sdm_ray.indicators.joint_draws import JointDraws
 
 N = 60
 X, Y = 4_000_000 + 1000.0 * np.arange(N), np.full(N, 3_000_000.0)
-PLACES = Places(X, Y, (np.arange(N) >= 20).astype(int), 2)
+PLACES = Places.of_zones(X, Y, (np.arange(N) >= 20).astype(int), 2)
 BEFORE = np.random.default_rng(0).uniform(0.1, 0.6, (6, N)).astype(np.float32)
 AFTER = BEFORE.copy()
 AFTER[:, 20:] *= 0.5  # every species halves in the second zone
@@ -58,7 +58,7 @@ def test_sums_do_not_depend_on_how_places_were_cut():
 
 
 def test_no_places_are_no_sums():
-    nothing = Places(X[:0], Y[:0], np.zeros(0, int), 2)
+    nothing = Places.of_zones(X[:0], Y[:0], np.zeros(0, int), 2)
     layers, sums = compare(BEFORE[:, :0], AFTER[:, :0], nothing, errors(draws=20))
     assert len(layers["distinct"]) == 0 and sums.places.tolist() == [0, 0]
     assert sums.zone_draws.shape == (5, 2, 20) and not sums.species.any()

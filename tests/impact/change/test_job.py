@@ -128,7 +128,7 @@ def test_maps_that_cannot_be_compared_are_refused(world, folder, tmp_path):
     write_map(place / "turned", values, world.grid, world.species[::-1])
     write_map(place / "ranks", values, world.grid, world.species, "relative")
     write_map(place / "recorded", values, world.grid, world.species, "recorded")
-    first = {"a": folder / "map-2000.zarr"}
+    first = {"a": Map(folder / "map-2000.zarr")}
     for name, message in {
         "small": r"small: has cells of 1000 m from 4000000, 3136000 .*; expected one grid",
         "others": r"others: has 1 species, such as 'Ulmus minor', that are not in .*map-2000.zarr; expected the same",
@@ -136,9 +136,9 @@ def test_maps_that_cannot_be_compared_are_refused(world, folder, tmp_path):
         "recorded": r"recorded: holds probabilities of kind 'recorded', .*map-2000.zarr of kind 'occurrence'",
     }.items():
         with pytest.raises(InputError, match=message):
-            require_comparable(first | {"b": place / name})
+            require_comparable(first | {"b": Map(place / name)})
     with pytest.raises(InputError, match=r"ranks: change: the probabilities are of kind 'relative'"):
-        require_comparable({"a": place / "ranks", "b": place / "ranks"})
+        require_comparable(dict.fromkeys("ab", Map(place / "ranks")))
 
 
 def test_indicators_that_do_not_fit_are_refused(world, folder):
