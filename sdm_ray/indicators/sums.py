@@ -109,26 +109,30 @@ class CellSums:
             some = np.flatnonzero(p.max(axis=1) >= self._floor)
             if len(some) < _MOST_ACTIVE * len(p):
                 p = p[some]
-        reached = p >= self._floor if self._floor > 0 else p > 0
-        if "count" in self._weights:
-            self._sums["count"][0, at[1]] += counted(reached)
+        reached = (p >= self._floor if self._floor > 0 else p > 0).astype(np.float32)
+        self._add_share("count", _sum(reached), at)
         if self._floor > 0:
             np.multiply(p, reached, out=p)
-        v, other = self._buffers(p.shape)
-        self._add_share("share p", p, at)
-        self._add_share("share v", _variance(p, v), at)
+        square, other = self._buffers(p.shape)
+        np.multiply(p, p, out=square)
+        first, second = _sum(p), _sum(square)
+        self._add_share("share p", first, at)
+        self._add_share("share v", first - second, at)  # v is p - p^2, so that its sums are differences of such of p
+        if "v p" in self._weights:
+            third = _product(p, square)
+            self._add_share("v p", second - third, at)
+            self._add_share("v p2", third - _product(square, square), at)
         if "p log p" in self._weights:
             log = np.log(np.add(p, _TINY, out=other), out=other)
-            self._add_share("v log p", np.multiply(v, log, out=v), at)
-            self._add_share("v log2 p", np.multiply(v, log, out=v), at)
-            self._add_share("p log p", np.multiply(p, log, out=other), at)
-        if "v p" in self._weights:
-            self._add_share("v p", np.multiply(_variance(p, v), p, out=v), at)
-            self._add_share("v p2", np.multiply(v, p, out=v), at)
+            entropy = np.multiply(p, log, out=square)
+            total = _sum(entropy)
+            self._add_share("p log p", total, at)
+            self._add_share("v log p", total - _product(p, entropy), at)
+            self._add_share("v log2 p", _product(entropy, log) - _product(entropy, entropy), at)
 
-    def _add_share(self, term: str, values: Floats, at: tuple[slice, slice]) -> None:
+    def _add_share(self, term: str, sums: Floats, at: tuple[slice, slice]) -> None:
         if term in self._weights:
-            self._sums[term][0, at[1]] += np.ones(len(values), np.float32) @ values
+            self._sums[term][0, at[1]] += sums
 
     def _add(self, term: str, values: Floats, at: tuple[slice, slice]) -> None:
         if term in self._weights:
@@ -156,13 +160,34 @@ class CellSums:
         highest, before = p.max(axis=0), self.dominant_probability[cells]
         better = np.flatnonzero(highest > before)
         before[better] = highest[better]
-        self.dominant[cells][better] = allowed[p[:, better].argmax(axis=0)]
+        self.dominant[cells][better] = allowed[_first_at(p, highest)[better]]
 
 
 def counted(flags: NDArray[np.bool_]) -> NDArray[np.integer]:
     """How many of the flags of each column are set, (N,); several times faster than `numpy.count_nonzero`."""
     small = len(flags) <= np.iinfo(np.uint8).max
     return np.add.reduce(flags.view(np.uint8), axis=0, dtype=np.uint8 if small else np.uint32)
+
+
+def _sum(values: Floats) -> Floats:
+    """Sums over species, (N,)."""
+    found: Floats = np.ones(len(values), np.float32) @ values
+    return found
+
+
+def _product(one: Floats, other: Floats) -> Floats:
+    """Sums over species of a product, (N,), without an array of the products."""
+    return np.asarray(np.einsum("kn,kn->n", one, other), np.float32)
+
+
+def _first_at(p: Floats, highest: Floats) -> NDArray[np.int64]:
+    """Row of the first number of each column that is the highest, (N,); faster than `argmax`, which steps over rows."""
+    rows = np.stack([np.ones(len(p)), np.arange(len(p))]).astype(np.float32)
+    count, number = rows @ (p == highest).astype(np.float32)
+    found = number.astype(np.int64)
+    several = np.flatnonzero(count > 1)
+    found[several] = p[:, several].argmax(axis=0)
+    return found
 
 
 def _variance(p: Floats, out: Floats) -> Floats:

@@ -26,7 +26,7 @@ from sdm_ray.stores.maps import SPECIES_SHARD, Map
 Floats = NDArray[np.float32]
 NOT_COUNTED = 65535
 """In the layer `likely_species`: the map has no value."""
-_READ = 1 << 24  # probabilities read at once
+_READ = 3 << 22  # probabilities read at once
 _SPECIES, _CELLS = 96, 1024  # at once: few arrays of so many numbers stay in the processor's cache
 QUALITY = {
     "without_covariates_share": "share of cells predicted without covariates",
@@ -156,6 +156,7 @@ class _Tile:
                 for each in (parts, drawn):
                     if each is not None:
                         each.add(block, inside)
+            del stored  # before the next block is read, which memory would hold as well
         layers = self._layers(cells, exact)
         self._write(known, layers, likely)
         country = self._land.country(window.shifted(*offset(self._land.grid, found.grid))).ravel()[known]
@@ -264,8 +265,12 @@ def species_blocks(
         step = -(-count // -(-count // most) // chunk) * chunk  # parts of like size, of whole chunks
         for start in range(shard.start, shard.stop, step):
             block = slice(start, min(start + step, shard.stop))
-            stored = found.stored(window, block).reshape(block.stop - block.start, -1)
-            yield block, stored if len(known) == stored.shape[1] else stored[:, known]
+            yield block, _stored(found, window, block, known)  # kept here by no name, so that one block is held
+
+
+def _stored(found: Map, window: Window, block: slice, known: NDArray[np.int64]) -> NDArray[Any]:
+    stored = found.stored(window, block).reshape(block.stop - block.start, -1)
+    return stored if len(known) == stored.shape[1] else stored[:, known]
 
 
 def strips(block: slice, cells: int) -> Iterator[tuple[slice, slice]]:
