@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from sdm_ray.config import Config, JobConfig, TaskConfig
 from sdm_ray.input_paths import InputPath
 from sdm_ray.mapping.aoa_config import ApplicabilityConfig
 from sdm_ray.mapping.article17_config import Article17Config
 from sdm_ray.mapping.ebv_config import EbvConfig
-from sdm_ray.mapping.scenario_config import ScenarioConfig
+from sdm_ray.mapping.scenario_config import ScenarioConfig, Scenarios
 from sdm_ray.metrics.config import SetRule
 from sdm_ray.readers.config import EmbeddingTable
 
@@ -131,7 +131,7 @@ class MapConfig(CellsConfig):
     """Layers `di` (dissimilarity index) and `inside_aoa` (area of applicability), from the surveys' covariates."""
     scenario: ScenarioConfig | None = None
     """Changed covariates, for a map of what would be: another climate, or land that becomes something else."""
-    scenarios: dict[str, ScenarioConfig] = Field(default={})
+    scenarios: Scenarios = Field(default={})
     """Label -> scenario: one map with an axis `scenario`, whose first entry is the baseline, as today."""
     baseline: str = "baseline"
     """Label of the baseline among `scenarios`."""
@@ -162,12 +162,6 @@ class MapConfig(CellsConfig):
                 raise ValueError("occurrences: all their species are mapped, without species and min_prevalence")
         return self
 
-    @field_validator("scenarios", mode="before")
-    @classmethod
-    def _labels_as_text(cls, values: object) -> object:
-        """Years are numbers in YAML."""
-        return {str(label): each for label, each in values.items()} if isinstance(values, dict) else values
-
     def labels(self) -> tuple[str, ...]:
         """Labels along the axis of scenarios, the baseline first; none for a map without such an axis."""
         return (self.baseline, *self.scenarios) if self.scenarios else ()
@@ -186,9 +180,8 @@ class MapConfig(CellsConfig):
 
     def reads_files(self) -> list[str]:
         """The polygons of the region and of the scenarios."""
-        return list(
-            dict.fromkeys(super().reads_files() + [file for each in self._scenarios() for file in each.files()])
-        )
+        files = [file for each in self._scenarios() for file in each.files()]
+        return list(dict.fromkeys(super().reads_files() + files))
 
     def _scenarios(self) -> list[ScenarioConfig]:
         return [*([] if self.scenario is None else [self.scenario]), *self.scenarios.values()]

@@ -1,6 +1,8 @@
 """What a scenario of `map` is configured by; imports nothing heavy."""
 
-from pydantic import Field, model_validator
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
 
 from sdm_ray.config import Config
 
@@ -59,3 +61,12 @@ class ScenarioConfig(Config):
     def files(self) -> list[str]:
         """Polygon files."""
         return [name for each in self.parcels for name in (each.within, each.like) if name is not None]
+
+
+def _labels_as_text(values: Any) -> Any:  # noqa: ANN401 - any YAML value
+    """Years are numbers in YAML."""
+    return {str(label): each for label, each in values.items()} if isinstance(values, dict) else values
+
+
+Scenarios = Annotated[dict[str, ScenarioConfig], BeforeValidator(_labels_as_text)]
+"""Label -> scenario."""

@@ -1,6 +1,5 @@
 """The job `compare`: ways to train and baselines on the same surveys, with all labels and with few."""
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -102,7 +101,12 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     figures |= {"species_counted": int(counted.any(axis=0).sum()), "probability_kind": base.probability_kind}
     figures |= {"surveys_tested": sum(map(len, tested)), "tested_with": config.tested_with}
     if isinstance(base, periods.PeriodTable):
-        figures["periods"] = _write_periods(config, base, counted, job)
+        left_by = {
+            (way, fold): [parts / f"{Training(way, None, seed, fold).id}.species" for seed in config.seeds]
+            for way in (*config.methods, *config.baselines)
+            for fold in config.folds
+        }
+        figures["periods"] = periods.write(job.output, base, left_by, dict(zip(config.folds, counted, strict=True)))
     _write(job, figures)
     for file in parts.iterdir():
         file.unlink()
@@ -277,18 +281,6 @@ def _figures(config: CompareConfig, trainings: Sequence[Training], job: Job) -> 
         "transfer": list(config.transfer),
         **few_shot.figures_of(found, config.seed),
     }
-
-
-def _write_periods(
-    config: CompareConfig, table: periods.PeriodTable, counted: np.ndarray, job: Job
-) -> list[dict[str, Any]]:
-    """Write the tables of periods; returns the rows of the shorter one."""
-    found = {}
-    for way in (*config.methods, *config.baselines):
-        for fold in config.folds:
-            places = [job.output / _PARTS / f"{Training(way, None, seed, fold).id}.species" for seed in config.seeds]
-            found[way, fold] = [np.load(io.BytesIO(place.read_bytes())) for place in places]
-    return periods.write(job.output, table, found, dict(zip(config.folds, counted, strict=True)))
 
 
 def _write(job: Job, figures: dict[str, Any]) -> None:

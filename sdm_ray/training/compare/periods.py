@@ -5,6 +5,7 @@ lie at other places, the observed change of a species' occupancy is in part a ch
 the very places that are tested, so that this part is the same in both.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -125,10 +126,18 @@ def summary(species: pd.DataFrame) -> pd.DataFrame:
 def write(
     output: UPath,
     table: PeriodTable,
-    found: Mapping[tuple[str, int], Sequence[NDArray[np.float64]]],
+    left_by: Mapping[tuple[str, int], Sequence[UPath]],
     counted: Mapping[int, Any],
 ) -> list[dict[str, Any]]:
-    """Write `periods_species.csv` and `periods.csv` (see `table_of` and `summary`); returns the rows of the latter."""
+    """Write `periods_species.csv` and `periods.csv` (see `table_of` and `summary`); returns the rows of the latter.
+
+    Args:
+        output: folder.
+        table: the surveys.
+        left_by: way and fold -> file of `species_figures` of each seed.
+        counted: fold -> species that count, bool (S,).
+    """
+    found = {key: [np.load(io.BytesIO(place.read_bytes())) for place in places] for key, places in left_by.items()}
     species = table_of(table, found, counted)
     short = summary(species)
     for name, each in (("periods_species.csv", species), ("periods.csv", short)):

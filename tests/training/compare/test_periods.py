@@ -75,7 +75,8 @@ def test_tables_are_written(tmp_path, table):
     count = len(table.species)
     figures = np.random.default_rng(0).random((3, count))
     counted = {1: np.arange(count) > 0}
-    rows = periods.write(UPath(tmp_path), split, {("way", 1): [figures]}, counted)
+    np.save(tmp_path / "way.npy", figures)
+    rows = periods.write(UPath(tmp_path), split, {("way", 1): [UPath(tmp_path) / "way.npy"]}, counted)
     assert len(pd.read_csv(tmp_path / "periods_species.csv")) == count - 1
     assert pd.read_csv(tmp_path / "periods.csv")["direction"].tolist() == ["hindcast"] and len(rows) == 1
 
