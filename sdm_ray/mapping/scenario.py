@@ -14,6 +14,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError, few
 from sdm_ray.geo.grid import Floats, Grid
+from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.donors import Donors, centres, find
 from sdm_ray.mapping.scenario_config import ParcelsConfig, ScenarioConfig
 from sdm_ray.progress import say
@@ -50,6 +51,25 @@ class Scenario:
 
     store: str | None
     parcels: tuple[Parcels, ...]
+
+
+def prepare_all(config: MapConfig, covariates: Covariates | None, grid: Grid) -> tuple[Scenario | None, ...]:
+    """The scenarios of a map; None where nothing changes.
+
+    Raises:
+        InputError: the model has no covariates, or as `prepare`.
+    """
+    if config.scenario is None and not config.scenarios:
+        return (None,)
+    if covariates is None:
+        raise InputError(f"scenario: {config.path(config.model)} uses no covariates, so that none can change")
+    found: list[Scenario | None] = [None] if config.scenarios else []
+    for each in config.scenarios.values() if config.scenario is None else [config.scenario]:
+        if config.cube is not None and not all(parcels.donors for parcels in each.parcels):
+            say("map: scenario: covariates change; images of the cube change in parcels with `donors` alone")
+        place = None if each.covariates is None else config.path(each.covariates)
+        found.append(prepare(each, place, covariates, grid, config.seed))
+    return tuple(found)
 
 
 def prepare(config: ScenarioConfig, place: UPath | None, base: Covariates, grid: Grid, seed: int = 0) -> Scenario:

@@ -8,16 +8,16 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.checks import require_near
-from sdm_ray.geo.grid import Grid, to_xy
+from sdm_ray.geo.grid import to_xy
 from sdm_ray.job import Job
-from sdm_ray.mapping import aoa_setup, scenario
+from sdm_ray.mapping import aoa_setup
 from sdm_ray.mapping.cell_predictor import Recipe
 from sdm_ray.mapping.config import CellsConfig, EmbedConfig, MapConfig
 from sdm_ray.mapping.effective_resolution import effective_resolution
 from sdm_ray.mapping.from_embeddings import fit_species
 from sdm_ray.mapping.quality_layers import LAYERS, NOVELTY, SCENES, SIMILARITY, SPREAD, applicability_layers
 from sdm_ray.mapping.region_mask import Area, check_covers, grid_within, surveyed_cells
-from sdm_ray.mapping.scenario import Scenario
+from sdm_ray.mapping.scenario import prepare_all
 from sdm_ray.mapping.species_selection import choose, few
 from sdm_ray.mapping.tile import Work
 from sdm_ray.metrics.probability_kind import layer_has_meaning
@@ -74,7 +74,7 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         check_cells(config.path(config.model), HoldOut(model.blocks, land), area.grid, "crossfit")
     recipe = replace(
         _recipe(config, model),
-        scenarios=_scenarios(config, covariates, area.grid),
+        scenarios=prepare_all(config, covariates, area.grid),
         species=None if len(chosen.numbers) == len(model.species) else tuple(chosen.numbers),
         folds=model.folds if config.crossfit else 0,
         members=model.folds if config.spread else 0,
@@ -132,21 +132,6 @@ def prepare(config: MapConfig, output: UPath, fingerprint: str) -> Ready:
         attrs["least_prevalence"] = chosen.least
     root = {"title": config.title, "sources": sources(config), "sdm_ray": attrs}
     return Ready(work, MapSpec(species, kind, config.tile, layers, bits, root, config.labels()))
-
-
-def _scenarios(config: MapConfig, covariates: Covariates | None, grid: Grid) -> tuple[Scenario | None, ...]:
-    """The scenarios of a map, which fit it; None where nothing changes."""
-    if config.scenario is None and not config.scenarios:
-        return (None,)
-    if covariates is None:
-        raise InputError(f"scenario: {config.path(config.model)} uses no covariates, so that none can change")
-    found: list[Scenario | None] = [None] if config.scenarios else []
-    for each in config.scenarios.values() if config.scenario is None else [config.scenario]:
-        if config.cube is not None and not all(parcels.donors for parcels in each.parcels):
-            say("map: scenario: covariates change; images of the cube change in parcels with `donors` alone")
-        place = None if each.covariates is None else config.path(each.covariates)
-        found.append(scenario.prepare(each, place, covariates, grid, config.seed))
-    return tuple(found)
 
 
 def prepare_embedding(config: EmbedConfig, output: UPath, fingerprint: str) -> tuple[Work, dict[str, Any]]:
