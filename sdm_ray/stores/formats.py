@@ -35,6 +35,7 @@ _PREPARED = Format(("prepare",))
 FORMATS: dict[str, Format] = {
     "surveys": _PREPARED,
     "land": _PREPARED,
+    "parcels": _PREPARED,
     "covariates": _PREPARED,
     "cube": _PREPARED,
     "shards": Format(("prepare",), version=2),

@@ -49,9 +49,10 @@ FOREST = {"kind": "forest", "trees": 20, "min_samples_leaf": 5}
 CELLS = {"covariates": "covariates.zarr", "surveys": "surveys.parquet", "tile": 16, "block": 16}
 MAP = {**CELLS, "levels": 1, "bits": 16, "title": "Golden map"}
 
+VIRTUAL = {"cells": 16, "pixel_m": 250, "species": 4, "covariate_cells": 2}
 JOBS = {
     "prepare": {
-        "virtual": {"cells": 16, "pixel_m": 250, "species": 4, "covariate_cells": 2},
+        "virtual": VIRTUAL,
         "surveys": {"source": "virtual", "surveys": 160},
         "occurrences": {
             "source": "tables", "table": "{inputs}/occurrences.csv", "probability_kind": "relative",
@@ -63,6 +64,9 @@ JOBS = {
         "cube": {"source": "virtual"},
         "shards": [{"source": "virtual", "scale": "plant", "photos": 6, "size": 16}],
         "images_per_shard": 4,
+    },
+    "prepare-managed": {
+        "virtual": {**VIRTUAL, "management": {"parcels": 8, "side_cells": 1}}, "parcels": {"source": "virtual"},
     },
     "pretrain": {
         **TRAINING, "covariates": "covariates.zarr", "covariates_as": "regression", "location": LOCATION, "dim": 8,
@@ -120,6 +124,7 @@ JOBS = {
 KEPT = {
     "surveys": ["surveys.parquet", "occurrences.parquet", "species.parquet"],
     "land": ["land.zarr"],
+    "parcels": ["parcels.parquet"],
     "covariates": ["covariates.zarr"],
     "cube": ["cube.zarr"],
     "shards": ["shards"],

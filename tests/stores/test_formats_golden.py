@@ -27,6 +27,7 @@ from sdm_ray.indicators.error_model import read_error_model
 from sdm_ray.indicators.ranges import read_cuts
 from sdm_ray.model_io import load_encoder, load_species_model, read_species_folder
 from sdm_ray.predictor import load_model
+from sdm_ray.readers.zone_polygons import read_zones
 from sdm_ray.sources import prepare
 from sdm_ray.stores import artefact
 from sdm_ray.stores.covariates import Covariates
@@ -78,6 +79,14 @@ def surveys(folder):
     others, _ = read_surveys(folder / "occurrences.parquet")
     assert read_kind(folder / "occurrences.parquet") == "relative" and len(others) == 12
     assert others["species"].iloc[1].tolist() == [1]
+
+
+@of_version(1)
+def parcels(folder):
+    found = read_zones(str(folder / "parcels.parquet"))
+    assert found.table["cleared"].astype(int).sum() == 8 and len(found.shapes) > 16
+    assert {"parcel", "forest", "moisture", "temperature_c", "elevation_m"} < set(found.table)
+    close(found.shapes[0].area, 1_000_000)
 
 
 @of_version(1)

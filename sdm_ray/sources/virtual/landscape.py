@@ -158,6 +158,7 @@ def units(source: Virtual, config: PrepareConfig, path: UPath) -> dict[str, Any]
     if management is None:
         raise InputError("parcels: virtual.management says what is done to them, and is missing")
     table, shapes = parcels(build(config.virtual.model_copy(update={"management": None}), config.seed), management)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_geoparquet(path, table.drop(columns=["row", "col"]), shapes, [source.cite()])
     return {"parcels": len(table), "cleared": int(table["cleared"].sum())}
 
