@@ -33,6 +33,7 @@ from upath import UPath
 
 TRAINING = ("pretrain", "finetune")
 _STARTS = 6  # of a job until it ends well
+_A_WHILE = 0.02  # most share of a job's time from the first work to the harm
 _OUT_OF_REACH_S = 6.0
 
 
@@ -82,8 +83,8 @@ class Place:
         raise SystemExit(f"{name}: did not finish in {_STARTS} starts")
 
 
-def busy_workers() -> list[psutil.Process]:
-    """Ray's workers of this program's clusters, those at work first."""
+def busy_workers(*, idle_too: bool = True) -> list[psutil.Process]:
+    """Ray's workers of this program's clusters that are at work; idle ones where there are no others."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
@@ -91,7 +92,15 @@ def busy_workers() -> list[psutil.Process]:
         except psutil.Error:
             continue
     working = [process for words, process in found if words.startswith("ray::") and "IDLE" not in words]
-    return working or [process for words, process in found if words.startswith("ray::")]
+    if working or not idle_too:
+        return working
+    return [process for words, process in found if words.startswith("ray::")]
+
+
+def wait_for_work(job: subprocess.Popen[str]) -> None:
+    """Wait until a worker is at work, or the job has ended."""
+    while job.poll() is None and not busy_workers(idle_too=False):
+        time.sleep(0.05)
 
 
 def strike(what: str, job: subprocess.Popen[str], cluster: Cluster, rng: random.Random) -> str:
@@ -160,10 +169,13 @@ def one_kill(name: str, what: str, at: Place, cluster: Cluster, rng: random.Rand
             root = UPath("s3://kills") / other.name if what == "store" else UPath(other)
             # `prepare` writes a whole run folder
             changes = {"run_dir": root} if name == "prepare" else {"output": root / small_chain.OUTPUTS[name][0]}
-            moment = rng.uniform(0.3, 0.9) * seconds
-            job = at.start(name, **changes)
-            time.sleep(moment)
-            told = f"{moment:5.1f} s: {strike(what, job, cluster, rng)}"
+            job, begun = at.start(name, **changes), time.monotonic()
+            if name == "prepare":
+                time.sleep(rng.uniform(0.3, 0.9) * seconds)
+            else:
+                wait_for_work(job)  # a job on a busy machine may take much longer, or less, than the untouched one
+                time.sleep(rng.uniform(0, _A_WHILE) * seconds)
+            told = f"{time.monotonic() - begun:5.1f} s: {strike(what, job, cluster, rng)}"
             again = 0 if job.wait() == 0 else at.finish(name, **changes)
             told += f"; started {again} more times"
             found = compared(name, at, root)
