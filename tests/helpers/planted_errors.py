@@ -1,10 +1,14 @@
 """Surveys whose probabilities are wrong in a known way: correlated over space and species."""
 
-import numpy as np
+from collections.abc import Sequence
 
-from sdm_ray.indicators.error_model import ErrorModel
+import numpy as np
+from upath import UPath
+
+from sdm_ray.indicators.error_model import ErrorModel, write_error_model
 from sdm_ray.indicators.joint_draws import JointDraws
 from sdm_ray.indicators.joint_fit import HeldOut
+from sdm_ray.stores import artefact
 
 SPECIES = [f"Ficta {name}" for name in ("alba", "montana", "nigra", "palustris", "rubra", "sylvatica")]
 
@@ -29,3 +33,14 @@ def surveys(model: ErrorModel, count=4000, side=400_000, seed=0) -> HeldOut:
     draws = JointDraws(model, 1, seed + 7, site=True).probabilities(x, y, probability.T, slice(0, len(SPECIES)))
     true = np.concatenate(list(draws), axis=1)
     return HeldOut(x, y, probability, (numbers.random(true.shape) < true).astype(np.uint8))
+
+
+def write_planted(folder: UPath, species: Sequence[str]) -> None:
+    """Write the first columns of the planted errors, as those of some species, as a sealed artefact."""
+    model, count = planted(), len(species)
+    folder.mkdir()
+    own = ErrorModel(
+        tuple(species), model.ranges_m, model.loadings[:, :count], model.own[:, :count], model.site[:count]
+    )
+    write_error_model(folder, own, {})
+    artefact.seal(folder, artefact.Record(kind="errors", fingerprint="e"))

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import rasterio
 import xarray
+from helpers import publisher
 from upath import UPath
 
 from sdm_ray import job
@@ -20,18 +21,7 @@ netCDF4 = pytest.importorskip("netCDF4", reason="an extra of sdm-ray, `ebv`")
 
 GRID = Grid(4_000_000, 3_300_000, 1000, 90, 70)
 NAMES = ["Abies alba", "Épilobe étroit", *(f"Sorbus number{number}" for number in range(18))]
-ABOUT = {
-    "creator_name": "A. Botanist",
-    "creator_institution": "An institute",
-    "publisher_name": "P. Ublisher",
-    "publisher_institution": "An agency",
-    "publisher_email": "data@example.org",
-    "license": "https://creativecommons.org/licenses/by/4.0/",
-    "geospatial_scope": "Sub-national/Local",
-    "geospatial_description": "A test region",
-    "entity_scope": "Vascular plants",
-    "date": "2020-07-01",
-}
+ABOUT = {**publisher.ABOUT, "date": "2020-07-01"}
 # EBVCube-format, sections 2.1 to 2.8: attributes that the publisher must give, and those with fixed values
 MANDATORY = [
     "title",

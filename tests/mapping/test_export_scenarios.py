@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 import xarray
+from helpers import publisher
 from helpers.scenario_maps import write_scenarios
 from upath import UPath
 
@@ -18,18 +19,7 @@ from sdm_ray.stores.maps import Map
 
 GRID = Grid(4_000_000, 3_300_000, 1000, 90, 70)
 NAMES = ["Abies alba", "Fagus sylvatica"]
-ABOUT = {
-    "creator_name": "A. Botanist",
-    "creator_institution": "An institute",
-    "publisher_name": "P. Ublisher",
-    "publisher_institution": "An agency",
-    "publisher_email": "data@example.org",
-    "license": "https://creativecommons.org/licenses/by/4.0/",
-    "geospatial_scope": "Sub-national/Local",
-    "geospatial_description": "A test region",
-    "entity_scope": "Vascular plants",
-    "date": "2050-07-01",
-}
+ABOUT = {**publisher.ABOUT, "date": "2050-07-01"}
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray
-from helpers.planted_errors import planted
+from helpers.planted_errors import write_planted
 from upath import UPath
 
 from sdm_ray.config import InputError
@@ -13,7 +13,6 @@ from sdm_ray.geo.windows import tiles, whole
 from sdm_ray.impact.change.checks import require_comparable
 from sdm_ray.impact.change.config import ChangeConfig
 from sdm_ray.impact.change.job import run
-from sdm_ray.indicators.error_model import ErrorModel, write_error_model
 from sdm_ray.job import execute
 from sdm_ray.mapping.config import ComputeConfig
 from sdm_ray.stores import artefact, raster
@@ -43,11 +42,7 @@ def folder(world, tmp_path_factory):
     middle = np.where(world.country == 2, before / 2, before)
     for name, values in (("2000", before), ("2010", middle), ("2020", before / 2)):
         write_map(place / f"map-{name}.zarr", values, world.grid, world.species)
-    model = planted()
-    (place / "errors").mkdir()
-    own = ErrorModel(tuple(world.species), model.ranges_m, model.loadings[:, :5], model.own[:, :5], model.site[:5])
-    write_error_model(place / "errors", own, {})
-    artefact.seal(place / "errors", artefact.Record(kind="errors", fingerprint="e"))
+    write_planted(place / "errors", world.species)
     for name, scale in (("a", 1.0), ("b", 3.0)):
         spec = ArraySpec("float32", (64, 64), fill=float("nan"))
         values = np.full(world.grid.shape, scale, np.float32)

@@ -6,14 +6,13 @@ import pyogrio
 import pytest
 import shapely
 from helpers.parcel_files import write_shapes
-from helpers.planted_errors import planted
+from helpers.planted_errors import write_planted
 from helpers.scenario_maps import write_scenarios
 from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.impact.change import job
 from sdm_ray.impact.change.config import ChangeConfig
-from sdm_ray.indicators.error_model import ErrorModel, write_error_model
 from sdm_ray.job import execute
 from sdm_ray.mapping.config import ComputeConfig
 from sdm_ray.stores import artefact
@@ -39,11 +38,7 @@ def folder(world, tmp_path_factory):
     east = np.where(world.country == 2, today / 2, today)
     scenarios = {"today": today, "east": east, "all": today / 2}
     write_scenarios(place / "map.zarr", world.grid, world.species, scenarios)
-    model = planted()
-    (place / "errors").mkdir()
-    own = ErrorModel(tuple(world.species), model.ranges_m, model.loadings[:, :5], model.own[:, :5], model.site[:5])
-    write_error_model(place / "errors", own, {})
-    artefact.seal(place / "errors", artefact.Record(kind="errors", fingerprint="e"))
+    write_planted(place / "errors", world.species)
     shapes = [
         shapely.box(WEST + 40_500, NORTH - 90_000, WEST + 80_500, NORTH - 30_500),  # west, across tiles
         shapely.box(WEST + 130_000, NORTH - 80_000, WEST + 150_000, NORTH - 40_000),  # east
