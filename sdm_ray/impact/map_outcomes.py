@@ -57,7 +57,10 @@ def from_maps(config: ImpactConfig, units: Units) -> Outcomes:
     if not np.nanmax(np.abs(np.diff(values, axis=2)), initial=0.0) > 0:
         raise InputError(f"{places[-1]}: has the values of {places[0]} in every unit, expected maps that can change")
     named = list(enumerate(settings.layers))
-    true = read([config.path(settings.truth[year]) for year in every]) if settings.truth else values
+    truth: dict[str, NDArray[np.float64]] = {}
+    if settings.truth:
+        true = read([config.path(settings.truth[year]) for year in every])
+        truth = {name: true[number] for number, name in named}
     draws: dict[str, NDArray[np.float64]] = {}
     if settings.members:
         members = [read([config.path(member[year]) for year in every]) for member in settings.members]
@@ -73,7 +76,7 @@ def from_maps(config: ImpactConfig, units: Units) -> Outcomes:
         np.array(every, np.float64),
         {name: values[number] for number, name in named},
         draws,
-        truth={name: true[number] for number, name in named} if settings.truth else {},
+        truth=truth,
         from_maps=True,
         notes=notes,
     )
