@@ -149,7 +149,7 @@ def test_the_readme_is_short_and_shows_the_commands_the_jobs_and_pictures_that_a
     assert "pip install uv && uv run sdm-ray demo" in readme and "\nuv run pytest" in readme
     assert all(f"| `sdm-ray {name} CONFIG` |" in readme for name in jobs.JOBS)
     pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", readme)
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     assert all(0 < (ROOT / picture).stat().st_size < 150_000 for picture in pictures)
 
 
