@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from upath import UPath
 
-from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import Tile
 from sdm_ray.indicators.tile import cells_with_data, probabilities, species_blocks, strips
+from sdm_ray.mapping.all_tiles import do_all
 from sdm_ray.mapping.config import ComputeConfig
-from sdm_ray.progress import track
-from sdm_ray.ray_tasks import run_tasks
 from sdm_ray.stores.maps import Map
 
 
@@ -35,13 +33,8 @@ def composition(source: Map, todo: Sequence[Tile], compute: ComputeConfig) -> Co
     Raises:
         InputError: a tile cannot be read.
     """
-    found: dict[str, Composition] = {}
     shared = (str(source.path), source.scenario)
-    for tile, result, problem in track(run_tasks(_of_tile, shared, todo, compute), len(todo), "composition"):
-        if problem is not None:
-            raise InputError(f"{source.path}: tile {tile.id} failed: {problem}; run the job again")
-        found[tile.id] = result
-    ordered = [found[tile.id] for tile in todo]
+    ordered = do_all(_of_tile, shared, todo, compute, name="composition", place=source.path)
     return Composition(np.sum([each.sums for each in ordered], axis=0), sum(each.cells for each in ordered))
 
 

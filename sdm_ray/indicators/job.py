@@ -16,7 +16,6 @@ import numpy as np
 import ray
 from upath import UPath
 
-from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import Tile, tiles
 from sdm_ray.indicators.cells import Indicator
 from sdm_ray.indicators.chosen import indicators_of
@@ -29,13 +28,13 @@ from sdm_ray.indicators.ranges import range_table, read_cuts
 from sdm_ray.indicators.tile import NOT_COUNTED, TileSums, Work, do_tile, tile_side
 from sdm_ray.indicators.zones import ZoneTask
 from sdm_ray.job import Job
+from sdm_ray.mapping.all_tiles import do_all
 from sdm_ray.mapping.region_mask import check_covers
 from sdm_ray.mapping.scenario_tables import figures_of
 from sdm_ray.mapping.thumbnails import overview, picture
 from sdm_ray.metrics.probability_kind import has_levels, require_levels
-from sdm_ray.progress import say, track
+from sdm_ray.progress import say
 from sdm_ray.ray_runtime import connect
-from sdm_ray.ray_tasks import run_tasks
 from sdm_ray.sources.occurrences.species_matcher import SpeciesMatcher
 from sdm_ray.stores import artefact, raster
 from sdm_ray.stores.land import Land
@@ -118,13 +117,7 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
 
 def _do_tiles(work: Work, todo: Sequence[Tile], config: IndicatorsConfig) -> list[TileSums]:
     """Do all tiles; what each adds to the tables, in the order of the tiles."""
-    shared = [ray.put(work)]
-    sums: dict[str, TileSums] = {}
-    for tile, result, problem in track(run_tasks(do_tile, shared, todo, config.compute), len(todo), "indicators"):
-        if problem is not None:
-            raise InputError(f"{work.output}: tile {tile.id} failed: {problem}; run the job again")
-        sums[tile.id] = result
-    return [sums[tile.id] for tile in todo]
+    return do_all(do_tile, [ray.put(work)], todo, config.compute, name="indicators", place=work.output)
 
 
 def _create(

@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from upath import UPath
 
-from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import Tile, Window, tiles
 from sdm_ray.indicators.config import IndicatorsConfig
 from sdm_ray.indicators.error_model import ErrorModel, read_error_model
 from sdm_ray.indicators.joint_draws import JointDraws
+from sdm_ray.mapping.all_tiles import do_all
 from sdm_ray.mapping.region_mask import offset
-from sdm_ray.progress import track
-from sdm_ray.ray_tasks import run_tasks
 from sdm_ray.stores.land import Land
 from sdm_ray.stores.maps import Map
 
@@ -95,15 +93,10 @@ def write_intervals(output: UPath, config: IndicatorsConfig, found: Map) -> None
     land = config.path(config.land)
     shared = [ray.put(Task(str(found.path), str(land), model, _DRAWS, config.seed, found.scenario))]
     todo = tiles(found.grid, found.tile)
-    done: dict[str, DrawnSums] = {}
-    for tile, result, problem in track(run_tasks(_do_tile, shared, todo, config.compute), len(todo), "intervals"):
-        if problem is not None:
-            raise InputError(f"{output}: intervals of tile {tile.id} failed: {problem}; run the job again")
-        done[tile.id] = result
     countries = Land(land).countries
     total = DrawnSums.zero(len(countries), len(names), _DRAWS)
-    for tile in todo:  # in one order, so that rounding does not depend on which ended first
-        total.add(done[tile.id])
+    for each in do_all(_do_tile, shared, todo, config.compute, name="intervals", place=output):
+        total.add(each)
     table = interval_table(total, countries, names, _LEVEL, found.grid.resolution**2 / 1e6)
     (output / "intervals.csv").write_text(table.to_csv(index=False, float_format="%.6g"))
 

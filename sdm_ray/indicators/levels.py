@@ -3,10 +3,8 @@
 from upath import UPath
 
 from sdm_ray.config import TaskConfig
-from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import Tile, tiles
-from sdm_ray.progress import track
-from sdm_ray.ray_tasks import run_tasks
+from sdm_ray.mapping.all_tiles import do_all
 from sdm_ray.stores.layer_pyramid import create_layer_levels, fill_layer_level
 from sdm_ray.stores.maps import Map
 from sdm_ray.stores.pyramid import level_count, level_grid
@@ -30,10 +28,7 @@ def build_levels(output: UPath, found: Map, side: int, compute: TaskConfig) -> N
     create_layer_levels(output, levels)
     for level in range(1, levels + 1):
         todo = tiles(level_grid(found.grid, level), side)
-        ended = run_tasks(_do_level, (str(output), level), todo, compute)
-        for tile, _, problem in track(ended, len(todo), f"indicators: level {level}"):
-            if problem is not None:
-                raise InputError(f"{output}: tile {tile.id} of level {level} failed: {problem}; run the job again")
+        do_all(_do_level, (str(output), level), todo, compute, name=f"indicators: level {level}", place=output)
 
 
 def _do_level(shared: tuple[str, int], tile: Tile) -> None:

@@ -12,6 +12,7 @@ from sdm_ray.documentation.facts import gather
 from sdm_ray.errors import InputError
 from sdm_ray.job import Job
 from sdm_ray.mapping import plan, setup
+from sdm_ray.mapping.all_tiles import do_all
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.mapping.dry_run import measure
 from sdm_ray.mapping.scenario_tables import figures_of, scenario_table
@@ -19,9 +20,8 @@ from sdm_ray.mapping.thumbnails import SIDE, overview, picture
 from sdm_ray.mapping.tile import Mapper
 from sdm_ray.mapping.tile_workers import do_tiles
 from sdm_ray.metrics.probability_kind import has_levels
-from sdm_ray.progress import say, track
+from sdm_ray.progress import say
 from sdm_ray.ray_runtime import connect
-from sdm_ray.ray_tasks import run_tasks
 from sdm_ray.stores import artefact, icechunk_repository, maps, pyramid, raster
 from sdm_ray.stores.ledger import Ledger
 
@@ -92,13 +92,9 @@ def _build_levels(config: MapConfig, output: UPath, work: plan.Plan) -> int:
         pyramid.create_levels(output, levels)
     for level in range(1, levels + 1):
         tiles = plan.coarser(work, pyramid.level_grid(work.grid, level), config.tile, level)
-        ended = run_tasks(_level, (str(output), level, icechunk_repository.fork(output)), tiles, config.compute)
-        sessions = []
-        for tile, session, problem in track(ended, len(tiles), f"map: level {level}"):
-            if problem is not None:
-                raise InputError(f"{output}: tile {tile.id} of level {level} failed: {problem}; run the job again")
-            sessions += [session] if session is not None else []
-        icechunk_repository.merge(output, sessions, f"level {level}")
+        shared = (str(output), level, icechunk_repository.fork(output))
+        sessions = do_all(_level, shared, tiles, config.compute, name=f"map: level {level}", place=output)
+        icechunk_repository.merge(output, [each for each in sessions if each is not None], f"level {level}")
     return levels
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.in_order import in_order
 from helpers.planted_errors import planted
 from upath import UPath
 
@@ -9,6 +10,7 @@ from sdm_ray.indicators import joint_intervals
 from sdm_ray.indicators.config import IndicatorsConfig
 from sdm_ray.indicators.error_model import ErrorModel, write_error_model
 from sdm_ray.indicators.joint_intervals import DrawnSums, Task, interval_table, tile_draws, write_intervals
+from sdm_ray.mapping import all_tiles
 from sdm_ray.stores.maps import Map, MapSpec, create_map
 
 
@@ -63,11 +65,7 @@ def test_the_table_has_a_row_for_each_country_with_cells_and_each_species():
 
 
 def test_indicators_write_them_by_name(world, folder, task, monkeypatch):
-    def run_tasks(work, shared, parts, compute):
-        for part in parts:
-            yield part, work(shared, part), None
-
-    monkeypatch.setattr(joint_intervals, "run_tasks", run_tasks)
+    monkeypatch.setattr(all_tiles, "run_tasks", in_order)
     monkeypatch.setattr(joint_intervals.ray, "put", lambda each: each)
     monkeypatch.setattr(joint_intervals.ray, "get", lambda each: each)
     config = IndicatorsConfig(run_dir=str(folder), land=str(world.folder / "land.zarr"), errors="errors")

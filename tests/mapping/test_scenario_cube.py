@@ -4,12 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray
+from helpers.in_order import in_order
 from helpers.parcel_files import square
 from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import whole
 from sdm_ray.job import execute
+from sdm_ray.mapping import all_tiles
 from sdm_ray.mapping import map as map_job
 from sdm_ray.mapping.config import MapConfig
 from sdm_ray.stores import artefact
@@ -28,9 +30,7 @@ def make(world, models, tmp_path, monkeypatch):
 
     monkeypatch.setattr(map_job, "connect", lambda: None)
     monkeypatch.setattr(map_job, "do_tiles", do_tiles)
-    monkeypatch.setattr(
-        map_job, "run_tasks", lambda do, shared, parts, _: ((part, do(shared, part), None) for part in parts)
-    )
+    monkeypatch.setattr(all_tiles, "run_tasks", in_order)
 
     def made(output, **values):
         config = MapConfig(

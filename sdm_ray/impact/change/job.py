@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sdm_ray.errors import InputError
 from sdm_ray.geo.windows import tiles
 from sdm_ray.impact.change import layer_differences
 from sdm_ray.impact.change.checks import open_maps
@@ -18,10 +17,10 @@ from sdm_ray.impact.change.tile import Shared, create, do_tile
 from sdm_ray.indicators.error_model import read_error_model
 from sdm_ray.indicators.zone_file import NamedZones, counted_warnings, told_warnings
 from sdm_ray.job import Job
+from sdm_ray.mapping.all_tiles import do_all
 from sdm_ray.mapping.region_mask import check_covers
-from sdm_ray.progress import say, track
+from sdm_ray.progress import say
 from sdm_ray.ray_runtime import connect
-from sdm_ray.ray_tasks import run_tasks
 from sdm_ray.stores import raster
 from sdm_ray.stores.geoparquet import write_geoparquet
 from sdm_ray.stores.land import Land
@@ -102,12 +101,7 @@ def _sums(config: ChangeConfig, shared: Shared, first: Map) -> list[Sums]:
     """
     connect()
     todo = tiles(first.grid, first.tile)
-    found: dict[str, list[Sums]] = {}
-    for tile, result, problem in track(run_tasks(do_tile, shared, todo, config.compute), len(todo), "change"):
-        if problem is not None:
-            raise InputError(f"{shared.output}: tile {tile.id} failed: {problem}; run the job again")
-        found[tile.id] = result
-    ordered = [found[tile.id] for tile in todo]
+    ordered = do_all(do_tile, shared, todo, config.compute, name="change", place=shared.output)
     return [Sums.total(list(each)) for each in zip(*ordered, strict=True)]
 
 

@@ -5,6 +5,7 @@ import pandas as pd
 import pyogrio
 import pytest
 import shapely
+from helpers.in_order import in_order
 from helpers.parcel_files import write_shapes
 from helpers.planted_errors import write_planted
 from helpers.scenario_maps import write_scenarios
@@ -14,6 +15,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.impact.change import job
 from sdm_ray.impact.change.config import ChangeConfig
 from sdm_ray.job import execute
+from sdm_ray.mapping import all_tiles
 from sdm_ray.mapping.config import ComputeConfig
 from sdm_ray.stores import artefact
 
@@ -25,7 +27,7 @@ def in_process():
     """Tiles are done one after the other in this process instead of on a Ray cluster."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job, "connect", lambda: None)
-        patch.setattr(job, "run_tasks", lambda do, shared, parts, _: ((part, do(shared, part), None) for part in parts))
+        patch.setattr(all_tiles, "run_tasks", in_order)
         yield
 
 
