@@ -130,7 +130,8 @@ def local_absolute(place: UPath) -> UPath:
 
 def default_run_dir(config_file: Path) -> str:
     """`$SDM_RAY_RUNS/<folder's name>` for a configuration file."""
-    return str(Path(os.environ.get("SDM_RAY_RUNS", "runs")) / config_file.resolve().parent.name)
+    runs = os.environ.get("SDM_RAY_RUNS", "runs")
+    return f"{runs.rstrip('/')}/{config_file.resolve().parent.name}"  # a URL, too: `Path` would take one of its slashes
 
 
 def require_kept(place: str, variable: str) -> None:

@@ -128,6 +128,12 @@ def test_a_submitted_job_must_not_write_into_rays_copy(tmp_path, monkeypatch):
     assert load(file, Example).run_dir == str(tmp_path / "results" / "demo")
 
 
+@pytest.mark.parametrize("runs", ["s3://bucket/runs", "gs://bucket/runs/", "memory://runs"])
+def test_runs_may_lie_in_a_bucket(tmp_path, monkeypatch, runs):
+    monkeypatch.setenv("SDM_RAY_RUNS", runs)
+    assert load(write(tmp_path, ""), Example).run_dir == f"{runs.rstrip('/')}/demo"
+
+
 def test_configuration_loads_nothing_heavy():
     code = (
         "import sys, sdm_ray.cli, sdm_ray.sources.config, sdm_ray.training.pretrain.config, "

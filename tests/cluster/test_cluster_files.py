@@ -111,6 +111,15 @@ def test_every_pod_runs_without_root_and_sees_the_same_places():
     assert environment(containers[0])["MLFLOW_TRACKING_URI"] == "http://sdm-ray-mlflow:5000"
 
 
+def test_shared_memory_holds_the_object_store_that_ray_makes_of_a_pods_memory():
+    spec = raycluster()
+    for group in [spec["headGroupSpec"], *spec["workerGroupSpecs"]]:
+        pod = group["template"]["spec"]
+        (shared,) = (each["emptyDir"]["sizeLimit"] for each in pod["volumes"] if each["name"] == "shm")
+        memory = pod["containers"][0]["resources"]["limits"]["memory"]
+        assert int(shared.removesuffix("Gi")) >= 0.3 * int(memory.removesuffix("Gi"))  # on less Ray takes the disk
+
+
 def test_secrets_are_named_and_never_written():
     for file in CLUSTER.rglob("*"):
         if file.is_file() and file.suffix != ".json":
@@ -146,7 +155,7 @@ def test_both_images_run_without_root_from_pinned_versions_with_the_cloud_extras
     for name in ("cpu", "cuda"):
         assert re.search(r"^USER 1000$", stages[name], re.M)
         (wanted,) = re.findall(r'-c cluster/constraints\.txt "\.\[(.+)\]"', stages[name])
-        assert "cloud" in wanted and set(wanted.split(",")) <= extras.keys()
+        assert {"cloud", "ebv"} <= set(wanted.split(",")) <= extras.keys()
         for source in re.findall(r"^COPY (.+) \S+$", stages[name], re.M):
             assert all((ROOT / each).exists() for each in source.split())
     kept = (CLUSTER / "container" / "Dockerfile.dockerignore").read_text().split()
@@ -160,10 +169,16 @@ def test_what_ray_up_reads_fits_rays_own_schema():
     jsonschema.validate(config, schema)
     assert config["head_node_type"] in config["available_node_types"]
     assert config["available_node_types"]["head"]["resources"]["CPU"] == 0
+    assert all("IamInstanceProfile" in kind["node_config"] for kind in config["available_node_types"].values())
+    assert {"rsync", "openssh-client"} <= set((CLUSTER / "container" / "Dockerfile").read_text().split())
 
 
 def test_the_mlflow_server_keeps_runs_in_a_database_and_serves_files():
     services = yaml.safe_load((CLUSTER / "mlflow" / "compose.yaml").read_text())["services"]
     command = " ".join(services["server"]["command"])
     assert "--backend-store-uri=postgresql://" in command and "--serve-artifacts" in command
+    assert "--allowed-hosts=${MLFLOW_HOSTS:?" in command  # without, MLflow refuses whoever calls it by a name
+    (volume,) = services["server"]["volumes"]
+    container = (CLUSTER / "container" / "Dockerfile").read_text()
+    assert f"--owner=ray --group=ray {volume.split(':')[1]}" in container  # a new volume belongs to who owns it there
     assert services["server"]["depends_on"]["database"]["condition"] == "service_healthy"

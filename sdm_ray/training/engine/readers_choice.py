@@ -1,5 +1,6 @@
 """Whether threads of the ranks read images, or tasks of Ray Data anywhere in the cluster."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,13 +24,16 @@ class Choice:
     reason: str
 
 
-def choose(workers: WorkersConfig, places: Sequence[str], nodes: Sequence[Mapping[str, float]]) -> Choice:
+def choose(
+    workers: WorkersConfig, places: Sequence[str], nodes: Sequence[Mapping[str, float]], *, grows: bool = False
+) -> Choice:
     """The way to read that suits a training.
 
     Args:
         workers: how training is distributed.
         places: of the images, one for each stream.
         nodes: resources of the cluster's nodes.
+        grows: whether the cluster may get more; one that does not hold the ranks yet has to.
     """
     if not places:
         return Choice(0, "there are no images to decode")
@@ -38,6 +42,8 @@ def choose(workers: WorkersConfig, places: Sequence[str], nodes: Sequence[Mappin
     need = workers.count * len(places) * _DECODES
     free = sum(node.get("CPU", 0) for node in nodes) - workers.count * workers.cpus
     remote = next((place for place in places if "://" in place), None)
+    if grows and free < 0 and remote is not None:
+        return Choice(_TASKS, f"{remote} is far away, and the cluster has to grow for the ranks as well as for readers")
     if free < need:
         found = f"{max(free, 0):g} CPUs are left beside {workers.count} ranks, and tasks need {need:g}"
         return Choice(0, f"{remote} is far away, but {found}" if remote else found)
@@ -66,7 +72,7 @@ def with_readers(config: AnyConfig, workers: WorkersConfig, places: Sequence[str
         import ray
 
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    choice = choose(workers, places, nodes)
+    choice = choose(workers, places, nodes, grows=bool(os.environ.get("RAY_ADDRESS")))
     if places:
         way = f"{choice.tasks} Ray Data tasks a stream read" if choice.tasks else "threads of each rank read"
         say(f"  workers.readers: {way} images: {choice.reason}")

@@ -29,6 +29,14 @@ def test_the_way_to_read_follows_the_place_and_the_cluster(workers, places, node
     assert found.tasks == tasks and reason in found.reason
 
 
+def test_a_cluster_that_starts_from_no_worker_is_asked_for_readers_as_well():
+    workers, head = WorkersConfig(count=4, cpus=14, gpus=1), [{"memory": 1.0}]
+    assert choose(workers, REMOTE, head).tasks == 0  # one machine that is too small stays so
+    found = choose(workers, REMOTE, head, grows=True)
+    assert found.tasks == 2 and "has to grow for the ranks" in found.reason
+    assert choose(workers, REMOTE, [{"CPU": 14.0, "GPU": 1.0}] * 4, grows=True).tasks == 0  # ranks hold what there is
+
+
 def test_the_choice_is_printed_and_a_number_is_left_as_it_is(monkeypatch, capsys):
     monkeypatch.setattr(readers_choice, "connect", lambda: pytest.fail("needs no cluster"))
     config = PretrainConfig(scales={"plant": {"shards": "shards"}}, workers={"count": 0})
