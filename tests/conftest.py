@@ -6,6 +6,7 @@ import os
 # started from this environment, not from one that `uv run` makes for each of them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.1"  # trainings of a few steps end at a poll of Ray Train
 
 import sys
 from pathlib import Path

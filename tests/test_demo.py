@@ -22,6 +22,13 @@ SMALL = {
     "pretrain": {"optim": {"epochs": 1, "batch": 64}, "workers": {"count": 0}},
     "finetune": {"optim": {"epochs": 2, "batch": 64}, "workers": {"count": 0}},
     "finetune-coordinates": {"optim": {"epochs": 2, "batch": 64}, "workers": {"count": 0}},
+    "compare": {
+        "seeds": [0],
+        "folds": [0],
+        "min_positives": 1,
+        "resamples": 5,
+        "few": {"background": 20, "optim": {"lr": 0.001, "epochs": 2, "batch": 64}},
+    },
     "evaluate": {
         "baselines": [{"kind": "forest", "features": "both", "trees": 5}],
         "resamples": 5,
@@ -52,6 +59,7 @@ def test_the_whole_chain_runs_and_a_second_time_keeps_everything(configs, tmp_pa
     jobs.run_folder(configs, str(out))
     first = capsys.readouterr().out
     assert "rank correlation" in first.splitlines()[-1]
+    assert "AUC with 5 occurrences: pretrained 0." in first.splitlines()[-1]
     artefacts = [
         "cube.zarr",
         "shards",

@@ -141,11 +141,15 @@ def section(folder: UPath, figures: Mapping[str, Any]) -> Section:
 
 
 def headline(figures: Mapping[str, Any]) -> str:
-    """The main figures in one line."""
+    """The main figures in one line; of two methods also their difference."""
     methods = figures["values"]["auc"]
     columns = list(next(iter(methods.values())))
     ends = list(dict.fromkeys([columns[0], columns[-1]]))
     parts = [method + " " + ", ".join(f"{_tuple(each[k])[0]:.3f}" for k in ends) for method, each in methods.items()]
+    if len(methods) == 2:
+        (apart,) = figures["differences"]["auc"].values()
+        shown = ("{:+.3f} [{:+.3f}, {:+.3f}]".format(*_tuple(apart[k])) for k in ends)
+        parts[0] += f" ({', '.join(shown)})"
     return f"AUC with {' and '.join(ends)} occurrences: {'; '.join(parts)}"
 
 

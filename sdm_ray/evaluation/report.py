@@ -76,7 +76,9 @@ def write_report(run_dir: UPath) -> Report:
         sections += evaluation_sections(run_dir / name, figures)
         summary.append(headline(figures))
     for name in named["comparison"]:
-        sections.append(few_shot.section(run_dir / name, json.loads((run_dir / name / "metrics.json").read_text())))
+        figures = json.loads((run_dir / name / "metrics.json").read_text())
+        sections.append(few_shot.section(run_dir / name, figures))
+        summary.append(few_shot.headline(figures))
     sections += [_impact_section(run_dir / name) for name in named["impact"]]
     sections.append(_artefacts_section(found))
     if unread:

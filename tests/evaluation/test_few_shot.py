@@ -54,7 +54,9 @@ def test_a_better_method_is_better_with_an_interval(test, tmp_path):
     page = render("T", few_shot.headline(figures), [few_shot.section(folder, figures)])
     assert "good: the embedding is trained on all training surveys of the 1 most common species" in page
     assert "Macro AUC: good minus each other method" in page and page.count("data:image/png") == 2
-    assert few_shot.headline(figures).startswith("AUC with 5 and all occurrences: good 0.")
+    line = few_shot.headline(figures)
+    assert line.startswith("AUC with 5 and all occurrences: good 0.")
+    assert f"({difference['value']:+.3f} [{difference['low']:+.3f}, {difference['high']:+.3f}], " in line
 
 
 def test_intervals_lie_around_values_though_resamples_lose_a_species(test):
