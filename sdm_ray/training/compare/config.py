@@ -12,6 +12,9 @@ from sdm_ray.training.engine.config import OptimConfig
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.variants_config import FinetuneVariants
 
+_SHARED = ("run_dir", "surveys", "blocks", "countries")
+"""Settings of `finetune` that no method may change: all ways are tested on the same surveys, which none trains on."""
+
 
 class FewConfig(Config):
     """Training on few occurrences of each species, where nothing is left to choose by."""
@@ -32,7 +35,8 @@ class CompareConfig(FinetuneVariants):
 
     output: str = "comparison"
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
-    """Label -> dotted keys of `finetune` that it changes; the first is set against all others."""
+    """Label -> dotted keys of `finetune` that it changes; the first is set against all others. `surveys`, `blocks` and
+    `countries` are those of `finetune` for all; where it names no blocks, those that it would choose."""
     baselines: dict[str, BaselineConfig] = Field(default_factory=dict)
     """Label -> baseline."""
     shots: tuple[PositiveInt | None, ...] = (1, 5, 10, 20, 50, None)
@@ -63,7 +67,7 @@ class CompareConfig(FinetuneVariants):
         if wrong := [fold for fold in self.folds if not 0 <= fold < folds]:
             raise ValueError(f"folds: {wrong[0]}, but finetune.blocks has folds 0 to {folds - 1}")
         for label in self.methods:
-            self.method(label)
+            self._check_shared(label)
         if self.years_until is not None:
             self._check_periods()
         if self.candidate({}).model.output == "class" and set(self.shots) != {None}:
@@ -81,6 +85,14 @@ class CompareConfig(FinetuneVariants):
             if needing:
                 raise ValueError(f"baselines.{needing[0]}: asks for covariates, and `finetune` names no store")
         return self
+
+    def _check_shared(self, label: str) -> None:
+        base, own = self.candidate({}), self.method(label)
+        if changed := [name for name in _SHARED if getattr(own, name) != getattr(base, name)]:
+            raise ValueError(
+                f"methods.{label}: changes {changed[0]}; expected that of `finetune` for all methods, so that none is"
+                " trained on surveys that are tested"
+            )
 
     def _check_periods(self) -> None:
         if wrong := [fold for fold in self.folds if fold > 1]:

@@ -14,7 +14,7 @@ from upath import UPath
 from sdm_ray.baselines.base import build_baseline, feature_matrix
 from sdm_ray.errors import InputError
 from sdm_ray.evaluation import few_shot
-from sdm_ray.geo.blocks import Role, block_id
+from sdm_ray.geo.blocks import block_id
 from sdm_ray.job import Job
 from sdm_ray.models.distributed import Ranks
 from sdm_ray.plots.html import render
@@ -25,11 +25,11 @@ from sdm_ray.stores.files import replacing
 from sdm_ray.training.compare import periods, transfer
 from sdm_ray.training.compare.config import CompareConfig
 from sdm_ray.training.compare.few_shot import FewLabels, commonest, draw
+from sdm_ray.training.compare.tables import species_to_count, read_tables, surveys_to_test
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoCheckpointer
 from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
-from sdm_ray.training.finetune import initial_weights
 from sdm_ray.training.finetune.fits import FineTuning
 
 _PARTS = "parts"
@@ -67,17 +67,13 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     Raises:
         InputError: the data or an encoder cannot be used, no species counts, or a training failed.
     """
-    base = finetune_data.read_table(config.candidate({}))
-    tables = {label: finetune_data.read_table(config.method(label)) for label in config.methods}
-    for label, table in tables.items():
-        own = config.method(label)
-        initial_weights.check(own, FineTuning(own, table, "").model_config, table.species)
+    base, tables = read_tables(config)
     if config.years_until is not None:
         path = config.path(config.candidate({}).surveys)
         base, *others = (periods.by_period(each, path, config.years_until) for each in (base, *tables.values()))
         tables = dict(zip(tables, others, strict=True))
-    tested = _tested(config, base, tables)
-    counted = _counted(config, base, tested)
+    tested = surveys_to_test(config, base, tables)
+    counted = species_to_count(config, base, tested)
     trainings = [
         Training(way, shots, seed, fold)
         for shots in config.shots
@@ -227,37 +223,6 @@ def _few(config: CompareConfig, table: finetune_data.Table, training: Training) 
     assert training.shots is not None
     rows = table.split(training.fold).train
     return draw(table.labels, rows, training.shots, config.few.background, training.seed)
-
-
-def _tested(
-    config: CompareConfig, base: finetune_data.Table, tables: dict[str, finetune_data.Table]
-) -> list[np.ndarray]:
-    """Numbers of the surveys that every way is tested on, for each fold."""
-    rows = [np.flatnonzero(base.role(fold) == Role.TEST) for fold in config.folds]
-    if config.tested_with is None:
-        return rows
-    images = next(
-        each for table in tables.values() for each in table.dataset.shards if each.scale == config.tested_with
-    )
-    return [some[images.counts[some] > 0] for some in rows]
-
-
-def _counted(config: CompareConfig, table: finetune_data.Table, tested: list[np.ndarray]) -> np.ndarray:
-    """Species that count in each fold, (folds, S): enough to test on, and to learn the most occurrences from."""
-    most = max((k for k in config.shots if k is not None), default=1)
-    labels, found = table.labels, []
-    rare = ~commonest(labels, config.few.n_common_species)
-    for fold, rows in zip(config.folds, tested, strict=True):
-        present, trained = (labels.counts(some)[0] for some in (rows, table.split(fold).train))
-        counted = rare & (present >= config.min_positives) & (trained >= most)
-        if not counted.any():
-            besides = f" besides the {config.few.n_common_species} commonest" if config.few.n_common_species else ""
-            raise InputError(
-                f"{config.path(config.candidate({}).surveys)}: no species{besides} has {most} training and"
-                f" {config.min_positives} test surveys in fold {fold}; expected fewer shots or min_positives"
-            )
-        found.append(counted)
-    return np.stack(found)
 
 
 def _figures(config: CompareConfig, trainings: Sequence[Training], job: Job) -> dict[str, Any]:

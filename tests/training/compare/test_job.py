@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from helpers.small import BLOCKS, LOCATION, TOWER, settings
+from helpers.small import TOWER, settings
 from upath import UPath
 
 from sdm_ray.errors import InputError
@@ -12,24 +12,6 @@ from sdm_ray.stores.surveys import labels_of, read_surveys
 from sdm_ray.training.compare import job as compare
 from sdm_ray.training.compare.config import CompareConfig
 from sdm_ray.training.finetune.data import read_table
-from sdm_ray.training.pretrain.config import PretrainConfig
-from sdm_ray.training.pretrain.job import run as pretrain
-
-
-@pytest.fixture(scope="module")
-def encoder(world, execute):
-    values = {"covariates": "covariates.zarr", "covariates_as": "regression", "location": LOCATION, "blocks": BLOCKS}
-    optim = {"epochs": 1, "batch": 256, "steps_per_epoch": 4}
-    execute(
-        PretrainConfig,
-        pretrain,
-        run_dir=str(world),
-        **values,
-        optim=optim,
-        output="told",
-        crossfit=True,
-        workers={"count": 0},
-    )
 
 
 def config(**changes):

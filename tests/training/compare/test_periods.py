@@ -38,7 +38,7 @@ def test_each_fold_learns_from_one_period_and_is_tested_on_the_other(world, tabl
         periods.by_period(table, path, 2030)
 
 
-def test_changes_of_occupancy_are_those_of_the_tested_surveys(world, table):
+def test_changes_of_occupancy_are_those_of_the_surveys_to_test(world, table):
     """A model that predicts what is observed, and one that predicts the occupancy that it was trained on."""
     late = np.arange(len(table.x)) % 3 == 0
     own = {name: getattr(table, name) for name in type(table).__dataclass_fields__}

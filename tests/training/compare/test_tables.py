@@ -1,0 +1,46 @@
+"""The surveys of a comparison: no way learns from what is tested, whatever it changes."""
+
+import numpy as np
+import pytest
+from helpers.small import BLOCKS, settings
+
+from sdm_ray.training.compare.config import CompareConfig
+from sdm_ray.training.compare.tables import read_tables, surveys_to_test
+
+
+def without_blocks(**changes):
+    """Settings of `finetune` that leave the blocks to the encoder."""
+    return {key: value for key, value in settings(**changes).items() if key != "blocks"}
+
+
+def config(world, **changes) -> CompareConfig:
+    values = {"finetune": without_blocks(encoder="told"), "methods": {"pretrained": {}, "scratch": {"encoder": None}}}
+    return CompareConfig(run_dir=str(world), **(values | {"shots": [None], "folds": [0, 1]} | changes))
+
+
+def test_no_method_learns_from_the_surveys_that_are_tested(world, encoder):
+    """Without its encoder a method would have blocks of its own."""
+    chosen = config(world)
+    base, tables = read_tables(chosen)
+    for fold, tested in zip(chosen.folds, surveys_to_test(chosen, base, tables), strict=True):
+        assert len(tested) > 50
+        for table in tables.values():
+            split = table.split(fold)
+            assert not np.isin(np.concatenate([split.train, split.validation, split.calibrate]), tested).any()
+        assert np.array_equal(tables["scratch"].held_out(fold), tested)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"surveys": "occurrences/surveys.parquet"},
+        {"blocks.size_m": 50_000},
+        {"blocks": {**BLOCKS, "seed": 3}},
+        {"countries": "land.zarr"},
+        {"run_dir": "elsewhere"},
+    ],
+)
+def test_a_method_that_holds_out_other_surveys_is_refused(world, change):
+    (key,) = (name.partition(".")[0] for name in change)
+    with pytest.raises(ValueError, match=rf"methods\.other: changes {key}; expected that of `finetune` for all"):
+        config(world, finetune=settings(), methods={"first": {}, "other": change})
