@@ -43,6 +43,9 @@ def load_encoder(model: SpeciesModel, weights: dict[str, Tensor]) -> None:
 def start_from(model: SpeciesModel, other: SpeciesModel, shared: tuple[np.ndarray, np.ndarray]) -> None:
     """Take over the weights of a model of other species; the head's and calibration of those that both know.
 
+    What inputs are standardised by comes with the weights. That the inputs are the same, in the same order, is for the
+    caller to see: shapes do not tell.
+
     Args:
         model: to be trained.
         other: a model of the same inputs and sizes.
@@ -58,5 +61,7 @@ def start_from(model: SpeciesModel, other: SpeciesModel, shared: tuple[np.ndarra
         elif name not in theirs or theirs[name].shape != value.shape:
             found = tuple(theirs[name].shape) if name in theirs else "nothing"
             raise InputError(f"start: {name} is {found} there, expected {tuple(value.shape)}, the same `model`")
+        elif name in _SET_BY and not torch.allclose(theirs[name].to(value), value):
+            raise InputError(f"start: {name} differs there; expected the same `model.{_SET_BY[name]}`")
         else:
             value.copy_(theirs[name])

@@ -6,9 +6,9 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Role
 from sdm_ray.training.compare.config import CompareConfig
 from sdm_ray.training.compare.few_shot import commonest
-from sdm_ray.training.finetune import initial_weights
 from sdm_ray.training.finetune.data import Table, read_table
 from sdm_ray.training.finetune.fits import FineTuning
+from sdm_ray.training.finetune.weight_checks import check_weights
 
 
 def read_tables(config: CompareConfig) -> tuple[Table, dict[str, Table]]:
@@ -24,7 +24,7 @@ def read_tables(config: CompareConfig) -> tuple[Table, dict[str, Table]]:
     for label in config.methods:
         own = config.method(label).model_copy(update={"blocks": base.holdout.blocks})
         tables[label] = read_table(own)
-        initial_weights.check(own, FineTuning(own, tables[label], "").model_config, tables[label].species)
+        check_weights(own, FineTuning(own, tables[label], "").model_config, tables[label])
     return base, tables
 
 

@@ -4,36 +4,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sdm_ray.errors import InputError
 from sdm_ray.model_io import LoadedEncoder, LoadedModel, Pretraining, load_encoder, load_species_model
-from sdm_ray.models import weight_transfer
-from sdm_ray.models.config import SpeciesConfig
-from sdm_ray.models.species_model import SpeciesModel
-from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole
 from sdm_ray.training.finetune.config import FinetuneConfig
-
-
-def check(config: FinetuneConfig, model: SpeciesConfig, species: pd.DataFrame) -> None:
-    """Find out on the driver whether the encoder, or the model to start from, fits.
-
-    Args:
-        config: of the job.
-        model: what the models are built from.
-        species: of the surveys.
-
-    Raises:
-        InputError: it does not.
-    """
-    if config.encoder is not None:
-        weight_transfer.load_encoder(SpeciesModel(model, 1), encoder_of(config, None)[0])
-    if config.start is not None:
-        begun, path = start_of(config, None)[0], config.path(config.start)
-        common = shared(begun.species, species)
-        if not len(common[0]):
-            raise InputError(f"start: {path} has none of the {len(species)} species of the surveys")
-        say(f"  starts from {path}, which has {len(common[0])} of the {len(species)} species")
-        weight_transfer.start_from(SpeciesModel(model, len(species)), begun.model, common)
 
 
 def encoder_of(config: FinetuneConfig, fold: int | None) -> tuple[dict[str, torch.Tensor], Pretraining]:

@@ -10,11 +10,11 @@ from sdm_ray.progress import say
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training.engine.launch import launch
 from sdm_ray.training.engine.readers_choice import with_readers
-from sdm_ray.training.finetune import initial_weights
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.data import read_table
 from sdm_ray.training.finetune.fits import FineTuning
 from sdm_ray.training.finetune.fold_checks import check_folds
+from sdm_ray.training.finetune.weight_checks import check_weights
 
 _CHANCE, _LITTLE = 0.55, 0.65  # AUC of a network that knows nothing, and of one that may have learnt little
 
@@ -27,7 +27,7 @@ def run(config: FinetuneConfig, job: Job) -> dict[str, Any]:
     """
     config = with_readers(config, config.workers, config.image_places())
     fits = FineTuning(config, read_table(config), str(job.output))
-    initial_weights.check(config, fits.model_config, fits.table.species)
+    check_weights(config, fits.model_config, fits.table)
     check_folds(fits.table, fits.folds, absences=config.presence.background is None)
     launch(fits, job, config.workers)
     return _figures(fits, job)

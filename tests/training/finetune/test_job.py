@@ -16,10 +16,10 @@ from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoCheckpointer
 from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
-from sdm_ray.training.finetune import initial_weights
 from sdm_ray.training.finetune import job as finetune
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.fits import FineTuning
+from sdm_ray.training.finetune.weight_checks import check_weights
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ def test_presence_only_records_teach_presence_absence_surveys(world, execute):
     with pytest.raises(InputError, match=r"start: fusion.* there, expected"):
         values["model"] = {**values["model"], "hidden": 8}
         study = study_of(world, **values)
-        initial_weights.check(study.config, study.model_config, study.table.species)
+        check_weights(study.config, study.model_config, study.table)
 
 
 @pytest.mark.parametrize(

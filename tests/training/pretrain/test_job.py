@@ -7,10 +7,10 @@ from sdm_ray.errors import InputError
 from sdm_ray.model_io import load_encoder, read_species_folder
 from sdm_ray.stores.weights import load_weights
 from sdm_ray.training.finetune import data as finetune_data
-from sdm_ray.training.finetune import initial_weights
 from sdm_ray.training.finetune import job as finetune
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.fits import FineTuning
+from sdm_ray.training.finetune.weight_checks import check_weights
 from sdm_ray.training.pretrain import data as pretrain_data
 from sdm_ray.training.pretrain import job as pretrain
 from sdm_ray.training.pretrain.config import PretrainConfig
@@ -74,7 +74,7 @@ def test_an_encoder_that_does_not_fit_the_model_is_refused_at_once(encoder, worl
     config = FinetuneConfig(run_dir=str(world), **wrong)
     fits = FineTuning(config, finetune_data.read_table(config), str(world / "nowhere"))
     with pytest.raises(InputError, match="the species model expects"):
-        initial_weights.check(config, fits.model_config, fits.table.species)
+        check_weights(config, fits.model_config, fits.table)
 
 
 def test_bands_of_tower_and_images_must_agree(world):
