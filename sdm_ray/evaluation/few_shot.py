@@ -114,6 +114,8 @@ def section(folder: UPath, figures: Mapping[str, Any]) -> Section:
         texts.append(
             f"Tested: the {figures['surveys_tested']} surveys with an image of scale {figures['tested_with']}."
         )
+    if seen := [method for method, each in figures.get("pretraining", {}).items() if each == "transductive"]:
+        texts.append(f"Transductive: {', '.join(seen)}. What they start from had seen places that are tested.")
     if figures["transfer"]:
         common = figures.get("n_common_species", figures.get("rich"))  # its name in version 1
         texts.append(

@@ -37,7 +37,7 @@ def test_a_better_method_is_better_with_an_interval(test, tmp_path):
     found = {"good": {"5": scores(0.2), "all": scores(0.05)}, "bad": {"5": scores(1.0), "all": scores(0.5)}}
     figures = few_shot.figures_of(found, seed=0) | {
         "seeds": 3, "resamples": 50, "background": 100, "species_counted": 2, "probability_kind": "occurrence",
-        "n_common_species": 1, "transfer": ["good"],
+        "n_common_species": 1, "transfer": ["good"], "pretraining": {"good": "transductive", "bad": "none"},
     }  # fmt: skip
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     good, bad = (figures["values"]["auc"][method]["5"] for method in ("good", "bad"))
@@ -53,6 +53,7 @@ def test_a_better_method_is_better_with_an_interval(test, tmp_path):
     assert len(table) == 2 * 2 * 2 and set(table["occurrences"]) == {"5", "all"}
     page = render("T", few_shot.headline(figures), [few_shot.section(folder, figures)])
     assert "good: the embedding is trained on all training surveys of the 1 most common species" in page
+    assert "Transductive: good. What they start from had seen places that are tested" in page
     assert "Macro AUC: good minus each other method" in page and page.count("data:image/png") == 2
     line = few_shot.headline(figures)
     assert line.startswith("AUC with 5 and all occurrences: good 0.")

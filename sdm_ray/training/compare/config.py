@@ -103,8 +103,17 @@ class CompareConfig(FinetuneVariants):
             raise ValueError("shots: of few occurrences no occupancy follows; with years_until expected [null]")
         if self.candidate({}).countries is not None:
             raise ValueError("years_until: holds out periods, and finetune.countries whole countries; expected one")
-        if self.candidate({}).presence.background is not None:
-            raise ValueError("years_until: background places have no year; expected no finetune.presence.background")
+        for label in self.methods:
+            own = self.method(label)
+            if own.presence.background is not None:
+                raise ValueError(
+                    f"years_until: background places have no year; expected no presence.background, found in {label}"
+                )
+            if own.start is not None:
+                raise ValueError(
+                    f"years_until: the model {own.start} that {label} starts from holds out blocks, so that it learnt"
+                    " from both periods; expected no `start`"
+                )
 
     def method(self, label: str) -> FinetuneConfig:
         """What a method trains by."""

@@ -25,7 +25,7 @@ from sdm_ray.stores.files import replacing
 from sdm_ray.training.compare import periods, transfer
 from sdm_ray.training.compare.config import CompareConfig
 from sdm_ray.training.compare.few_shot import FewLabels, commonest, draw
-from sdm_ray.training.compare.tables import species_to_count, read_tables, surveys_to_test
+from sdm_ray.training.compare.tables import pretraining, read_tables, species_to_count, surveys_to_test
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoCheckpointer
 from sdm_ray.training.engine.reporting import Reporter
@@ -72,6 +72,7 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
         path = config.path(config.candidate({}).surveys)
         base, *others = (periods.by_period(each, path, config.years_until) for each in (base, *tables.values()))
         tables = dict(zip(tables, others, strict=True))
+    begun_from = pretraining(config, tables)
     tested = surveys_to_test(config, base, tables)
     counted = species_to_count(config, base, tested)
     trainings = [
@@ -96,6 +97,7 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     figures = _figures(config, trainings, job)
     figures |= {"species_counted": int(counted.any(axis=0).sum()), "probability_kind": base.probability_kind}
     figures |= {"surveys_tested": sum(map(len, tested)), "tested_with": config.tested_with}
+    figures["pretraining"] = begun_from
     if isinstance(base, periods.PeriodTable):
         left_by = {
             (way, fold): [parts / f"{Training(way, None, seed, fold).id}.species" for seed in config.seeds]

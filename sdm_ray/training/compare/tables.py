@@ -4,8 +4,11 @@ import numpy as np
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Role
+from sdm_ray.model_io import Pretraining
+from sdm_ray.progress import say
 from sdm_ray.training.compare.config import CompareConfig
 from sdm_ray.training.compare.few_shot import commonest
+from sdm_ray.training.finetune import initial_weights
 from sdm_ray.training.finetune.data import Table, read_table
 from sdm_ray.training.finetune.fits import FineTuning
 from sdm_ray.training.finetune.weight_checks import check_weights
@@ -59,3 +62,24 @@ def species_to_count(config: CompareConfig, table: Table, tested: list[np.ndarra
             )
         found.append(counted)
     return np.stack(found)
+
+
+def pretraining(config: CompareConfig, tables: dict[str, Table]) -> dict[str, Pretraining]:
+    """Of each method whether what it starts from had seen the places that are tested, in any fold.
+
+    With periods held out it had seen them, whatever blocks it held out.
+    """
+    found: dict[tuple[str | None, str | None], Pretraining] = {}
+    of_methods: dict[str, Pretraining] = {}
+    for label, table in tables.items():
+        fits = FineTuning(config.method(label), table, "")
+        begun = (fits.config.encoder, fits.config.start)
+        if begun not in found:
+            each = {initial_weights.pretraining_of(fits.config, fold) for fold in config.folds}
+            started, periods = each != {"none"}, config.years_until is not None
+            seen = "transductive" in each or (started and periods)
+            found[begun] = "transductive" if seen else "inductive" if started else "none"
+        of_methods[label] = found[begun]
+    if seen_by := [label for label, each in of_methods.items() if each == "transductive"]:
+        say(f"compare: transductive: {', '.join(seen_by)} (what they start from had seen places that are tested)")
+    return of_methods

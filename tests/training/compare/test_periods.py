@@ -85,6 +85,11 @@ def test_what_does_not_fit_periods_is_refused():
     for values, message in (
         ({"shots": [5, None]}, "shots: of few occurrences no occupancy follows"),
         ({"folds": [2], "finetune": {"blocks": {"size_m": 20000, "folds": 5}}}, "folds: 2; of periods expected 0"),
+        (
+            {"methods": {"a": {}, "b": {"start": "recorded"}}},
+            "years_until: the model recorded that b starts",
+        ),
+        ({"methods": {"a": {"presence": {"loss": "assume_negative", "background": "target_group"}}}}, "found in a"),
         ({"finetune": {"countries": "land.zarr"}}, "years_until: holds out periods, and finetune.countries"),
     ):
         with pytest.raises(ValueError, match=message):

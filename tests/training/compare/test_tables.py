@@ -5,7 +5,7 @@ import pytest
 from helpers.small import BLOCKS, settings
 
 from sdm_ray.training.compare.config import CompareConfig
-from sdm_ray.training.compare.tables import read_tables, surveys_to_test
+from sdm_ray.training.compare.tables import pretraining, read_tables, surveys_to_test
 
 
 def without_blocks(**changes):
@@ -44,3 +44,15 @@ def test_a_method_that_holds_out_other_surveys_is_refused(world, change):
     (key,) = (name.partition(".")[0] for name in change)
     with pytest.raises(ValueError, match=rf"methods\.other: changes {key}; expected that of `finetune` for all"):
         config(world, finetune=settings(), methods={"first": {}, "other": change})
+
+
+def test_what_had_seen_the_tested_places_is_said(world, encoder, capsys):
+    """The encoder held its own blocks out; of other blocks, and of periods, it had seen what is tested."""
+    chosen = config(world)
+    assert pretraining(chosen, read_tables(chosen)[1]) == {"pretrained": "inductive", "scratch": "none"}
+    assert "transductive" not in capsys.readouterr().out
+    other = config(world, finetune=settings(encoder="told", blocks={**BLOCKS, "seed": 5}))
+    assert pretraining(other, read_tables(other)[1])["pretrained"] == "transductive"
+    assert "compare: transductive: pretrained (what" in capsys.readouterr().out
+    later = config(world, years_until=2014)
+    assert pretraining(later, read_tables(chosen)[1]) == {"pretrained": "transductive", "scratch": "none"}
