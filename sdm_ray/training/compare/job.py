@@ -70,8 +70,8 @@ def run(config: CompareConfig, job: Job) -> dict[str, Any]:
     base, tables = read_tables(config)
     if config.years_until is not None:
         path = config.path(config.candidate({}).surveys)
-        base, *others = (periods.by_period(each, path, config.years_until) for each in (base, *tables.values()))
-        tables = dict(zip(tables, others, strict=True))
+        base = periods.by_period(base, path, config.years_until)
+        tables = {label: periods.in_periods_of(base, each) for label, each in tables.items()}
     begun_from = pretraining(config, tables)
     tested = surveys_to_test(config, base, tables)
     counted = species_to_count(config, base, tested)

@@ -32,25 +32,35 @@ _NOTHING = -1  # held out: no fold of blocks has this number
 class PeriodTable(Table):
     """Surveys of which fold 0 holds out the later period and fold 1 the earlier one.
 
-    Blocks set surveys of the other period aside for early stopping and calibration; none is held out.
+    Blocks set surveys of the other period aside for early stopping and calibration; none is held out. Surveys without a
+    year are used for nothing.
 
     Attributes:
-        late: whether each survey is of the later period, (N,).
+        early: whether each survey is of the earlier period, (N,).
+        late: whether it is of the later one, (N,).
     """
 
+    early: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool), repr=False)
     late: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool), repr=False)
+
+    def tested(self, fold: int) -> NDArray[np.bool_]:
+        """Which surveys a fold tests, (N,)."""
+        return self.late if fold == 0 else self.early
+
+    def trained(self, fold: int) -> NDArray[np.bool_]:
+        """Which surveys a fold learns from, (N,)."""
+        return self.early if fold == 0 else self.late
 
     def role(self, held_out: int | None) -> np.ndarray:
         """What each survey is used for when one period is held out, codes of `Role`, (N,)."""
         blocks = replace(self.holdout.blocks, buffer_m=0.0)
         roles = role(self.x, self.y, blocks, None if held_out is None else _NOTHING)
-        if held_out is None:
-            return roles
-        return np.where(self.late == (held_out == 0), np.int8(Role.TEST), roles)
+        roles = np.where(self.early | self.late, roles, np.int8(Role.BUFFER))
+        return roles if held_out is None else np.where(self.tested(held_out), np.int8(Role.TEST), roles)
 
 
 def by_period(table: Table, surveys: UPath, until: int) -> PeriodTable:
-    """The same surveys, held out by period.
+    """The same surveys, held out by period; reports how many have no year, and are in neither.
 
     Args:
         table: the surveys.
@@ -60,15 +70,27 @@ def by_period(table: Table, surveys: UPath, until: int) -> PeriodTable:
     Raises:
         InputError: one of the periods has no survey.
     """
-    years = read_surveys(surveys)[0]["year"].to_numpy()
-    late = years > until
-    if late.all() or not late.any():
+    years = read_surveys(surveys)[0]["year"].to_numpy(np.float64, na_value=np.nan)
+    early, late = years <= until, years > until  # neither of one that is not known
+    dated = years[early | late]
+    if not (early.any() and late.any()):
+        found = f"are of {dated.min():.0f} to {dated.max():.0f}" if len(dated) else "have no year"
         raise InputError(
-            f"years_until: {until}, but surveys of {surveys} are of {years.min()} to {years.max()}; expected a year"
-            " that leaves some on either side"
+            f"years_until: {until}, but surveys of {surveys} {found}; expected a year that leaves some on either side"
         )
+    if len(dated) < len(years):
+        say(f"  {len(years) - len(dated)} of {len(years)} surveys have no year, and are left out of both periods")
+    return _held_out(table, early, late)
+
+
+def in_periods_of(base: PeriodTable, table: Table) -> PeriodTable:
+    """The surveys of a table with other inputs, held out by the same periods."""
+    return _held_out(table, base.early, base.late)
+
+
+def _held_out(table: Table, early: NDArray[np.bool_], late: NDArray[np.bool_]) -> PeriodTable:
     own = {name: getattr(table, name) for name in Table.__dataclass_fields__}
-    return PeriodTable(**own, late=late)
+    return PeriodTable(**own, early=early, late=late)
 
 
 def species_figures(labels: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.float64]:
@@ -91,9 +113,8 @@ def table_of(
     """
     tables = []
     for (way, fold), each in found.items():
-        tested = table.late == (fold == 0)
         own = pd.DataFrame({"way": way, "direction": NAMES[fold], "species": table.species["name"]})
-        for name, rows in (("trained", ~tested), ("tested", tested)):
+        for name, rows in (("trained", table.trained(fold)), ("tested", table.tested(fold))):
             presences = table.labels.counts(np.flatnonzero(rows))[0]
             own[f"{name}_surveys"], own[f"{name}_presences"] = int(rows.sum()), presences
             own[f"{name}_occupancy"] = presences / rows.sum()

@@ -38,11 +38,33 @@ def test_each_fold_learns_from_one_period_and_is_tested_on_the_other(world, tabl
         periods.by_period(table, path, 2030)
 
 
+def test_surveys_without_a_year_are_in_neither_period(world, table, monkeypatch, capsys):
+    path = UPath(world) / "surveys.parquet"
+    surveys, species = read_surveys(path)
+    years = (2000.0 + np.arange(len(surveys)) % 20).astype(object)
+    unknown = np.arange(len(surveys)) % 5 == 2
+    years[unknown] = None
+    dated = surveys.assign(year=pd.Series(years, dtype="Float64"))
+    monkeypatch.setattr(periods, "read_surveys", lambda _: (dated, species))
+    found = periods.by_period(table, path, 2014)
+    count = int(unknown.sum())
+    assert f"{count} of {len(surveys)} surveys have no year, and are left out of both" in capsys.readouterr().out
+    for fold in (0, 1, None):
+        split = found.split(fold)
+        used = np.concatenate([split.train, split.validation, split.calibrate, found.held_out(fold or 0)])
+        assert not unknown[used].any() and len(np.unique(used)) == len(surveys) - count
+    species = periods.table_of(found, {("way", 1): [np.zeros((3, 3))]}, {1: np.ones(3, bool)})
+    assert (species["trained_surveys"] + species["tested_surveys"] == len(surveys) - count).all()
+    monkeypatch.setattr(periods, "read_surveys", lambda _: (surveys.assign(year=np.nan), species))
+    with pytest.raises(InputError, match=r"years_until: 2014, but surveys of .* have no year; expected a year"):
+        periods.by_period(table, path, 2014)
+
+
 def test_changes_of_occupancy_are_those_of_the_surveys_to_test(world, table):
     """A model that predicts what is observed, and one that predicts the occupancy that it was trained on."""
     late = np.arange(len(table.x)) % 3 == 0
     own = {name: getattr(table, name) for name in type(table).__dataclass_fields__}
-    split = periods.PeriodTable(**own, late=late)
+    split = periods.PeriodTable(**own, early=~late, late=late)
     dense = table.labels.dense(np.arange(len(table.x)))
     count = dense.shape[1]
     perfect = np.stack([dense[late].mean(axis=0), np.ones(count), np.ones(count)])
@@ -71,7 +93,8 @@ def test_species_figures_are_means_and_ranks():
 
 def test_tables_are_written(tmp_path, table):
     own = {name: getattr(table, name) for name in type(table).__dataclass_fields__}
-    split = periods.PeriodTable(**own, late=np.arange(len(table.x)) % 2 == 0)
+    late = np.arange(len(table.x)) % 2 == 0
+    split = periods.PeriodTable(**own, early=~late, late=late)
     count = len(table.species)
     figures = np.random.default_rng(0).random((3, count))
     counted = {1: np.arange(count) > 0}
