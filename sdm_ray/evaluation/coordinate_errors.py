@@ -68,6 +68,8 @@ class _Matched:
 def detect(config: CoordinatesConfig, encoder: UPath, shards: UPath, scale: str, seed: int) -> dict[Fault, Detection]:
     """Detection of simulated errors by kind, on images of one scale in held-out blocks.
 
+    Images whose coordinates an error leaves as they are, such as whole degrees when rounded, count in neither class.
+
     Args:
         config: kinds of errors and number of images.
         encoder: cross-fitted encoder.
@@ -76,7 +78,8 @@ def detect(config: CoordinatesConfig, encoder: UPath, shards: UPath, scale: str,
         seed: of the sample and the errors.
 
     Raises:
-        InputError: the encoder has no fold encoders or no tower for the scale, or fewer than two images are held out.
+        InputError: the encoder has no fold encoders or no tower for the scale, fewer than two images are held out, or
+            an error moves none.
     """
     matched = [each for each in _matched(config, encoder, shards, scale, seed) if len(each.image)]
     found = {}
@@ -85,11 +88,17 @@ def detect(config: CoordinatesConfig, encoder: UPath, shards: UPath, scale: str,
         correct, wrong, shifts, outside = [], [], [], []
         for each in matched:
             lonlat = SIMULATE[fault](each.lonlat, rng)
-            correct.append((each.image * each.own).sum(axis=1))
-            wrong.append(each.match(lonlat))
-            outside.append(each.outside(lonlat))
-            moved = np.subtract(to_xy(*lonlat.T), to_xy(*each.lonlat.T))
+            moves = (lonlat != each.lonlat).any(axis=1)
+            correct.append((each.image * each.own).sum(axis=1)[moves])
+            wrong.append(each.match(lonlat)[moves])
+            outside.append(each.outside(lonlat)[moves])
+            moved = np.subtract(to_xy(*lonlat[moves].T), to_xy(*each.lonlat[moves].T))
             shifts.append(np.hypot(*moved) / 1000)
+        if not sum(map(len, wrong)):
+            raise InputError(
+                f"{shards}: the error {fault} moves none of its images of scale {scale}; expected images of several"
+                " places, or `coordinates.faults` without it"
+            )
         scores = -np.concatenate(correct + wrong)
         labels = np.repeat([0, 1], len(scores) // 2)
         value = float(auc(labels[:, None].astype(np.uint8), scores[:, None])[0])
@@ -137,8 +146,12 @@ def _sign_flipped(lonlat: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _stale(lonlat: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The previous position of the receiver: that of the image before, in the order of the shards."""
-    return np.roll(lonlat, 1, axis=0)
+    """The previous position of the receiver: that of the last image of another place, in the order of the shards."""
+    arrived = np.flatnonzero((lonlat != np.roll(lonlat, 1, axis=0)).any(axis=1))  # first image of each visit of a place
+    if not len(arrived):
+        return lonlat
+    visit = np.searchsorted(arrived, np.arange(len(lonlat)), side="right") - 1  # -1: the last one goes on at the start
+    return lonlat[arrived[visit] - 1]
 
 
 def _heavy_tail(lonlat: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,7 @@
 """From pretraining to the job `evaluate`: an encoder trained on a landscape detects coordinate errors."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from helpers.tiny_world import execute, world
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.evaluation import coordinate_errors
 from sdm_ray.evaluation import job as evaluate
-from sdm_ray.evaluation.config import EvaluateConfig
+from sdm_ray.evaluation.config import CoordinatesConfig, EvaluateConfig
 from sdm_ray.evaluation.coordinate_errors import SIMULATE
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.training.pretrain import job as pretrain
@@ -69,3 +71,28 @@ def test_each_simulated_error_is_what_its_name_says():
     shift = np.hypot(*np.subtract(to_xy(*SIMULATE["heavy_tail"](many, rng).T), to_xy(*many.T)))
     assert 4500 < np.median(shift) < 5500
     assert (shift > 50_000).mean() == pytest.approx(0.063, abs=0.015)  # of a half-Cauchy, ten times its median
+
+
+def test_a_stale_position_is_the_last_of_another_place():
+    """Several images of one place follow each other in the shards."""
+    a, b, c = PLACES
+    found = SIMULATE["stale"](np.array([a, a, b, b, b, c, a]), np.random.default_rng(0))
+    assert found.tolist() == np.array([c, c, a, a, a, b, c]).tolist()
+    rng = np.random.default_rng(1)
+    alone = rng.uniform(0, 50, (20, 2))
+    assert np.array_equal(SIMULATE["stale"](alone, rng), np.roll(alone, 1, axis=0))  # as where each place has one image
+    assert np.array_equal(SIMULATE["stale"](PLACES[[0, 0]], rng), PLACES[[0, 0]])  # there is no other
+
+
+def test_images_that_an_error_does_not_move_are_not_counted(monkeypatch):
+    images = np.eye(3, dtype=np.float32)
+    lonlat = np.array([[3.5, 43.5], [4.0, 44.0], [5.2, 45.1]])
+    held = coordinate_errors._Matched(images, images, lonlat, model=None, region=None)
+    monkeypatch.setattr(coordinate_errors, "_matched", lambda *_: [held])
+    monkeypatch.setattr(coordinate_errors, "_places", lambda model, lonlat: np.zeros((len(lonlat), 3), np.float32))
+    config = CoordinatesConfig(encoder="keen", scales={"plant": "shards"}, faults=["rounding"])
+    found = coordinate_errors.detect(config, UPath("keen"), UPath("shards"), "plant", 0)["rounding"]
+    assert (found.pairs, found.auc) == (2, 1.0)  # the second image lies at whole degrees
+    monkeypatch.setattr(coordinate_errors, "_matched", lambda *_: [replace(held, lonlat=np.full((3, 2), 4.0))])
+    with pytest.raises(InputError, match=r"shards: the error rounding moves none of its images of scale plant"):
+        coordinate_errors.detect(config, UPath("keen"), UPath("shards"), "plant", 0)
