@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import ray
 import torch
-from scipy.special import expit
 from upath import UPath
 
 from sdm_ray.baselines.base import build_baseline, feature_matrix
@@ -22,7 +21,7 @@ from sdm_ray.progress import say, track
 from sdm_ray.ray_runtime import connect
 from sdm_ray.ray_tasks import run_tasks
 from sdm_ray.stores.files import replacing
-from sdm_ray.training.compare import periods, transfer
+from sdm_ray.training.compare import occupancy, periods, transfer
 from sdm_ray.training.compare.config import CompareConfig
 from sdm_ray.training.compare.few_shot import FewLabels, commonest, draw
 from sdm_ray.training.compare.tables import pretraining, read_tables, species_to_count, surveys_to_test
@@ -33,6 +32,8 @@ from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune.fits import FineTuning
 
 _PARTS = "parts"
+Predicted = tuple[np.ndarray, np.ndarray | None]
+"""What ranks the tested surveys, (n, S), and probabilities of presence, where there are any."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,8 @@ def _train(shared: Sequence[Any], training: Training) -> None:
     table = own.tables.get(training.way, own.base)
     number = own.config.folds.index(training.fold)
     test = own.tested[number]
-    predictions = (
-        _method(own, training, test) if training.way in own.tables else _baseline(own.config, table, training, test)
-    )
+    predict = _method if training.way in own.tables else _baseline
+    predictions, probabilities = predict(own, training, test)
     task = few_shot.TestSet(
         table.labels.dense(test),
         block_id(table.x[test], table.y[test], table.holdout.blocks),
@@ -155,8 +155,7 @@ def _train(shared: Sequence[Any], training: Training) -> None:
     )
     scores = few_shot.macro_scores(task, predictions, own.config.resamples, own.config.seed)
     if isinstance(table, periods.PeriodTable):
-        probabilities = expit(predictions) if training.way in own.tables else predictions
-        figures = periods.species_figures(task.labels, probabilities)
+        figures = periods.species_figures(task.labels, predictions, probabilities)
         _save(UPath(own.parts) / f"{training.id}.species", figures)
     _save(UPath(own.parts) / f"{training.id}.npy", scores)
 
@@ -166,27 +165,31 @@ def _save(place: UPath, values: np.ndarray) -> None:
         np.save(file, values)
 
 
-def _method(own: Shared, training: Training, test: np.ndarray) -> np.ndarray:
-    """Logits (n, S) of the test surveys by a species model."""
+def _method(own: Shared, training: Training, test: np.ndarray) -> Predicted:
+    """Logits (n, S) of the test surveys by a species model, and with all labels probabilities."""
     config, table = own.config, own.tables[training.way]
     settings = config.method(training.way).model_copy(update={"seed": training.seed})
     if training.shots is not None:
         settings = settings.model_copy(update={"forest": None})  # a forest of few occurrences adds nothing
     table = replace(table, dataset=replace(table.dataset, seed=training.seed))
     ranks = Ranks(device="cuda" if config.compute.gpus and torch.cuda.is_available() else "cpu")
+    fits = FineTuning(settings, table, "")
     if training.shots is None:
-        fit = FineTuning(settings, table, "").fit(training.fold)
-    elif training.way in config.transfer:
-        z = _embedding(own, training, FineTuning(settings, table, ""), ranks)
-        return transfer.predict(z, table, _few(config, table, training), test)
+        model = trainer.run(fits.fit(training.fold), ranks, NoCheckpointer(), Reporter()).objective.model
+        logits = finetune_data.predict(model, table.dataset, test, ranks)
+        return logits, occupancy.of_method(fits, model, logits, table.split(training.fold).train)
+    if training.way in config.transfer:
+        z = _embedding(own, training, fits, ranks)
+        logits = transfer.predict(z, table, _few(config, table, training), test)
     else:
         labels, rows = _few(config, table, training)
         presence = settings.presence.model_copy(update={"balance": "equal", "loss": "bce", "background": None})
         settings = settings.model_copy(update={"optim": config.few.optim, "presence": presence})
         known = replace(table, dataset=replace(table.dataset, labels=labels), background=None)
         fit = FineTuning(settings, known, "").fit_rows(training.fold, rows)
-    trained = trainer.run(fit, ranks, NoCheckpointer(), Reporter())
-    return finetune_data.predict(trained.objective.model, table.dataset, test, ranks)
+        model = trainer.run(fit, ranks, NoCheckpointer(), Reporter()).objective.model
+        logits = finetune_data.predict(model, table.dataset, test, ranks)
+    return logits, None
 
 
 def _embedding(own: Shared, training: Training, fits: FineTuning, ranks: Ranks) -> np.ndarray:
@@ -201,8 +204,9 @@ def _embedding(own: Shared, training: Training, fits: FineTuning, ranks: Ranks) 
     return z
 
 
-def _baseline(config: CompareConfig, table: finetune_data.Table, training: Training, test: np.ndarray) -> np.ndarray:
-    """Probabilities (n, S) of the test surveys by a baseline."""
+def _baseline(own: Shared, training: Training, test: np.ndarray) -> Predicted:
+    """What a baseline predicts for the test surveys, (n, S), and with all labels probabilities."""
+    config, table = own.config, own.base
     chosen = config.baselines[training.way]
     lonlat = table.dataset.lonlat
     x = feature_matrix(chosen.features, lonlat[:, 0], lonlat[:, 1], table.dataset.covariates_or_nan)
@@ -215,9 +219,12 @@ def _baseline(config: CompareConfig, table: finetune_data.Table, training: Train
         rows = np.concatenate([rows, validation])
         labels = table.labels.dense(rows)
     baseline = build_baseline(chosen, training.seed, max(1, int(config.compute.cpus)), table.block_of(rows))
-    own = np.arange(len(rows))
-    baseline.fit(x[rows], labels, own[: len(rows) - len(validation)], own[len(rows) - len(validation) :])
-    return baseline.predict(x[test])
+    numbers = np.arange(len(rows))
+    baseline.fit(x[rows], labels, numbers[: len(rows) - len(validation)], numbers[len(rows) - len(validation) :])
+    found = baseline.predict(x[test])
+    return found, None if training.shots is not None else occupancy.of_baseline(
+        chosen, found, table.labels, split.train
+    )
 
 
 def _few(config: CompareConfig, table: finetune_data.Table, training: Training) -> tuple[FewLabels, np.ndarray]:

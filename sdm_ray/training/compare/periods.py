@@ -93,12 +93,19 @@ def _held_out(table: Table, early: NDArray[np.bool_], late: NDArray[np.bool_]) -
     return PeriodTable(**own, early=early, late=late)
 
 
-def species_figures(labels: NDArray[Any], probabilities: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean predicted occupancy, AUC and average precision of each species in the tested surveys, (3, S)."""
-    return np.stack([
-        probabilities.mean(axis=0, dtype=np.float64), auc(labels, probabilities),
-        average_precision(labels, probabilities),
-    ])  # fmt: skip
+def species_figures(
+    labels: NDArray[Any], predictions: NDArray[Any], probabilities: NDArray[Any] | None
+) -> NDArray[np.float64]:
+    """Mean predicted occupancy, AUC and average precision of each species in the tested surveys, (3, S).
+
+    Args:
+        labels: 0 or 1, (N, S).
+        predictions: that rank the surveys, (N, S).
+        probabilities: whose mean is the occupancy, (N, S); None where there are none, which leaves it NaN.
+    """
+    unknown = np.full(labels.shape[1], np.nan)
+    occupancy = unknown if probabilities is None else probabilities.mean(axis=0, dtype=np.float64)
+    return np.stack([occupancy, auc(labels, predictions), average_precision(labels, predictions)])
 
 
 def table_of(
@@ -128,16 +135,18 @@ def table_of(
 def summary(species: pd.DataFrame) -> pd.DataFrame:
     """One row for each way and direction: how well changes of occupancy were predicted over species.
 
-    `error_of_no_change` is the mean absolute change: the error of who predicts none.
+    `error_of_no_change` is the mean absolute change: the error of who predicts none. Where a way predicts no occupancy,
+    what follows from it is NaN.
     """
     rows = []
     for (way, direction), own in species.groupby(["way", "direction"], sort=False):
         observed, predicted = own["observed_change"].to_numpy(), own["predicted_change"].to_numpy()
+        same = np.sign(observed) == np.sign(predicted)
         rows.append({
             "way": way, "direction": direction, "species": len(own),
             "auc": own["auc"].mean(), "ap": own["ap"].mean(),
             "rank_correlation": float(spearman(predicted[None], observed[None])[0]),
-            "same_sign": float((np.sign(observed) == np.sign(predicted)).mean()),
+            "same_sign": float(np.where(np.isnan(predicted), np.nan, same).mean()),
             "error": float(np.abs(predicted - observed).mean()),
             "error_of_no_change": float(np.abs(observed).mean()),
         })  # fmt: skip
@@ -164,9 +173,14 @@ def write(
     for name, each in (("periods_species.csv", species), ("periods.csv", short)):
         (output / name).write_text(each.to_csv(index=False, float_format="%.6g"))
     for row in short.itertuples():
-        say(
-            f"compare: {row.way}, {row.direction}: AUC {row.auc:.3f}; changes of occupancy of {row.species} species:"
-            f" rank correlation {row.rank_correlation:.2f}, error {row.error:.4f} (of no change"
-            f" {row.error_of_no_change:.4f})"
+        changes = (
+            f"changes of occupancy of {row.species} species: rank correlation {row.rank_correlation:.2f}, error"
+            f" {row.error:.4f} (of no change {row.error_of_no_change:.4f})"
         )
-    return [{str(name): value for name, value in row.items()} for row in short.to_dict("records")]
+        if np.isnan(row.error):
+            changes = "what it predicts is no probability of presence, so that no occupancy follows"
+        say(f"compare: {row.way}, {row.direction}: AUC {row.auc:.3f}; {changes}")
+    return [
+        {str(name): None if isinstance(value, float) and np.isnan(value) else value for name, value in row.items()}
+        for row in short.to_dict("records")
+    ]

@@ -87,8 +87,22 @@ def test_changes_of_occupancy_are_those_of_the_surveys_to_test(world, table):
 
 def test_species_figures_are_means_and_ranks():
     labels, p = np.array([[0, 1], [1, 0], [1, 1]]), np.array([[0.1, 0.9], [0.4, 0.2], [0.8, 0.4]])
-    occupancy, auc, ap = periods.species_figures(labels, p)
+    occupancy, auc, ap = periods.species_figures(labels, 5 * p, p)
     assert occupancy == pytest.approx([1.3 / 3, 0.5]) and auc.tolist() == [1, 1] and ap.tolist() == [1, 1]
+    assert np.isnan(periods.species_figures(labels, p, None)[0]).all()
+
+
+def test_of_a_way_without_probabilities_no_changes_are_scored(table, tmp_path, capsys):
+    own = {name: getattr(table, name) for name in type(table).__dataclass_fields__}
+    late = np.arange(len(table.x)) % 3 == 0
+    split = periods.PeriodTable(**own, early=~late, late=late)
+    unknown = np.stack([np.full(3, np.nan), np.full(3, 0.8), np.full(3, 0.6)])
+    np.save(tmp_path / "maxent.npy", unknown)
+    counted = {0: np.ones(3, bool)}
+    (row,) = periods.write(UPath(tmp_path), split, {("maxent", 0): [UPath(tmp_path) / "maxent.npy"]}, counted)
+    assert row["auc"] == pytest.approx(0.8) and row["error_of_no_change"] > 0
+    assert row["same_sign"] is row["error"] is row["rank_correlation"] is None  # no NaN, which JSON lacks
+    assert "maxent, forecast: AUC 0.800; what it predicts is no probability" in capsys.readouterr().out
 
 
 def test_tables_are_written(tmp_path, table):
