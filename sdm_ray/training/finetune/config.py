@@ -126,6 +126,8 @@ class FinetuneConfig(JobConfig):
             raise ValueError("freeze: there is no `encoder`")
         if self.start is not None and self.encoder is not None:
             raise ValueError("start: holds an encoder already; expected `start` or `encoder`")
+        if self.start is not None and self.nearby_images is not None:
+            raise ValueError("start: learnt from other features of images than these; expected no `nearby_images`")
         if self.model.output == "class" and self.presence != PresenceConfig(thin_m=self.presence.thin_m):
             raise ValueError("presence: applies to species; classes are learnt by their cross-entropy")
         if self.forest is not None:

@@ -43,6 +43,10 @@ def check_weights(config: FinetuneConfig, model: SpeciesConfig, table: Table) ->
 
 def _check_inputs(path: UPath, begun: SpeciesFolder, model: SpeciesConfig, table: Table) -> None:
     """Refuse a model whose inputs mean something else, though they may have the same shapes."""
+    if begun.config.nearby_images is not None:
+        raise InputError(
+            f"start: {path} keeps the images around its own surveys; expected a model without `nearby_images`"
+        )
     windows = table.dataset.images
     pairs: dict[str, tuple[Any, ...]] = {
         "covariates": (begun.config.covariates, model.covariates),

@@ -55,3 +55,15 @@ def test_an_encoder_of_other_wavelengths_is_refused(world, begun):
     other = {**LOCATION, "wavelengths_km": [60, 40]}
     with pytest.raises(InputError, match=r"start: location\..* differs there; .*`model\.location\.wavelengths_km`"):
         check(world, start=begun, model={**MODEL, "location": other})
+
+
+def test_a_model_that_keeps_images_is_no_start(world, begun, tmp_path):
+    """Its weights are of the features of its own images: of other surveys' images there would be others under them."""
+    nearby = {"scale": "plant", "size": 32, "ranges_km": [1], "components": 3}
+    with pytest.raises(ValueError, match=r"start: learnt from other features of images than these; expected no"):
+        fine_tuning(world, start=begun, nearby_images=nearby)
+    fits = fine_tuning(world, nearby_images=nearby)
+    model = fits.fit(0).objective().model
+    save_weights(UPath(tmp_path), model.state_dict(), describe_species(fits.about(None)), fits.table.species, {})
+    with pytest.raises(InputError, match=r"keeps the images around its own surveys; expected a model without"):
+        check(world, start=str(tmp_path))
