@@ -9,13 +9,13 @@ from sdm_ray.errors import InputError, few
 from sdm_ray.indicators.cells import Dominant, Endemism, Indicator, MeanTrait, WeightedSum
 from sdm_ray.indicators.composition import Composition
 from sdm_ray.indicators.config import IndicatorsConfig
+from sdm_ray.indicators.disclosure import check_sums
 from sdm_ray.indicators.diversity import Diversity, Lcbd
 from sdm_ray.indicators.traits import read_list, read_ranges, read_traits
 from sdm_ray.progress import say
 from sdm_ray.sources.occurrences.species_matcher import SpeciesMatcher
 
 Areas = NDArray[np.float64]
-_FEWEST_LISTED = 5  # species of a list with sensitive ones: of fewer, its richness would tell where they are
 
 
 def indicators_of(
@@ -30,28 +30,28 @@ def indicators_of(
         composition: makes the first pass over the map, which some indicators need.
 
     Raises:
-        InputError: a table or list cannot be used.
+        InputError: a table or list cannot be used, or would show where a sensitive species is.
     """
     wanted, species = set(config.indicators), matcher.species
     hidden = sensitive_species(config, matcher)
+    lists = listed_species(config, matcher)
+    traits = [(table, read_traits(table, matcher)) for table in config.traits]
+    sums = {"richness": np.ones(len(species), bool)} | {f"the list {name}": listed for name, listed in lists.items()}
+    for table, values in traits:
+        sums |= {f"the known {name} of {table.file}": np.isfinite(each) for name, each in values.items()}
+    check_sums(sums, hidden, species)
     found: list[Indicator] = [WeightedSum("richness", "expected number of species", np.ones(len(species)))]
     if diversity := wanted & {"shannon", "simpson", "hill"}:
         found.append(Diversity(frozenset(diversity)))
     if "rarity_weighted_richness" in wanted:
-        text = "rarity-weighted richness: sum of probability / expected area in the map"
-        found.append(WeightedSum("rarity_weighted_richness", text, _inverse(areas), "km-2"))
+        text = f"rarity-weighted richness: sum of probability / expected area in the map{_without(hidden)}"
+        found.append(WeightedSum("rarity_weighted_richness", text, _inverse(areas, hidden), "km-2"))
     if "weighted_endemism" in wanted:
-        found.append(_endemism(config, matcher, areas))
-    for name, listed in listed_species(config, matcher).items():
-        if hidden[listed].any() and listed.sum() < _FEWEST_LISTED:
-            secret = species[int(np.flatnonzero(hidden & listed)[0])]
-            raise InputError(
-                f"lists: {name} has {listed.sum()} of the map's species and {secret} is sensitive, so that its richness"
-                f" would show where that species is; expected at least {_FEWEST_LISTED} species, or a list without it"
-            )
+        found.append(_endemism(config, matcher, areas, hidden))
+    for name, listed in lists.items():
         found.append(WeightedSum(f"richness_{name}", f"expected number of species of the list {name}", 1.0 * listed))
-    for table in config.traits:
-        found += [MeanTrait(name, values) for name, values in read_traits(table, matcher).items()]
+    for _, values in traits:
+        found += [MeanTrait(name, each) for name, each in values.items()]
     if "lcbd" in wanted:
         made = composition()
         found.append(Lcbd(made.sums / max(made.cells, 1), made.cells))
@@ -91,17 +91,29 @@ def finest_resolutions(config: IndicatorsConfig, matcher: SpeciesMatcher) -> NDA
     return found
 
 
-def _endemism(config: IndicatorsConfig, matcher: SpeciesMatcher, areas: Areas) -> Endemism:
+def published_species(config: IndicatorsConfig, matcher: SpeciesMatcher) -> NDArray[np.bool_]:
+    """Which of a map's species may be in tables at all, (S,); tells how many may not."""
+    found = np.isfinite(finest_resolutions(config, matcher))
+    if not found.all():
+        say(f"  {np.count_nonzero(~found)} of {len(found)} species are sensitive and in no table")
+    return found
+
+
+def _endemism(config: IndicatorsConfig, matcher: SpeciesMatcher, areas: Areas, hidden: NDArray[np.bool_]) -> Endemism:
     if config.range_areas is None:
-        return Endemism(_inverse(areas), "expected areas in the map")
+        return Endemism(_inverse(areas, hidden), f"expected areas in the map{_without(hidden)}")
     ranges = read_ranges(config.range_areas, matcher)
     lacking = [name for name, known in zip(matcher.species, np.isfinite(ranges), strict=True) if not known]
     if lacking:
         say(f"  {config.range_areas.file}: has no range of {few(lacking, 3)}; weighted endemism is without them")
-    return Endemism(_inverse(ranges), "stated ranges")
+    return Endemism(_inverse(ranges, hidden), f"stated ranges{_without(hidden)}")
 
 
-def _inverse(areas: Areas) -> Areas:
-    """1 / area, 0 where a species has none."""
-    known = np.isfinite(areas) & (areas > 0)
+def _inverse(areas: Areas, hidden: NDArray[np.bool_]) -> Areas:
+    """1 / area, 0 where a species has none or is sensitive: one of a small range would outweigh all others."""
+    known = np.isfinite(areas) & (areas > 0) & ~hidden
     return np.where(known, 1 / np.where(known, areas, 1), 0)
+
+
+def _without(hidden: NDArray[np.bool_]) -> str:
+    return f", without {hidden.sum()} sensitive species" if hidden.any() else ""

@@ -43,7 +43,15 @@ def write_countries(place: UPath, countries: Sequence[str], sums: np.ndarray, gr
 
 
 def write_species(place: UPath, names: Sequence[str], sums: np.ndarray, cells: int, grid: Grid) -> None:
-    """Expected area of each species: the sum of its unrounded probabilities times the area of a cell."""
+    """Expected area of each species: the sum of its unrounded probabilities times the area of a cell.
+
+    Args:
+        place: the file.
+        names: of the species, (S,).
+        sums: of their probabilities over all cells, (S,).
+        cells: number of cells with values.
+        grid: of the map.
+    """
     rows: list[Sequence[object]] = [("species", "expected_area_km2", "mean_probability")]
     for name, total in zip(names, sums, strict=True):
         rows.append((name, f"{total * grid.resolution**2 / 1e6:.3f}", f"{total / cells:.6f}"))

@@ -18,7 +18,7 @@ from upath import UPath
 
 from sdm_ray.geo.windows import Tile, tiles
 from sdm_ray.indicators.cells import Indicator
-from sdm_ray.indicators.chosen import indicators_of
+from sdm_ray.indicators.chosen import indicators_of, published_species
 from sdm_ray.indicators.composition import composition
 from sdm_ray.indicators.config import IndicatorsConfig
 from sdm_ray.indicators.countries import write_countries, write_species
@@ -89,15 +89,15 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
     raster.consolidate(job.output)
     by_country = np.sum([each.countries for each in sums], axis=0)
     write_countries(job.output / "countries.csv", Land(land).countries, by_country, found.grid)
-    write_species(
-        job.output / "species.csv", matcher.species, summed, sum(e["cells"] for e in done.values()), found.grid
-    )
+    shown = published_species(config, matcher)
+    names = [name for name, each in zip(matcher.species, shown, strict=True) if each]
+    write_species(job.output / "species.csv", names, summed[shown], sum(e["cells"] for e in done.values()), found.grid)
     if cuts is not None:
-        ranges = range_table(matcher.species, cuts, np.sum([each.above for each in sums], axis=0), found.grid)
+        ranges = range_table(matcher.species, cuts, np.sum([each.above for each in sums], axis=0), found.grid)[shown]
         (job.output / "ranges.csv").write_text(ranges.to_csv(index=False))
     zone_figures = zones.write(sums, job) if zones else {}
     if config.errors is not None:
-        write_intervals(job.output, config, found)
+        write_intervals(job.output, config, found, shown)
     for place in _pictures(job.output, found, indicators):
         job.tracker.picture(place)
     cells, richness = by_country[:, 0].sum(), by_country[:, 1].sum()

@@ -1,7 +1,7 @@
 """Intervals of countries' richness and species' areas from joint draws, in a pass over the map of its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,13 +77,14 @@ class DrawnSums:
             own += getattr(other, name)
 
 
-def write_intervals(output: UPath, config: IndicatorsConfig, found: Map) -> None:
+def write_intervals(output: UPath, config: IndicatorsConfig, found: Map, shown: NDArray[np.bool_]) -> None:
     """Write `intervals.csv`: a row for each country and species with its figure and 90 % interval.
 
     Args:
         output: of the job.
         config: of the job, with `errors`.
         found: the map.
+        shown: which species may be in the table, (S,).
 
     Raises:
         InputError: the error model does not know the map's species, or a tile failed.
@@ -97,6 +98,8 @@ def write_intervals(output: UPath, config: IndicatorsConfig, found: Map) -> None
     total = DrawnSums.zero(len(countries), len(names), _DRAWS)
     for each in do_all(_do_tile, shared, todo, config.compute, name="intervals", place=output):
         total.add(each)
+    total = replace(total, area=total.area[shown], area_draws=total.area_draws[shown])
+    names = [name for name, each in zip(names, shown, strict=True) if each]
     table = interval_table(total, countries, names, _LEVEL, found.grid.resolution**2 / 1e6)
     (output / "intervals.csv").write_text(table.to_csv(index=False, float_format="%.6g"))
 

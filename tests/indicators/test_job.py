@@ -9,6 +9,7 @@ import pyogrio
 import pytest
 import shapely
 import xarray
+from helpers.small_country import SPECIES as COMMON
 from upath import UPath
 
 from sdm_ray.config import TrackingConfig
@@ -28,10 +29,15 @@ from sdm_ray.stores import artefact, pyramid
 from sdm_ray.stores.ledger import Ledger
 from sdm_ray.stores.maps import Map, MapSpec, create_map
 
+SPECIES = [
+    *COMMON,  # those of the small country
+    *("Acer campestre", "Betula pendula", "Carpinus betulus", "Pinus cembra", "Ulmus laevis"),
+]
+
 
 def write_map(world, path, probability, kind, specs=LAYERS):
     """A finished map of given probabilities."""
-    species = pd.DataFrame({"species_id": range(5), "name": world.species})
+    species = pd.DataFrame({"species_id": range(10), "name": SPECIES})
     create_map(path, world.grid, MapSpec(species, kind, 64, specs))
     ledger = Ledger(path, "f")
     for tile in tiles(world.grid, 64):
@@ -56,7 +62,7 @@ def write_thresholds(folder, species):
 
 @pytest.fixture(scope="module")
 def probability(world):
-    values = np.random.default_rng(1).random((5, *world.grid.shape)).astype(np.float32) ** 3
+    values = np.random.default_rng(1).random((10, *world.grid.shape)).astype(np.float32) ** 3
     return np.where(world.land, values, np.nan)
 
 
@@ -66,7 +72,7 @@ def made(world, probability, in_process, tmp_path_factory):
     write_map(world, folder / "map.zarr", probability, "occurrence")
     pyramid.create_levels(folder / "map.zarr", 2)
     write_thresholds(folder / "evaluation", world.species[:4])
-    (folder / "traits.csv").write_text("species,height\nAbies alba Mill.,40\nQuercus robur,30\nYeti,2\n")
+    (folder / "traits.csv").write_text("species,height\nTaxus baccata L.,20\nQuercus robur,30\nYeti,2\n")
     config = IndicatorsConfig(
         run_dir=str(folder),
         land=str(world.folder / "land.zarr"),
@@ -76,7 +82,7 @@ def made(world, probability, in_process, tmp_path_factory):
         lists={"protected": {"species": ["Taxus baccata", "Ilex aquifolium L."]}},
         sensitive={"Fagus sylvatica": 30_000, "Abies alba": None},
         zones=write_zones(folder / "zones.gpkg"),
-        errors=write_errors(folder / "errors", world.species),
+        errors=write_errors(folder / "errors", SPECIES),
         tracking={"uri": f"sqlite:///{world.folder}/mlflow.db"},
         compute=ComputeConfig(cpus=0.5),
     )
@@ -166,16 +172,17 @@ def test_countries_are_means_over_their_cells(made, world, probability):
 
 def test_species_have_their_expected_area_from_unrounded_probabilities(made, world, probability):
     rows = table(made / "species.csv")
-    assert [row["species"] for row in rows] == world.species
+    assert [row["species"] for row in rows] == SPECIES[1:], "Abies alba is not to be published at all"
     areas = [float(row["expected_area_km2"]) for row in rows]
-    assert areas == pytest.approx(np.nansum(probability, axis=(1, 2), dtype=np.float64), abs=1e-3)
+    assert areas == pytest.approx(np.nansum(probability[1:], axis=(1, 2), dtype=np.float64), abs=1e-3)
 
 
 def test_ranges_are_the_cells_that_reach_a_named_threshold(made, world):
     ranges = pd.read_csv(str(made / "ranges.csv"))
     assert list(ranges) == ["species", "max_tss", "km2 above max_tss", "minimum_presence", "km2 above minimum_presence"]
     decoded = Map(made.parent / "map.zarr").read(tiles(world.grid, 1000)[0].window)
-    for species, row in ranges.iterrows():
+    assert ranges["species"].tolist() == SPECIES[1:]
+    for species, row in zip(range(1, 10), ranges.to_dict("records"), strict=True):
         for name in ("max_tss", "minimum_presence"):
             if species < 3:
                 assert row[f"km2 above {name}"] == (decoded[species] >= np.float32(row[name])).sum() > 0
@@ -219,7 +226,7 @@ def test_forced_indicators_are_sums_of_stored_suitabilities_and_say_so(world, pr
     )
     execute("indicators", config, run, "indicators")
     data = xarray.open_zarr(str(folder / "indicators.zarr"), group="0")
-    np.testing.assert_allclose(data["richness"].values, probability.sum(0), atol=5 * 0.51 / 254)
+    np.testing.assert_allclose(data["richness"].values, probability.sum(0), atol=10 * 0.51 / 254)
     assert "no number of species" in data["richness"].attrs["long_name"]
     assert not (folder / "indicators.zarr" / "pictures").exists()
 
@@ -233,10 +240,10 @@ def test_forced_indicators_are_sums_of_stored_suitabilities_and_say_so(world, pr
             {"zones": {"id": "code", "reports": ["Z"]}},
             r"zones\.reports: .*zones\.gpkg has no zone 'Z'; found such as 'A'",
         ),
-        ({"sensitive": {"Yeti": None}}, r"sensitive: names none of the map's 5 species; found Yeti"),
+        ({"sensitive": {"Yeti": None}}, r"sensitive: names none of the map's 10 species; found Yeti"),
         (
             {"sensitive": {"Abies alba": None}, "lists": {"red": {"species": ["Abies alba"]}}},
-            r"lists: red has 1 of the map's species and Abies alba is sensitive",
+            r"sensitive: the list red counts 1 species of the map and Abies alba is one of them",
         ),
     ],
 )
@@ -284,19 +291,21 @@ def test_layers_of_all_indicators_are_those_of_the_formulas(made, world):
     np.testing.assert_allclose(layer("simpson"), 1 - (shares**2).sum(0), atol=1e-5)
     np.testing.assert_allclose(layer("hill_2"), 1 / (shares**2).sum(0), rtol=1e-4)
     np.testing.assert_allclose(layer("richness_protected"), p[[2, 4]].sum(0), rtol=1e-5)
-    np.testing.assert_allclose(layer("cwm_height"), (40 * p[0] + 30 * p[3]) / (p[0] + p[3]), rtol=1e-5)
+    np.testing.assert_allclose(layer("cwm_height"), (20 * p[4] + 30 * p[3]) / (p[4] + p[3]), rtol=1e-5)
     y = np.sqrt(p / p.sum(0))
     squares = ((y - y.mean(axis=1, keepdims=True)) ** 2).sum(axis=0)
     np.testing.assert_allclose(layer("lcbd"), squares / squares.sum(), rtol=1e-4)
     assert np.nansum(data["lcbd"].values) == pytest.approx(1, rel=1e-4)
-    areas = [float(row["expected_area_km2"]) for row in table(made / "species.csv")]
-    np.testing.assert_allclose(layer("rarity_weighted_richness"), (p / np.array(areas)[:, None]).sum(0), rtol=1e-4)
+    areas = np.array([float(row["expected_area_km2"]) for row in table(made / "species.csv")])
+    rarity = (p[2:] / areas[1:, None]).sum(0)  # without the sensitive species
+    np.testing.assert_allclose(layer("rarity_weighted_richness"), rarity, rtol=1e-4)
+    assert "without 2 sensitive species" in data["weighted_endemism"].attrs["long_name"]
     shown = p.copy()
     shown[:2] = -1  # sensitive
     dominant, some = layer("dominant_species"), shown.max(axis=0) > 0
     assert np.array_equal(np.isnan(dominant), ~some)
     names = data["species"].values[dominant[some].astype(int)]
-    assert names.tolist() == [world.species[number] for number in shown[:, some].argmax(axis=0)]
+    assert names.tolist() == [SPECIES[number] for number in shown[:, some].argmax(axis=0)]
 
 
 def zone_rows(made):
@@ -333,6 +342,12 @@ def test_zones_that_are_not_whole_say_so_and_are_counted(made):
     assert figures["zones"] == 6 and counted == {"empty": 1, "repaired": 1, "outside": 1, "small": 1}
 
 
+def test_tables_do_not_name_species_that_are_not_to_be_published(made):
+    for name in ("species.csv", "ranges.csv", "intervals.csv"):
+        text = (made / name).read_text()
+        assert "Abies alba" not in text and "Fagus sylvatica" in text, name
+
+
 def test_species_of_zones_withhold_the_sensitive_ones(made, world, probability):
     rows = pd.read_parquet(str(made / "zone_species.parquet"))
     here = rows[rows["zone"] == "A"].set_index("species")
@@ -340,11 +355,13 @@ def test_species_of_zones_withhold_the_sensitive_ones(made, world, probability):
     assert "Abies alba" not in set(rows["species"]), "not at all"
     assert set(rows.loc[rows["species"] == "Fagus sylvatica", "zone"]) == {"A"}, "no zone below 30 km x 30 km"
     for number in (1, 4):
-        row = here.loc[world.species[number]]
+        row = here.loc[SPECIES[number]]
         assert row["mean_probability"] == pytest.approx(np.nanmean(decoded[number]), rel=1e-4)
         assert row["expected_area_km2"] == pytest.approx(np.nansum(decoded[number]), rel=1e-4)
         assert row["highest_probability"] == pytest.approx(np.nanmax(decoded[number]), rel=1e-5)
-    assert here["list_protected"].to_dict() == {name: name in world.species[2::2] for name in world.species[1:]}
+    assert here["list_protected"].to_dict() == {
+        name: name in ("Ilex aquifolium", "Taxus baccata") for name in SPECIES[1:]
+    }
     assert zone_rows(made)["withheld_species"].to_dict() == {"A": 1, **dict.fromkeys("BCDEF", 2)}
     assert not (made / "zone_parts").exists()
 

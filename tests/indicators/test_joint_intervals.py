@@ -70,8 +70,8 @@ def test_indicators_write_them_by_name(world, folder, task, monkeypatch):
     monkeypatch.setattr(joint_intervals.ray, "get", lambda each: each)
     config = IndicatorsConfig(run_dir=str(folder), land=str(world.folder / "land.zarr"), errors="errors")
     assert "errors" in config.reads()
-    write_intervals(folder, config, Map(folder / "map.zarr"))
+    write_intervals(folder, config, Map(folder / "map.zarr"), np.arange(5) > 0)
     table = pd.read_csv(str(folder / "intervals.csv"))
-    assert table["of"].tolist() == ["country", "country", *["species"] * 5]
-    assert table["name"].tolist()[:2] == ["Westland", "Eastland"]
+    assert table["of"].tolist() == ["country", "country", *["species"] * 4]
+    assert table["name"].tolist() == ["Westland", "Eastland", *world.species[1:]]
     assert (table["low"] < table["high"]).all() and (table["low"] < 1.1 * table["value"]).all()
