@@ -204,7 +204,7 @@ class ExportConfig(JobConfig):
     species: list[str] | None = Field(default=None, min_length=1)
     """Names; by default all."""
     layers: list[str] = Field(default=[])
-    """Quality layers as well, such as `richness`."""
+    """Quality layers as well, such as `richness`, which is refused with `sensitive` species of the map."""
     files: Literal["each", "together"] = "each"
     """A GeoTIFF for each species, or one whose bands are the species, `probability.tif`."""
     pictures: bool = True

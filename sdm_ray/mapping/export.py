@@ -44,7 +44,8 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     Probabilities stay the integers of the map, with their scale and nodata as GDAL knows them.
 
     Raises:
-        InputError: the map lacks a species or layer, or holds relative suitabilities, whose sum is no richness.
+        InputError: the map lacks a species or layer, or holds relative suitabilities, whose sum is no richness, or a
+            layer would show where sensitive species are.
     """
     if config.format != "geotiff":
         return {"ebv": ebv.run, "article17": article17.run}[config.format](config, job)
@@ -59,6 +60,7 @@ def run(config: ExportConfig, job: Job) -> dict[str, Any]:
     for name in config.layers:
         if not layer_has_meaning(name, source.probability_kind):
             require_levels(f"{path}: layer {name}", source.probability_kind)
+    source.check_layers(config.layers)
     assets: dict[str, dict[str, Any]] = {}
     if config.files == "together":
         _species_file(source, chosen, "probability", job.output)

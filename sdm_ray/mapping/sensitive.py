@@ -3,7 +3,7 @@
 Where a species grows may have to stay unsaid, since it would be dug up or disturbed. Its probabilities are then means
 over squares of a stated side, whose edges lie on multiples of it in EPSG:3035, so that they are the same for any extent
 of the map and any window that is read (Chapman 2020, Current Best Practices for Generalizing Sensitive Species
-Occurrence Data, GBIF).
+Occurrence Data, GBIF). A square of which less than half is mapped has no value: the mean of one cell would be its own.
 """
 
 import math
@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.geo.block_means import block_means
+from sdm_ray.geo.block_means import block_means, block_sums
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.mapping.species_selection import numbers_by_name
 from sdm_ray.progress import say
 from sdm_ray.sources.occurrences.species_matcher import SpeciesMatcher
 from sdm_ray.stores.encoding import decode, encode
 from sdm_ray.stores.maps import Map
+from sdm_ray.stores.pyramid import COUNT
+
+_LEAST_MAPPED = 0.5  # share of a square
+_SUMS = ("richness", "richness_variance")  # layers that are sums over all species
 
 Sensitive = Mapping[str, int | None]
 
@@ -59,7 +63,7 @@ class PublishedMap(Map):
                 continue
             if resolution is None:
                 self.withheld.add(int(number))
-            elif resolution > self.grid.resolution:
+            elif resolution > self.grid.resolution / 2**level:
                 if level == 0 and resolution % self.grid.resolution:
                     raise InputError(
                         f"sensitive: {name}: {resolution} m is no multiple of the {self.grid.resolution:g} m of {path}"
@@ -78,8 +82,23 @@ class PublishedMap(Map):
                 values[numbers.index(number)] = self._means(window, number)
         return values
 
+    def check_layers(self, names: Sequence[str]) -> None:
+        """Refuse layers from which the probabilities of sensitive species follow.
+
+        Raises:
+            InputError: a layer is a sum over all species, and some of them are sensitive.
+        """
+        secret = sorted(self.withheld | self._finest.keys())
+        if secret and (sums := [name for name in names if name in _SUMS]):
+            raise InputError(
+                f"layers: {sums[0]} is a sum over all species, which less the others would show where"
+                f" {self.species['name'][secret[0]]} is, a species of `sensitive`; expected layers without it"
+            )
+
     def _means(self, window: Window, number: int) -> NDArray[Any]:
         """A species of a window as means over its squares, missing where the map is, (height, width).
+
+        A square of which less than half is mapped is missing as a whole.
 
         Cells of coarser levels may cross the edges of squares; there squares are as large or larger and begin with the
         map.
@@ -91,10 +110,15 @@ class PublishedMap(Map):
         row, col = ((window.row + above) // side * side - above, (window.col + left) // side * side - left)
         height = -(-(window.row + window.height - row) // side) * side
         width = -(-(window.col + window.width - col) // side) * side
-        wide = np.full((height, width), np.nan, np.float32)
+        wide, mapped = np.full((height, width), np.nan, np.float32), np.zeros((height, width))
         there = Window(row, col, height, width).intersect(whole(grid))
-        wide[there.shifted(-row, -col).slices] = decode(super().stored(there, number))
-        means = np.repeat(np.repeat(block_means(wide, side), side, axis=0), side, axis=1)
+        inside = there.shifted(-row, -col).slices
+        wide[inside] = decode(super().stored(there, number))
+        mapped[inside] = self.layer(COUNT, there) / 4**self._level if COUNT in self.layers() else 1
+        mapped[np.isnan(wide)] = 0
+        squares = block_means(wide, side, mapped)
+        squares[block_sums(mapped, side) < _LEAST_MAPPED * side**2] = np.nan
+        means = np.repeat(np.repeat(squares, side, axis=0), side, axis=1)
         means = np.where(np.isnan(wide), np.float32(np.nan), means)
         return encode(means[window.shifted(-row, -col).slices], self.bits)
 

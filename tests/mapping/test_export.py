@@ -163,6 +163,11 @@ def test_what_a_map_does_not_have_is_named(run_dir):
         make(run_dir, layers=["depth"], output="none")
 
 
+def test_richness_that_would_show_a_sensitive_species_is_refused(run_dir):
+    with pytest.raises(InputError, match=r"layers: richness is a sum over all species.* Species 3 is"):
+        make(run_dir, layers=["richness"], sensitive={"Species 3": None}, output="none")
+
+
 def test_richness_of_relative_suitabilities_is_refused(tmp_path):
     """Maps of earlier versions hold such a layer."""
     species = pd.DataFrame({"species_id": [0], "name": ["Abies alba"]})
