@@ -134,8 +134,8 @@ def _caveats(found: Answer, material: Material, config: ImpactConfig, *, adjuste
     treated = int(found.question.study.treated.sum())
     if len(found.matches.unmatched) > _UNMATCHED * treated:
         yield (
-            f"{len(found.matches.unmatched)} of {treated} treated units have no control within the calipers: the effect"
-            " says nothing about them."
+            f"{len(found.matches.unmatched)} of {treated} treated units have no control (none within the calipers, or"
+            " all of these serve others): the effect says nothing about them."
         )
     matched_on = found.balance[found.balance["matched_on"]]
     worst = matched_on[matched_on["smd"].abs() >= UNBALANCED]

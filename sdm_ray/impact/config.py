@@ -109,7 +109,8 @@ class MatchingConfig(Config):
     """Between units: of the covariates, whitened by their covariance, or of the logit of the propensity score."""
     replace: bool = False
     """Whether a control may serve several treated units. Without, the assignment of controls is the optimal one:
-    as many treated units as possible are matched, with the least sum of distances."""
+    as many treated units as possible get a control, then as many further ones as `ratio` allows, with the least sum of
+    distances."""
     ratio: int = Field(default=1, ge=1)
     """Most controls of a treated unit."""
     caliper: float | None = Field(default=0.2, gt=0)

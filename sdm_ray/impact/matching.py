@@ -3,24 +3,26 @@
 The propensity score (Rosenbaum and Rubin 1983, Biometrika 70:41) bounds how unlike a control may be; within its
 caliper (0.2 standard deviations of its logit: Austin 2011, Pharm. Stat. 10:150) controls are the nearest ones by the
 Mahalanobis distance of the covariates, the way of Rosenbaum and Rubin (1985, Am. Stat. 39:33). Without replacement the
-assignment is the optimal one (Rosenbaum 1989, JASA 84:1024), found by the sparse Jonker-Volgenant algorithm of scipy.
+assignment is the optimal one (Rosenbaum 1989, JASA 84:1024), found by the sparse Jonker-Volgenant algorithm of scipy:
+as many treated units as possible have a control, then as many controls as possible serve, then distances are least.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial.distance import cdist
 from sklearn.linear_model import LogisticRegression
 
 from sdm_ray.errors import InputError
+from sdm_ray.impact.assignment import Candidates, optimal_pairs
 from sdm_ray.impact.config import MatchingConfig
 from sdm_ray.impact.study import Floats, Integers, Study
 
-_NEAREST = 200  # candidates of each treated unit and control wanted, in the assignment
+_NEAREST = 200  # candidates of each treated unit and control wanted, in the assignment, at first
 _PAIRS_AT_ONCE = 1 << 22  # of the distances in memory
+_TIE = 1e-9  # standard deviations: what is nearer than this is equally near
 
 
 @dataclass(frozen=True)
@@ -112,22 +114,37 @@ def _pairs(study: Study, config: MatchingConfig, space: _Space, units: Integers)
     treated, controls = units[study.treated[units]], units[~study.treated[units]]
     if not len(controls):
         return np.empty((2, 0), np.int64)
-    most = min(len(controls), config.ratio if config.replace else _NEAREST * config.ratio)
+    nearest = partial(_nearest, study, config, space, (treated, controls))
+    if config.replace:
+        row, column, _ = nearest(np.arange(len(treated)), config.ratio)
+    else:
+        shape = len(treated), len(controls)
+        row, column = optimal_pairs(nearest, shape, config.ratio, _NEAREST * config.ratio)
+    return np.stack([treated[row], controls[column]])
+
+
+def _nearest(
+    study: Study, config: MatchingConfig, space: _Space, sides: tuple[Integers, Integers], which: Integers, most: int
+) -> Candidates:
+    """The nearest controls of some treated units that they may be paired with, so many of each at most.
+
+    Of equally near ones each unit takes others: if all took the same, these would be too few for all.
+    """
+    treated, controls = sides
+    most = min(most, len(controls))
     rows, columns, costs = [], [], []
     step = max(1, _PAIRS_AT_ONCE // len(controls))
-    for start in range(0, len(treated), step):
-        some = treated[start : start + step]
-        cost = _costs(study, config, space, (some, controls))
-        near = np.argpartition(cost, most - 1, axis=1)[:, :most]
+    for start in range(0, len(which), step):
+        some = which[start : start + step]
+        cost = _costs(study, config, space, (treated[some], controls))
+        turn = (np.arange(len(controls)) - (some * len(controls) // len(treated))[:, None]) % len(controls)
+        near = np.argpartition(cost + turn * (_TIE / len(controls)), most - 1, axis=1)[:, :most]
         found = np.take_along_axis(cost, near, axis=1)
         row, place = np.nonzero(np.isfinite(found))
-        rows.append(row + start)
+        rows.append(some[row])
         columns.append(near[row, place])
         costs.append(found[row, place])
-    row, column, cost = np.concatenate(rows), np.concatenate(columns), np.concatenate(costs)
-    if not config.replace and len(row):
-        row, column = _assigned((row, column, cost), (len(treated), len(controls)), config.ratio)
-    return np.stack([treated[row], controls[column]])
+    return np.concatenate(rows), np.concatenate(columns), np.concatenate(costs)
 
 
 def _costs(study: Study, config: MatchingConfig, space: _Space, sides: tuple[Integers, Integers]) -> Floats:
@@ -146,29 +163,3 @@ def _costs(study: Study, config: MatchingConfig, space: _Space, sides: tuple[Int
         if config.distance_scale_m is not None:
             squared = squared + (metres / config.distance_scale_m) ** 2
     return np.where(allowed, np.sqrt(squared), np.inf)
-
-
-def _assigned(
-    candidates: tuple[Integers, Integers, Floats], shape: tuple[int, int], ratio: int
-) -> tuple[Integers, Integers]:
-    """The pairs of the optimal assignment: each control once, each treated unit at most `ratio` times.
-
-    A treated unit stands in `ratio` rows. Each row has a column of its own beside the controls, at a cost above that of
-    any set of pairs, so that a full assignment exists, and leaves as few rows unmatched as possible.
-    """
-    row, column, cost = candidates
-    treated, controls = shape
-    rows = np.concatenate([row * ratio + copy for copy in range(ratio)])
-    columns, costs = np.tile(column, ratio), np.tile(cost, ratio)
-    own = np.arange(treated * ratio)
-    large = 2 * len(own) * (cost.max() + 1)
-    graph = sparse.csr_matrix(
-        (
-            np.concatenate([costs + 1, np.full(len(own), large)]),  # a cost of 0 would be no edge
-            (np.concatenate([rows, own]), np.concatenate([columns, controls + own])),
-        ),
-        shape=(len(own), controls + len(own)),
-    )
-    row, column = min_weight_full_bipartite_matching(graph)
-    real = column < controls
-    return row[real].astype(np.int64) // ratio, column[real].astype(np.int64)

@@ -45,7 +45,7 @@ def test_trends_before_the_treatment_and_fake_dates_are_told():
 def test_what_matching_leaves_is_told():
     tight = {"max_distance_m": 6000, "caliper": None}
     found, _ = ask(study(150, seed=3), matching=tight, estimate={"adjust": False, "resamples": 200})
-    assert len(found.matches.unmatched) and "have no control within the calipers" in told(found)
+    assert len(found.matches.unmatched) and "have no control (none within the calipers" in told(found)
     assert "still differ by 0.1 or more, and is not adjusted for" in told(found)
 
 

@@ -37,6 +37,30 @@ def test_as_many_treated_units_as_possible_are_matched():
     assert sorted(zip(found.treated.tolist(), found.control.tolist(), strict=True)) == [(0, 2), (1, 3)]
 
 
+@pytest.mark.parametrize("classes", [1, 2])
+def test_units_that_are_all_alike_are_matched_to_different_controls(classes):
+    """All controls of a class are equally near; as many candidates as there are at first are too few for all."""
+    covariates = np.concatenate([np.arange(500) % classes, np.arange(2000) % classes])
+    units = small(np.arange(2500) < 500, [2005] * 2500, np.zeros((2500, 2)), covariates=covariates)
+    found = match(units, MatchingConfig())
+    assert len(found.unmatched) == 0 and len(set(found.control)) == 500
+    assert (covariates[found.treated] == covariates[found.control]).all()
+
+
+def test_a_crowd_of_treated_units_is_not_limited_to_its_nearest_controls():
+    """The nearest 200 controls of all 300 are the same."""
+    covariates = np.concatenate([np.linspace(0, 1e-3, 300), np.linspace(1, 2, 400)])
+    units = small(np.arange(700) < 300, [2005] * 700, np.zeros((700, 2)), covariates=covariates)
+    found = match(units, WIDE)
+    assert len(found.unmatched) == 0 and sorted(found.control) == list(range(300, 600))
+
+
+def test_every_treated_unit_gets_a_first_control_before_any_gets_a_second():
+    units = small([1, 1, 0, 0], [2005] * 4, np.zeros((4, 2)), covariates=[0.0, 5.0, 0.0, 0.01])
+    found = match(units, MatchingConfig(caliper=None, ratio=2))
+    assert (found.treated.tolist(), found.control.tolist()) == ([0, 1], [2, 3])
+
+
 def test_calipers_and_distances_hold_for_every_pair():
     units = study(300, seed=1)
     config = MatchingConfig(caliper=0.2, min_distance_m=5_000, max_distance_m=40_000)
