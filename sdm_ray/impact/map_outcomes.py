@@ -16,7 +16,7 @@ from sdm_ray.errors import InputError, few
 from sdm_ray.geo.grid import Grid
 from sdm_ray.impact.config import ImpactConfig
 from sdm_ray.impact.map_draws import draws_of_errors
-from sdm_ray.impact.outcomes import Outcomes
+from sdm_ray.impact.outcomes import Outcomes, whole_draws
 from sdm_ray.impact.parcels import cell_shares, point_shares
 from sdm_ray.impact.units import Units
 from sdm_ray.metrics.probability_kind import require_levels
@@ -30,7 +30,8 @@ def from_maps(config: ImpactConfig, units: Units) -> Outcomes:
     """Mean of each layer over each unit's cells, by year, with a joint draw for each member.
 
     Raises:
-        InputError: the maps cannot have changed, lie on different grids or lack a layer, or hold none of the units.
+        InputError: the maps cannot have changed, lie on different grids or lack a layer, or hold none of the units; or
+            members lack values that the maps have.
     """
     settings = config.outcome
     every = sorted(settings.maps)
@@ -64,9 +65,12 @@ def from_maps(config: ImpactConfig, units: Units) -> Outcomes:
     draws: dict[str, NDArray[np.float64]] = {}
     if settings.members:
         members = [read([config.path(member[year]) for year in every]) for member in settings.members]
-        draws = {name: np.stack([each[number] for each in members]) for number, name in named}
+        drawn = {name: np.stack([each[number] for each in members]) for number, name in named}
+        draws = {name: whole_draws(f"outcome.members: {name}", values[number], drawn[name]) for number, name in named}
     elif settings.errors is not None:
-        draws = draws_of_errors(places, config.path(settings.errors), settings, shares, config.seed)
+        drawn = draws_of_errors(places, config.path(settings.errors), settings, shares, config.seed)
+        where = f"outcome.errors: {settings.errors}"
+        draws = {name: whole_draws(f"{where}: {name}", values[number], drawn[name]) for number, name in named}
     else:
         notes.append(
             "the maps come without joint draws of their error (outcome.errors or members), so that the interval holds"

@@ -94,8 +94,7 @@ def _from_table(config: ImpactConfig, units: Units) -> Outcomes:
         cube[layer, unit[keep], column] = numbers(table, name, path, settings.format.decimal).to_numpy()[keep]
         values[name] = cube[0]
         if len(kinds) > 1:
-            draws[name] = np.where(np.isfinite(cube[0]), cube[1:], np.nan)
-            _require_whole(name, cube, path)
+            draws[name] = whole_draws(f"{path}: column {name}", cube[0], cube[1:])
     return Outcomes(every, values, draws, notes=notes)
 
 
@@ -119,8 +118,18 @@ def _check_draws(kinds: NDArray[np.int64], path: str, column: str | None) -> Non
         )
 
 
-def _require_whole(name: str, cube: NDArray[np.float64], path: str) -> None:
-    """A draw that lacks a value of the estimate would be taken for another outcome."""
-    gaps = np.isfinite(cube[0]) & ~np.isfinite(cube[1:])
-    if gaps.any():
-        raise InputError(f"{path}: {int(gaps.sum())} values of {name} are missing in joint draws, expected all")
+def whole_draws(where: str, values: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Joint draws of an outcome where it is known, NaN elsewhere, (D, N, T); they have to be known there.
+
+    Args:
+        where: the draws come from, at the start of a message.
+        values: of the outcome, NaN where not known, (N, T).
+        draws: (D, N, T).
+
+    Raises:
+        InputError: a draw lacks a value, which would be taken for a draw of no effect.
+    """
+    known = np.isfinite(values)
+    if gaps := int((known & ~np.isfinite(draws)).sum()):
+        raise InputError(f"{where}: {gaps} values are missing in joint draws, expected all {int(known.sum())} in each")
+    return np.where(known, draws, np.nan)

@@ -81,6 +81,19 @@ def test_members_are_joint_draws(folder, p):
         read(folder, members=[{2010: "member0-2010.zarr"}] * 5)
 
 
+def test_members_that_lack_values_of_the_maps_are_refused(folder, p):
+    """A draw without a value would be taken for a draw of no effect."""
+    write_both(folder, p)
+    members = [{year: f"member{number}-{year}.zarr" for year in (2010, 2020)} for number in range(5)]
+    for name in (name for member in members for name in member.values()):
+        values = np.random.default_rng(1).random((2, 4, 4))
+        if name == "member3-2020.zarr":
+            values[:, 2:, 0] = np.nan  # all that "edge" has
+        write_map(folder / name, values)
+    with pytest.raises(InputError, match=r"outcome.members: richness: 1 values are missing in joint draws"):
+        read(folder, members=members)
+
+
 STATIC = {"config": {"model": "model", "covariates": "climate.zarr"}, "inputs": {"model": "m", "climate.zarr": "c"}}
 
 

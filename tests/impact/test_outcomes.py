@@ -67,5 +67,5 @@ def test_joint_draws(units):
     with pytest.raises(InputError, match="holds 3 draws from 0, expected 0 for the estimate and 5 or more"):
         read(units, few, draw="draw")
     every["birds"][-2] = np.nan
-    with pytest.raises(InputError, match="1 values of birds are missing in joint draws"):
+    with pytest.raises(InputError, match="column birds: 1 values are missing in joint draws"):
         read(units, every, draw="draw")
