@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from sdm_ray.indicators import formulas
 from sdm_ray.indicators.sums import CellSums, Needs
+from sdm_ray.stores.layer_classes import CLASSES
 from sdm_ray.stores.maps import Layer
 
 Floats = NDArray[np.floating]
 _NAN = float("nan")
-_MOST_FLAGS = 256  # species that are named in the attributes of a layer
+_MOST_FLAGS = 256  # species that are named in the attributes of a layer; with more, `CLASSES` alone marks it
 NO_SPECIES = 65535
 """In the layer `dominant_species`: no species."""
 EXACT = "standard deviation given the probabilities, species independent (exact)"
@@ -201,6 +202,7 @@ class Dominant:
     def layers(self) -> dict[str, Layer]:
         """See `Indicator`."""
         attrs: dict[str, object] = {"long_name": "number, along the axis species from 0, of the most probable species"}
+        attrs |= {CLASSES: True}
         if len(self.names) <= _MOST_FLAGS:
             attrs |= {"flag_values": list(range(len(self.names)))}
             attrs |= {"flag_meanings": " ".join("_".join(name.split()) for name in self.names)}

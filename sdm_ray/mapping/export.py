@@ -24,12 +24,13 @@ from sdm_ray.job import Job
 from sdm_ray.mapping import article17, ebv
 from sdm_ray.mapping.config import ExportConfig
 from sdm_ray.mapping.sensitive import PublishedMap, Sensitive, publishable
-from sdm_ray.mapping.thumbnails import is_categorical, overview
+from sdm_ray.mapping.thumbnails import overview
 from sdm_ray.metrics.probability_kind import layer_has_meaning, require_levels
 from sdm_ray.plots.maps import map_picture
 from sdm_ray.progress import say, track
 from sdm_ray.stores.artefact import read_record, write_sources
 from sdm_ray.stores.encoding import nodata
+from sdm_ray.stores.layer_classes import is_categorical
 from sdm_ray.stores.maps import Map
 from sdm_ray.stores.raster import open_group
 

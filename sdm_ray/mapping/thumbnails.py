@@ -1,6 +1,5 @@
 """Small pictures of large layers."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from upath import UPath
 from sdm_ray.geo.block_means import block_means, block_modes
 from sdm_ray.geo.grid import Grid
 from sdm_ray.plots.maps import map_picture
+from sdm_ray.stores.layer_classes import is_categorical
 
 SIDE = 1000
 """Most cells along the longer side of a picture."""
@@ -38,11 +38,6 @@ def overview(
     return np.concatenate([
         coarser(np.asarray(layer[(*lead, slice(row, row + rows))]), fill, step) for row in range(0, height, rows)
     ])  # fmt: skip
-
-
-def is_categorical(attrs: Mapping[str, Any]) -> bool:
-    """Whether a layer's CF attributes say that its values are categories or flags, which have no mean."""
-    return "flag_values" in attrs or "flag_masks" in attrs
 
 
 def picture(place: UPath, values: np.ndarray, grid: Grid, title: str, unit: str) -> UPath:
