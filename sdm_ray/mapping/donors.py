@@ -1,7 +1,9 @@
 """Donor cells of a scenario: places whose covariates and images stand for what changed land becomes."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import shapely
@@ -13,6 +15,8 @@ from sdm_ray.geo.grid import Floats
 from sdm_ray.geo.splitmix import GOLDEN, mix, unit
 from sdm_ray.mapping.scenario_config import DonorsConfig
 from sdm_ray.stores.covariates import Covariates
+
+Values = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -46,38 +50,69 @@ class Donors:
         return KDTree(self.places)
 
 
-def find(config: DonorsConfig, store: Covariates, changed: shapely.Geometry, within: shapely.Geometry | None) -> Floats:
+class Land(Protocol):
+    """Covariates that donor cells are looked for among, as a scenario has them before parcels change."""
+
+    @property
+    def store(self) -> Covariates:
+        """The store whose cells may be donors."""
+        ...
+
+    def at(self, x: Floats, y: Floats) -> Values:
+        """Values of the model's covariates at points, and which of them are known, (N, C) each."""
+        ...
+
+    def asked(
+        self, names: Iterable[str], reason: str, x: Floats, y: Floats
+    ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+        """Name -> the same of any covariate of the stores, (N,) each; `reason` ends the error where there is none."""
+        ...
+
+
+def find(
+    config: DonorsConfig,
+    land: Land,
+    taken: NDArray[np.int64],
+    changed: shapely.Geometry,
+    within: shapely.Geometry | None,
+) -> Floats:
     """Centres of the cells of a covariate store that may be donors, (D, 2).
 
     Args:
         config: what tells them.
-        store: whose cells they are, with all its covariates.
+        land: whose cells they are.
+        taken: positions, among the model's covariates, of those that are taken; a donor knows them all.
         changed: polygons of the changed land, whose cells are no donors.
-        within: polygons that they lie in; None for anywhere within `search_m` of the changed land.
+        within: polygons that they lie in as well; None for anywhere within `search_m` of the changed land.
 
     Raises:
         InputError: the store lacks a covariate, or no cell is like that.
     """
     west, south, east, north = shapely.bounds(changed)
     reach = config.search_m
-    x, y = centres(store, (west - reach, south - reach, east + reach, north + reach))
+    x, y = centres(land.store, (west - reach, south - reach, east + reach, north + reach))
+    shapely.prepare(changed)
     keep = ~shapely.contains_xy(changed, x, y)
     if within is not None:
         keep &= shapely.contains_xy(within, x, y)
     x, y = x[keep], y[keep]
+    keep = shapely.dwithin(changed, shapely.points(x, y), reach)
+    x, y = x[keep], y[keep]
     if config.where:
-        values, known = store.select(config.where, ", which scenario.parcels.donors.where names").at(x, y)
-        least = np.array(list(config.where.values()), np.float32)
-        if len(least) != values.shape[1]:
+        found = land.asked(config.where, ", which scenario.parcels.donors.where names", x, y)
+        if found.keys() != config.where.keys():
             raise InputError("scenario.parcels.donors.where: expected covariates, not the name of all their classes")
-        keep = (known & (values >= least)).all(axis=1)
+        at_least = [known & (values >= np.float32(config.where[name])) for name, (values, known) in found.items()]
+        keep = np.all(at_least, axis=0)
         x, y = x[keep], y[keep]
+    keep = land.at(x, y)[1][:, taken].all(axis=1)
+    x, y = x[keep], y[keep]
     if not len(x):
         told = ", ".join(f"{name} >= {least:g}" for name, least in config.where.items())
         asked = f" with {told}" if told else " in the polygons of `like`"
         raise InputError(
-            f"scenario.parcels.donors: no cell of {store.path}{asked} within {reach:g} m of the changed land; expected"
-            " a lower limit or a larger search_m"
+            f"scenario.parcels.donors: no cell of {land.store.path}{asked} within {reach:g} m of the changed land knows"
+            " all covariates that are taken; expected a lower limit, a larger search_m or fewer `covariates`"
         )
     return np.column_stack([x, y])
 

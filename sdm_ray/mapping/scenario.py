@@ -4,6 +4,7 @@ Covariates change everywhere by another store; in parcels by values, or by those
 shown as well.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +16,12 @@ from upath import UPath
 from sdm_ray.errors import InputError, few
 from sdm_ray.geo.grid import Floats, Grid
 from sdm_ray.mapping.config import MapConfig
-from sdm_ray.mapping.donors import Donors, centres, find
+from sdm_ray.mapping.donors import Donors, Values, centres, find
 from sdm_ray.mapping.scenario_config import ParcelsConfig, ScenarioConfig
 from sdm_ray.progress import say
 from sdm_ray.readers.polygons import outline
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.embedding_sources import require_same
-
-Values = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
@@ -116,8 +115,10 @@ def _parcels(config: ParcelsConfig, before: "ChangedCovariates", grid: Grid, see
     values, donors, told = dict[str, float](), None, list[str]()
     if config.donors is not None:
         like = None if config.like is None else outline(config.like)
-        places = find(config.donors, before.store, shape, like)
-        donors = Donors(places, tuple(config.covariates or names), config.donors.nearest, seed)
+        taken = config.covariates or names
+        columns = np.array([names.index(name) for name in taken])
+        places = find(config.donors, before, columns, shape, like)
+        donors = Donors(places, tuple(taken), config.donors.nearest, seed)
         told.append(f"like their donors, of which there are {len(places)}")
     elif config.like is not None:
         values = before.means(config.like, config.covariates or names)
@@ -151,6 +152,32 @@ class ChangedCovariates:
     def store(self) -> Covariates:
         """All covariates of the store of today."""
         return Covariates(self._base.path)
+
+    def asked(
+        self, names: Iterable[str], reason: str, x: Floats, y: Floats
+    ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+        """Name -> values of any covariate at points, used by the model or not, and which of them are known, (N,) each.
+
+        Args:
+            names: of the covariates; those that the scenario's store has are its, others are today's.
+            reason: who needs them, at the end of the message where one is missing.
+            x: EPSG:3035 metres, (N,).
+            y: EPSG:3035 metres, (N,).
+
+        Raises:
+            InputError: neither store has a covariate of such a name.
+        """
+        stores, rest, found = [self.store], list(names), {}
+        if self._other is not None:
+            stores.insert(0, Covariates(self._other.path))
+        for store in stores:
+            some = rest if store is stores[-1] else [name for name in rest if name in store.names]
+            rest = [name for name in rest if name not in some]
+            if some:
+                selected = store.select(some, reason)
+                values, known = selected.at(x, y)
+                found |= {name: (values[:, each], known[:, each]) for each, name in enumerate(selected.names)}
+        return found
 
     def image_places(self, x: Floats, y: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Where the images that cells are shown lie, and which of these places are donors', (N,) each."""

@@ -11,9 +11,10 @@ class DonorsConfig(Config):
     """Donor cells: each changed cell takes covariates and image patch from one of the nearest of them, drawn."""
 
     where: dict[str, float] = Field(default={})
-    """Covariate of the store -> least value at a donor cell, such as `{cover=grassland: 0.8}`."""
+    """Covariate -> least value at a donor cell, such as `{cover=grassland: 0.8}`, in the scenario's covariate store
+    where that has it, else in the map's."""
     search_m: float = Field(default=50_000, gt=0)
-    """Metres around the polygons in which donor cells are looked for."""
+    """Most metres from the nearest of the polygons to a donor cell's centre."""
     nearest: int = Field(default=10, ge=1)
     """How many of the nearest donor cells one is drawn from; the draw follows from the seed and the cell's place."""
 
@@ -29,7 +30,8 @@ class ParcelsConfig(Config):
     """Polygons of donor places: covariates are the means over the store's cells in there; or with `donors`, where
     donor cells lie."""
     donors: DonorsConfig | None = None
-    """Take each cell's covariates and image patch from a donor cell outside the polygons instead of means."""
+    """Take each cell's covariates and image patch from a donor cell outside the polygons instead of means; a donor cell
+    is one in which all covariates that are taken are known."""
     covariates: list[str] | None = Field(default=None, min_length=1)
     """Covariates that are taken from `like` or `donors`; by default all of the model's."""
 

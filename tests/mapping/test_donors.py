@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import shapely
 import torch
-from helpers.parcel_files import square
+from helpers.parcel_files import square, write_squares
 from upath import UPath
 
 from sdm_ray.errors import InputError
@@ -34,9 +35,14 @@ def land(tmp_path):
     return folder
 
 
-def changed(folder, *parcels, seed=0, names=("cover=forest", "cover=grass", "warmth")) -> ChangedCovariates:
+NAMES = ("cover=forest", "cover=grass", "warmth")
+
+
+def changed(folder, *parcels, seed=0, names=NAMES, later=None) -> ChangedCovariates:
     base = Covariates(folder / "today.zarr").select(names)
-    return ChangedCovariates(base, prepare(ScenarioConfig(parcels=parcels), None, base, GRID, seed))
+    config = ScenarioConfig(parcels=parcels, covariates=later)
+    place = None if later is None else folder / later
+    return ChangedCovariates(base, prepare(config, place, base, GRID, seed))
 
 
 def centres(rows, cols):
@@ -89,6 +95,50 @@ def test_donors_lie_in_polygons_or_not_in_the_changed_land_itself(land, tmp_path
     x, y, _ = changed(land, {"within": parcel, "like": meadow, "donors": {}}).image_places(*centres(rows, cols))
     row, col = GRID.cell(x, y)
     assert set(zip(row.tolist(), col.tolist(), strict=True)) == {(17, 17), (17, 18), (18, 17), (18, 18)}
+
+
+def places(found, rows, cols):
+    """Rows and columns of the cells whose images are shown."""
+    x, y, _ = found.image_places(*centres(rows, cols))
+    row, col = GRID.cell(x, y)
+    return set(zip(row.tolist(), col.tolist(), strict=True))
+
+
+def test_donors_lie_within_reach_of_the_polygons_themselves(land, tmp_path):
+    """The box around two parcels in corners is the whole map, most of which is far from both."""
+    parcel = tmp_path / "corners.gpkg"
+    write_squares(parcel, [(4_000_000, 3_018_000), (4_018_000, 3_000_000)], 2000, {"id": [1, 2]})
+    found = changed(land, {"within": str(parcel), "donors": {"where": {"warmth": 0}, "search_m": 2000, "nearest": 100}})
+    (parcels,) = found._parcels
+    away = shapely.distance(parcels.shape, shapely.points(parcels.donors.places))
+    assert len(away) > 4 and away.max() <= 2000
+
+
+def test_a_donor_knows_the_covariates_that_are_taken(land, tmp_path):
+    cols = np.mgrid[:20, :20][1]
+    values = np.stack([cols < 12, cols >= 12, np.where(cols < 14, np.nan, 1)]).astype(np.float32)
+    write_covariates(land / "gaps.zarr", GRID, list(NAMES), values, 1000)
+    base = Covariates(land / "gaps.zarr")
+    parcel, meadow = square(tmp_path, "parcel", 2, 14, 4), square(tmp_path, "meadow", 12, 8, 4)
+    for extra in ({"like": meadow, "donors": {}}, {"donors": WHERE}):
+        for taken, first in ((None, 14), (["cover=forest"], 12)):
+            config = ScenarioConfig(parcels=[{"within": parcel, "covariates": taken, **extra}])
+            found = ChangedCovariates(base, prepare(config, None, base, GRID))
+            (parcels,) = found._parcels
+            assert ((parcels.donors.places[:, 0] - GRID.x0) // 1000).min() == first, (extra, taken)
+
+
+def test_donors_are_what_the_scenario_has_grass_in(land, tmp_path):
+    """In the scenario's store grass lies in the south, not in the east as today."""
+    rows = np.mgrid[:20, :20][0]
+    later = np.stack([rows < 12, rows >= 12]).astype(np.float32)
+    write_covariates(land / "later.zarr", GRID, ["cover=forest", "cover=grass"], later, 1000)
+    parcel = square(tmp_path, "parcel", 2, 14, 4)
+    taken = {"within": parcel, "donors": WHERE}
+    found = changed(land, taken, later="later.zarr")
+    inside = np.mgrid[2:6, 2:6].reshape(2, -1)
+    assert (found.at(*centres(*inside))[0][:, :2] == [0, 1]).all()
+    assert min(row for row, _ in places(found, *inside)) == 12
 
 
 @pytest.mark.parametrize("stride", [None, 500.0])
