@@ -35,6 +35,17 @@ def test_gain_is_for_its_cost_and_the_budget_is_kept():
     assert candidates.cost[choose(candidates, demand, Limits(3, budget=12.5)).rows].sum() <= 12.5
 
 
+def test_a_cheap_site_does_not_use_up_what_the_best_one_costs():
+    """By gain for its cost the first site leads, with 0.5 % of the distances; the other costs too much then."""
+    points = np.array([[0.0], [10.0]])
+    candidates = Candidates(points, np.array([0.01, 10]), np.zeros((2, 2)))
+    demand = Demand(points, np.array([0.05, 10]), np.ones(2))
+    found = choose(candidates, demand, Limits(10, budget=10))
+    assert found.rows.tolist() == [1] and found.gain == pytest.approx([10 / 10.05])
+    both = choose(candidates, demand, Limits(10, budget=10.1))
+    assert both.rows.tolist() == [0, 1] and both.gain.sum() == pytest.approx(1)
+
+
 def test_sites_lie_apart():
     candidates, demand = line([10, 9.5, 5])
     assert 2 in choose(candidates, demand, Limits(2, apart_m=600)).rows
@@ -50,18 +61,21 @@ def test_what_is_like_a_survey_is_not_chosen():
 def test_looking_at_leading_sites_alone_chooses_as_looking_at_all(seed):
     numbers = np.random.default_rng(seed)
     points, others, cost = numbers.random((60, 3)), numbers.random((80, 3)), numbers.uniform(1, 3, 60)
-    nearest = np.linalg.norm(others, axis=1)
-    found = choose(Candidates(points, cost, points), Demand(others, nearest, np.ones(80)), Limits(10, budget=15))
-    left, rows, distances = 15.0, [], np.linalg.norm(points[:, None] - others, axis=2)
-    while True:
-        gain = np.maximum(nearest - distances, 0).sum(1) / cost
-        gain[rows], gain[cost > left] = 0, 0
-        if len(rows) == 10 or not gain.max() > 0:
-            break
-        rows.append(int(gain.argmax()))
-        left -= cost[rows[-1]]
-        nearest = np.minimum(nearest, distances[rows[-1]])
-    assert found.rows.tolist() == rows
+    start = np.linalg.norm(others, axis=1)
+    found = choose(Candidates(points, cost, points), Demand(others, start, np.ones(80)), Limits(10, budget=15))
+    distances = np.linalg.norm(points[:, None] - others, axis=2)
+
+    def one_by_one(rows):
+        while True:
+            nearest = np.minimum(start, distances[rows].min(axis=0, initial=np.inf))
+            gain = np.maximum(nearest - distances, 0).sum(1) / cost
+            gain[rows], gain[cost > 15 - cost[rows].sum()] = 0, 0
+            if len(rows) == 10 or not gain.max() > 0:
+                return rows, nearest.sum()
+            rows = [*rows, int(gain.argmax())]
+
+    best = int(np.maximum(start - distances, 0).sum(1).argmax())
+    assert found.rows.tolist() == min((one_by_one([]), one_by_one([best])), key=lambda each: each[1])[0]
 
 
 def test_measures_of_uncertainty_are_largest_at_one_half():
