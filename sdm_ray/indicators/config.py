@@ -110,7 +110,8 @@ class IndicatorsConfig(JobConfig):
     indicators: list[IndicatorName] = Field(default=ALL)
     """Layers beside richness, which is always written."""
     min_share_probability: float = Field(default=0.01, ge=0, lt=1)
-    """Species of lower probability at a cell have no share in its Shannon, Simpson and Hill numbers."""
+    """Species of lower probability at a cell have no share in its Shannon, Simpson and Hill numbers; with 0 all have
+    whose stored probability is above 0."""
     traits: list[TraitsConfig] = Field(default=[])
     """Tables of traits."""
     lists: dict[str, ListConfig] = Field(default={})

@@ -39,11 +39,11 @@ class ReportWriter:
 
     def write(self, numbers: Sequence[int]) -> None:
         """Write the pages of some zones; those without a value in the map get none, which is told."""
-        folder = self._job.output / "reports"
+        folder, files = self._job.output / "reports", file_names(self._task.ids)
         bare = [number for number in numbers if not self._table["mapped_km2"].iloc[number] > 0]
         for number in (each for each in numbers if each not in bare):
             folder.mkdir(parents=True, exist_ok=True)
-            place = folder / f"{_file_name(self._task.ids[number])}.html"
+            place = folder / f"{files[number]}.html"
             place.write_text(self.page(number), encoding="utf-8")
         if bare:
             ids = self._task.ids
@@ -194,5 +194,20 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def _file_name(zone: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", zone).strip("-") or "zone"
+def file_names(zones: Sequence[str]) -> list[str]:
+    """Names of files for zones by their ids, no two alike: of ids that differ in signs alone, later ones get a number.
+
+    Upper and lower case do not tell names apart, since they do not on every disk.
+    """
+    plain = [re.sub(r"[^\w.-]+", "-", zone).strip("-") or "zone" for zone in zones]
+    used, found = {each.casefold() for each in plain}, list[str]()
+    first = set[str]()
+    for name in plain:
+        chosen, number = name, 2
+        if name.casefold() in first:
+            while (chosen := f"{name}-{number}").casefold() in used:
+                number += 1
+        first.add(name.casefold())
+        used.add(chosen.casefold())
+        found.append(chosen)
+    return found
