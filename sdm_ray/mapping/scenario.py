@@ -167,7 +167,8 @@ class ChangedCovariates:
         Raises:
             InputError: neither store has a covariate of such a name.
         """
-        stores, rest, found = [self.store], list(names), {}
+        stores, rest = [self.store], list(names)
+        found: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
         if self._other is not None:
             stores.insert(0, Covariates(self._other.path))
         for store in stores:

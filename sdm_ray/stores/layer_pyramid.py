@@ -54,7 +54,7 @@ def fill_layer_level(path: UPath, level: int, window: Window) -> None:
     if level == 1:
         known = [~_is_missing(each, layers[name].fill_value) for name, each in planes.items()]
         counts: Array = np.concatenate(known)
-        count: Array = counts.any(axis=0)
+        count: Array = np.asarray(counts.any(axis=0))
     else:
         counts = zarr_io.read(zarr_io.engine_of(finer[LAYER_COUNT]), (slice(None), *area.slices))
         count = zarr_io.read(zarr_io.engine_of(finer[COUNT]), area.slices)
