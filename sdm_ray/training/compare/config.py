@@ -36,7 +36,8 @@ class CompareConfig(FinetuneVariants):
     output: str = "comparison"
     methods: dict[str, dict[str, Any]] = Field(min_length=1)
     """Label -> dotted keys of `finetune` that it changes; the first is set against all others. `surveys`, `blocks` and
-    `countries` are those of `finetune` for all; where it names no blocks, those that it would choose."""
+    `countries` are those of `finetune` for all; where it names no blocks, those that it would choose.
+    `pooled` does not apply: every training stops by the `validation` surveys of its fold, however few."""
     baselines: dict[str, BaselineConfig] = Field(default_factory=dict)
     """Label -> baseline."""
     shots: tuple[PositiveInt | None, ...] = (1, 5, 10, 20, 50, None)

@@ -18,14 +18,15 @@ def read_tables(config: CompareConfig) -> tuple[Table, dict[str, Table]]:
     """The surveys with the covariates of `config.finetune`, and for each method those with its own inputs.
 
     The blocks are those of `config.finetune` for all of them: a method without its encoder would by itself be given
-    others, and be trained on what is tested.
+    others, and be trained on what is tested. Folds are never pooled: pooled ones choose the number of epochs together,
+    and here each is trained by itself, so that it stops by its own `validation` surveys, however few.
 
     Raises:
         InputError: the data, an encoder or a model to start from cannot be used.
     """
-    base, tables = read_table(config.candidate({})), {}
+    base, tables = read_table(config.candidate({}).model_copy(update={"pooled": False})), {}
     for label in config.methods:
-        own = config.method(label).model_copy(update={"blocks": base.holdout.blocks})
+        own = config.method(label).model_copy(update={"pooled": False, "blocks": base.holdout.blocks})
         tables[label] = read_table(own)
         check_weights(own, FineTuning(own, tables[label], "").model_config, tables[label])
     return base, tables

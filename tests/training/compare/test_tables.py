@@ -6,6 +6,9 @@ from helpers.small import BLOCKS, settings
 
 from sdm_ray.training.compare.config import CompareConfig
 from sdm_ray.training.compare.tables import pretraining, read_tables, surveys_to_test
+from sdm_ray.training.finetune.config import FinetuneConfig
+from sdm_ray.training.finetune.data import read_table
+from sdm_ray.training.finetune.fits import FineTuning
 
 
 def without_blocks(**changes):
@@ -44,6 +47,19 @@ def test_a_method_that_holds_out_other_surveys_is_refused(world, change):
     (key,) = (name.partition(".")[0] for name in change)
     with pytest.raises(ValueError, match=rf"methods\.other: changes {key}; expected that of `finetune` for all"):
         config(world, finetune=settings(), methods={"first": {}, "other": change})
+
+
+def test_every_training_stops_by_the_validation_surveys_of_its_fold(world):
+    """The world has so few of them that `finetune` would pool its folds, and choose the epochs of all by that."""
+    values = {key: value for key, value in settings().items() if key != "pooled"}
+    assert read_table(FinetuneConfig(run_dir=str(world), **values)).pooled
+    chosen = config(world, finetune=values, methods={"by default": {}, "pooled": {"pooled": True}})
+    base, tables = read_tables(chosen)
+    for label, table in tables.items():
+        split = table.split(0)
+        assert not table.pooled and np.array_equal(split.train, base.split(0).train) and len(split.validation)
+        fit = FineTuning(chosen.method(label), table, "").fit(0)
+        assert fit.best_by == "auc" and fit.patience == 5
 
 
 def test_what_had_seen_the_tested_places_is_said(world, encoder, capsys):
