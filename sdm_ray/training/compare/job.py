@@ -29,6 +29,7 @@ from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoCheckpointer
 from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
+from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.fits import FineTuning
 
 _PARTS = "parts"
@@ -171,7 +172,7 @@ def _method(own: Shared, training: Training, test: np.ndarray) -> Predicted:
     settings = config.method(training.way).model_copy(update={"seed": training.seed})
     if training.shots is not None:
         settings = settings.model_copy(update={"forest": None})  # a forest of few occurrences adds nothing
-    table = replace(table, dataset=replace(table.dataset, seed=training.seed))
+    table = drawn_by(table, settings)
     ranks = Ranks(device="cuda" if config.compute.gpus and torch.cuda.is_available() else "cpu")
     fits = FineTuning(settings, table, "")
     if training.shots is None:
@@ -180,9 +181,9 @@ def _method(own: Shared, training: Training, test: np.ndarray) -> Predicted:
         return logits, occupancy.of_method(fits, model, logits, table.split(training.fold).train)
     if training.way in config.transfer:
         z = _embedding(own, training, fits, ranks)
-        logits = transfer.predict(z, table, _few(config, table, training), test)
+        logits = transfer.predict(z, table, few_labels(own, training), test)
     else:
-        labels, rows = _few(config, table, training)
+        labels, rows = few_labels(own, training)
         presence = settings.presence.model_copy(update={"balance": "equal", "loss": "bce", "background": None})
         settings = settings.model_copy(update={"optim": config.few.optim, "presence": presence})
         known = replace(table, dataset=replace(table.dataset, labels=labels), background=None)
@@ -213,7 +214,7 @@ def _baseline(own: Shared, training: Training, test: np.ndarray) -> Predicted:
     split = table.split(training.fold)
     rows, validation = split.train, split.validation
     if training.shots is not None:
-        known, rows = _few(config, table, training)
+        known, rows = few_labels(own, training)
         labels, validation = known.dense(rows), rows[:0]
     else:
         rows = np.concatenate([rows, validation])
@@ -227,11 +228,19 @@ def _baseline(own: Shared, training: Training, test: np.ndarray) -> Predicted:
     )
 
 
-def _few(config: CompareConfig, table: finetune_data.Table, training: Training) -> tuple[FewLabels, np.ndarray]:
-    """What is known of the training surveys of a fold; the same for every way."""
+def drawn_by(table: finetune_data.Table, settings: FinetuneConfig) -> finetune_data.Table:
+    """A method's surveys with everything drawn by the seed of a training.
+
+    Which surveys count where they are thinned stays drawn by the seed of `finetune`, the same for every way.
+    """
+    return replace(table, dataset=replace(table.dataset, seed=settings.seed))
+
+
+def few_labels(own: Shared, training: Training) -> tuple[FewLabels, np.ndarray]:
+    """What is known of the training surveys of a fold, drawn from those of `finetune`: the same for every way."""
     assert training.shots is not None
-    rows = table.split(training.fold).train
-    return draw(table.labels, rows, training.shots, config.few.background, training.seed)
+    rows = own.base.split(training.fold).train
+    return draw(own.base.labels, rows, training.shots, own.config.few.background, training.seed)
 
 
 def _figures(config: CompareConfig, trainings: Sequence[Training], job: Job) -> dict[str, Any]:

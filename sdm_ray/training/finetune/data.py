@@ -12,7 +12,6 @@ from sdm_ray.batch import cut
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Role, block_id
 from sdm_ray.geo.grid import to_xy
-from sdm_ray.metrics.ranking import auc
 from sdm_ray.models.batch import compact
 from sdm_ray.models.config import SeriesConfig
 from sdm_ray.models.distributed import Ranks
@@ -72,6 +71,7 @@ class Table:
         background: places that stand for all places, with labels of none, where the loss has them.
         series: the encoders of the surveys' time series, with the axes of these.
         thin_m: side of squares in which surveys with the same species count once in training, metres.
+        thin_seed: which of them counts.
         country: that each survey names, "" for none, (N,); None where none is named.
         pooled: whether the folds' held-out surveys stand for the `validation` and `calibrate` blocks, which are
             trained on.
@@ -89,6 +89,7 @@ class Table:
     background: SurveyDataset | None = None
     series: SeriesConfig | None = None
     thin_m: float | None = None
+    thin_seed: int = 0
     country: np.ndarray | None = field(default=None, repr=False)
     pooled: bool = False
     nearby: NearbyPhotos | None = field(default=None, repr=False)
@@ -137,7 +138,7 @@ class Table:
 
     def _thinned(self, rows: np.ndarray, side: float) -> np.ndarray:
         """One of the surveys with the same species in one square, drawn by the seed."""
-        drawn = np.random.default_rng(self.dataset.seed).permutation(rows)
+        drawn = np.random.default_rng(self.thin_seed).permutation(rows)
         squares = np.stack([np.floor(each[drawn] / side) for each in (self.x, self.y)], axis=1).astype(np.int64)
         sets = self.labels.sets(drawn)
         first = np.unique(np.column_stack([squares, sets]), axis=0, return_index=True)[1]
@@ -200,6 +201,7 @@ def read_table(config: FinetuneConfig) -> Table:
         background=background,
         series=encoders,
         thin_m=config.presence.thin_m,
+        thin_seed=config.seed,
         country=countries_named(surveys),
         nearby=read_nearby(config, x, y),
     )
@@ -271,30 +273,3 @@ def _of_surveys(
 def alone(model: SpeciesModel) -> Ranks:
     """This process by itself, on the model's device."""
     return Ranks(device=str(next(model.parameters()).device))
-
-
-def prevalence_scores(labels: SparseLabels, train: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-    """Cross-entropy on some surveys of the prevalence of each species among those that were trained on."""
-    if not len(rows):
-        return {}
-    present, absent = labels.counts(train)
-    logit = np.log(present + 0.5) - np.log(absent + 0.5)
-    return {"prevalence_bce": scores(np.tile(logit, (len(rows), 1)), labels.dense(rows))["bce"]}
-
-
-def scores(logits: np.ndarray, labels: np.ndarray, *, classes: bool = False) -> dict[str, float]:
-    """Macro AUC of species with presences and absences, and cross-entropy; of classes likelihood and accuracy.
-
-    Args:
-        logits: (n, S); of classes logarithms of their probabilities.
-        labels: 0 or 1, (n, S).
-        classes: whether each row holds exactly one.
-    """
-    each = auc(labels, logits)
-    counted = np.isfinite(each)
-    found = {"auc": float(each[counted].mean()) if counted.any() else float("nan")}
-    if classes:
-        right = labels.argmax(axis=1)
-        likelihood = float(np.take_along_axis(logits, right[:, None], 1).mean()) if len(right) else float("nan")
-        return {**found, "log_likelihood": likelihood, "accuracy": float((right == logits.argmax(axis=1)).mean())}
-    return {**found, "bce": float((np.logaddexp(0, logits) - labels * logits).mean())}

@@ -22,7 +22,7 @@ from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine.config import OptimConfig
 from sdm_ray.training.engine.trainer import Fit, Trained
 from sdm_ray.training.finetune import data as finetune_data
-from sdm_ray.training.finetune import data_defaults, initial_weights, input_sets, pooling
+from sdm_ray.training.finetune import data_defaults, initial_weights, input_sets, pooling, scores
 from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.fold_checks import varies
 from sdm_ray.training.finetune.inputs import series_statistics
@@ -207,8 +207,8 @@ class FineTuning:
         for prefix, dataset in {"": self.table.dataset, "map_": input_sets.of_map(self.table.dataset)}.items():
             if dataset is not None:
                 logits = finetune_data.predict(objective.model, dataset, rows, ranks)
-                scores = finetune_data.scores(logits, labels, classes=classes)
-                found |= {f"{prefix}{name}": value for name, value in scores.items()}
+                each = scores.scores_of(logits, labels, classes=classes)
+                found |= {f"{prefix}{name}": value for name, value in each.items()}
         return found
 
     def _save(
@@ -228,7 +228,7 @@ class FineTuning:
         metrics = {
             **{name: value for name, value in best.items() if name != "loss"},
             **(self._validate(trained.objective, rows, finetune_data.alone(model)) if finished else {}),
-            **finetune_data.prevalence_scores(self.table.labels, split.train, rows),
+            **scores.prevalence_scores(self.table.labels, split.train, rows),
             "best_epoch": trained.best_epoch,
             "transductive": about.pretraining == "transductive",
             "surveys": {

@@ -26,6 +26,7 @@ from sdm_ray.training.finetune.config import FinetuneConfig
 from sdm_ray.training.finetune.distillation import Joining
 from sdm_ray.training.finetune.fits import FineTuning
 from sdm_ray.training.finetune.head_config import EnsembleConfig
+from sdm_ray.training.finetune.scores import scores_of
 
 CONFIG = EnsembleConfig(trees=50, min_samples_leaf=5)
 N = 400
@@ -155,7 +156,7 @@ def test_a_model_keeps_the_forest_that_votes_in_it(world, tmp_path):
     model = loaded.model
     logits = finetune_data.predict(model, dataset, split.validation, Ranks())
     labels = made.table.labels.dense(split.validation)
-    assert loaded.metrics["bce"] == pytest.approx(finetune_data.scores(logits, labels)["bce"], rel=1e-5)
+    assert loaded.metrics["bce"] == pytest.approx(scores_of(logits, labels)["bce"], rel=1e-5)
     x = distillation.features_of(dataset, split.validation, located=True)
     said = model.forest.logits(torch.from_numpy(x)).numpy()
     with torch.no_grad():

@@ -1,0 +1,31 @@
+"""What a training draws: the same few occurrences for every way, and everything else by the seed of the training."""
+
+import numpy as np
+from helpers.small import settings
+
+from sdm_ray.training.compare.config import CompareConfig
+from sdm_ray.training.compare.job import Shared, Training, drawn_by, few_labels
+from sdm_ray.training.compare.tables import read_tables
+from sdm_ray.training.finetune.data import Table
+
+
+def shared(world, **changes) -> Shared:
+    values = {"finetune": settings(presence={"thin_m": 16_000}), "methods": {"a": {}}, "shots": [5, None]} | changes
+    config = CompareConfig(run_dir=str(world), few={"background": 30}, **values)
+    base, tables = read_tables(config)
+    return Shared(config, base, tables, [], np.zeros(0), "")
+
+
+def of_seed(own: Shared, way: str, seed: int) -> Table:
+    return drawn_by(own.tables[way], own.config.method(way).model_copy(update={"seed": seed}))
+
+
+def test_thinned_surveys_and_draws_are_the_same_for_every_way(world):
+    own = shared(world, methods={"a": {}, "b": {"presence.thin_m": None}})
+    for seed in (0, 1):
+        drawn = [few_labels(own, Training(way, 5, seed, 0))[1] for way in ("a", "b", "baseline")]
+        assert all(np.array_equal(rows, drawn[0]) for rows in drawn)
+        table = of_seed(own, "a", seed)
+        assert table.dataset.seed == seed
+        assert np.array_equal(table.split(0).train, own.base.split(0).train)  # as the baselines learn from
+    assert not np.array_equal(drawn[0], few_labels(own, Training("a", 5, 0, 0))[1])
