@@ -229,11 +229,18 @@ def _baseline(own: Shared, training: Training, test: np.ndarray) -> Predicted:
 
 
 def drawn_by(table: finetune_data.Table, settings: FinetuneConfig) -> finetune_data.Table:
-    """A method's surveys with everything drawn by the seed of a training.
+    """A method's surveys with everything drawn by the seed of a training: also which images a placebo exchanges.
 
     Which surveys count where they are thinned stays drawn by the seed of `finetune`, the same for every way.
     """
-    return replace(table, dataset=replace(table.dataset, seed=settings.seed))
+    dataset, seed = table.dataset, settings.seed
+    if seed != dataset.seed:  # exchanged by that one already
+        dataset = replace(
+            dataset,
+            seed=seed,
+            shards=[each.shuffled(seed) if settings.images[each.scale].shuffled else each for each in dataset.shards],
+        )
+    return replace(table, dataset=dataset)
 
 
 def few_labels(own: Shared, training: Training) -> tuple[FewLabels, np.ndarray]:

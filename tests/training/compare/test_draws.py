@@ -1,7 +1,7 @@
 """What a training draws: the same few occurrences for every way, and everything else by the seed of the training."""
 
 import numpy as np
-from helpers.small import settings
+from helpers.small import TOWER, settings
 
 from sdm_ray.training.compare.config import CompareConfig
 from sdm_ray.training.compare.job import Shared, Training, drawn_by, few_labels
@@ -29,3 +29,17 @@ def test_thinned_surveys_and_draws_are_the_same_for_every_way(world):
         assert table.dataset.seed == seed
         assert np.array_equal(table.split(0).train, own.base.split(0).train)  # as the baselines learn from
     assert not np.array_equal(drawn[0], few_labels(own, Training("a", 5, 0, 0))[1])
+
+
+def test_each_seed_of_a_placebo_exchanges_other_images(world):
+    tower = {**TOWER, "bands": 3, "mean": [120], "std": [50], "nodata_zero": False}
+    images = {"plant": {"shards": "shards", "size": 32, "within_m": 10}}
+    shuffled = {"plant": {**images["plant"], "shuffled": True}}
+    methods = {way: {"images": each, "model.plant": tower} for way, each in (("own", images), ("placebo", shuffled))}
+    own = shared(world, methods=methods)
+    which = {(way, seed): of_seed(own, way, seed).dataset.shards[0].which for way in methods for seed in (0, 1, 2)}
+    assert np.array_equal(which["own", 0], which["own", 2])
+    for first, second in ((0, 1), (1, 2), (0, 2)):
+        assert (which["placebo", first] == which["placebo", second]).mean() < 0.1
+        assert (which["placebo", first] == which["own", 0]).mean() < 0.1
+    assert all(sorted(each) == sorted(which["own", 0]) for each in which.values())
