@@ -32,7 +32,11 @@ def embedding(fits: FineTuning, fold: int, common: np.ndarray, ranks: Ranks) -> 
     nothing = SparseLabels.none(count, table.labels.n_species)
     labels = FewLabels(table.labels, nothing, np.zeros(count, bool), common)
     known = replace(table, dataset=replace(table.dataset, labels=labels), background=None)
-    fit = replace(fits, table=known).fit_rows(fold, table.split(fold).train)
+    config = fits.config
+    if config.presence.background is not None:  # its losses need background places; all labels of the species are known
+        presence = config.presence.model_copy(update={"loss": "bce", "background": None})
+        config = config.model_copy(update={"presence": presence})
+    fit = replace(fits, config=config, table=known).fit_rows(fold, table.split(fold).train)
     model = trainer.run(fit, ranks, NoCheckpointer(), Reporter()).objective.model
     return embed(model, table.dataset, np.arange(count), ranks)
 
