@@ -12,6 +12,7 @@ from sdm_ray.progress import say
 from sdm_ray.readers import polygons
 from sdm_ray.readers.tables import numbers, read_table
 from sdm_ray.stores.covariates import Covariates
+from sdm_ray.stores.embedding_sources import expanded
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.finetune.config import FinetuneConfig
@@ -48,7 +49,7 @@ def background_of(
     )
     if kind == "target_group":
         return found
-    table = _table(config) if kind == "table" else None
+    table = _table(config, known) if kind == "table" else None
     x, y = _drawn(config, store) if table is None else _places(table, config.presence.table or "")
     lonlat = np.column_stack(to_lonlat(x, y))
     covariates = covariates_at(store, x, y, partly=config.model.partial_covariates)
@@ -67,9 +68,10 @@ def background_of(
     )
 
 
-def _table(config: FinetuneConfig) -> pd.DataFrame:
-    """The table of places, with the columns of `survey_covariates`."""
-    return read_table(config.presence.table or "", ["lon", "lat", *config.survey_covariates])
+def _table(config: FinetuneConfig, known: CovariateTable) -> pd.DataFrame:
+    """The table of places, with the columns of `survey_covariates`; of an embedding those of its components."""
+    columns = expanded(config.survey_covariates, known.embeddings)
+    return read_table(config.presence.table or "", ["lon", "lat", *columns])
 
 
 def _places(table: pd.DataFrame, path: str) -> tuple[Places, Places]:

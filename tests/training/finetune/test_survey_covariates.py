@@ -10,6 +10,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import to_lonlat, to_xy
 from sdm_ray.metrics.ranking import auc
 from sdm_ray.models.distributed import Ranks
+from sdm_ray.stores.embedding_sources import EmbeddingSource
 from sdm_ray.stores.surveys import COVARIATE, write_surveys
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoCheckpointer
@@ -102,6 +103,21 @@ def test_background_places_have_the_same_columns(run_dir):
         read_table(config(run_dir, presence=presence))
     with pytest.raises(ValueError, match="uniform places have no `survey_covariates`"):
         config(run_dir, covariates="c.zarr", presence={"loss": "max_entropy", "background": "uniform"})
+
+
+def test_background_places_have_the_components_of_an_embedding_by_its_name(run_dir):
+    source = EmbeddingSource(name="embedded", version="v1", year=2020, covariates=("e_0", "e_1"))
+    surveys, rng = plots(), np.random.default_rng(0)
+    surveys = surveys.assign(**{f"{COVARIATE}{name}": rng.normal(size=len(surveys)) for name in source.covariates})
+    write_surveys(UPath(run_dir) / "surveys.parquet", surveys, SPECIES, "relative", [source])
+    effort = surveys[["lon", "lat"]].head(3).assign(e_0=[1.0, 2, 3], e_1=[4.0, 5, np.nan])
+    effort.to_csv(run_dir / "effort.csv", index=False)
+    presence = {"loss": "max_entropy", "background": "table", "table": str(run_dir / "effort.csv")}
+    background = read_table(config(run_dir, survey_covariates=["embedded"], presence=presence)).background
+    np.testing.assert_array_equal(background.covariates, [[1, 4], [2, 5], [3, 0]])
+    effort.drop(columns="e_1").to_csv(run_dir / "effort.csv", index=False)
+    with pytest.raises(InputError, match=r"effort\.csv: has no column e_1"):
+        read_table(config(run_dir, survey_covariates=["embedded"], presence=presence))
 
 
 def test_columns_stand_beside_the_covariates_of_a_store(world, run_dir):
