@@ -11,6 +11,7 @@ from sdm_ray.geo.windows import Window
 from sdm_ray.mapping.quality_layers import SCENES
 from sdm_ray.mapping.region_mask import offset
 from sdm_ray.models.species_losses import UNKNOWN
+from sdm_ray.progress import say
 from sdm_ray.stores.embeddings import Embeddings
 from sdm_ray.stores.surveys import labels_of, read_surveys
 
@@ -62,7 +63,8 @@ class Embedded:
 def fit_species(embeddings: UPath, occurrences: UPath, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Logistic regressions on the embedding, each species' occurrences against a background of cells drawn at random.
 
-    Presences weigh as much as the background, so that an answer is a relative suitability.
+    Presences weigh as much as the background, so that an answer is a relative suitability. Surveys outside embedded
+    cells do not count, and are reported.
 
     Args:
         embeddings: the store.
@@ -82,6 +84,8 @@ def fit_species(embeddings: UPath, occurrences: UPath, seed: int) -> tuple[np.nd
     z = np.full((len(rows), len(store.scale)), np.nan, np.float32)
     z[inside] = store.read_cells(rows[inside], cols[inside])
     known = np.isfinite(z).all(axis=1)
+    if not known.all():
+        say(f"  {int((~known).sum())} of {len(known)} surveys of {occurrences} lie in no embedded cell: left out")
     labels = labels_of(surveys, species).dense(np.flatnonzero(known))
     if (lost := labels.sum(axis=0) == 0).any():
         raise InputError(f"{occurrences}: {species['name'][lost.argmax()]} has no occurrence in an embedded cell")
