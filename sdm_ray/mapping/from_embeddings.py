@@ -83,7 +83,7 @@ def fit_species(embeddings: UPath, occurrences: UPath, seed: int) -> tuple[np.nd
     inside = store.grid.contains(rows, cols)
     z = np.full((len(rows), len(store.scale)), np.nan, np.float32)
     z[inside] = store.read_cells(rows[inside], cols[inside])
-    known = np.isfinite(z).all(axis=1)
+    known = np.asarray(np.isfinite(z).all(axis=1))
     if not known.all():
         say(f"  {int((~known).sum())} of {len(known)} surveys of {occurrences} lie in no embedded cell: left out")
     labels = labels_of(surveys, species).dense(np.flatnonzero(known))

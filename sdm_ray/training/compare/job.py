@@ -235,11 +235,9 @@ def drawn_by(table: finetune_data.Table, settings: FinetuneConfig) -> finetune_d
     """
     dataset, seed = table.dataset, settings.seed
     if seed != dataset.seed:  # exchanged by that one already
-        dataset = replace(
-            dataset,
-            seed=seed,
-            shards=[each.shuffled(seed) if settings.images[each.scale].shuffled else each for each in dataset.shards],
-        )
+        placebos = {str(scale) for scale, each in settings.images.items() if each.shuffled}
+        shards = [each.shuffled(seed) if each.scale in placebos else each for each in dataset.shards]
+        dataset = replace(dataset, seed=seed, shards=shards)
     return replace(table, dataset=dataset)
 
 

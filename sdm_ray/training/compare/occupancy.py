@@ -51,4 +51,5 @@ def of_baseline(
         return predictions
     offset = prevalence_offset(labels.counts(rows)[0], np.full(labels.n_species, len(rows)))
     shifted = logit(predictions.astype(np.float64).clip(_SMALLEST, 1 - _SMALLEST)) + offset
-    return expit(shifted).astype(np.float32)
+    probability: np.ndarray = expit(shifted).astype(np.float32)
+    return probability

@@ -177,7 +177,7 @@ def write(
             f"changes of occupancy of {row.species} species: rank correlation {row.rank_correlation:.2f}, error"
             f" {row.error:.4f} (of no change {row.error_of_no_change:.4f})"
         )
-        if np.isnan(row.error):
+        if np.isnan(float(row.error)):  # type: ignore[arg-type]
             changes = "what it predicts is no probability of presence, so that no occupancy follows"
         say(f"compare: {row.way}, {row.direction}: AUC {row.auc:.3f}; {changes}")
     return [
