@@ -2,7 +2,8 @@
 
 A level is computed from the one below it. At a coast the cells of that level stand for different numbers of cells of
 level 0, so each level keeps these numbers in `cell_count(y, x)`, and a mean is weighted by them. Quality layers have
-the same levels; of flags and other integers a coarser cell has the commonest value of the four below it.
+the same levels, weighted by the same numbers also where a layer has gaps of its own; of flags and other integers a
+coarser cell has the commonest value of the four below it.
 """
 
 from typing import Any
