@@ -22,7 +22,7 @@ def test_it_serves_until_it_is_interrupted(run_folder):
     address = re.match(r"view: (http://localhost:\d+/) shows map\.zarr; Ctrl-C ends it", line)[1]
     assert urlopen(f"{address}viewer.json").status == 200
     served.send_signal(signal.SIGINT)
-    assert served.wait(20) == 0 and served.stdout.read() == "view: ended\n"
+    assert served.wait(90) == 0 and served.stdout.read() == "view: ended\n"
 
 
 def test_the_browser_is_opened_where_it_is_asked_for(run_folder, monkeypatch):
