@@ -16,7 +16,7 @@ import numpy as np
 import ray
 from upath import UPath
 
-from sdm_ray.geo.windows import Tile, tiles
+from sdm_ray.geo.windows import tiles
 from sdm_ray.indicators.cells import Indicator
 from sdm_ray.indicators.chosen import indicators_of, published_species
 from sdm_ray.indicators.composition import composition
@@ -84,7 +84,7 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
         parts=zones.parts if zones else None,
         drawn=zones.drawn if zones else None,
     )
-    sums = _do_tiles(work, todo, config)
+    sums: list[TileSums] = do_all(do_tile, [ray.put(work)], todo, config.compute, name="indicators", place=work.output)
     build_levels(job.output, found, tile_side(found), config.compute)
     raster.consolidate(job.output)
     by_country = np.sum([each.countries for each in sums], axis=0)
@@ -113,11 +113,6 @@ def run(config: IndicatorsConfig, job: Job) -> dict[str, Any]:
         "probability_kind": found.probability_kind,
         **zone_figures,
     }
-
-
-def _do_tiles(work: Work, todo: Sequence[Tile], config: IndicatorsConfig) -> list[TileSums]:
-    """Do all tiles; what each adds to the tables, in the order of the tiles."""
-    return do_all(do_tile, [ray.put(work)], todo, config.compute, name="indicators", place=work.output)
 
 
 def _create(

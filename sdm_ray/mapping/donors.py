@@ -17,6 +17,7 @@ from sdm_ray.mapping.scenario_config import DonorsConfig
 from sdm_ray.stores.covariates import Covariates
 
 Values = tuple[NDArray[np.float32], NDArray[np.bool_]]
+"""Values of covariates at points, and which of them are known."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,7 @@ class Land(Protocol):
         """Values of the model's covariates at points, and which of them are known, (N, C) each."""
         ...
 
-    def asked(
-        self, names: Iterable[str], reason: str, x: Floats, y: Floats
-    ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    def asked(self, names: Iterable[str], reason: str, x: Floats, y: Floats) -> dict[str, Values]:
         """Name -> the same of any covariate of the stores, (N,) each; `reason` ends the error where there is none."""
         ...
 

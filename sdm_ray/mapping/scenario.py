@@ -153,9 +153,7 @@ class ChangedCovariates:
         """All covariates of the store of today."""
         return Covariates(self._base.path)
 
-    def asked(
-        self, names: Iterable[str], reason: str, x: Floats, y: Floats
-    ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    def asked(self, names: Iterable[str], reason: str, x: Floats, y: Floats) -> dict[str, Values]:
         """Name -> values of any covariate at points, used by the model or not, and which of them are known, (N,) each.
 
         Args:
@@ -168,7 +166,7 @@ class ChangedCovariates:
             InputError: neither store has a covariate of such a name.
         """
         stores, rest = [self.store], list(names)
-        found: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}
+        found: dict[str, Values] = {}
         if self._other is not None:
             stores.insert(0, Covariates(self._other.path))
         for store in stores:

@@ -12,6 +12,7 @@ import shapely
 import torch
 import xarray
 import yaml
+from helpers.in_order import in_order
 from helpers.small_models import BLOCKS, PLAIN, save_model
 from scipy.spatial import KDTree
 from upath import UPath
@@ -332,18 +333,13 @@ def test_species_in_many_blocks_are_those_in_one(make, monkeypatch):
     first = make("one-block.zarr", spread=True)
     monkeypatch.setattr(maps, "SPECIES_SHARD", 2)
     monkeypatch.setattr(maps, "SPECIES_CHUNK", 2)
-    monkeypatch.setattr(tile_workers, "run_tasks", in_this_process)
+    monkeypatch.setattr(tile_workers, "run_tasks", in_order)
     second = make("three-blocks.zarr", spread=True)
     assert Map(second).species_blocks() == [slice(0, 2), slice(2, 4), slice(4, 5)]
     values = [Map(path).read(whole(Map(path).grid)) for path in (first, second)]
     np.testing.assert_allclose(*values, atol=STEP)
     for name in Map(first).layers():
         np.testing.assert_allclose(Map(second).layer(name), Map(first).layer(name), rtol=1e-5)
-
-
-def in_this_process(work, shared, tiles, compute):
-    for tile in tiles:
-        yield tile, work(shared, tile), None
 
 
 def test_layers_say_how_far_the_fold_models_differ(world, models, make):
