@@ -169,6 +169,7 @@ class Plan:
             tools=artefact.tool_versions("ray", "torch", "zarr"),
         )
         with _writable(self.output):
+            artefact.tidy(self.output)
             files = artefact.contents(self.output, self.companions)
             artefact.seal(self.output, record.model_copy(update={"files": files}))
         return figures

@@ -16,8 +16,9 @@ import ray
 
 from sdm_ray.config import TaskConfig
 from sdm_ray.errors import InputError
+from sdm_ray.ray_attempts import Attempts
 from sdm_ray.ray_metrics import count, gauge
-from sdm_ray.ray_workers import Actors, Named, Tasks, Work
+from sdm_ray.ray_workers import Actors, Crew, Named, Tasks, Work
 
 _log = logging.getLogger(__name__)
 _AHEAD = 2  # times as many parts are pending as fit, so that an autoscaler sees a demand
@@ -30,7 +31,7 @@ _ALIKE = 10  # parts that end the work where they are the first and all fail for
 
 
 def run_tasks(
-    work: Work, shared: object, parts: Sequence[Named], compute: TaskConfig
+    work: Work, shared: object, parts: Sequence[Named], compute: TaskConfig, *, twice: bool = False
 ) -> Iterator[tuple[Any, Any, str | None]]:
     """Do parts on the cluster, at most `compute.workers` at once, or as many as fit.
 
@@ -43,6 +44,9 @@ def run_tasks(
         shared: what every part needs; small, or an object reference inside a list.
         parts: what to do, in this order.
         compute: what one part takes, and how many at once.
+        twice: whether a part that is late at the end of the work begins a second time where there is room, as on a
+            node that hangs; the attempt that ends first counts and the other is ended. What the work writes must bear
+            that: the same content each time, whole or not at all.
 
     Yields:
         Each part as it ends, with what `work` returned, or with None and one line about what went wrong.
@@ -50,12 +54,13 @@ def run_tasks(
     Raises:
         InputError: the first parts all failed for one reason.
     """
-    crew: Tasks | Actors = (Actors if compute.gpus else Tasks)(work, shared, compute)
+    crew: Crew = (Actors if compute.gpus else Tasks)(work, shared, compute)
     waiting, tries, width, left = iter(parts), _Tries(), _Width(compute), len(parts)
+    attempts = Attempts(crew)
 
     def fill() -> None:
         while len(crew) < width() and (part := next(waiting, None)) is not None:
-            crew.start(part)
+            attempts.start(part)
 
     try:
         fill()
@@ -63,16 +68,19 @@ def run_tasks(
             found = crew.ended(_LOOK_S)
             width.note(bool(found))
             for each in found:
+                if not attempts.counts(each):
+                    continue
                 if each.problem is not None and tries.again(each.part.id, lost=each.lost):
-                    crew.start(each.part)
+                    attempts.start(each.part)
                     continue
                 fill()
                 left -= 1
                 _report(work, each.problem, len(crew), left)
                 yield each.part, each.result, each.problem
                 tries.note(each.problem)
-            if not found:
-                fill()
+            fill()
+            if twice and left == attempts.parts:
+                attempts.start_late_ones(width.fitting())
     finally:
         if ray.is_initialized():  # where Python ends on an error Ray is gone by now, and a call would start it anew
             crew.stop()
@@ -115,6 +123,10 @@ class _Width:
             self._looked = time.monotonic()
             self._fitting = fitting((node["Resources"] for node in ray.nodes() if node["Alive"]), self._compute)
         return self._compute.workers or max(_LEAST, _AHEAD * self._fitting)
+
+    def fitting(self) -> int:
+        """How many parts work at once."""
+        return min(self._compute.workers, self._fitting) if self._compute.workers else self._fitting
 
     def note(self, ended: bool) -> None:
         """Say, once, that nothing ends since no node is large enough."""

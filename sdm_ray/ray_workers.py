@@ -1,6 +1,7 @@
 """What does the parts of a job on Ray: plain tasks, or actors of which each holds its GPU."""
 
 import re
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -34,12 +35,38 @@ class Ended:
         result: what the work returned; None where it failed.
         problem: one line about what went wrong, or None.
         lost: whether the worker died, which need not be the part's fault.
+        seconds: that the work took; 0 where it was not told.
     """
 
     part: Any
     result: Any = None
     problem: str | None = None
     lost: bool = False
+    seconds: float = 0.0
+
+
+class Crew(Protocol):
+    """What does parts."""
+
+    def __len__(self) -> int:
+        """Number of attempts at parts that are under way."""
+        ...
+
+    def start(self, part: Named, *, elsewhere: bool = False) -> None:
+        """Have a part done; `elsewhere`: while it is under way already, rather on another node."""
+        ...
+
+    def ended(self, timeout: float) -> list[Ended]:
+        """Wait, at most so many seconds, for the next attempt that ends; empty where none did."""
+        ...
+
+    def drop(self, part: Named) -> None:
+        """End what is still under way of a part."""
+        ...
+
+    def stop(self) -> None:
+        """End what is under way."""
+        ...
 
 
 class Tasks:
@@ -55,14 +82,21 @@ class Tasks:
         """Number of parts that are under way."""
         return len(self._under_way)
 
-    def start(self, part: Named) -> None:
+    def start(self, part: Named, *, elsewhere: bool = False) -> None:
         """Have a part done."""
-        named = self._task.options(name=f"{self._work.__name__.strip('_')} {part.id}", **self._options)
+        strategy = {"scheduling_strategy": "SPREAD"} if elsewhere else {}
+        named = self._task.options(name=f"{self._work.__name__.strip('_')} {part.id}", **self._options, **strategy)
         self._under_way[named.remote(self._work, self._shared, part)] = part
 
     def ended(self, timeout: float) -> list[Ended]:
         """Wait, at most so many seconds, for the next part that ends; empty where none did."""
         return [_outcome(self._under_way.pop(each), each) for each in _next(list(self._under_way), timeout)]
+
+    def drop(self, part: Named) -> None:
+        """End the processes that still work at a part: they may hang, or write what has long been written."""
+        for reference in [each for each, other in self._under_way.items() if other.id == part.id]:
+            del self._under_way[reference]
+            ray.cancel(reference, force=True)
 
     def stop(self) -> None:
         """Cancel what is under way."""
@@ -91,7 +125,7 @@ class Actors:
         """Number of parts that are under way."""
         return len(self._waiting) + len(self._busy)
 
-    def start(self, part: Named) -> None:
+    def start(self, part: Named, *, elsewhere: bool = False) -> None:
         """Have a part done, by an idle actor or by the first that has a GPU; wanted actors are asked for."""
         self._waiting.append(part)
         self._hand_out()
@@ -124,6 +158,12 @@ class Actors:
         while len(self._starting) > len(self._waiting):  # those that were asked for last: the others have their turn
             ray.kill(self._starting.popitem()[1])
 
+    def drop(self, part: Named) -> None:
+        """End the actors that still work at a part."""
+        self._waiting = deque(other for other in self._waiting if other.id != part.id)
+        for reference in [each for each, (_, other) in self._busy.items() if other.id == part.id]:
+            ray.kill(self._busy.pop(reference)[0])
+
     def stop(self) -> None:
         """End all actors."""
         for actor in (*self._idle, *self._starting.values(), *(actor for actor, _ in self._busy.values())):
@@ -136,11 +176,11 @@ class _Worker:
     def __init__(self, work: Work, shared: object) -> None:
         self._work, self._shared = work, shared
 
-    def ready(self) -> tuple[None, None]:
+    def ready(self) -> tuple[None, None, float]:
         """Nothing, once the process has started."""
-        return None, None
+        return None, None, 0.0
 
-    def do(self, part: object) -> tuple[Any, str | None]:
+    def do(self, part: object) -> tuple[Any, str | None, float]:
         """Do one part."""
         return _guarded(self._work, self._shared, part)
 
@@ -154,18 +194,20 @@ def _memory(compute: TaskConfig) -> dict[str, Any]:
     return {"memory": int(compute.reserve_mb * 2**20)} if compute.reserve_mb else {}
 
 
-def _guarded(work: Work, shared: object, part: object) -> tuple[Any, str | None]:
-    """What `work` returns, or what went wrong: one line for the driver, the traceback for the worker's own log."""
+def _guarded(work: Work, shared: object, part: object) -> tuple[Any, str | None, float]:
+    """What `work` returns, or what went wrong, and the seconds: one line, the traceback is for the worker's own log."""
+    begun = time.monotonic()
     try:
-        return work(shared, part), None
+        return work(shared, part), None, time.monotonic() - begun
     except Exception as error:
         traceback.print_exc()
-        return None, line_of(error)
+        return None, line_of(error), time.monotonic() - begun
 
 
 def _outcome(part: object, ended: ray.ObjectRef) -> Ended:
     try:
-        return Ended(part, *ray.get(ended))
+        result, problem, seconds = ray.get(ended)
+        return Ended(part, result, problem, seconds=seconds)
     except ray.exceptions.RayTaskError as error:  # the worker could not even begin, as where a package is missing
         return Ended(part, None, line_of(error))
     except ray.exceptions.RayError as error:

@@ -48,7 +48,7 @@ class FewGpus:
             self.dies.discard(part)
             self.kill(self.made[number])
             raise ray.exceptions.ActorDiedError
-        return (number, None) if part else (None, None)
+        return (number, None, 1.0) if part else (None, None, 0.0)
 
     def kill(self, actor):
         actor.killed = True
@@ -98,6 +98,19 @@ def test_an_actor_that_dies_is_replaced_and_its_part_is_told(few):
     assert sum(each.problem is None for each in ended.values()) == 5
     (again,) = all_done(crew, parts(1))
     assert again.problem is None
+
+
+def test_a_part_that_is_dropped_is_neither_waited_for_nor_worked_at(few):
+    crew = Actors(len, None, TaskConfig(gpus=1))
+    one, two, three = parts(3)
+    for each in (one, two, three):
+        crew.start(each)
+    crew.ended(1.0)
+    crew.ended(1.0)
+    crew.drop(one)
+    crew.drop(three)
+    assert len(crew) == 1 and len(few.alive) == 2
+    assert [each.part for each in crew.ended(1.0) + crew.ended(1.0)] == [two]
 
 
 def test_a_line_tells_the_cause_inside_what_ray_wraps():

@@ -34,7 +34,7 @@ def do_all(
         InputError: a tile failed.
     """
     found: dict[str, Any] = {}
-    for tile, result, problem in track(run_tasks(work, shared, tiles, compute), len(tiles), name):
+    for tile, result, problem in track(run_tasks(work, shared, tiles, compute, twice=True), len(tiles), name):
         if problem is not None:
             raise InputError(f"{place}: {name}: tile {tile.id} failed: {problem}; run the job again")
         found[tile.id] = result

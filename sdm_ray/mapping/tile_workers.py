@@ -41,7 +41,7 @@ def do_tiles(kind: Callable[[Work], Worker], work: Work, todo: plan.Plan, comput
     failed: list[str] = []
     written: list[tuple[plan.PlannedTile, dict[str, Any], icechunk_repository.Session]] = []
     largest_first = sorted(todo.left, key=lambda tile: -tile.cells)  # or a few of them would end long after the others
-    ended = run_tasks(_tile, shared, largest_first, compute)
+    ended = run_tasks(_tile, shared, largest_first, compute, twice=True)
     try:
         for tile, result, problem in track(ended, len(todo.left), "tiles"):
             if problem is not None:

@@ -33,7 +33,7 @@ class Ledger:
 
     def add(self, tile_id: str, figures: dict[str, Any]) -> None:
         """Record a tile as done, with what was counted in it."""
-        with replacing(self.folder / f"{tile_id}.json") as draft:
+        with replacing(self.folder / f"{tile_id}.json", shared=True) as draft:
             draft.write_text(json.dumps({"tile": tile_id, "fingerprint": self.fingerprint, "figures": figures}))
 
     def forget(self, tile_id: str) -> None:

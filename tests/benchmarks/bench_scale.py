@@ -42,14 +42,14 @@ def sleep(slow: dict[str, float], tile: Sleep) -> None:
     time.sleep(tile.seconds * slow.get(ray.get_runtime_context().get_node_id(), 1.0))
 
 
-def measured(tiles: list[float], slow: dict[str, float] | None = None) -> float:
+def measured(tiles: list[float], slow: dict[str, float] | None = None, *, twice: bool = False) -> float:
     """Seconds that a run takes."""
     from sdm_ray.config import TaskConfig
     from sdm_ray.ray_tasks import run_tasks
 
     begun = time.monotonic()
     parts = [Sleep(str(number), seconds) for number, seconds in enumerate(tiles)]
-    for _, _, problem in run_tasks(sleep, slow or {}, parts, TaskConfig()):
+    for _, _, problem in run_tasks(sleep, slow or {}, parts, TaskConfig(), twice=twice):
         assert problem is None, problem
     return time.monotonic() - begun
 
@@ -111,6 +111,10 @@ class Trial:
         slow = {self.nodes[1].node_id: 3.0}
         lame = scale_model.Cluster(2, _SLOTS, slowness=(1.0, 3.0))
         self.compare("one of 2 nodes three times as slow", measured(many, slow), scale_model.makespan(many, lame))
+        slow = {self.nodes[1].node_id: 100.0}
+        hung = scale_model.Cluster(2, _SLOTS, slowness=(1.0, 100.0))
+        took = measured(many, slow, twice=True)
+        self.compare("a node that hangs, late tiles twice", took, scale_model.makespan(many, hung, twice=True))
         thread, at = self.meanwhile(6.0, lambda: self._made.remove_node(self.nodes.pop(), allow_graceful=False))
         took = measured(many)
         thread.join()

@@ -2,9 +2,12 @@
 
 import heapq
 import random
+import statistics
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from sdm_ray.ray_attempts import LATE, LATE_S
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,11 @@ class _Run:
     todo: deque[int]
     events: list[tuple[float, int, str, int, int]] = field(default_factory=list)
     idle: deque[int] = field(default_factory=deque)  # nodes, once for each idle slot
-    running: dict[int, tuple[int, int]] = field(default_factory=dict)  # attempt -> tile, node
+    running: dict[int, tuple[int, int, float]] = field(default_factory=dict)  # attempt -> tile, node, its seconds
     done: set[int] = field(default_factory=set)
+    seconds: list[float] = field(default_factory=list)  # that tiles took
+    begun: dict[int, float] = field(default_factory=dict)  # tiles under way since the last one began
+    second: set[int] = field(default_factory=set)  # tiles begun a second time
     driver: float = 0.0
     count: int = 0
 
@@ -59,23 +65,34 @@ class _Run:
         node = self.idle.popleft()
         self.driver = max(self.driver, now) + self.cluster.dispatch_s
         seconds = self.tiles[tile] * _of(self.cluster.slowness, node)
-        self.running[self.plan(self.driver + seconds, "end", tile)] = tile, node
+        self.running[self.plan(self.driver + seconds, "end", tile)] = tile, node, seconds
 
     def fill(self, now: float) -> None:
         """Give idle slots work."""
         while self.idle and self.todo:
             self.start(self.todo.popleft(), now)
         if self.twice and not self.todo:
-            attempts = [tile for tile, _ in self.running.values()]
-            once = deque(tile for tile in attempts if attempts.count(tile) == 1)  # the longest under way first
-            while self.idle and once:
-                self.start(once.popleft(), now)
+            self.start_late_ones(now)
+
+    def start_late_ones(self, now: float) -> None:
+        """Begin late tiles a second time on idle slots."""
+        under_way = [tile for tile, _, _ in self.running.values()]
+        self.begun |= {tile: now for tile in under_way if tile not in self.begun}
+        limit = max(LATE_S, LATE * statistics.median(self.seconds or [float("inf")]))
+        for tile in sorted({*under_way} - self.second, key=self.begun.__getitem__):
+            late = self.begun[tile] + limit
+            if now < late < float("inf"):
+                self.plan(late, "look", tile)
+            elif self.idle and now >= late:
+                self.second.add(tile)
+                self.start(tile, now)
 
     def end(self, attempt: int, tile: int) -> None:
         """A tile ends, and with it a second attempt at it."""
         if attempt in self.running:  # else its node was lost, or another attempt ended before
             self.done.add(tile)
-            for each, (other, node) in list(self.running.items()):
+            self.seconds.append(self.running[attempt][2])
+            for each, (other, node, _) in list(self.running.items()):
                 if other == tile:
                     del self.running[each]
                     self.idle.append(node)
@@ -83,10 +100,10 @@ class _Run:
     def lose(self, node: int, now: float) -> None:
         """A node is lost with what runs on it, which waits again."""
         self.idle = deque(each for each in self.idle if each != node)
-        for each, (tile, where) in list(self.running.items()):
+        for each, (tile, where, _) in list(self.running.items()):
             if where == node:
                 del self.running[each]
-                if tile not in [other for other, _ in self.running.values()]:
+                if tile not in [other for other, _, _ in self.running.values()]:
                     self.todo.appendleft(tile)
         self.up(node, now + self.cluster.replaced_s)
 
@@ -110,7 +127,7 @@ def makespan(
         tiles: seconds of each, in the order of the work.
         cluster: the machines.
         largest_first: whether long tiles begin first.
-        twice: whether idle workers start tiles under way a second time, of which the first to end counts.
+        twice: whether tiles that are late begin a second time (see `sdm_ray.ray_attempts`).
         seed: of the losses.
     """
     order = sorted(range(len(tiles)), key=lambda tile: -tiles[tile]) if largest_first else range(len(tiles))
@@ -126,7 +143,7 @@ def makespan(
             run.idle.extend([what] * cluster.slots)
         elif kind == "lose":
             run.lose(what, now)
-        else:
+        elif kind == "end":
             run.end(attempt, what)
         run.fill(now)
     return now
