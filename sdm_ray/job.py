@@ -14,6 +14,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.progress import say
 from sdm_ray.redaction import redacted_values
 from sdm_ray.stores import artefact
+from sdm_ray.stores.files import remove_drafts
 from sdm_ray.stores.formats import format_of
 
 _NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
@@ -169,7 +170,7 @@ class Plan:
             tools=artefact.tool_versions("ray", "torch", "zarr"),
         )
         with _writable(self.output):
-            artefact.tidy(self.output)
+            remove_drafts(self.output)
             files = artefact.contents(self.output, self.companions)
             artefact.seal(self.output, record.model_copy(update={"files": files}))
         return figures

@@ -23,6 +23,7 @@ from sdm_ray.readers import places as read
 from sdm_ray.readers.places import Floats
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.series import Series
+from sdm_ray.streams.places import ListedPlaces
 from sdm_ray.streams.survey_images import SurveyImages, Wanted, images_of
 from sdm_ray.streams.windows import Windows
 
@@ -172,7 +173,9 @@ class SpeciesPredictor:
         if about.satellite is None:
             found = "no satellite tower" if about.config.satellite is None else "one that was trained on image shards"
             raise InputError(f"{path}: expected a model whose satellite tower was trained on a cube, found {found}")
-        return Windows(str(path), about.satellite.bands, places, about.satellite.size, about.satellite.season)
+        return Windows(
+            str(path), about.satellite.bands, ListedPlaces(places), about.satellite.size, about.satellite.season
+        )
 
     def _images(self, places: Floats, ids: pd.Series | None, given: Place | Mapping[str, Place]) -> list[SurveyImages]:
         """The images of places, of each scale that the model has a tower for image shards of."""

@@ -99,6 +99,27 @@ def role(x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks, held_ou
     return np.where(near & (roles != Role.TEST), np.int8(Role.BUFFER), roles)
 
 
+def role_on_grid(
+    x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks, held_out: int | None
+) -> NDArray[np.int8]:
+    """As `role`, of the points of a grid; without a buffer much faster, since each block is looked at once.
+
+    Args:
+        x: of the columns, EPSG:3035 metres, (c,).
+        y: of the rows, EPSG:3035 metres, (r,).
+        blocks: how places are held out.
+        held_out: the fold held out; None where nothing is, and every row is for training.
+
+    Returns:
+        Codes of `Role`, (r, c).
+    """
+    if blocks.buffer_m > 0:
+        xx, yy = np.meshgrid(x, y)
+        return role(xx.ravel(), yy.ravel(), blocks, held_out).reshape(xx.shape)
+    (cols, col), (rows, row) = (np.unique(each, return_inverse=True) for each in _block(x, y, blocks))
+    return role_of((cols << 32) + rows[:, None], blocks, held_out)[row][:, col]
+
+
 def misfit(blocks: Blocks, grid: "Grid") -> str | None:
     """Why edges of blocks cut cells of a grid; None where every cell lies in one block.
 

@@ -20,7 +20,6 @@ from sdm_ray.stores.formats import check_version, format_of
 from sdm_ray.version import __version__
 
 _MARKER = "unfinished.json"
-_DRAFTS = (".tmp", ".partial")  # of `files.replacing`, and of Zarr
 _HASH_CONTENT_BELOW = 1 << 24  # of an artefact: larger files are known by their size
 _HASH_WHOLE_BELOW = 1 << 28  # larger source files are known by size and time, not by content
 
@@ -270,14 +269,6 @@ def begin(path: UPath, beginning: Beginning) -> bool:
 def write_sources(folder: UPath, sources: Sequence[str]) -> None:
     """Write `sources.txt`, one source with its licence a line, beside files that are passed on without their record."""
     (folder / "sources.txt").write_text("".join(f"{each}\n" for each in sources))
-
-
-def tidy(path: UPath) -> None:
-    """Remove the drafts that killed workers left in a folder of this machine; object stores hold none."""
-    if path.suffix != ".parquet" and path.protocol in ("", "file", "local"):
-        for place in path.fs.find(path.path):
-            if place.endswith(_DRAFTS):
-                path.fs.rm_file(place)
 
 
 def seal(path: UPath, record: Record) -> None:

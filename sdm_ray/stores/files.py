@@ -13,6 +13,8 @@ from sdm_ray.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_DRAFTS = (".tmp", ".partial")  # of `replacing`, and of Zarr
+
 for _protocol in ("s3", "s3a", "gs", "gcs"):
     # fsspec remembers listings for the life of a process, and what other processes write meanwhile is not among them:
     # a resumed map was sealed with the figures of 15 of its 35 tiles.
@@ -60,3 +62,11 @@ def replacing(path: UPath, *, shared: bool = False) -> Iterator[UPath]:
         draft.unlink(missing_ok=True)
         raise
     draft.rename(path)
+
+
+def remove_drafts(folder: UPath) -> None:
+    """Remove the drafts of files that killed workers left in a folder of this machine; object stores hold none."""
+    if folder.protocol in ("", "file", "local") and folder.is_dir():
+        for place in folder.fs.find(folder.path):
+            if place.endswith(_DRAFTS):
+                folder.fs.rm_file(place)

@@ -6,7 +6,8 @@ same number of rows from each. Within its sequence a place is delayed by a rando
 batch mixes places of as many regions as there are sequences, while a sequence decodes a chunk once and keeps it only
 for its next few rows of chunks. Ranks that own whole sequences decode no chunk that another rank decodes as well.
 
-What is held is the walk through each strip, which no epoch changes, and for an epoch the order of the strips. The
+The walk through each strip is the same in every epoch (`places_in_chunks`), and for an epoch the order of the strips is
+held. The
 places at some positions follow from the delays around them: draws are taken from the middle of the random stream.
 """
 
@@ -18,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sdm_ray.batch import Ints, share
-from sdm_ray.streams.chunk_strips import FAR, Occupied, chunk_strips, heights, occupied
+from sdm_ray.streams.chunk_strips import FAR, chunk_strips, heights
+from sdm_ray.streams.places_in_chunks import PlacesInChunks, Walk
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,18 +28,14 @@ class ChunkShuffleSampler:
     """Concatenated shuffles of `n` places; a function of its attributes alone (compare `Sampler`).
 
     Attributes:
-        rows: upper pixel row of each place's patch, (n,).
-        cols: left pixel column, (n,).
-        chunk: side of a chunk, pixels.
+        places: by chunk.
         seed: any number >= 0.
         batch: rows of a global batch, a multiple of `interleave`; row j belongs to sequence j modulo `interleave`.
         shuffle_window: rows by which a place is delayed at most, counted over all sequences.
         interleave: number of sequences; an epoch leaves out n modulo `interleave` places, others each time.
     """
 
-    rows: Ints = field(repr=False)
-    cols: Ints = field(repr=False)
-    chunk: int
+    places: PlacesInChunks = field(repr=False)
     seed: int
     batch: int
     shuffle_window: int
@@ -50,7 +48,7 @@ class ChunkShuffleSampler:
     @property
     def n(self) -> int:
         """Number of places."""
-        return len(self.rows)
+        return len(self.places)
 
     def at(self, positions: Ints) -> tuple[Ints, Ints]:
         """Ids and epochs at positions, both int64, shaped as `positions`."""
@@ -81,46 +79,34 @@ class ChunkShuffleSampler:
             slots: of the places in their global batch, (N,).
             least: places that a group should hold.
         """
-        chunk = self._occupied.of_place[ids]
-        strip, down = self._strips[chunk], self._occupied.down[chunk] + FAR
+        chunk = self.places.chunk_of(ids)
+        strip, down = self._strips[chunk], self.places.chunks.down[chunk] + FAR
         chunk_rows = np.maximum(1, np.ceil(least * self._rows_per_place)).astype(np.int64)
         visit = np.unique((epochs * self.interleave + slots % self.interleave) << 32 | strip, return_inverse=True)[1]
         return np.unique(visit << 32 | down // chunk_rows[strip], return_inverse=True)[1]
 
-    @property
-    def strip(self) -> Ints:
-        """Number of the strip of each place, (n,)."""
-        return self._strips[self._occupied.of_place]
+    def strip(self, ids: Ints) -> Ints:
+        """Number of the strip of each place, (N,)."""
+        return self._strips[self.places.chunk_of(ids)]
 
     @cached_property
-    def walk(self) -> NDArray[np.unsignedinteger[Any]]:
-        """Ids strip by strip, in each from north to south by rows of chunks and there from west to east, (n,)."""
-        chunks = self._occupied
-        order = np.lexsort((chunks.down, self._strips))  # of chunks: rows of chunks, strip by strip
-        new = np.diff(chunks.down[order], prepend=-1) != 0
-        new |= np.diff(self._strips[order], prepend=-1) != 0
-        row = np.empty(len(order), np.int64)
-        row[order] = np.cumsum(new)
-        keys = row[chunks.of_place] << 32 | (self.cols.astype(np.int64) + FAR)
-        return np.argsort(keys, kind="stable").astype(np.uint32 if self.n < 1 << 32 else np.uint64)
+    def walk(self) -> Walk:
+        """All places strip by strip."""
+        return self.places.walk(self._strips)
 
     @cached_property
     def starts(self) -> Ints:
         """Where each strip begins in `walk`, and its end."""
-        return np.append(0, np.cumsum(np.bincount(self._strips, self._occupied.count).astype(np.int64)))
-
-    @cached_property
-    def _occupied(self) -> Occupied:
-        return occupied(self.rows // self.chunk, self.cols // self.chunk)
+        return np.append(0, np.cumsum(np.bincount(self._strips, self.places.chunks.count).astype(np.int64)))
 
     @cached_property
     def _strips(self) -> Ints:
         """Number of the strip of each chunk."""
-        return chunk_strips(self._occupied, max(1, self.shuffle_window // self.interleave))
+        return chunk_strips(self.places.chunks, max(1, self.shuffle_window // self.interleave))
 
     @cached_property
     def _rows_per_place(self) -> NDArray[np.float64]:
-        return heights(self._strips, self._occupied.down, self._occupied.count)
+        return heights(self._strips, self.places.chunks.down, self.places.chunks.count)
 
 
 class _Epoch:
@@ -165,7 +151,7 @@ class _Epoch:
         visit = np.searchsorted(self._ends, positions, side="right")
         back = self._ends[visit] - positions  # from the end of its strip
         size = np.diff(self._ends, prepend=0)[visit]
-        return np.asarray(self._sampler.walk[self._first[visit] + size - back], np.int64)
+        return self._sampler.walk.at(self._first[visit] + size - back)
 
     @property
     def _reach(self) -> int:

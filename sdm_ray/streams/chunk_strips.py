@@ -24,17 +24,20 @@ class Occupied:
         down: row of each chunk, (c,).
         right: column of each chunk, (c,).
         count: places in each, (c,).
-        of_place: number of the chunk of each place, int32 (n,).
     """
 
     down: Ints = field(repr=False)
     right: Ints = field(repr=False)
     count: Ints = field(repr=False)
-    of_place: NDArray[np.int32] = field(repr=False)
 
 
-def occupied(down: NDArray[np.signedinteger], right: NDArray[np.signedinteger]) -> Occupied:
-    """The chunks of places, by row and column of the chunk of each, (n,)."""
+def occupied(down: NDArray[np.signedinteger], right: NDArray[np.signedinteger]) -> tuple[Occupied, NDArray[np.int32]]:
+    """The chunks of places, row by row, and the number of the chunk of each place, (n,).
+
+    Args:
+        down: row of the chunk of each place, (n,).
+        right: column of the chunk of each place, (n,).
+    """
     top, left = int(down.min()), int(right.min())
     high, wide = int(down.max()) - top + 1, int(right.max()) - left + 1
     cell = (down.astype(np.int64) - top) * wide + (right - left)
@@ -47,7 +50,7 @@ def occupied(down: NDArray[np.signedinteger], right: NDArray[np.signedinteger]) 
     else:  # places far from each other
         found, inverse, count = np.unique(cell, return_inverse=True, return_counts=True)
         of_place = inverse.astype(np.int32)
-    return Occupied(found // wide + top, found % wide + left, count, of_place)
+    return Occupied(found // wide + top, found % wide + left, count), of_place
 
 
 def chunk_strips(chunks: Occupied, most: int) -> Ints:

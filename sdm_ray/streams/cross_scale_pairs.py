@@ -24,18 +24,15 @@ class PairDataset:
     ids: Ints = field(repr=False)
     place: Ints = field(repr=False)
 
-    @property
-    def lonlat(self) -> Floats:
-        """Of the first image of each pair, WGS84 degrees, float64 (n, 2)."""
-        lonlat: Floats = next(iter(self.datasets.values())).lonlat[self.ids[:, 0]]
-        return lonlat
+    def __len__(self) -> int:
+        return len(self.ids)
 
     def subset(self, rows: Ints, *, plain: bool = False) -> "PairDataset":
         """Some of these pairs; `plain` without augmentation."""
         part = replace(self, ids=self.ids[rows], place=self.place[rows])
         if not plain:
             return part
-        every = {scale: np.arange(len(dataset.lonlat)) for scale, dataset in self.datasets.items()}
+        every = {scale: np.arange(len(dataset)) for scale, dataset in self.datasets.items()}
         return replace(part, datasets={s: dataset.subset(every[s], plain=True) for s, dataset in self.datasets.items()})
 
     def parts(self) -> list[Part]:

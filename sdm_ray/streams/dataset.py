@@ -6,7 +6,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from sdm_ray.batch import Array, Batch, Floats, Ints
+from sdm_ray.batch import Array, Batch, Ints
 from sdm_ray.streams.chunk_shuffle_sampler import ChunkShuffleSampler
 from sdm_ray.streams.sampler import Sampler
 from sdm_ray.streams.windows import Windows
@@ -62,9 +62,8 @@ class Part(Protocol):
 class Dataset(Protocol):
     """Rows by id, 0 to n - 1. Picklable; what a row is depends on its id and on the epoch alone."""
 
-    @property
-    def lonlat(self) -> Floats:
-        """Places of the rows, WGS84 degrees, float64 (n, 2)."""
+    def __len__(self) -> int:
+        """Number of rows."""
         ...
 
     def read(self, ids: Ints, epochs: Ints) -> Batch[Array]:

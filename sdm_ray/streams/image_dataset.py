@@ -60,6 +60,9 @@ class ImageDataset:
     seed: int = 0
     time: np.ndarray | None = field(default=None, repr=False)
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
     def subset(self, rows: Ints, *, plain: bool = False) -> "ImageDataset":
         """Some of these images; `plain` without augmentation."""
         time = None if self.time is None else self.time[rows]

@@ -16,7 +16,7 @@ from sdm_ray.streams.chunk_shuffle_sampler import ChunkShuffleSampler
 from sdm_ray.streams.config import Mixing
 from sdm_ray.streams.dataset import Dataset, Schedule, merged
 from sdm_ray.streams.sampler import Sampler
-from sdm_ray.streams.windows import Windows, open_cube
+from sdm_ray.streams.windows import Windows
 
 _SEQUENCE_ROWS = 64  # places of an interleaved sequence at least
 
@@ -52,7 +52,7 @@ class Stream:
             InputError: the cube lacks a band or the season.
         """
         found = [windows for part in dataset.parts() if (windows := part.windows) is not None]
-        sampler: Sampler | ChunkShuffleSampler = Sampler(len(dataset.lonlat), seed)
+        sampler: Sampler | ChunkShuffleSampler = Sampler(len(dataset), seed)
         if found:
             sampler = _by_chunks(found[0], seed, batch, mixing or Mixing())
         return cls(dataset, sampler, batch, readers)
@@ -90,7 +90,6 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
 
 
 def _by_chunks(windows: Windows, seed: int, batch: int, mixing: Mixing) -> ChunkShuffleSampler:
-    wanted = windows.wanted
-    interleave = math.gcd(batch, mixing.interleave) if len(wanted.rows) >= _SEQUENCE_ROWS * mixing.interleave else 1
-    chunk = open_cube(windows.cube).chunk
-    return ChunkShuffleSampler(wanted.rows, wanted.cols, chunk, seed, batch, mixing.shuffle_window, interleave)
+    places = windows.in_chunks()
+    interleave = math.gcd(batch, mixing.interleave) if len(places) >= _SEQUENCE_ROWS * mixing.interleave else 1
+    return ChunkShuffleSampler(places, seed, batch, mixing.shuffle_window, interleave)

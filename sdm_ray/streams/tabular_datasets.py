@@ -24,6 +24,9 @@ class CellDataset:
     values: Array = field(repr=False)
     place: Ints = field(repr=False)
 
+    def __len__(self) -> int:
+        return len(self.place)
+
     def subset(self, rows: Ints, *, plain: bool = False) -> "CellDataset":
         """Some of these cells."""
         return replace(self, lonlat=self.lonlat[rows], values=self.values[rows], place=self.place[rows])
@@ -51,10 +54,8 @@ class SpeciesSetDataset:
     all_lonlat: Floats = field(repr=False)
     labels: SparseLabels = field(repr=False)
 
-    @property
-    def lonlat(self) -> Floats:
-        """WGS84 degrees, float64 (n, 2)."""
-        return self.all_lonlat[self.survey]
+    def __len__(self) -> int:
+        return len(self.survey)
 
     def subset(self, rows: Ints, *, plain: bool = False) -> "SpeciesSetDataset":
         """Some of these surveys."""

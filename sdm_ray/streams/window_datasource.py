@@ -18,6 +18,7 @@ from sdm_ray.batch import Ints
 from sdm_ray.buffers import empty
 from sdm_ray.errors import InputError
 from sdm_ray.ray_runtime import connect
+from sdm_ray.stores.patch_reader import Wanted
 from sdm_ray.streams.prefetch import prefetch
 from sdm_ray.streams.windows import Windows, open_cube
 
@@ -98,12 +99,14 @@ class WindowSource(Datasource):
         ids = self._reading.ids[bounds[0] : bounds[-1]]
         size = len(ids) * self._windows.row_bytes
         metadata = BlockMetadata(num_rows=len(ids), size_bytes=size, input_files=None, exec_stats=None)
-        return ReadTask(_Task(self._windows.subset(ids), ids, bounds - bounds[0], self._reading.keep), metadata)
+        task = _Task(self._windows.cube, self._windows.at(ids), ids, bounds - bounds[0], self._reading.keep)
+        return ReadTask(task, metadata)
 
 
 @dataclass(frozen=True)
 class _Task:
-    windows: Windows
+    cube: str
+    wanted: Wanted
     ids: Ints
     bounds: Ints
     keep: int
@@ -111,9 +114,10 @@ class _Task:
     def __call__(self) -> Iterable[pa.Table]:
         groups = [np.arange(*each) for each in zip(self.bounds, self.bounds[1:], strict=False)]
         try:
-            cube, shape = open_cube(self.windows.cube), self.windows.shape
+            assert self.wanted.bands is not None
+            cube, shape = open_cube(self.cube), (len(self.wanted.bands), self.wanted.size, self.wanted.size)
             allocate = lambda group: np.empty((len(group), *shape), np.uint16)  # noqa: E731
-            for group, images in zip(groups, cube.cut(self.windows.wanted, groups, allocate, self.keep), strict=True):
+            for group, images in zip(groups, cube.cut(self.wanted, groups, allocate, self.keep), strict=True):
                 yield _table(self.ids[group], np.asarray(images))
         except InputError as error:  # Ray Data would pass on its text alone, inside a traceback
             yield pa.table({_ERROR: [str(error)]})
@@ -192,7 +196,7 @@ class _Batches:
     def cut_here(self, windows: Windows, reading: Reading) -> Generator[None]:
         """Read in a thread of this process, ahead of the training; yields after each group."""
         groups = [np.arange(*bounds) for bounds in zip(reading.groups, reading.groups[1:], strict=False)]
-        cutting = open_cube(windows.cube).cut(windows.subset(reading.ids).wanted, groups, self._allocate, reading.keep)
+        cutting = open_cube(windows.cube).cut(windows.at(reading.ids), groups, self._allocate, reading.keep)
         depth = 1 + 2 * self._size * len(groups) // len(reading.ids)
         with closing(prefetch((partial(next, cutting) for _ in groups), depth)) as cuts:
             for group, _ in zip(groups, cuts, strict=True):

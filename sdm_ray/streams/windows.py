@@ -2,17 +2,18 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.batch import Ints
-from sdm_ray.geo.grid import to_xy
 from sdm_ray.geo.windows import centred
 from sdm_ray.stores.cube import Cube
 from sdm_ray.stores.patch_reader import Wanted
+from sdm_ray.streams.places import Places
+from sdm_ray.streams.places_in_chunks import PlacesInChunks, in_chunks
 
 
 @dataclass(frozen=True)
@@ -22,32 +23,35 @@ class Windows:
     Attributes:
         cube: the tile cube.
         bands: names of the bands, in the order of the images' channels.
-        lonlat: WGS84 degrees, float64 (n, 2).
+        places: the centres.
         size: side of a window, pixels.
         season: name of the composite; None for the first.
     """
 
     cube: str
     bands: tuple[str, ...]
-    lonlat: NDArray[np.float64] = field(repr=False)
+    places: Places = field(repr=False)
     size: int
     season: str | None = None
 
-    def subset(self, rows: Ints) -> "Windows":
+    def subset(self, ids: Ints) -> "Windows":
         """Windows of some of the places."""
-        return replace(self, lonlat=self.lonlat[rows])
+        return replace(self, places=self.places.subset(ids))
 
-    @cached_property
-    def wanted(self) -> Wanted:
-        """The windows in pixels of the cube.
+    def at(self, ids: Ints) -> Wanted:
+        """Windows of some of the places, in pixels of the cube.
 
         Raises:
             InputError: the cube lacks a band or the season.
         """
         cube = open_cube(self.cube)
-        rows, cols = centred(cube.grid, *to_xy(self.lonlat[:, 0], self.lonlat[:, 1]), self.size)
-        rows, cols = rows.astype(np.int32), cols.astype(np.int32)  # of 10^9 windows every byte is a gigabyte
+        rows, cols = centred(cube.grid, *self.places.xy(ids), self.size)
         return Wanted(rows, cols, self.size, cube.time(self.season), cube.numbers(self.bands))
+
+    def in_chunks(self) -> PlacesInChunks:
+        """The places by the chunks of the cube that hold their windows' upper left pixels."""
+        cube = open_cube(self.cube)
+        return in_chunks(self.places, cube.grid, self.size, cube.chunk)
 
     @property
     def reach_m(self) -> float:
@@ -61,7 +65,7 @@ class Windows:
 
     def read(self, ids: Ints) -> NDArray[np.uint16]:
         """Reflectance x 10,000, 0 = nodata and outside the cube, uint16 (N, B, size, size)."""
-        return open_cube(self.cube).patches(self.subset(ids).wanted)
+        return open_cube(self.cube).patches(self.at(ids))
 
     @property
     def shape(self) -> tuple[int, int, int]:

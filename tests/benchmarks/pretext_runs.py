@@ -76,10 +76,10 @@ def pretrained(config: PretrainConfig, sources: Mapping[str, Source], folder: UP
 
 def matched(model: Any, source: Source, config: PretrainConfig) -> dict[str, float]:
     """Figures of images and places among a fixed draw of the fold's test blocks."""
-    rows = np.flatnonzero(role(source.x, source.y, config.blocks, FOLD) == Role.TEST)
+    rows = np.flatnonzero(role(*source.xy().T, config.blocks, FOLD) == Role.TEST)
     rows = np.sort(np.random.default_rng(1).permutation(rows)[:CANDIDATES])
     pairs = embed(model, "satellite", source.dataset.subset(rows, plain=True), slice(0, len(rows)))
-    return matching(*pairs, np.stack([source.x[rows], source.y[rows]], axis=1))
+    return matching(*pairs, source.xy(rows))
 
 
 def random_features(config: LocationConfig, seed: int) -> Features:

@@ -43,6 +43,7 @@ def ours(cube: str, count: int, epochs: int, readers: int) -> dict[str, float]:
     import torch
 
     from sdm_ray.streams.loader import Stream, batches
+    from sdm_ray.streams.places import ListedPlaces
     from sdm_ray.streams.window_dataset import WindowDataset
     from sdm_ray.streams.windows import Windows, open_cube
 
@@ -50,8 +51,8 @@ def ours(cube: str, count: int, epochs: int, readers: int) -> dict[str, float]:
     corners = places(grid.width, count)
     centres = (corners + SIZE / 2) * grid.resolution
     x, y = grid.x0 + centres[:, 1], grid.y1 - centres[:, 0]
-    windows = Windows(cube, tuple(open_cube(cube).bands), np.stack(to_lonlat(x, y), axis=1), SIZE)
-    stream = Stream.of(WindowDataset(windows, np.arange(count)), 0, BATCH, readers=readers)
+    windows = Windows(cube, tuple(open_cube(cube).bands), ListedPlaces(np.stack(to_lonlat(x, y), axis=1)), SIZE)
+    stream = Stream.of(WindowDataset(windows), 0, BATCH, readers=readers)
     first, last = count // BATCH, (epochs + 1) * count // BATCH  # one pass before, and one to go on with after
     steps = (epochs + 2) * count // BATCH
     start, rows = 0.0, 0

@@ -91,10 +91,10 @@ def busy_workers(*, idle_too: bool = True) -> list[psutil.Process]:
             found.append((" ".join(process.cmdline()), process))
         except psutil.Error:
             continue
-    working = [process for words, process in found if words.startswith("ray::") and "IDLE" not in words]
-    if working or not idle_too:
-        return working
-    return [process for words, process in found if words.startswith("ray::")]
+    # A node's agents are named like workers, and the node ends with them
+    workers = [(words, process) for words, process in found if words.startswith("ray::") and "Agent" not in words]
+    working = [process for words, process in workers if "IDLE" not in words]
+    return working if working or not idle_too else [process for _, process in workers]
 
 
 def wait_for_work(job: subprocess.Popen[str]) -> None:

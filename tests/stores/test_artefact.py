@@ -120,12 +120,3 @@ def test_a_parquet_file_is_sealed_with_its_companions(tmp_path):
     assert sorted(record.files) == ["species.parquet", "surveys.parquet"]
     (place.parent / "species.parquet").write_text("other")
     assert artefact.changed_files(place, record) == ["species.parquet"]
-
-
-def test_drafts_of_killed_workers_are_removed_and_nothing_else(tmp_path):
-    place = UPath(tmp_path) / "map.zarr"
-    (place / "ledger").mkdir(parents=True)
-    for name in ("ledger/E1N1.json", "ledger/E1N2.json.0123.tmp", "c.0a1b.partial", "c"):
-        (place / name).write_text("x")
-    artefact.tidy(place)
-    assert sorted(file.name for file in place.rglob("*") if file.is_file()) == ["E1N1.json", "c"]

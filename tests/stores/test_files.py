@@ -1,7 +1,7 @@
 import pytest
 from upath import UPath
 
-from sdm_ray.stores.files import replacing
+from sdm_ray.stores.files import remove_drafts, replacing
 
 
 @pytest.mark.parametrize("place", ["local", "memory"])
@@ -36,3 +36,12 @@ def test_two_that_write_one_file_do_not_meet(tmp_path):
         one.write_text("one")
         other.write_text("other")
     assert path.read_text() == "one"
+
+
+def test_drafts_of_killed_workers_are_removed_and_nothing_else(tmp_path):
+    place = UPath(tmp_path) / "map.zarr"
+    (place / "ledger").mkdir(parents=True)
+    for name in ("ledger/E1N1.json", "ledger/E1N2.json.0123.tmp", "c.0a1b.partial", "c"):
+        (place / name).write_text("x")
+    remove_drafts(place)
+    assert sorted(file.name for file in place.rglob("*") if file.is_file()) == ["E1N1.json", "c"]

@@ -14,6 +14,7 @@ from sdm_ray.stores.maps import Map, MapSpec, create_map
 from sdm_ray.stores.shards import Sample, Shards, write_index, write_shard
 from sdm_ray.streams.config import Mixing
 from sdm_ray.streams.loader import Stream, batches
+from sdm_ray.streams.places import ListedPlaces
 from sdm_ray.streams.window_dataset import WindowDataset
 from sdm_ray.streams.windows import Windows
 
@@ -39,8 +40,8 @@ def test_windows_of_a_cube_in_a_bucket(cube):
     path, values = cube
     rows, cols = np.random.default_rng(1).integers(0, 100, (2, 120))
     x, y = GRID.x0 + (cols + 5) * 10.0, GRID.y1 - (rows + 5) * 10.0
-    windows = Windows(path, ("nir", "red"), np.stack(to_lonlat(x, y), axis=1), 10)
-    stream = Stream.of(WindowDataset(windows, np.arange(120)), 0, 24, Mixing(interleave=1, shuffle_window=60))
+    windows = Windows(path, ("nir", "red"), ListedPlaces(np.stack(to_lonlat(x, y), axis=1)), 10)
+    stream = Stream.of(WindowDataset(windows), 0, 24, Mixing(interleave=1, shuffle_window=60))
     for step, batch in enumerate(batches(stream, 0, 1, 0, 5)):
         ids = stream.rows(range(step, step + 1))[0][0]
         expected = [values[::-1, row : row + 10, col : col + 10] for row, col in zip(rows[ids], cols[ids], strict=True)]

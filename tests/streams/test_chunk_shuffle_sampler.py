@@ -5,6 +5,7 @@ import pytest
 
 from sdm_ray.streams import chunk_shuffle_sampler
 from sdm_ray.streams.chunk_shuffle_sampler import ChunkShuffleSampler
+from sdm_ray.streams.places_in_chunks import ListedInChunks
 
 CHUNK, SIZE = 256, 65536
 
@@ -16,9 +17,8 @@ def places():
 
 
 def order(places, **changes) -> ChunkShuffleSampler:
-    return ChunkShuffleSampler(
-        *places, **{"chunk": CHUNK, "seed": 1, "batch": 40, "shuffle_window": 200, "interleave": 8} | changes
-    )
+    listed = ListedInChunks(*places, CHUNK)
+    return ChunkShuffleSampler(listed, **{"seed": 1, "batch": 40, "shuffle_window": 200, "interleave": 8} | changes)
 
 
 @pytest.mark.parametrize("interleave", [1, 8])
@@ -74,8 +74,9 @@ def test_a_place_is_delayed_by_the_window_at_most(places):
     ids = found.at(np.arange(5000))[0]
     at = np.empty(5000, int)
     at[ids] = np.arange(5000)
-    for strip in range(int(found.strip.max()) + 1):
-        inside = np.flatnonzero(found.strip == strip)
+    strips = found.strip(np.arange(5000))
+    for strip in range(int(strips.max()) + 1):
+        inside = np.flatnonzero(strips == strip)
         walked = at[inside[np.lexsort((places[1][inside], places[0][inside] // CHUNK))]]
         assert np.abs(np.argsort(np.argsort(walked)) - np.arange(len(walked))).max() <= 300
 
@@ -83,8 +84,9 @@ def test_a_place_is_delayed_by_the_window_at_most(places):
 def stored(sampler, number):
     """An epoch as a whole, (sequences, length), by sorting all its places."""
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([sampler.seed, number])))
-    place = rng.permutation(int(sampler.strip.max()) + 1)
-    visited = np.lexsort((sampler.cols, sampler.rows // sampler.chunk, place[sampler.strip]))
+    strip, places = sampler.strip(np.arange(sampler.n)), sampler.places
+    place = rng.permutation(int(strip.max()) + 1)
+    visited = np.lexsort((places.cols, places.rows // CHUNK, place[strip]))
     length = sampler.n // sampler.interleave
     start = np.arange(length * sampler.interleave)
     time = start + sampler.shuffle_window / sampler.interleave * rng.random(len(start))
@@ -142,7 +144,7 @@ def test_groups_are_rows_of_chunks_of_one_visit(places):
     assert np.median(np.bincount(groups)) >= 5  # a visit of a sequence may end before that
     for number in range(0, int(groups.max()) + 1, 7):
         inside = np.flatnonzero(groups == number)
-        assert len(set(epochs[inside])) == len(set(positions[inside] % 8)) == len(set(found.strip[ids[inside]])) == 1
+        assert len(set(epochs[inside])) == len(set(positions[inside] % 8)) == len(set(found.strip(ids[inside]))) == 1
 
 
 def test_batches_that_sequences_do_not_divide_are_refused(places):

@@ -7,17 +7,17 @@ from sdm_ray.streams.chunk_strips import chunk_strips, occupied
 
 def strips(down, right, most):
     """Of each place."""
-    chunks = occupied(down, right)
-    return chunk_strips(chunks, most)[chunks.of_place]
+    chunks, of_place = occupied(down, right)
+    return chunk_strips(chunks, most)[of_place]
 
 
 @pytest.mark.parametrize("dense", [0, 4, 10**9])
 def test_chunks_are_counted_however_far_apart_they_lie(monkeypatch, dense):
     monkeypatch.setattr(module, "_DENSE", dense)
     down, right = np.random.default_rng(0).integers(-50, 50, (2, 3000))
-    found = occupied(down, right)
+    found, of_place = occupied(down, right)
     assert found.count.sum() == 3000 and (found.count > 0).all()
-    assert np.array_equal(found.down[found.of_place], down) and np.array_equal(found.right[found.of_place], right)
+    assert np.array_equal(found.down[of_place], down) and np.array_equal(found.right[of_place], right)
     assert len(np.unique(np.stack([found.down, found.right]), axis=1).T) == len(found.count)
 
 

@@ -44,6 +44,9 @@ class Tens:
     lonlat: np.ndarray
     drawn: bool = True
 
+    def __len__(self):
+        return len(self.lonlat)
+
     def subset(self, rows, *, plain=False):
         return Tens(self.scale, self.lonlat[rows], drawn=self.drawn and not plain)
 

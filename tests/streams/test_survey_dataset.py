@@ -7,8 +7,10 @@ from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import Window, whole
 from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.stores.labels import SparseLabels
+from sdm_ray.streams.place_grid import PlaceGrid
+from sdm_ray.streams.places import ListedPlaces
 from sdm_ray.streams.survey_dataset import SurveyDataset
-from sdm_ray.streams.window_dataset import WindowDataset, places
+from sdm_ray.streams.window_dataset import WindowDataset
 from sdm_ray.streams.windows import Windows
 
 GRID = Grid(x0=4_000_000, y1=3_001_000, resolution=10, width=100, height=100)
@@ -29,8 +31,8 @@ def lonlat_of(row: list[int], col: list[int]) -> np.ndarray:
 
 
 def test_windows_are_what_the_cube_holds(cube):
-    windows = Windows(str(cube), ("nir", "red"), lonlat_of([50, 30, 70], [40, 90, 8]), size=16)
-    source = WindowDataset(windows, np.arange(3))
+    windows = Windows(str(cube), ("nir", "red"), ListedPlaces(lonlat_of([50, 30, 70], [40, 90, 8])), size=16)
+    source = WindowDataset(windows)
     batch = source.read(np.array([2, 0]), np.array([0, 0]))
     expected = Cube(cube).read(Window(row=42, col=32, height=16, width=16))[[2, 0]]
     assert batch["image_satellite"].dtype == np.uint16
@@ -39,15 +41,15 @@ def test_windows_are_what_the_cube_holds(cube):
 
 
 def test_a_band_that_is_not_there_is_named(cube):
-    source = WindowDataset(Windows(str(cube), ("swir",), lonlat_of([50], [40]), size=16), np.arange(1))
+    source = WindowDataset(Windows(str(cube), ("swir",), ListedPlaces(lonlat_of([50], [40])), size=16))
     with pytest.raises(InputError, match="no band swir"):
         source.read(np.array([0]), np.array([0]))
 
 
 def test_places_of_a_cube_lie_on_a_grid_inside_it():
-    found = places(GRID, 500)
+    found = PlaceGrid.over(GRID, 500)
     assert len(found) == 9
-    assert np.allclose(found[4], np.array(to_lonlat(np.array([4_000_500]), np.array([3_000_500]))).T[0])
+    assert np.allclose(found.xy(np.array([4])), [[4_000_500], [3_000_500]])
 
 
 def test_a_batch_of_surveys(cube):
@@ -60,7 +62,7 @@ def test_a_batch_of_surveys(cube):
         covariates=np.array([[1, 2], [3, 4], [0, 0]], np.float32),
         known=np.array([[True, True], [True, False], [False, False]]),
         labels=labels,
-        images=Windows(str(cube), ("red",), lonlat, 8),
+        images=Windows(str(cube), ("red",), ListedPlaces(lonlat), 8),
         augment=True,
     )
     batch = dataset.read(np.array([0, 1]), np.array([0, 0]))

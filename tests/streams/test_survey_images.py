@@ -16,6 +16,7 @@ from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.shards import Sample, write_index, write_shard
 from sdm_ray.streams.loader import Stream, batches
+from sdm_ray.streams.places import ListedPlaces
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.streams.survey_images import Wanted, images_of
 from sdm_ray.streams.windows import Windows
@@ -114,7 +115,7 @@ def dataset(tmp_path_factory) -> SurveyDataset:
         covariates=np.zeros((60, 0), np.float32),
         known=np.zeros((60, 0), bool),
         labels=SparseLabels.from_lists([[0]] * 60, 1),
-        images=Windows(str(folder / "cube.zarr"), ("red",), lonlat, 8),
+        images=Windows(str(folder / "cube.zarr"), ("red",), ListedPlaces(lonlat), 8),
         shards=[found],
         augment=True,
         hide=0.25,

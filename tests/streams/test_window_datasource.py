@@ -8,6 +8,7 @@ from sdm_ray.geo.windows import tiles
 from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.streams.config import Mixing
 from sdm_ray.streams.loader import Stream, batches
+from sdm_ray.streams.places import ListedPlaces
 from sdm_ray.streams.window_dataset import WindowDataset
 from sdm_ray.streams.window_datasource import plan, read_windows
 from sdm_ray.streams.windows import Windows
@@ -33,11 +34,11 @@ def windows(tmp_path_factory) -> Windows:
     rng = np.random.default_rng(4)
     west, south, east, north = GRID.bounds
     lonlat = np.stack(to_lonlat(rng.uniform(west, east, 300), rng.uniform(south, north, 300)), axis=1)
-    return Windows(str(path), ("nir", "red"), lonlat, 16, "summer")
+    return Windows(str(path), ("nir", "red"), ListedPlaces(lonlat), 16, "summer")
 
 
 def stream(windows: Windows, readers: int = 0, **mixing):
-    dataset = WindowDataset(windows, np.arange(300), augment=True, seed=5)
+    dataset = WindowDataset(windows, augment=True, seed=5)
     return Stream.of(dataset, 7, 24, Mixing(**{"shuffle_window": 96, "interleave": 3} | mixing), readers)
 
 
@@ -95,7 +96,7 @@ def test_the_dataset_tells_the_share_without_data(tmp_path, ray_cluster):
     path = UPath(tmp_path) / "cube.zarr"
     make_cube(path)
     corner = np.stack(to_lonlat(np.array([GRID.bounds[0]]), np.array([GRID.bounds[3]])), axis=1)
-    windows = Windows(str(path), ("red",), corner, 16)
+    windows = Windows(str(path), ("red",), ListedPlaces(corner), 16)
     reading, _ = plan(np.array([0]), np.array([0]), windows.row_bytes)
     row = read_windows(windows, reading).take(1)[0]
     assert row["nodata"] == pytest.approx(0.75)
@@ -110,7 +111,7 @@ def test_a_broken_chunk_is_named(tmp_path, windows, readers, ray_cluster):
     content = bytearray(shard.read_bytes())
     content[: len(content) // 2] = bytes(len(content) // 2)
     shard.write_bytes(content)
-    broken = Windows(str(path), windows.bands, windows.lonlat, windows.size, "summer")
+    broken = Windows(str(path), windows.bands, windows.places, windows.size, "summer")
     with pytest.raises(InputError, match=r"cube\.zarr: a chunk cannot be read"):
         list(batches(stream(broken, readers), 0, 1, 0, STEPS))
 

@@ -11,6 +11,7 @@ from sdm_ray.progress import say
 from sdm_ray.stores.covariates import Covariates, unknown_at
 from sdm_ray.stores.embedding_sources import EmbeddingSource
 from sdm_ray.stores.series import Series
+from sdm_ray.streams.places import ListedPlaces
 from sdm_ray.streams.survey_images import SurveyImages, Wanted, images_of
 from sdm_ray.streams.windows import Windows, open_cube
 from sdm_ray.training.engine.tower_checks import check_tower
@@ -97,8 +98,9 @@ def windows_at(config: FinetuneConfig, lonlat: np.ndarray) -> Windows | None:
         return None
     path = str(config.path(config.cube.cube))
     bands = config.cube.bands or tuple(open_cube(path).bands)
-    windows = Windows(path, bands, lonlat, config.cube.size, config.cube.season)
-    check_tower(config.model.satellite, len(windows.wanted.bands or bands), config.cube.size, "model.satellite", path)
+    windows = Windows(path, bands, ListedPlaces(lonlat), config.cube.size, config.cube.season)
+    windows.at(np.arange(0))  # refuses bands and a season that the cube lacks
+    check_tower(config.model.satellite, len(bands), config.cube.size, "model.satellite", path)
     return windows
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.geo.blocks import Role, role
+from sdm_ray.geo.blocks import Role
 from sdm_ray.geo.grid import Extent
 from sdm_ray.job import Job
 from sdm_ray.metrics.retrieval import embed, matching
@@ -30,6 +30,8 @@ from sdm_ray.training.engine.trainer import Fit, Trained
 from sdm_ray.training.pretrain.config import PretrainConfig
 from sdm_ray.training.pretrain.data import Source, read_sources
 from sdm_ray.training.pretrain.objective import AlignmentLoss
+
+_MANY = 1 << 24  # pairs
 
 
 def run(config: PretrainConfig, job: Job) -> dict[str, Any]:
@@ -74,8 +76,8 @@ class Study:
         """Train with one fold held out, or on everything."""
         streams, held_out = {}, {}
         for number, (name, source) in enumerate(self.sources.items()):
-            train, validation = self._rows(name, source, fold)
-            streams[name] = self._stream(name, source.dataset.subset(train), self.config.seed * 64 + number)
+            train, validation = self._parts(name, source, fold)
+            streams[name] = self._stream(name, train.dataset, self.config.seed * 64 + number)
             held_out[name] = self._candidates(validation)
         optim = self.config.optim
         pairs = {each.name for each in self.config.cross_scale_pairs}
@@ -146,54 +148,52 @@ class Study:
         weights |= {name: self.config.objective.weights.get(name, 1.0) for name in (COVARIATES, DENSE, SPECIES)}  # type: ignore[call-overload]
         return {name: weights[name] for name in self.sources}
 
-    def _rows(self, name: str, source: Source, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to train on and rows to validate on; both images of a pair lie in such blocks."""
-        trained, validated = self._used(source.x, source.y, fold)
-        if source.other_xy is not None:
-            too_trained, too_validated = self._used(source.other_xy[:, 0], source.other_xy[:, 1], fold)
-            trained, validated = trained & too_trained, validated & too_validated
-        train, validation = np.flatnonzero(trained), np.flatnonzero(validated)
+    def _parts(self, name: str, source: Source, fold: int | None) -> tuple[Source, Source]:
+        """Pairs to train on and pairs to validate on; both images of a pair lie in such blocks."""
+        everything = fold is None and self.config.crossfit
+
+        def trained(roles: np.ndarray) -> np.ndarray:
+            if fold is not None:
+                return np.asarray(roles == Role.TRAIN)
+            return np.ones_like(roles, bool) if everything else np.asarray(roles != Role.VALIDATION)
+
+        def validated(roles: np.ndarray) -> np.ndarray:
+            return np.zeros_like(roles, bool) if everything else np.asarray(roles == Role.VALIDATION)
+
+        train, validation = (source.where(each, self.config.blocks, fold or 0) for each in (trained, validated))
         if len(train) < 2:
             raise InputError(
                 f"blocks.size_m: {name} has {len(train)} pairs left to train on; expected smaller blocks or more pairs"
             )
         return train, validation
 
-    def _used(self, x: np.ndarray, y: np.ndarray, fold: int | None) -> tuple[np.ndarray, np.ndarray]:
-        """Which places are trained on, and which validated on, (n,) bool each."""
-        roles = role(x, y, self.config.blocks, 0 if fold is None else fold)
-        validation = roles == Role.VALIDATION
-        if fold is not None:
-            return roles == Role.TRAIN, validation
-        if self.config.crossfit:
-            return np.ones_like(validation), np.zeros_like(validation)
-        return ~validation, validation
-
-    def _candidates(self, validation: np.ndarray) -> np.ndarray:
+    def _candidates(self, validation: Source) -> Source:
         """A fixed random sample of pairs for retrieval figures."""
         rng = np.random.default_rng([self.config.seed, 1])
-        return np.sort(rng.permutation(validation)[: self.config.candidates])
+        count, most = len(validation), self.config.candidates
+        # Of very many a permutation would not fit in memory
+        rows = rng.permutation(count)[:most] if count < _MANY else rng.choice(count, most, replace=False)
+        return validation.subset(np.sort(rows), plain=True)
 
-    def _validate(self, objective: AlignmentLoss, held_out: dict[str, np.ndarray], ranks: Ranks) -> dict[str, float]:
+    def _validate(self, objective: AlignmentLoss, held_out: dict[str, Source], ranks: Ranks) -> dict[str, float]:
         figures: dict[str, float] = {}
-        for name, rows in held_out.items():
-            if name == DENSE and len(rows) > 0:
-                dataset = self.sources[name].dataset.subset(rows, plain=True)
-                batch = tensors(dataset.read(np.arange(len(rows)), np.zeros(len(rows), np.int64)), ranks)
+        for name, source in held_out.items():
+            count = len(source)
+            if name == DENSE and count > 0:
+                batch = tensors(source.dataset.read(np.arange(count), np.zeros(count, np.int64)), ranks)
                 figures["dense_error"] = float(objective.model({DENSE: batch})[1])
-            elif len(rows) > 1:
-                source = self.sources[name]
-                own = embed(objective.model, name, source.dataset.subset(rows, plain=True), ranks.share(len(rows)))
+            elif count > 1:
+                own = embed(objective.model, name, source.dataset, ranks.share(count))
                 other, location = (ranks.rows(each) for each in own)
-                found = matching(other, location, np.stack([source.x[rows], source.y[rows]], axis=1))
+                found = matching(other, location, source.xy())
                 figures |= {f"{name}_{key}": value for key, value in found.items()}
-                figures[f"{name}_candidates"] = len(rows)
+                figures[f"{name}_candidates"] = count
         return figures
 
     def _extent(self) -> Extent:
         """Of the places of all modalities, EPSG:3035 metres."""
-        x, y = (np.concatenate([getattr(each, axis) for each in self.sources.values()]) for axis in ("x", "y"))
-        return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+        west, south, east, north = zip(*(source.extent for source in self.sources.values()), strict=True)
+        return min(west), min(south), max(east), max(north)
 
     def _save(self, trained: Trained, fold: int | None) -> None:
         model = trained.objective.model

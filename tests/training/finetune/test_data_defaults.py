@@ -5,6 +5,7 @@ import pytest
 from helpers.small import settings
 
 from sdm_ray.geo.blocks import Blocks
+from sdm_ray.streams.places import ListedPlaces
 from sdm_ray.streams.windows import Windows
 from sdm_ray.training.finetune import data_defaults
 from sdm_ray.training.finetune.config import FinetuneConfig
@@ -41,7 +42,7 @@ def test_what_is_given_stays_and_what_is_open_follows_the_surveys(world):
 
 
 def test_windows_of_training_surveys_stay_out_of_held_out_blocks(world, capsys):
-    windows = Windows(str(world / "cube.zarr"), ("red",), np.zeros((1, 2)), 8)
+    windows = Windows(str(world / "cube.zarr"), ("red",), ListedPlaces(np.zeros((1, 2))), 8)
     assert windows.reach_m == 2000  # half of 8 pixels of 500 m
     x, y = np.random.default_rng(0).uniform(0, 200_000, (2, 600)) + 3_000_000
     config = FinetuneConfig(run_dir=str(world), **settings(blocks=None))

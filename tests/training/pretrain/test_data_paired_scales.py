@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from upath import UPath
 
 from sdm_ray.errors import InputError
+from sdm_ray.geo.blocks import Role, role
 from sdm_ray.models.distributed import Ranks
 from sdm_ray.stores import artefact
 from sdm_ray.stores.shards import Sample, write_index, write_shard
@@ -85,10 +86,12 @@ def test_pairs_whose_images_lie_on_either_side_of_a_border_are_not_used(photos):
     made = PretrainConfig(**config(photos, cross_scale_pairs=[{"scales": ["plant", "landscape"], "radius_m": 3000}]))
     study = pretrain.Study(made, read_sources(made), "nowhere")
     source = study.sources["plant-landscape"]
-    trained, measured = study._rows("plant-landscape", source, 0)
-    alone = [study._used(*xy, 0) for xy in ((source.x, source.y), source.other_xy.T)]
-    assert 0 < len(trained) < min(each[0].sum() for each in alone)
-    assert all(each[0][trained].all() and each[1][measured].all() for each in alone)
+    trained, measured = study._parts("plant-landscape", source, 0)
+    for part, used in ((trained, Role.TRAIN), (measured, Role.VALIDATION)):
+        for xy in (part.xy(), part.other_xy):
+            assert len(xy) and (role(*xy.T, made.blocks, 0) == used).all()
+    alone = [role(*xy.T, made.blocks, 0) == Role.TRAIN for xy in (source.xy(), source.other_xy)]
+    assert len(trained) < min(each.sum() for each in alone)
 
 
 def test_what_cannot_be_matched_is_refused(photos):

@@ -40,7 +40,7 @@ def as_shards(folder: UPath, images: np.ndarray, lonlat: np.ndarray, place: np.n
 
 def test_windows_and_patches_of_the_same_pixels_are_the_same_batch(world):
     windows = read_sources(config(world, {"cube": "cube.zarr", "stride_m": 6000}))["satellite"].dataset
-    every = np.arange(len(windows.lonlat))
+    every = np.arange(len(windows))
     plain = windows.subset(every, plain=True).read(every, every * 0)
     as_shards(UPath(world / "patches"), plain["image_satellite"], plain["lonlat"], plain["place"])
     patches = read_sources(config(world, {"shards": "patches"}))["satellite"].dataset
@@ -69,7 +69,7 @@ def test_places_without_data_are_left_out_and_counted(world, capsys):
     Cube(path, writable=True).write(whole(GRID), 0, np.ones((2, *GRID.shape), np.uint16), counts)
     artefact.seal(path, artefact.Record(kind="test", fingerprint="half"))
     found = read_sources(config(world, {"cube": "half.zarr", "stride_m": 4000}))["satellite"]
-    assert len(found.x) == 8 * 16 and found.x.min() >= GRID.x0 + 32_000
+    assert len(found) == 8 * 16 and found.xy()[:, 0].min() >= GRID.x0 + 32_000
     assert "half.zarr: 161 of 289 places have no data and are left out" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"half.zarr holds no place with data among those 300000 m apart"):
         read_sources(config(world, {"cube": "half.zarr", "stride_m": 300_000}))
