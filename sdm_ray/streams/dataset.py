@@ -8,6 +8,7 @@ import numpy as np
 
 from sdm_ray.batch import Array, Batch, Ints
 from sdm_ray.streams.chunk_shuffle_sampler import ChunkShuffleSampler
+from sdm_ray.streams.reader_tasks import NO_TASKS, ReaderTasks
 from sdm_ray.streams.sampler import Sampler
 from sdm_ray.streams.windows import Windows
 
@@ -24,14 +25,14 @@ class Schedule:
         batch: rows of a global batch.
         slots: this rank's rows of every global batch, ascending.
         steps: the steps that are read, one after the other.
-        readers: Ray tasks of the rank that read at the same time; 0: threads of the rank itself do.
+        readers: Ray Data tasks that read for the rank.
     """
 
     sampler: Sampler | ChunkShuffleSampler
     batch: int
     slots: Ints
     steps: range
-    readers: int = 0
+    readers: ReaderTasks = NO_TASKS
 
     def rows(self, steps: range) -> tuple[Ints, Ints]:
         """Ids and epochs of the rank's rows at some steps, each (len(steps), len(slots)) int64."""

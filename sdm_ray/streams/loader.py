@@ -15,6 +15,7 @@ from sdm_ray.batch import Array, Batch, Ints
 from sdm_ray.streams.chunk_shuffle_sampler import ChunkShuffleSampler
 from sdm_ray.streams.config import Mixing
 from sdm_ray.streams.dataset import Dataset, Schedule, merged
+from sdm_ray.streams.reader_tasks import NO_TASKS, ReaderTasks
 from sdm_ray.streams.sampler import Sampler
 from sdm_ray.streams.windows import Windows
 
@@ -29,16 +30,23 @@ class Stream:
         dataset: makes batches of ids.
         sampler: gives the ids of every position.
         batch: rows of a global batch.
-        readers: Ray tasks of a rank that read at the same time; 0: threads of the rank itself do.
+        readers: Ray Data tasks that read for each rank.
     """
 
     dataset: Dataset
     sampler: Sampler | ChunkShuffleSampler
     batch: int
-    readers: int = 0
+    readers: ReaderTasks = NO_TASKS
 
     @classmethod
-    def of(cls, dataset: Dataset, seed: int, batch: int, mixing: Mixing | None = None, readers: int = 0) -> Self:
+    def of(
+        cls,
+        dataset: Dataset,
+        seed: int,
+        batch: int,
+        mixing: Mixing | None = None,
+        readers: ReaderTasks = NO_TASKS,
+    ) -> Self:
         """A stream that is shuffled; of windows of a cube in an order that can be read fast.
 
         Args:
@@ -46,7 +54,7 @@ class Stream:
             seed: of the order.
             batch: rows of a global batch.
             mixing: how windows are shuffled.
-            readers: Ray tasks of a rank that read at the same time; 0: threads of the rank itself do.
+            readers: Ray Data tasks that read for each rank; by default threads of the rank itself do.
 
         Raises:
             InputError: the cube lacks a band or the season.

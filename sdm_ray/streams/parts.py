@@ -52,7 +52,7 @@ class Decoded:
         Raises:
             InputError: a file cannot be read.
         """
-        if schedule.readers and len(schedule.slots):
+        if schedule.readers.count and len(schedule.slots):
             from sdm_ray.streams.ray_pipeline import decode
 
             yield from decode(self.read, schedule)
@@ -108,7 +108,7 @@ class FromCube:
             return
         slots = np.tile(schedule.slots, len(ids))
         groups = sampler.groups(ids.ravel(), epochs.ravel(), slots, _GROUP_ROWS)
-        reading, where = plan(ids.ravel(), groups, windows.row_bytes, sampler.interleave, schedule.readers)
+        reading, where = plan(ids.ravel(), groups, windows.row_bytes, sampler.interleave, schedule.readers.count)
         with closing(fill(windows, reading, where.reshape(ids.shape), schedule.readers)) as images:
             for step_ids, step_epochs in zip(ids, epochs, strict=True):
                 yield self.complete(step_ids, step_epochs, next(images))

@@ -18,7 +18,6 @@ from sdm_ray.streams.dataset import Read, Schedule
 _BLOCK_BYTES = 16 << 20  # large enough to hide what a block costs in Ray, small in its object store
 _BLOCK_ROWS = 1 << 15  # at most
 _TASK_BLOCKS = 4  # of a task: between two tasks a core waits for Ray, some tenth of a second
-_STORE_BYTES = 256 << 20  # that one pipeline may fill ahead of the training
 _ERROR = "error"
 
 
@@ -56,15 +55,14 @@ def _blocks(read: Read, schedule: Schedule) -> Generator[Batch[Array]]:
     total, size = len(schedule.steps) * len(schedule.slots), _rows_of_a_block(read, schedule)
     first = list(range(0, total, _TASK_BLOCKS * size))
     data: Any = ray.data.from_items([{"start": start} for start in first], override_num_blocks=len(first))
-    data.context.execution_options.preserve_order = True
-    data.context.execution_options.resource_limits = ray.data.ExecutionResources(object_store_memory=_STORE_BYTES)
+    schedule.readers.limit(data)
     data.context.target_max_block_size = _BLOCK_BYTES  # each block goes on as soon as it is made
     data.context._max_num_blocks_in_streaming_gen_buffer = _TASK_BLOCKS  # and no task waits for the one before it
     data = data.map_batches(
         _Task(read, schedule, size, total),
         batch_size=None,
-        num_cpus=0.25,
-        compute=ray.data.TaskPoolStrategy(size=min(schedule.readers, len(first))),
+        compute=ray.data.TaskPoolStrategy(size=min(schedule.readers.count, len(first))),
+        **schedule.readers.options(),
     )
     for block in data.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1):
         if _ERROR in block:

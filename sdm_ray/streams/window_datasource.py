@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from ray.data import Dataset, Datasource, ExecutionResources, read_datasource
+from ray.data import Dataset, Datasource, read_datasource
 from ray.data.block import BlockMetadata
 from ray.data.datasource import ReadTask
 from ray.data.extensions import ArrowTensorArray
@@ -20,11 +20,11 @@ from sdm_ray.errors import InputError
 from sdm_ray.ray_runtime import connect
 from sdm_ray.stores.patch_reader import Wanted
 from sdm_ray.streams.prefetch import prefetch
+from sdm_ray.streams.reader_tasks import ReaderTasks
 from sdm_ray.streams.windows import Windows, open_cube
 
 _TASKS_BYTES = 1 << 30  # of windows in all running tasks: where tasks split a sequence, chunks are decoded twice
 _BLOCK_BYTES = 24 << 20  # of windows that a task yields at once: they are held and freed together, each block at a cost
-_STORE_BYTES = 384 << 20  # that may wait in Ray's object store for the training
 _ERROR = "error"
 
 
@@ -129,36 +129,35 @@ def _table(ids: Ints, images: NDArray[np.uint16]) -> pa.Table:
     return pa.table({**columns, "image": ArrowTensorArray.from_numpy(images)})
 
 
-def read_windows(windows: Windows, reading: Reading, tasks_at_once: int = 2) -> Dataset:
+def read_windows(windows: Windows, reading: Reading, readers: ReaderTasks) -> Dataset:
     """A Ray dataset of windows, in the order of the reading.
 
     Args:
         windows: what is read.
         reading: in which order.
-        tasks_at_once: how many tasks read at the same time.
+        readers: the tasks that read.
     """
     connect()
     source = WindowSource(windows, reading)
     tasks = len(reading.tasks) - 1
     data: Dataset = read_datasource(
-        source, override_num_blocks=tasks, concurrency=min(tasks_at_once, tasks), num_cpus=0.25
+        source, override_num_blocks=tasks, concurrency=min(readers.count, tasks), **readers.options()
     )
-    data.context.execution_options.preserve_order = True
-    data.context.execution_options.resource_limits = ExecutionResources(object_store_memory=_STORE_BYTES)
+    readers.limit(data)
     data.context.target_max_block_size = _BLOCK_BYTES
     # By default a task pauses after two blocks until they are consumed, and tasks would read one after the other.
     data.context._max_num_blocks_in_streaming_gen_buffer = 4
     return data
 
 
-def fill(windows: Windows, reading: Reading, where: Ints, readers: int) -> Generator[NDArray[np.uint16]]:
+def fill(windows: Windows, reading: Reading, where: Ints, readers: ReaderTasks) -> Generator[NDArray[np.uint16]]:
     """Batches of windows, each yielded when all its windows have been read.
 
     Args:
         windows: what is read.
         reading: in which order.
         where: position in the reading of each window of each batch, (batches, size).
-        readers: Ray tasks that read at the same time; 0 reads with threads of this process.
+        readers: Ray Data tasks that read; without any threads of this process do.
 
     Raises:
         InputError: a chunk cannot be read.
@@ -167,7 +166,7 @@ def fill(windows: Windows, reading: Reading, where: Ints, readers: int) -> Gener
     target = np.empty(where.size, np.int64)
     target[where.ravel()] = np.arange(where.size)
     batches = _Batches(target, size, windows.shape)
-    arrivals = batches.cut_here(windows, reading) if readers == 0 else batches.copy(windows, reading, readers)
+    arrivals = batches.copy(windows, reading, readers) if readers.count else batches.cut_here(windows, reading)
     with closing(arrivals):
         for step in range(steps):
             while not batches.complete(step):
@@ -203,7 +202,7 @@ class _Batches:
                 self._count(group)
                 yield
 
-    def copy(self, windows: Windows, reading: Reading, readers: int) -> Generator[None]:
+    def copy(self, windows: Windows, reading: Reading, readers: ReaderTasks) -> Generator[None]:
         """Read with Ray tasks; yields after each of their blocks."""
         start = 0
         data = read_windows(windows, reading, readers)

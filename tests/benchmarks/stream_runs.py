@@ -44,6 +44,7 @@ def ours(cube: str, count: int, epochs: int, readers: int) -> dict[str, float]:
 
     from sdm_ray.streams.loader import Stream, batches
     from sdm_ray.streams.places import ListedPlaces
+    from sdm_ray.streams.reader_tasks import ReaderTasks
     from sdm_ray.streams.window_dataset import WindowDataset
     from sdm_ray.streams.windows import Windows, open_cube
 
@@ -52,7 +53,7 @@ def ours(cube: str, count: int, epochs: int, readers: int) -> dict[str, float]:
     centres = (corners + SIZE / 2) * grid.resolution
     x, y = grid.x0 + centres[:, 1], grid.y1 - centres[:, 0]
     windows = Windows(cube, tuple(open_cube(cube).bands), ListedPlaces(np.stack(to_lonlat(x, y), axis=1)), SIZE)
-    stream = Stream.of(WindowDataset(windows), 0, BATCH, readers=readers)
+    stream = Stream.of(WindowDataset(windows), 0, BATCH, readers=ReaderTasks(readers))
     first, last = count // BATCH, (epochs + 1) * count // BATCH  # one pass before, and one to go on with after
     steps = (epochs + 2) * count // BATCH
     start, rows = 0.0, 0
@@ -168,13 +169,14 @@ def photo_stream(shards: str, size: int, epochs: int, readers: int) -> dict[str,
     from sdm_ray.models.distributed import Ranks
     from sdm_ray.streams.image_dataset import ImageDataset
     from sdm_ray.streams.loader import Stream, batches
+    from sdm_ray.streams.reader_tasks import ReaderTasks
     from sdm_ray.streams.sampler import Sampler
     from sdm_ray.training.engine.execution import tensors
 
     index = Shards(UPath(shards)).index
     lonlat, place = index[["lon", "lat"]].to_numpy(), index["place_id"].to_numpy()
     dataset = ImageDataset(shards, "landscape", np.arange(len(index)), lonlat, place, size)
-    stream = Stream(dataset, Sampler(len(index), 0), BATCH, readers)
+    stream = Stream(dataset, Sampler(len(index), 0), BATCH, ReaderTasks(readers))
     for _ in batches(stream, 0, 1, 0, 8):  # start-up: Ray's workers and what they import
         pass
     start, rows = time.perf_counter(), 0

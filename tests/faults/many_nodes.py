@@ -17,6 +17,7 @@ from sdm_ray.config import TaskConfig
 from sdm_ray.geo.windows import Tile, Window
 from sdm_ray.ray_tasks import run_tasks
 
+POOL = {"pool": "data"}
 loaded: dict[str, int] = {}  # of this process: how often it loaded a model
 
 
@@ -51,6 +52,40 @@ def grows(made: Any, first: Any) -> list[dict[str, Any]]:
     return ended
 
 
+def pool() -> list[dict[str, Any]]:
+    """Batches read by tasks that belong on nodes with a label."""
+    import ray
+
+    from sdm_ray.streams.loader import Stream, batches
+    from sdm_ray.streams.reader_tasks import ReaderTasks
+    from sdm_ray.streams.sampler import Sampler
+
+    stream = Stream(Places(), Sampler(64, 0), 16, ReaderTasks(2, labels=POOL))
+    named = {node["NodeID"]: node["Labels"].get("pool") for node in ray.nodes() if node["Alive"]}
+    return [{"pool": named[bytes(each).hex()]} for batch in batches(stream, 0, 1, 0, 4) for each in batch["node"]]
+
+
+class Places:
+    """Rows that tell which node read them."""
+
+    def __len__(self) -> int:
+        return 64
+
+    def read(self, ids: Any, epochs: Any) -> dict[str, Any]:
+        """A batch."""
+        import numpy as np
+        import ray
+
+        node = np.frombuffer(bytes.fromhex(ray.get_runtime_context().get_node_id()), np.uint8)
+        return {"node": np.tile(node, (len(ids), 1))}
+
+    def parts(self) -> list[Any]:
+        """All are decoded."""
+        from sdm_ray.streams.parts import Decoded
+
+        return [Decoded(self.read)]
+
+
 def gpus() -> list[dict[str, Any]]:
     """Two pretended GPUs, and more parts than fit at once."""
     ended = run_tasks(report, 0.05, parts(40), TaskConfig(cpus=0.5, gpus=1))
@@ -62,7 +97,9 @@ def main() -> None:
     with many_nodes.cluster() as made:
         first = many_nodes.join(made, 2, gpus=2)
         print("the work begins", file=sys.stderr)
-        print(json.dumps({"gpus": gpus(), "grows": grows(made, first)}))
+        found = {"gpus": gpus(), "grows": grows(made, first)}
+        many_nodes.join(made, 1, labels=POOL)
+        print(json.dumps(found | {"pool": pool()}))
 
 
 if __name__ == "__main__":

@@ -45,3 +45,7 @@ def test_an_actor_keeps_the_gpu_and_the_model_that_it_began_with(found):
     held = {(each["pid"], each["gpu"]) for each in ended}
     assert len(held) == len({pid for pid, _ in held}) == 2 and {gpu for _, gpu in held} == {"0", "1"}
     assert {each["loads"] for each in ended} == {1}
+
+
+def test_readers_run_on_the_nodes_of_their_pool(found):
+    assert len(found["pool"]) == 64 and {each["pool"] for each in found["pool"]} == {"data"}

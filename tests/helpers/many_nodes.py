@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,19 @@ def wait_for_nodes_to_start() -> None:
     services.get_node = wait
 
 
-def join(made: Any, cpus: float, gpus: int = 0) -> Any:
+def join(made: Any, cpus: float, gpus: int = 0, labels: Mapping[str, str] | None = None) -> Any:
     """Add a node; returns it once it has joined."""
     for attempt in range(1, _TRIES + 1):
         before = made.list_all_nodes()
         begun = time.monotonic()
         try:
-            node = made.add_node(num_cpus=cpus, num_gpus=gpus, object_store_memory=STORE_BYTES, include_dashboard=False)
+            held = {
+                "num_cpus": cpus,
+                "num_gpus": gpus,
+                "object_store_memory": STORE_BYTES,
+                "labels": dict(labels or {}),
+            }
+            node = made.add_node(**held, include_dashboard=False)
             print(f"a node of {cpus} CPUs started in {time.monotonic() - begun:.1f} s", file=sys.stderr)
             return node
         except Exception as error:

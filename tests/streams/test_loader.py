@@ -10,6 +10,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.streams import keyed_random, ray_pipeline
 from sdm_ray.streams.loader import Stream, batches
 from sdm_ray.streams.parts import Decoded, InMemory
+from sdm_ray.streams.reader_tasks import ReaderTasks
 from sdm_ray.streams.sampler import Sampler
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's workers cannot import a test
@@ -40,7 +41,7 @@ def stream():
 
 @pytest.mark.parametrize("readers", [0, 2])
 def test_the_stream_gives_what_the_sampler_says(stream, readers, ray_cluster):
-    steps = list(batches(replace(stream, readers=readers), 0, 1, 0, 13))
+    steps = list(batches(replace(stream, readers=ReaderTasks(readers)), 0, 1, 0, 13))
     assert len(steps) == 13
     for step, batch in enumerate(steps):
         expected = stream.take(step)
@@ -52,7 +53,7 @@ def test_the_stream_gives_what_the_sampler_says(stream, readers, ray_cluster):
 
 @pytest.mark.parametrize("readers", [0, 2])
 def test_ranks_and_restarts_change_nothing(stream, readers, ray_cluster):
-    stream = replace(stream, readers=readers)
+    stream = replace(stream, readers=ReaderTasks(readers))
     ranks = [list(batches(stream, rank, 3, 4, 9)) for rank in range(3)]
     for step, parts in enumerate(zip(*ranks, strict=True), start=4):
         expected = stream.take(step)
@@ -80,4 +81,4 @@ def test_nothing_left_to_do(stream):
 @pytest.mark.parametrize("readers", [0, 2])
 def test_a_row_that_cannot_be_read_is_named(readers, ray_cluster):
     with pytest.raises(InputError, match="row 17 cannot be read"):
-        list(batches(Stream(Numbers(broken=17), Sampler(n=53, seed=2), 10, readers), 0, 1, 0, 6))
+        list(batches(Stream(Numbers(broken=17), Sampler(n=53, seed=2), 10, ReaderTasks(readers)), 0, 1, 0, 6))

@@ -17,6 +17,7 @@ from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.shards import Sample, write_index, write_shard
 from sdm_ray.streams.loader import Stream, batches
 from sdm_ray.streams.places import ListedPlaces
+from sdm_ray.streams.reader_tasks import ReaderTasks
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.streams.survey_images import Wanted, images_of
 from sdm_ray.streams.windows import Windows
@@ -145,7 +146,7 @@ def test_training_draws_one_of_several_images_and_prediction_takes_the_first(dat
 
 
 def stream_of(dataset: SurveyDataset, *, with_cube: bool, readers: int) -> Stream:
-    return Stream.of(dataset if with_cube else replace(dataset, images=None), 3, 16, readers=readers)
+    return Stream.of(dataset if with_cube else replace(dataset, images=None), 3, 16, readers=ReaderTasks(readers))
 
 
 @pytest.mark.parametrize("readers", [0, 1])

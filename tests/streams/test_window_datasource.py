@@ -9,6 +9,7 @@ from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.streams.config import Mixing
 from sdm_ray.streams.loader import Stream, batches
 from sdm_ray.streams.places import ListedPlaces
+from sdm_ray.streams.reader_tasks import ReaderTasks
 from sdm_ray.streams.window_dataset import WindowDataset
 from sdm_ray.streams.window_datasource import plan, read_windows
 from sdm_ray.streams.windows import Windows
@@ -39,7 +40,7 @@ def windows(tmp_path_factory) -> Windows:
 
 def stream(windows: Windows, readers: int = 0, **mixing):
     dataset = WindowDataset(windows, augment=True, seed=5)
-    return Stream.of(dataset, 7, 24, Mixing(**{"shuffle_window": 96, "interleave": 3} | mixing), readers)
+    return Stream.of(dataset, 7, 24, Mixing(**{"shuffle_window": 96, "interleave": 3} | mixing), ReaderTasks(readers))
 
 
 def same(found: dict, expected: dict) -> bool:
@@ -98,7 +99,7 @@ def test_the_dataset_tells_the_share_without_data(tmp_path, ray_cluster):
     corner = np.stack(to_lonlat(np.array([GRID.bounds[0]]), np.array([GRID.bounds[3]])), axis=1)
     windows = Windows(str(path), ("red",), ListedPlaces(corner), 16)
     reading, _ = plan(np.array([0]), np.array([0]), windows.row_bytes)
-    row = read_windows(windows, reading).take(1)[0]
+    row = read_windows(windows, reading, ReaderTasks(1)).take(1)[0]
     assert row["nodata"] == pytest.approx(0.75)
     assert np.array_equal(row["image"], windows.read(np.array([0]))[0])
 

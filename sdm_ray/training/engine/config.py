@@ -68,10 +68,18 @@ class WorkersConfig(Config):
     machine. `auto`: tasks where images lie at a URL, where there are nodes without a GPU beside ranks that have one,
     or where ranks have fewer cores than streams of images and others are idle; what was chosen is printed."""
 
+    reader_cpus: float = Field(0.25, gt=0)
+    """CPUs that Ray sets aside for one of `readers`."""
+    reader_reserve_mb: float = Field(0, ge=0)
+    """Megabytes of memory that Ray sets aside for one of `readers`."""
+    reader_labels: dict[str, str] = Field(default_factory=dict)
+    """Labels of the nodes that `readers` run on, so that they leave the ranks' nodes alone: `ray.io/node-group: data`
+    is a group of KubeRay's. Empty: any node with CPUs to spare."""
+
     @property
-    def reader_tasks(self) -> int:
-        """The number of `readers`; 0 where it was not chosen, as for training without ranks of its own."""
-        return 0 if self.readers == "auto" else self.readers
+    def reads_by_tasks(self) -> bool:
+        """Whether there are `readers`; not where they were not chosen, as for training without ranks of its own."""
+        return self.readers not in ("auto", 0)
 
     @model_validator(mode="after")
     def _range(self) -> Self:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from upath import UPath
 
-from sdm_ray.errors import InputError, find_input_error
+from sdm_ray.errors import find_input_error
 from sdm_ray.job import Job
 from sdm_ray.progress import say
 from sdm_ray.ray_runtime import connect
 from sdm_ray.tracking import Tracker
 from sdm_ray.training.engine.checkpointing import FolderCheckpointer, TrainCheckpointer
 from sdm_ray.training.engine.config import WorkersConfig
+from sdm_ray.training.engine.readers_choice import check_readers
 from sdm_ray.training.engine.reporting import Printer, Reporter, driver_reporter
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ Fits = Callable[["Ranks"], Iterator[Any]]
 """Yields each `trainer.Fit` that is not finished, the same on every rank; a saved one may influence the next."""
 POLLING = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
 """Of Ray Train's controller: it acknowledges what ranks report when it next polls them."""
-_READER_CPUS = 0.25  # of one Ray Data task that reads for a rank
 
 
 def launch(fits: Fits, job: Job, workers: WorkersConfig) -> None:
@@ -95,7 +95,7 @@ def _train_on_ranks(fits: Fits, storage: UPath, workers: WorkersConfig, tracker:
 
     if tracker is not None:
         tracker.require_reachable(nodes=sum(node["Alive"] for node in ray.nodes()))
-    check_readers(workers, ray.cluster_resources().get("CPU", 0), grows=bool(os.environ.get("RAY_ADDRESS")))
+    check_readers(workers, ray.nodes(), grows=bool(os.environ.get("RAY_ADDRESS")))
     with driver_reporter(tracker) as reporter:
         persist(lambda: _trainer(fits, storage, workers, reporter).fit(), storage, workers.retries)
 
@@ -135,30 +135,6 @@ def newest_checkpoint(storage: UPath) -> str:
     if not storage.exists():
         return ""
     return max((each.name for each in storage.iterdir() if each.name.startswith("checkpoint_2")), default="")
-
-
-def check_readers(workers: WorkersConfig, cpus: float, *, grows: bool) -> None:
-    """See that CPUs are left for the readers of all ranks: without any they would wait for ever.
-
-    Args:
-        workers: how training is distributed.
-        cpus: of the cluster.
-        grows: whether the cluster may get more, so that a line is printed and the job goes on.
-
-    Raises:
-        InputError: there are none left, and no more will come.
-    """
-    ranks = workers.least or workers.count
-    left, least = cpus - ranks * workers.cpus, ranks * _READER_CPUS
-    if not workers.reader_tasks or left >= least:
-        return
-    found = (
-        f"workers.readers: {ranks} ranks of {workers.cpus:g} CPUs leave {max(left, 0):g} of {cpus:g} CPUs to read with;"
-        f" expected {least:g} or more: lower `workers.cpus`, or set `workers.readers: 0`"
-    )
-    if not grows:
-        raise InputError(found)
-    say(f"  {found}; waiting for more CPUs to join the cluster")
 
 
 def _trainer(fits: Fits, storage: UPath, workers: WorkersConfig, reporter: Reporter) -> Any:  # noqa: ANN401

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sdm_ray.config import JobConfig
+from sdm_ray.errors import InputError
 from sdm_ray.progress import say
 from sdm_ray.ray_runtime import connect
+from sdm_ray.streams.reader_tasks import NO_TASKS, STORE_BYTES, ReaderTasks
 from sdm_ray.training.engine.config import WorkersConfig
 
 _TASKS = 2  # of a stream: while one ends, the other goes on
 _DECODES = 1.0  # CPUs that a stream of images keeps busy
+_STORE_SHARE = 0.5  # of the object stores of the readers' nodes, for all streams of all ranks together
+_STORE_LEAST = 96 << 20  # bytes for a stream: a few blocks
 
 AnyConfig = TypeVar("AnyConfig", bound=JobConfig)
 
@@ -25,7 +29,12 @@ class Choice:
 
 
 def choose(
-    workers: WorkersConfig, places: Sequence[str], nodes: Sequence[Mapping[str, float]], *, grows: bool = False
+    workers: WorkersConfig,
+    places: Sequence[str],
+    nodes: Sequence[Mapping[str, float]],
+    *,
+    pool: float | None = None,
+    grows: bool = False,
 ) -> Choice:
     """The way to read that suits a training.
 
@@ -33,6 +42,7 @@ def choose(
         workers: how training is distributed.
         places: of the images, one for each stream.
         nodes: resources of the cluster's nodes.
+        pool: CPUs of the nodes that have `workers.reader_labels`; None where any node will do.
         grows: whether the cluster may get more; one that does not hold the ranks yet has to.
     """
     if not places:
@@ -40,7 +50,8 @@ def choose(
     if workers.count == 0:
         return Choice(0, "training runs in the driver's own process")
     need = workers.count * len(places) * _DECODES
-    free = sum(node.get("CPU", 0) for node in nodes) - workers.count * workers.cpus
+    beside = sum(node.get("CPU", 0) for node in nodes) - workers.count * workers.cpus
+    free = beside if pool is None else pool
     remote = next((place for place in places if "://" in place), None)
     if grows and free < 0 and remote is not None:
         return Choice(_TASKS, f"{remote} is far away, and the cluster has to grow for the ranks as well as for readers")
@@ -54,6 +65,64 @@ def choose(
     if workers.cpus < len(places) * _DECODES:
         return Choice(_TASKS, f"a rank has {workers.cpus:g} CPUs for {len(places)} streams, and {free:g} are free")
     return Choice(0, "images are on a local disk, and ranks have cores for them")
+
+
+def check_readers(workers: WorkersConfig, nodes: Sequence[Mapping[str, Any]], *, grows: bool) -> None:
+    """See that CPUs are left for the readers of all ranks: without any they would wait for ever.
+
+    Args:
+        workers: how training is distributed.
+        nodes: of the cluster, as `ray.nodes()` tells them.
+        grows: whether the cluster may get more, so that a line is printed and the job goes on.
+
+    Raises:
+        InputError: there are none left, and no more will come.
+    """
+    if not workers.reads_by_tasks:
+        return
+    ranks, labels = workers.least or workers.count, workers.reader_labels
+    cpus = _cpus(nodes, labels)
+    left, least = cpus if labels else cpus - ranks * workers.cpus, ranks * workers.reader_cpus
+    if left >= least:
+        return
+    if labels:
+        named = ", ".join(f"{name}: {value}" for name, value in labels.items())
+        found = f"workers.reader_labels: nodes of {named} have {cpus:g} CPUs; expected {least:g} or more"
+    else:
+        found = (
+            f"workers.readers: {ranks} ranks of {workers.cpus:g} CPUs leave {max(left, 0):g} of {cpus:g} CPUs to read"
+            f" with; expected {least:g} or more: lower `workers.cpus`, or set `workers.readers: 0`"
+        )
+    if not grows:
+        raise InputError(found)
+    say(f"  {found}; waiting for more CPUs to join the cluster")
+
+
+def reader_tasks(workers: WorkersConfig, streams: int) -> ReaderTasks:
+    """The tasks that read for each stream of each rank; none where threads do.
+
+    Args:
+        workers: how training is distributed; `readers` is a number.
+        streams: of a rank that read images.
+    """
+    if not workers.reads_by_tasks:
+        return NO_TASKS
+    import ray
+
+    labels = workers.reader_labels
+    share = store_share(_with_labels(ray.nodes(), labels), workers.count * streams)
+    return ReaderTasks(int(workers.readers), workers.reader_cpus, workers.reader_reserve_mb, labels, share)
+
+
+def store_share(nodes: Sequence[Mapping[str, float]], streams: int) -> int:
+    """Bytes of Ray's object store for one of all streams, so that together they fill half of it at most.
+
+    Args:
+        nodes: resources of the nodes that readers run on; there may be none yet.
+        streams: of all ranks.
+    """
+    held = sum(node.get("object_store_memory", 0.0) for node in nodes)
+    return min(STORE_BYTES, max(_STORE_LEAST, int(_STORE_SHARE * held / max(streams, 1))))
 
 
 def with_readers(config: AnyConfig, workers: WorkersConfig, places: Sequence[str]) -> AnyConfig:
@@ -71,9 +140,20 @@ def with_readers(config: AnyConfig, workers: WorkersConfig, places: Sequence[str
         connect()
         import ray
 
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    choice = choose(workers, places, nodes, grows=bool(os.environ.get("RAY_ADDRESS")))
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+    pool = _cpus(nodes, workers.reader_labels) if workers.reader_labels else None
+    every = [node["Resources"] for node in nodes]
+    choice = choose(workers, places, every, pool=pool, grows=bool(os.environ.get("RAY_ADDRESS")))
     if places:
         way = f"{choice.tasks} Ray Data tasks a stream read" if choice.tasks else "threads of each rank read"
         say(f"  workers.readers: {way} images: {choice.reason}")
     return config.model_copy(update={"workers": workers.model_copy(update={"readers": choice.tasks})})
+
+
+def _cpus(nodes: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> float:
+    return sum(each.get("CPU", 0.0) for each in _with_labels(nodes, labels))
+
+
+def _with_labels(nodes: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> list[Mapping[str, float]]:
+    """Resources of the nodes of `ray.nodes()` that are alive and have some labels."""
+    return [node["Resources"] for node in nodes if node["Alive"] and labels.items() <= node.get("Labels", {}).items()]

@@ -20,6 +20,7 @@ from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.loader import Stream
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine.config import OptimConfig
+from sdm_ray.training.engine.readers_choice import reader_tasks
 from sdm_ray.training.engine.trainer import Fit, Trained
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune import data_defaults, initial_weights, input_sets, pooling, scores
@@ -162,7 +163,8 @@ class FineTuning:
 
     def _stream(self, dataset: SurveyDataset) -> Stream:
         config = self.config
-        return Stream.of(dataset, config.seed, self._optim.batch, config.mixing, config.workers.reader_tasks)
+        readers = reader_tasks(config.workers, len(config.image_places()))
+        return Stream.of(dataset, config.seed, self._optim.batch, config.mixing, readers)
 
     def _background(self, split: finetune_data.Split) -> dict[str, Stream]:
         if self.table.background is None or split.background is None:

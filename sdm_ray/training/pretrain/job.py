@@ -25,7 +25,7 @@ from sdm_ray.streams.dataset import Dataset
 from sdm_ray.streams.loader import Stream
 from sdm_ray.training.engine.execution import tensors
 from sdm_ray.training.engine.launch import launch
-from sdm_ray.training.engine.readers_choice import with_readers
+from sdm_ray.training.engine.readers_choice import reader_tasks, with_readers
 from sdm_ray.training.engine.trainer import Fit, Trained
 from sdm_ray.training.pretrain.config import PretrainConfig
 from sdm_ray.training.pretrain.data import Source, read_sources
@@ -135,7 +135,8 @@ class Study:
         return AlignmentLoss(self.model(), self._weights(), objective.loss, radii, augment, batch_rows)
 
     def _stream(self, name: str, dataset: Dataset, seed: int) -> Stream:
-        return Stream.of(dataset, seed, self._batch(name), self.config.mixing, self.config.workers.reader_tasks)
+        readers = reader_tasks(self.config.workers, len(self.config.image_places()))
+        return Stream.of(dataset, seed, self._batch(name), self.config.mixing, readers)
 
     def _batch(self, name: str) -> int:
         own = {scale: each.batch for scale, each in self.config.scales.items()}

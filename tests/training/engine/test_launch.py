@@ -6,10 +6,9 @@ from ray.experimental.internal_kv import _internal_kv_list
 from ray.train import TrainingFailedError
 from upath import UPath
 
-from sdm_ray.errors import InputError
 from sdm_ray.job import Job
 from sdm_ray.training.engine.config import WorkersConfig
-from sdm_ray.training.engine.launch import check_readers, launch, persist
+from sdm_ray.training.engine.launch import launch, persist
 
 
 def run(folder, workers, **settings):
@@ -66,19 +65,6 @@ def test_failures_are_counted_since_the_last_checkpoint(tmp_path, capsys):
     train, left = training([False, False, False, True])
     with pytest.raises(TrainingFailedError, match="lost 2"):
         persist(train, storage, retries=2)
-
-
-def test_readers_without_cpus_are_refused_before_training(capsys):
-    two = WorkersConfig(count=2, cpus=1, readers=2)
-    with pytest.raises(
-        InputError, match=r"^workers\.readers: 2 ranks of 1 CPUs leave 0 of 2 CPUs to read with; expected"
-    ):
-        check_readers(two, 2, grows=False)
-    check_readers(two, 2.5, grows=False)
-    check_readers(two.model_copy(update={"readers": 0}), 2, grows=False)
-    assert capsys.readouterr().out == ""
-    check_readers(two, 2, grows=True)
-    assert "waiting for more CPUs" in capsys.readouterr().out
 
 
 def ray_cluster_cpus() -> float:

@@ -2,9 +2,10 @@
 
 import pytest
 
+from sdm_ray.errors import InputError
 from sdm_ray.training.engine import readers_choice
 from sdm_ray.training.engine.config import WorkersConfig
-from sdm_ray.training.engine.readers_choice import choose, with_readers
+from sdm_ray.training.engine.readers_choice import check_readers, choose, reader_tasks, store_share, with_readers
 from sdm_ray.training.pretrain.config import PretrainConfig
 
 GPU, CPU = {"CPU": 16.0, "GPU": 4.0}, {"CPU": 16.0}
@@ -40,9 +41,53 @@ def test_a_cluster_that_starts_from_no_worker_is_asked_for_readers_as_well():
 def test_the_choice_is_printed_and_a_number_is_left_as_it_is(monkeypatch, capsys):
     monkeypatch.setattr(readers_choice, "connect", lambda: pytest.fail("needs no cluster"))
     config = PretrainConfig(scales={"plant": {"shards": "shards"}}, workers={"count": 0})
-    assert config.workers.reader_tasks == 0 and config.image_places() == ["shards"]
+    assert not config.workers.reads_by_tasks and config.image_places() == ["shards"]
     chosen = with_readers(config, config.workers, config.image_places())
     assert chosen.workers.readers == 0
     assert "workers.readers: threads of each rank read images: training runs" in capsys.readouterr().out
     fixed = PretrainConfig(scales={"plant": {"shards": "shards"}}, workers={"readers": 3})
     assert with_readers(fixed, fixed.workers, fixed.image_places()) is fixed
+
+
+def nodes(*cpus, **labels):
+    return [{"Alive": True, "Resources": {"CPU": each, "object_store_memory": 1e9}, "Labels": labels} for each in cpus]
+
+
+def test_readers_without_cpus_are_refused_before_training(capsys):
+    two = WorkersConfig(count=2, cpus=1, readers=2)
+    with pytest.raises(
+        InputError, match=r"^workers\.readers: 2 ranks of 1 CPUs leave 0 of 2 CPUs to read with; expected"
+    ):
+        check_readers(two, nodes(2), grows=False)
+    check_readers(two, nodes(2, 0.5), grows=False)
+    check_readers(two.model_copy(update={"readers": 0}), nodes(2), grows=False)
+    assert capsys.readouterr().out == ""
+    check_readers(two, nodes(2), grows=True)
+    assert "waiting for more CPUs" in capsys.readouterr().out
+
+
+def test_readers_of_a_pool_need_its_cpus_alone():
+    pool = WorkersConfig(count=2, cpus=1, gpus=1, readers=1, reader_labels={"ray.io/node-group": "data"})
+    check_readers(pool, nodes(2) + nodes(1, **pool.reader_labels), grows=False)
+    with pytest.raises(InputError, match=r"nodes of ray\.io/node-group: data have 0 CPUs; expected 0\.5 or more"):
+        check_readers(pool, nodes(2, 8), grows=False)
+    assert choose(pool, REMOTE, [CPU], pool=0.0).tasks == 0
+    assert choose(pool, REMOTE, [{"CPU": 2.0}, CPU], pool=16.0).tasks == 2
+
+
+def test_all_streams_together_fill_half_of_the_object_stores_at_most():
+    held = [{"object_store_memory": 4e9}] * 2
+    assert store_share(held, 1) == store_share(held, 8) == 384 << 20
+    assert store_share(held, 16) * 16 <= 4e9 < store_share(held, 16) * 17
+    assert store_share(held, 1000) == store_share([], 1) == 96 << 20  # a few blocks, without which none could read
+
+
+def test_tasks_take_what_the_configuration_says(monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "nodes", lambda: nodes(4) + nodes(4, pool="data"))
+    given = {"reader_cpus": 2, "reader_reserve_mb": 500, "reader_labels": {"pool": "data"}}
+    found = reader_tasks(WorkersConfig(count=8, readers=3, **given), 1)
+    assert found.count == 3 and found.store_bytes == 96 << 20
+    assert found.options() == {"num_cpus": 2, "memory": 500 * 2**20, "label_selector": {"pool": "data"}}
+    assert reader_tasks(WorkersConfig(readers=0), 1).count == 0
