@@ -7,6 +7,7 @@ other number of a group, such as a country, where whole countries are to be left
 
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import product
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -16,6 +17,9 @@ from sdm_ray.geo import splitmix
 
 if TYPE_CHECKING:
     from sdm_ray.geo.grid import Grid
+
+_AROUND = [step for step in product((-1, 0, 1), repeat=2) if step != (0, 0)]
+"""Steps east and north to the 8 neighbours of a block."""
 
 
 class Role(IntEnum):
@@ -102,7 +106,7 @@ def role(x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks, held_ou
 def role_on_grid(
     x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks, held_out: int | None
 ) -> NDArray[np.int8]:
-    """As `role`, of the points of a grid; without a buffer much faster, since each block is looked at once.
+    """As `role`, of the points of a grid, and much faster: each block and each neighbour is looked at once.
 
     Args:
         x: of the columns, EPSG:3035 metres, (c,).
@@ -113,11 +117,19 @@ def role_on_grid(
     Returns:
         Codes of `Role`, (r, c).
     """
-    if blocks.buffer_m > 0:
-        xx, yy = np.meshgrid(x, y)
-        return role(xx.ravel(), yy.ravel(), blocks, held_out).reshape(xx.shape)
     (cols, col), (rows, row) = (np.unique(each, return_inverse=True) for each in _block(x, y, blocks))
-    return role_of((cols << 32) + rows[:, None], blocks, held_out)[row][:, col]
+    roles = role_of((cols << 32) + rows[:, None], blocks, held_out)[row][:, col]
+    if held_out is None or blocks.buffer_m == 0:
+        return roles
+    gaps_x, gaps_y = (_gaps(each, start, blocks) for each, start in zip((x, y), blocks.origin, strict=True))
+    for step_x, step_y in _AROUND:
+        gap_x, gap_y = gaps_x[step_x], gaps_y[step_y]
+        i, j = (np.flatnonzero(gap < blocks.buffer_m) for gap in (gap_y, gap_x))
+        held = fold_of(((cols + step_x) << 32) + (rows + step_y)[:, None], blocks) == held_out
+        near = held[row[i]][:, col[j]] & (np.hypot(gap_x[j], gap_y[i, None]) < blocks.buffer_m)
+        part = roles[np.ix_(i, j)]
+        roles[np.ix_(i, j)] = np.where(near & (part != Role.TEST), np.int8(Role.BUFFER), part)
+    return roles
 
 
 def misfit(blocks: Blocks, grid: "Grid") -> str | None:
@@ -165,16 +177,19 @@ def _block(
 def _near_held_out(x: NDArray[np.float64], y: NDArray[np.float64], blocks: Blocks, held_out: int) -> NDArray[np.bool_]:
     """Whether a held-out block, one of the 8 neighbours, begins within the buffer's distance."""
     col, row = _block(x, y, blocks)
-    dx = np.asarray(x) - blocks.origin[0] - col * blocks.size_m
-    dy = np.asarray(y) - blocks.origin[1] - row * blocks.size_m
-    gap_x = {-1: dx, 0: np.zeros_like(dx), 1: blocks.size_m - dx}
-    gap_y = {-1: dy, 0: np.zeros_like(dy), 1: blocks.size_m - dy}
+    gap_x, gap_y = (_gaps(each, start, blocks) for each, start in zip((x, y), blocks.origin, strict=True))
     near = np.zeros(np.shape(x), bool)
-    for step_x in (-1, 0, 1):
-        for step_y in (-1, 0, 1):
-            held = fold_of(((col + step_x) << 32) + row + step_y, blocks) == held_out
-            near |= held & (np.hypot(gap_x[step_x], gap_y[step_y]) < blocks.buffer_m)
+    for step_x, step_y in _AROUND:
+        held = fold_of(((col + step_x) << 32) + row + step_y, blocks) == held_out
+        near |= held & (np.hypot(gap_x[step_x], gap_y[step_y]) < blocks.buffer_m)
     return near
+
+
+def _gaps(along: NDArray[np.float64], origin: float, blocks: Blocks) -> dict[int, NDArray[np.float64]]:
+    """How far points are, along an axis, from the blocks on either side, and 0 from their own."""
+    beyond = np.asarray(along) - origin
+    beyond = beyond - np.floor(beyond / blocks.size_m) * blocks.size_m
+    return {-1: beyond, 0: np.zeros_like(beyond), 1: blocks.size_m - beyond}
 
 
 def _uniform(group: NDArray[np.int64], seed: int, stream: int) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from sdm_ray.geo.blocks import Blocks, Role, block_id, fold, fold_of, misfit, role, role_of
+from sdm_ray.geo.blocks import Blocks, Role, block_id, fold, fold_of, misfit, role, role_of, role_on_grid
 from sdm_ray.geo.grid import Grid
 
 
@@ -93,6 +93,17 @@ def test_roles_hold_out_one_fold_and_keep_whole_blocks_together(places):
 
 def test_nothing_held_out_means_everything_is_for_training(places):
     assert (role(*places, Blocks(buffer_m=1000), held_out=None) == Role.TRAIN).all()
+
+
+@pytest.mark.parametrize("held_out", [None, 0, 2])
+@pytest.mark.parametrize("buffer_m", [0.0, 17.0, 100.0])
+def test_roles_of_a_grid_are_those_of_its_points(held_out, buffer_m):
+    blocks = Blocks(size_m=100.0, folds=3, origin=(30.0, -20.0), buffer_m=buffer_m)
+    x, y = np.arange(-400.0, 900.0, 7), np.arange(1000.0, -300.0, -11)
+    xx, yy = np.meshgrid(x, y)
+    found = role_on_grid(x, y, blocks, held_out)
+    assert np.array_equal(found, role(xx.ravel(), yy.ravel(), blocks, held_out).reshape(xx.shape))
+    assert (buffer_m > 0 and held_out is not None) == (found == Role.BUFFER).any()
 
 
 def test_the_buffer_is_a_distance_to_held_out_blocks():
