@@ -74,9 +74,14 @@ def cut(rows: int, row_bytes: int = 0, most_rows: int = 1024, most_bytes: int = 
         most_rows: of a part.
         most_bytes: of the images of a part, unless one row has more.
     """
-    size = min(most_rows, max(1, most_bytes // max(1, row_bytes)))
+    size = rows_at_once(row_bytes, most_rows, most_bytes)
     for start in range(0, rows, size):
         yield np.arange(start, min(start + size, rows))
+
+
+def rows_at_once(row_bytes: int = 0, most_rows: int = 1024, most_bytes: int = 64 << 20) -> int:
+    """How many rows are predicted at once (see `cut`)."""
+    return min(most_rows, max(1, most_bytes // max(1, row_bytes)))
 
 
 def share(rows: int, rank: int, world: int) -> slice:

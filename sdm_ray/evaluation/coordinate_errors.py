@@ -17,11 +17,12 @@ from sdm_ray.geo.blocks import Role, role
 from sdm_ray.geo.checks import within
 from sdm_ray.geo.grid import Extent, to_lonlat, to_xy
 from sdm_ray.metrics.ranking import auc
-from sdm_ray.metrics.retrieval import embed
+from sdm_ray.metrics.retrieval import EMBED_ROWS, embed
 from sdm_ray.model_io import load_encoder
 from sdm_ray.models.contrastive_model import AlignmentModel
 from sdm_ray.stores.weights import is_whole
 from sdm_ray.streams.image_dataset import photos_of
+from sdm_ray.streams.loader import in_order
 
 _TAIL_M = 5000.0  # half of the heavy-tailed errors are larger
 
@@ -125,7 +126,7 @@ def _matched(config: CoordinatesConfig, path: UPath, shards: UPath, scale: str, 
         encoder = load_encoder(path, fold)
         model = encoder.model()
         part = dataset.subset(held_out, plain=True)
-        image, own = embed(model, scale, part, slice(0, len(held_out)))
+        image, own = embed(model, scale, in_order(part, EMBED_ROWS))
         found.append(_Matched(image, own, part.lonlat, model, encoder.region))
     if sum(len(each.image) for each in found) < 2:
         raise InputError(f"{shards}: has fewer than two images of scale {scale} in the held-out blocks of {path}")

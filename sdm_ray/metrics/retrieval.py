@@ -1,35 +1,34 @@
 """Retrieval of coordinates by images: embeddings of pairs, and scores of the matching."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 
-from sdm_ray.batch import cut
+from sdm_ray.batch import Array, Batch
 from sdm_ray.models.contrastive_model import AlignmentModel
 
-_EMBED_ROWS = 256
+EMBED_ROWS = 256
+"""Pairs that are embedded at once."""
 _NEAR_KM = (1, 25, 200)
 
 
-def embed(model: AlignmentModel, name: str, dataset: Any, rows: slice) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401
+def embed(model: AlignmentModel, name: str, batches: Iterable[Batch[Array]]) -> tuple[np.ndarray, np.ndarray]:
     """Unit embeddings of pairs of one modality and of their coordinates.
 
     Args:
         model: in evaluation mode, on any device.
         name: the modality.
-        dataset: its `read(ids, epochs)` gives a batch of pairs.
-        rows: ids to embed.
+        batches: of pairs.
 
     Returns:
         Embeddings of the images (n, D) and of their coordinates (n, D), float32.
     """
     nothing = np.empty((0, model.config.dim), np.float32)
-    others, locations = [nothing], [nothing]
+    others, locations, device = [nothing], [nothing], model.location_head.weight.device
     with torch.inference_mode():
-        for batch in _batches(dataset, rows, model.location_head.weight.device):
-            pairs = model.pairs(name, batch)
+        for batch in batches:
+            pairs = model.pairs(name, {key: torch.from_numpy(values).to(device) for key, values in batch.items()})
             others.append(pairs.other.float().cpu().numpy())
             locations.append(pairs.location.float().cpu().numpy())
     return np.concatenate(others), np.concatenate(locations)
@@ -69,10 +68,3 @@ def uniformity(unit: np.ndarray) -> float:
     potential = np.exp(-4 * (1 - unit @ unit.T))
     pairs = len(unit) * (len(unit) - 1)
     return float(np.log((potential.sum() - np.trace(potential)) / pairs))
-
-
-def _batches(dataset: Any, rows: slice, device: torch.device) -> Iterator[dict[str, torch.Tensor]]:  # noqa: ANN401
-    for part in cut(rows.stop - rows.start, most_rows=_EMBED_ROWS):
-        ids = rows.start + part
-        found = dataset.read(ids, np.zeros_like(ids))
-        yield {name: torch.from_numpy(values).to(device) for name, values in found.items()}

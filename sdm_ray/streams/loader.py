@@ -97,6 +97,28 @@ def batches(stream: Stream, rank: int, world: int, start: int, stop: int) -> Gen
             yield merged(found)
 
 
+def in_order(dataset: Dataset, batch: int, readers: ReaderTasks = NO_TASKS) -> Generator[Batch[Array]]:
+    """Every row once, in the order of the ids and of epoch 0, as for validation; read a little ahead of its use.
+
+    Args:
+        dataset: what is read.
+        batch: rows of each batch but the last.
+        readers: Ray Data tasks that read; by default threads of this process do.
+
+    Raises:
+        InputError: something cannot be read.
+    """
+    count = len(dataset)
+    if count == 0:
+        return
+    size = min(batch, count)
+    stream = Stream(dataset, Sampler(count, 0, shuffled=False), size, readers)
+    starts = range(0, count, size)
+    with closing(batches(stream, 0, 1, 0, len(starts))) as found:
+        for start, each in zip(starts, found, strict=True):  # the last goes on with the first rows
+            yield Batch({name: values[: count - start] for name, values in each.items()})
+
+
 def _by_chunks(windows: Windows, seed: int, batch: int, mixing: Mixing) -> ChunkShuffleSampler:
     places = windows.in_chunks()
     interleave = math.gcd(batch, mixing.interleave) if len(places) >= _SEQUENCE_ROWS * mixing.interleave else 1

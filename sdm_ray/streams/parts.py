@@ -65,6 +65,8 @@ class Decoded:
 class FromCube:
     """Windows of a tile cube, read in the order of its chunks and held until their step.
 
+    In an order that does not follow the chunks, as that of validation, each batch is read by itself.
+
     Attributes:
         source: windows of all places.
         complete: (ids, epochs, windows (N, B, size, size) uint16) -> the batch.
@@ -90,6 +92,9 @@ class FromCube:
         Raises:
             InputError: a chunk cannot be read.
         """
+        if not isinstance(schedule.sampler, ChunkShuffleSampler):
+            yield from Decoded(self.read).batches(schedule)
+            return
         windows, steps = self.windows, schedule.steps
         planned = max(1, _PLANNED_ROWS // max(len(schedule.slots), 1))
         for first in range(steps.start, steps.stop, planned):

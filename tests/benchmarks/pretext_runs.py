@@ -14,13 +14,14 @@ from sdm_ray.baselines.logistic_regression import heads
 from sdm_ray.geo.blocks import Role, role
 from sdm_ray.geo.grid import to_xy
 from sdm_ray.metrics.ranking import auc, average_precision
-from sdm_ray.metrics.retrieval import embed, matching
+from sdm_ray.metrics.retrieval import EMBED_ROWS, embed, matching
 from sdm_ray.models.config import LocationConfig
 from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.location import LocationEncoder
 from sdm_ray.stores.covariates import Covariates
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import labels_of, read_surveys
+from sdm_ray.streams.loader import in_order
 from sdm_ray.training.compare.few_shot import draw
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import FolderCheckpointer
@@ -78,7 +79,7 @@ def matched(model: Any, source: Source, config: PretrainConfig) -> dict[str, flo
     """Figures of images and places among a fixed draw of the fold's test blocks."""
     rows = np.flatnonzero(role(*source.xy().T, config.blocks, FOLD) == Role.TEST)
     rows = np.sort(np.random.default_rng(1).permutation(rows)[:CANDIDATES])
-    pairs = embed(model, "satellite", source.dataset.subset(rows, plain=True), slice(0, len(rows)))
+    pairs = embed(model, "satellite", in_order(source.dataset.subset(rows, plain=True), EMBED_ROWS))
     return matching(*pairs, source.xy(rows))
 
 

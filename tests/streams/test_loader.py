@@ -8,7 +8,7 @@ from ray import cloudpickle
 from sdm_ray.batch import Batch
 from sdm_ray.errors import InputError
 from sdm_ray.streams import keyed_random, ray_pipeline
-from sdm_ray.streams.loader import Stream, batches
+from sdm_ray.streams.loader import Stream, batches, in_order
 from sdm_ray.streams.parts import Decoded, InMemory
 from sdm_ray.streams.reader_tasks import ReaderTasks
 from sdm_ray.streams.sampler import Sampler
@@ -22,6 +22,10 @@ class Numbers:
 
     broken: int = -1
     way: type = Decoded
+    count: int = 53
+
+    def __len__(self):
+        return self.count
 
     def parts(self):
         return [self.way(self.read)]
@@ -82,3 +86,12 @@ def test_nothing_left_to_do(stream):
 def test_a_row_that_cannot_be_read_is_named(readers, ray_cluster):
     with pytest.raises(InputError, match="row 17 cannot be read"):
         list(batches(Stream(Numbers(broken=17), Sampler(n=53, seed=2), 10, ReaderTasks(readers)), 0, 1, 0, 6))
+
+
+@pytest.mark.parametrize("readers", [0, 2])
+@pytest.mark.parametrize("count", [0, 1, 10, 23])
+def test_rows_in_order_come_once_each(readers, count, ray_cluster):
+    found = list(in_order(Numbers(count=count), 10, ReaderTasks(readers)))
+    assert [len(each["place"]) for each in found] == [10] * (count // 10) + [count % 10] * (count % 10 > 0)
+    assert [row for each in found for row in each["place"]] == list(range(count))
+    assert not any(each["epoch"].any() for each in found)

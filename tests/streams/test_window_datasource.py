@@ -7,7 +7,7 @@ from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import tiles
 from sdm_ray.stores.cube import Cube, create_cube
 from sdm_ray.streams.config import Mixing
-from sdm_ray.streams.loader import Stream, batches
+from sdm_ray.streams.loader import Stream, batches, in_order
 from sdm_ray.streams.places import ListedPlaces
 from sdm_ray.streams.reader_tasks import ReaderTasks
 from sdm_ray.streams.window_dataset import WindowDataset
@@ -121,3 +121,12 @@ def test_sequences_are_as_many_as_batch_and_places_allow(windows):
     assert stream(windows, interleave=16).sampler.interleave == 1  # 300 places are too few for 16
     assert stream(windows, interleave=4).sampler.interleave == 4
     assert stream(windows, interleave=5).sampler.interleave == 1  # of batches of 24
+
+
+@pytest.mark.parametrize("readers", [0, 1])
+def test_windows_in_order_are_those_that_are_read_at_once(windows, readers, ray_cluster):
+    dataset = WindowDataset(windows)
+    expected = dataset.read(np.arange(300), np.zeros(300, np.int64))
+    found = list(in_order(dataset, 64, ReaderTasks(readers)))
+    for name, values in expected.items():
+        assert np.array_equal(np.concatenate([each[name] for each in found]), values)

@@ -1,6 +1,7 @@
 """Surveys as training data, and what a species model predicts for them."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import torch
 from upath import UPath
 
-from sdm_ray.batch import cut
+from sdm_ray.batch import rows_at_once
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Role, block_id
 from sdm_ray.geo.grid import to_xy
@@ -20,6 +21,8 @@ from sdm_ray.progress import say
 from sdm_ray.stores.holdout import HoldOut
 from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.stores.surveys import countries_named, labels_of, read_embeddings, read_kind, read_surveys
+from sdm_ray.streams.loader import in_order
+from sdm_ray.streams.reader_tasks import NO_TASKS, ReaderTasks
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.streams.survey_images import Wanted
 from sdm_ray.training.engine.execution import tensors
@@ -235,39 +238,41 @@ def _require_one_class(path: UPath, ids: pd.Series, labels: SparseLabels) -> Non
         )
 
 
-def predict(model: SpeciesModel, dataset: SurveyDataset, rows: np.ndarray, ranks: Ranks) -> np.ndarray:
+def predict(
+    model: SpeciesModel, dataset: SurveyDataset, rows: np.ndarray, ranks: Ranks, readers: ReaderTasks = NO_TASKS
+) -> np.ndarray:
     """Logits of some surveys, of classes log-probabilities, float32 (n, S), the same on every rank.
 
-    Each rank computes a share.
+    Each rank computes a share, whose images are read ahead by its threads or by `readers`.
     """
 
     def logits(batch: dict[str, torch.Tensor]) -> torch.Tensor:
         found: torch.Tensor = model(batch)
         return torch.log_softmax(found, -1) if model.config.output == "class" else found
 
-    return _of_surveys(logits, model.head.out_features, dataset, rows, ranks)
+    own = dataset.subset(rows[ranks.share(len(rows))], plain=True)
+    return ranks.rows(_of_surveys(logits, model.head.out_features, own, ranks, readers))
 
 
 def embed(model: SpeciesModel, dataset: SurveyDataset, rows: np.ndarray, ranks: Ranks) -> np.ndarray:
     """The embedding z of some surveys, float32 (n, width), the same on every rank; each computes a share."""
-    return _of_surveys(model.embed, model.width, dataset, rows, ranks)
+    own = dataset.subset(rows[ranks.share(len(rows))], plain=True)
+    return ranks.rows(_of_surveys(model.embed, model.width, own, ranks))
 
 
 def _of_surveys(
     compute: Callable[[dict[str, torch.Tensor]], torch.Tensor],
     width: int,
     dataset: SurveyDataset,
-    rows: np.ndarray,
     ranks: Ranks,
+    readers: ReaderTasks = NO_TASKS,
 ) -> np.ndarray:
     """What is computed of batches of surveys, float32 (n, width)."""
-    own = rows[ranks.share(len(rows))]
-    source = dataset.subset(own, plain=True)
     parts = [np.empty((0, width), np.float32)]
-    with torch.inference_mode():
-        for ids in cut(len(own), source.image_bytes):
-            parts.append(compute(compact(tensors(source.read(ids, np.zeros_like(ids)), ranks))).float().cpu().numpy())
-    return ranks.rows(np.concatenate(parts))
+    with torch.inference_mode(), closing(in_order(dataset, rows_at_once(dataset.image_bytes), readers)) as batches:
+        for batch in batches:
+            parts.append(compute(compact(tensors(batch, ranks))).float().cpu().numpy())
+    return np.concatenate(parts)
 
 
 def alone(model: SpeciesModel) -> Ranks:

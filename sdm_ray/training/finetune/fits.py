@@ -18,6 +18,7 @@ from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.loader import Stream
+from sdm_ray.streams.reader_tasks import ReaderTasks
 from sdm_ray.streams.survey_dataset import SurveyDataset
 from sdm_ray.training.engine.config import OptimConfig
 from sdm_ray.training.engine.readers_choice import reader_tasks
@@ -163,8 +164,11 @@ class FineTuning:
 
     def _stream(self, dataset: SurveyDataset) -> Stream:
         config = self.config
-        readers = reader_tasks(config.workers, len(config.image_places()))
-        return Stream.of(dataset, config.seed, self._optim.batch, config.mixing, readers)
+        return Stream.of(dataset, config.seed, self._optim.batch, config.mixing, self._readers)
+
+    @property
+    def _readers(self) -> ReaderTasks:
+        return reader_tasks(self.config.workers, len(self.config.image_places()))
 
     def _background(self, split: finetune_data.Split) -> dict[str, Stream]:
         if self.table.background is None or split.background is None:
@@ -208,7 +212,7 @@ class FineTuning:
         found: dict[str, float] = {}
         for prefix, dataset in {"": self.table.dataset, "map_": input_sets.of_map(self.table.dataset)}.items():
             if dataset is not None:
-                logits = finetune_data.predict(objective.model, dataset, rows, ranks)
+                logits = finetune_data.predict(objective.model, dataset, rows, ranks, self._readers)
                 each = scores.scores_of(logits, labels, classes=classes)
                 found |= {f"{prefix}{name}": value for name, value in each.items()}
         return found

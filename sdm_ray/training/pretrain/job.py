@@ -12,7 +12,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Role
 from sdm_ray.geo.grid import Extent
 from sdm_ray.job import Job
-from sdm_ray.metrics.retrieval import embed, matching
+from sdm_ray.metrics.retrieval import EMBED_ROWS, embed, matching
 from sdm_ray.model_io import LoadedEncoder, describe_encoder, load_encoder
 from sdm_ray.models.augment import Augmentation
 from sdm_ray.models.config import AlignConfig
@@ -22,7 +22,8 @@ from sdm_ray.plots.embedding import embedding_picture
 from sdm_ray.progress import say
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.dataset import Dataset
-from sdm_ray.streams.loader import Stream
+from sdm_ray.streams.loader import Stream, in_order
+from sdm_ray.streams.reader_tasks import ReaderTasks
 from sdm_ray.training.engine.execution import tensors
 from sdm_ray.training.engine.launch import launch
 from sdm_ray.training.engine.readers_choice import reader_tasks, with_readers
@@ -135,8 +136,11 @@ class Study:
         return AlignmentLoss(self.model(), self._weights(), objective.loss, radii, augment, batch_rows)
 
     def _stream(self, name: str, dataset: Dataset, seed: int) -> Stream:
-        readers = reader_tasks(self.config.workers, len(self.config.image_places()))
-        return Stream.of(dataset, seed, self._batch(name), self.config.mixing, readers)
+        return Stream.of(dataset, seed, self._batch(name), self.config.mixing, self._readers)
+
+    @property
+    def _readers(self) -> ReaderTasks:
+        return reader_tasks(self.config.workers, len(self.config.image_places()))
 
     def _batch(self, name: str) -> int:
         own = {scale: each.batch for scale, each in self.config.scales.items()}
@@ -184,7 +188,9 @@ class Study:
                 batch = tensors(source.dataset.read(np.arange(count), np.zeros(count, np.int64)), ranks)
                 figures["dense_error"] = float(objective.model({DENSE: batch})[1])
             elif count > 1:
-                own = embed(objective.model, name, source.dataset, ranks.share(count))
+                share = ranks.share(count)
+                own_rows = source.dataset.subset(np.arange(share.start, share.stop))
+                own = embed(objective.model, name, in_order(own_rows, EMBED_ROWS, self._readers))
                 other, location = (ranks.rows(each) for each in own)
                 found = matching(other, location, source.xy())
                 figures |= {f"{name}_{key}": value for key, value in found.items()}
