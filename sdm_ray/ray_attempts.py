@@ -6,17 +6,23 @@ under way for much longer than parts take.
 """
 
 import logging
-import statistics
 import time
 from collections import Counter
+from collections.abc import Sequence
 
 from sdm_ray.ray_workers import Crew, Ended, Named
 
 _log = logging.getLogger(__name__)
-LATE = 2.0
-"""Times as long as half of the parts took at most: from then on a part is late."""
-LATE_S = 5.0
-"""Seconds before which no part is late."""
+_LATE = 2.0  # times as long as three of four parts took at most
+_LATE_S = 5.0  # before which no part is late
+_AGAIN = 2  # times that a part begins while it is under way: where the second attempt fails, once more
+
+
+def late_after(seconds: Sequence[float]) -> float:
+    """Seconds after which a part is late, by those that others took; never where none has ended."""
+    if not seconds:
+        return float("inf")
+    return max(_LATE_S, _LATE * sorted(seconds)[(3 * len(seconds)) // 4])
 
 
 class Attempts:
@@ -30,7 +36,7 @@ class Attempts:
         self._crew = crew
         self._parts: dict[str, Named] = {}
         self._count: Counter[str] = Counter()  # attempts under way
-        self._twice: set[str] = set()
+        self._again: Counter[str] = Counter()  # times that a part began while it was under way
         self._begun: dict[str, float] = {}  # when a part was certainly at work
         self._seconds: list[float] = []
 
@@ -65,7 +71,7 @@ class Attempts:
         return True
 
     def start_late_ones(self, fitting: int) -> None:
-        """Begin late parts a second time, each once, where there is room for it; called when no other part waits.
+        """Begin late parts a second time where there is room for it; called when no other part waits.
 
         Args:
             fitting: how many attempts can be at work at once.
@@ -75,11 +81,10 @@ class Attempts:
             return
         for name in self._parts:
             self._begun.setdefault(name, now)
-        if not self._seconds:
-            return
-        limit = max(LATE_S, LATE * statistics.median(self._seconds))
-        late = [name for name, begun in self._begun.items() if now - begun > limit and name not in self._twice]
-        for name in sorted(late, key=self._begun.__getitem__)[: fitting - len(self._crew)]:
-            self._twice.add(name)
+        limit = late_after(self._seconds)
+        late = [name for name, begun in self._begun.items() if now - begun > limit]
+        able = [name for name in late if self._count[name] == 1 and self._again[name] < _AGAIN]
+        for name in sorted(able, key=self._begun.__getitem__)[: fitting - len(self._crew)]:
+            self._again[name] += 1
             _log.warning("part %s is late by now, and begins a second time", name)
             self.start(self._parts[name], elsewhere=True)

@@ -1,22 +1,18 @@
 """Connect to Ray: a cluster where `RAY_ADDRESS` names one, else this machine."""
 
-import contextlib
 import logging
 import os
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sdm_ray.buffers import ONE_ARENA
 from sdm_ray.errors import InputError
-from sdm_ray.version import __version__
 
 _LOCAL_OBJECT_STORE = 1 << 30  # bytes; the batches under way are far smaller than Ray's default share of memory
 _SOCKET_PATH = 107  # bytes that the system takes for the path of a socket
 _SESSION_PATH = len("/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store.1")
-_ANSWER_S = 60.0  # within which a node says what its workers import
 _STARTS, _PAUSE_S = 2, 10  # a busy machine may not start Ray's processes within the 30 s that Ray itself waits
 
 RESTING = {
@@ -50,7 +46,9 @@ def connect() -> None:
     if os.environ.get("RAY_ADDRESS"):
         wanted = {name: value for name, value in ONE_ARENA.items() if name not in os.environ}
         _init(runtime_env={"env_vars": wanted}, **quiet)
-        require_package(_versions_on_nodes())
+        from sdm_ray.ray_nodes import require_package_on_nodes
+
+        require_package_on_nodes()
     else:
         # Workers inherit it, and begin sooner than with an environment of their own.
         for name, value in (ONE_ARENA | RESTING).items():
@@ -61,53 +59,6 @@ def connect() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
-
-
-def require_package(versions: Mapping[str, str]) -> None:
-    """See that workers everywhere have this package, before work starts that would fail part after part.
-
-    Args:
-        versions: address of each node -> the version that its workers import, or why they cannot.
-
-    Raises:
-        InputError: a node's workers lack the package, or have another version of it.
-    """
-    other = {node: found for node, found in versions.items() if found != __version__}
-    if other:
-        node, found = next(iter(other.items()))
-        raise InputError(
-            f"{len(other)} of {len(versions)} nodes do not have sdm_ray {__version__} ({node}: {found}); expected it in"
-            " the image or environment of every node, or in the folder that `ray job submit --working-dir` sends"
-        )
-
-
-def _versions_on_nodes() -> dict[str, str]:
-    """What workers of each node import; of those that answer in time."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    def imported() -> str:  # sent by value: the package may be missing
-        try:
-            from sdm_ray.version import __version__ as found
-
-            return str(found)
-        except Exception as error:
-            return f"{type(error).__name__}: {error}"
-
-    asked = {}
-    for node in ray.nodes():
-        if node["Alive"]:
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            task = ray.remote(imported).options(num_cpus=0, scheduling_strategy=there, name="check sdm_ray")
-            asked[task.remote()] = node["NodeManagerAddress"]
-    ended, late = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_S)
-    for each in late:
-        ray.cancel(each)
-    found = {}
-    for each in ended:
-        with contextlib.suppress(ray.exceptions.RayError):  # the node has just left
-            found[asked[each]] = ray.get(each)
-    return found
 
 
 def _init(**settings: Any) -> None:  # noqa: ANN401 - of ray.init

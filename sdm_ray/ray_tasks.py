@@ -18,6 +18,7 @@ from sdm_ray.config import TaskConfig
 from sdm_ray.errors import InputError
 from sdm_ray.ray_attempts import Attempts
 from sdm_ray.ray_metrics import count, gauge
+from sdm_ray.ray_nodes import Packages
 from sdm_ray.ray_workers import Actors, Crew, Named, Tasks, Work
 
 _log = logging.getLogger(__name__)
@@ -52,8 +53,11 @@ def run_tasks(
         Each part as it ends, with what `work` returned, or with None and one line about what went wrong.
 
     Raises:
-        InputError: the first parts all failed for one reason.
+        InputError: the first parts all failed for one reason, or a node that joined meanwhile lacks the package.
+        ValueError: two parts have one name.
     """
+    if len({part.id for part in parts}) < len(parts):
+        raise ValueError("two parts have one name")
     crew: Crew = (Actors if compute.gpus else Tasks)(work, shared, compute)
     waiting, tries, width, left = iter(parts), _Tries(), _Width(compute), len(parts)
     attempts = Attempts(crew)
@@ -79,7 +83,7 @@ def run_tasks(
                 yield each.part, each.result, each.problem
                 tries.note(each.problem)
             fill()
-            if twice and left == attempts.parts:
+            if twice and not found and left == attempts.parts:
                 attempts.start_late_ones(width.fitting())
     finally:
         if ray.is_initialized():  # where Python ends on an error Ray is gone by now, and a call would start it anew
@@ -117,11 +121,16 @@ class _Width:
         self._fitting = 0
         self._ended = time.monotonic()
         self._told = False
+        self._packages: Packages | None = None
 
     def __call__(self) -> int:
         if time.monotonic() - self._looked >= _LOOK_S:
             self._looked = time.monotonic()
-            self._fitting = fitting((node["Resources"] for node in ray.nodes() if node["Alive"]), self._compute)
+            nodes = ray.nodes()
+            self._fitting = fitting((node["Resources"] for node in nodes if node["Alive"]), self._compute)
+            if self._packages is None:  # those that are there were asked when the driver joined them
+                self._packages = Packages(node["NodeID"] for node in nodes)
+            self._packages.look(nodes)
         return self._compute.workers or max(_LEAST, _AHEAD * self._fitting)
 
     def fitting(self) -> int:

@@ -53,7 +53,7 @@ class Crew(Protocol):
         ...
 
     def start(self, part: Named, *, elsewhere: bool = False) -> None:
-        """Have a part done; `elsewhere`: while it is under way already, rather on another node."""
+        """Have a part done; `elsewhere`: it is under way already, so on another node where that can be asked for."""
         ...
 
     def ended(self, timeout: float) -> list[Ended]:
@@ -79,7 +79,7 @@ class Tasks:
         self._under_way: dict[ray.ObjectRef, Any] = {}
 
     def __len__(self) -> int:
-        """Number of parts that are under way."""
+        """Number of attempts that are under way."""
         return len(self._under_way)
 
     def start(self, part: Named, *, elsewhere: bool = False) -> None:
@@ -89,7 +89,7 @@ class Tasks:
         self._under_way[named.remote(self._work, self._shared, part)] = part
 
     def ended(self, timeout: float) -> list[Ended]:
-        """Wait, at most so many seconds, for the next part that ends; empty where none did."""
+        """Wait, at most so many seconds, for the next attempt that ends; empty where none did."""
         return [_outcome(self._under_way.pop(each), each) for each in _next(list(self._under_way), timeout)]
 
     def drop(self, part: Named) -> None:
@@ -122,11 +122,11 @@ class Actors:
         self._busy: dict[ray.ObjectRef, tuple[Any, Any]] = {}  # actor and part
 
     def __len__(self) -> int:
-        """Number of parts that are under way."""
+        """Number of attempts that are under way."""
         return len(self._waiting) + len(self._busy)
 
     def start(self, part: Named, *, elsewhere: bool = False) -> None:
-        """Have a part done, by an idle actor or by the first that has a GPU; wanted actors are asked for."""
+        """Have a part done, by an idle actor or by the first that has a GPU, on any node; more actors are asked for."""
         self._waiting.append(part)
         self._hand_out()
         if len(self._starting) < len(self._waiting):
@@ -134,7 +134,7 @@ class Actors:
             self._starting[actor.ready.remote()] = actor
 
     def ended(self, timeout: float) -> list[Ended]:
-        """Wait, at most so many seconds, for the next part that ends; empty where none did."""
+        """Wait, at most so many seconds, for the next attempt that ends; empty where none did."""
         found = []
         for reference in _next([*self._busy, *self._starting], timeout):
             if reference in self._busy:

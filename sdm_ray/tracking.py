@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from upath import UPath
 from sdm_ray.config import JobConfig, require_kept
 from sdm_ray.errors import InputError
 from sdm_ray.model_registry import quiet, register
-from sdm_ray.redaction import redacted_values
+from sdm_ray.redaction import redacted, redacted_values
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -119,7 +119,7 @@ class Tracker:
             tags = {"mlflow.parentRunId": self.run_id, "mlflow.runName": name, "mlflow.source.name": "sdm-ray"}
             own = Tracker(self.uri, client.create_run(parent.info.experiment_id, tags=tags).info.run_id)
         except Exception as error:
-            _log.warning("MLflow at %s opened no nested run: %s", self.uri, str(error).splitlines()[0])
+            _log.warning("%s", redacted(f"MLflow at {self.uri} opened no nested run: {_line(error)}"))
             yield self
             return
         status = "FAILED"
@@ -143,16 +143,24 @@ class Tracker:
             for run in found:
                 client.set_terminated(run.info.run_id, "KILLED")
 
-    def require_reachable(self, nodes: int) -> None:
+    def require_reachable(self, nodes: Sequence[Mapping[str, Any]], cpus: float = 1.0) -> None:
         """See that ranks and trials on other machines reach the run, whose figures would vanish else.
 
+        Args:
+            nodes: of the cluster, as `ray.nodes()` tells them.
+            cpus: that the work takes at once.
+
         Raises:
-            InputError: the tracking URI is a file of one machine, and there are several.
+            InputError: the tracking URI is a file of one machine, and there are several, or one that is too small for
+                the work, beside which others will join.
         """
-        if nodes > 1 and self.uri.startswith(_SQLITE):
+        alive = [node["Resources"] for node in nodes if node["Alive"]]
+        alone = len(alive) == 1 and alive[0].get("CPU", 0) >= cpus
+        if not alone and self.uri.startswith(_SQLITE):
+            found = f"{len(alive)} nodes" if len(alive) > 1 else f"to grow beyond one node for {cpus:g} CPUs"
             raise InputError(
-                f"tracking.uri: {self.uri} is a file of one machine, and the cluster has {nodes} nodes, whose figures"
-                " would be lost; expected a server, http(s)://…, in MLFLOW_TRACKING_URI"
+                f"tracking.uri: {self.uri} is a file of one machine, and the cluster has {found}: figures of other"
+                " nodes would be lost; expected a server, http(s)://…, in MLFLOW_TRACKING_URI"
             )
 
     def _upload(self, path: UPath, under: str) -> None:
@@ -168,7 +176,7 @@ class Tracker:
         try:
             action(_client(self.uri))
         except Exception as error:
-            _log.warning("MLflow at %s did not take an entry: %s", self.uri, str(error).splitlines()[0])
+            _log.warning("%s", redacted(f"MLflow at {self.uri} did not take an entry: {_line(error)}"))
 
 
 @contextlib.contextmanager
@@ -263,3 +271,8 @@ def _yaml(values: Mapping[str, Any]) -> str:
     import yaml
 
     return yaml.safe_dump(dict(values), sort_keys=False)
+
+
+def _line(error: BaseException) -> str:
+    """The first line of an error."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -37,18 +37,6 @@ def test_an_address_that_cannot_be_joined_is_one_line(tmp_path):
     assert line.startswith("RAY_ADDRESS: no cluster at no-such-machine, tried 2 times (")
 
 
-def test_nodes_without_the_package_or_with_another_version_are_one_line():
-    own = ray_runtime.__version__
-    ray_runtime.require_package({"10.0.0.1": own, "10.0.0.2": own})
-    missing = {"10.0.0.1": own, "10.0.0.2": "ModuleNotFoundError: No module named 'sdm_ray'", "10.0.0.3": "0.1"}
-    with pytest.raises(InputError, match=r"^2 of 3 nodes do not have sdm_ray .* \(10\.0\.0\.2: ModuleNotFoundError: "):
-        ray_runtime.require_package(missing)
-
-
-def test_workers_say_which_version_they_import(ray_cluster):
-    assert set(ray_runtime._versions_on_nodes().values()) == {ray_runtime.__version__}
-
-
 def test_a_job_on_this_machine_joins_no_cluster_that_others_started_there(monkeypatch):
     import ray
 

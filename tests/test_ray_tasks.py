@@ -99,18 +99,21 @@ def test_as_many_parts_fit_as_single_nodes_have_room_for():
 
 
 def test_more_parts_are_pending_than_fit_and_some_where_none_does(monkeypatch):
-    nodes = [{"Alive": True, "Resources": {}}]
+    nodes = [{"Alive": True, "NodeID": "n", "Resources": {}}]
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
     monkeypatch.setattr(ray_tasks, "_LOOK_S", 0.0)
     width = ray_tasks._Width(TaskConfig())
     assert width() == 16  # a head without CPUs: an autoscaler sees them
-    nodes += [{"Alive": True, "Resources": {"CPU": 32.0}}, {"Alive": False, "Resources": {"CPU": 32.0}}]
+    nodes += [
+        {"Alive": True, "NodeID": "n", "Resources": {"CPU": 32.0}},
+        {"Alive": False, "NodeID": "n", "Resources": {"CPU": 32.0}},
+    ]
     assert width() == 64
     assert ray_tasks._Width(TaskConfig(workers=3))() == 3
 
 
 def test_a_part_that_fits_nowhere_is_said_once(monkeypatch, caplog):
-    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 4.0}}])
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "NodeID": "n", "Resources": {"CPU": 4.0}}])
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0})
     monkeypatch.setattr(ray_tasks, "_PATIENCE_S", -1.0)
     width = ray_tasks._Width(TaskConfig(gpus=1))

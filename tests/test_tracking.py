@@ -100,10 +100,14 @@ def test_runs_name_the_ray_job_that_they_belong_to(config, monkeypatch):
 
 def test_a_file_of_one_machine_is_refused_where_ranks_run_on_several():
     own = tracking.Tracker("sqlite:////tmp/mlflow.db", "run")
-    own.require_reachable(nodes=1)
-    tracking.Tracker("https://mlflow", "run").require_reachable(nodes=3)
-    with pytest.raises(InputError, match=r"tracking\.uri: sqlite:.* the cluster has 3 nodes, .*; expected a server"):
-        own.require_reachable(nodes=3)
+    node, head = ({"Alive": True, "Resources": {"CPU": cpus}} for cpus in (4.0, 0.0))
+    own.require_reachable([node, {**node, "Alive": False}], 4)
+    tracking.Tracker("https://mlflow", "run").require_reachable([node] * 3)
+    for nodes in ([head], [node]):  # which others join
+        with pytest.raises(InputError, match="has to grow beyond one node for 5 CPUs"):
+            own.require_reachable(nodes, 5)
+    with pytest.raises(InputError, match=r"tracking\.uri: sqlite:.* the cluster has 3 nodes: .*; expected a server"):
+        own.require_reachable([node] * 3)
 
 
 def test_an_unusable_uri_is_one_line(config):

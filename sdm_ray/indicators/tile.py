@@ -15,13 +15,14 @@ from sdm_ray.indicators.countries import sums_by_country
 from sdm_ray.indicators.ranges import Cuts
 from sdm_ray.indicators.sums import CellSums, counted
 from sdm_ray.indicators.zone_intervals import Drawn, IntervalSums, ZoneDraws
+from sdm_ray.indicators.zone_species import TileParts
 from sdm_ray.indicators.zone_sums import Shapes, ZoneSums
 from sdm_ray.mapping.quality_layers import COVARIATES, SATELLITE
 from sdm_ray.mapping.region_mask import offset
 from sdm_ray.stores import raster, zarr_io
 from sdm_ray.stores.encoding import nodata
 from sdm_ray.stores.land import Land
-from sdm_ray.stores.maps import SPECIES_SHARD, Map
+from sdm_ray.stores.maps import Map
 
 Floats = NDArray[np.float32]
 NOT_COUNTED = 65535
@@ -136,7 +137,9 @@ class _Tile:
             return sums
         cells = CellSums(needs_of(work.indicators, count), len(known), work.floor)
         likely = np.zeros((len(work.thresholds), len(known)), np.uint16)
-        parts = _Parts(work.parts, self._tile.id, zones, count) if zones and work.parts and len(zones.zones) else None
+        parts = (
+            TileParts(work.parts, self._tile.id, zones, count) if zones and work.parts and len(zones.zones) else None
+        )
         drawn = None
         if zones is not None and work.drawn is not None and len(zones.zones):
             drawn = IntervalSums(work.drawn, zones, found.grid, window, known)
@@ -216,25 +219,6 @@ class _Tile:
             if layer_name in there:
                 found[name] = layer(layer_name)
         return found
-
-
-class _Parts:
-    """The sums of species over the zones of a tile, on disk, in files of `SPECIES_SHARD` species at most."""
-
-    def __init__(self, folder: str, tile: str, zones: ZoneSums, species: int) -> None:
-        self._folder, self._tile, self._zones, self._count = UPath(folder), tile, zones, species
-        self._waiting: list[Floats] = []
-        self._start = 0
-
-    def add(self, block: slice, p: Floats) -> None:
-        """Add a block of species, (U, K)."""
-        self._waiting.append(self._zones.species(p))
-        if block.stop == self._count or block.stop % SPECIES_SHARD == 0:
-            place = self._folder / f"{self._start}"
-            place.mkdir(parents=True, exist_ok=True)
-            with (place / f"{self._tile}.npz").open("wb") as file:
-                np.savez(file, zones=self._zones.zones, sums=np.concatenate(self._waiting, axis=2))
-            self._waiting, self._start = [], block.stop
 
 
 def cells_with_data(found: Map, window: Window) -> tuple[NDArray[np.int64], dict[str, Floats]]:

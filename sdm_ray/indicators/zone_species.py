@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.geo.grid import Grid
+from sdm_ray.indicators.zone_sums import ZoneSums
 from sdm_ray.job import Job
+from sdm_ray.stores.files import replacing
+from sdm_ray.stores.maps import SPECIES_SHARD
 
 _ROWS = 1 << 22  # pairs of zone and species at once
 
@@ -52,6 +56,25 @@ class ZoneSpecies:
     area_km2: NDArray[np.float64]
     sd_km2: NDArray[np.float64]
     highest: NDArray[np.float64]
+
+
+class TileParts:
+    """The sums of species over the zones of a tile, on disk, in files of `SPECIES_SHARD` species at most."""
+
+    def __init__(self, folder: str, tile: str, zones: ZoneSums, species: int) -> None:
+        self._folder, self._tile, self._zones, self._count = UPath(folder), tile, zones, species
+        self._waiting: list[NDArray[np.floating[Any]]] = []
+        self._start = 0
+
+    def add(self, block: slice, p: NDArray[np.float32]) -> None:
+        """Add a block of species, (U, K)."""
+        self._waiting.append(self._zones.species(p))
+        if block.stop == self._count or block.stop % SPECIES_SHARD == 0:
+            place = self._folder / f"{self._start}"
+            place.mkdir(parents=True, exist_ok=True)
+            with replacing(place / f"{self._tile}.npz", shared=True) as draft, draft.open("wb") as file:
+                np.savez(file, zones=self._zones.zones, sums=np.concatenate(self._waiting, axis=2))
+            self._waiting, self._start = [], block.stop
 
 
 def write_zone_species(

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from upath import UPath
 
 from sdm_ray.errors import InputError
-from sdm_ray.stores.files import replacing
+from sdm_ray.stores.files import is_draft, replacing
 from sdm_ray.stores.formats import check_version, format_of
 from sdm_ray.version import __version__
 
@@ -155,7 +155,8 @@ def disagreements(records: Mapping[str, Record]) -> list[str]:
 def _content(path: UPath) -> str:
     """A hash of a small file, the size of a large one, the number and size of the files in a folder."""
     if path.is_dir():
-        sizes = [each["size"] for each in path.fs.find(path.path, detail=True).values()]
+        found = path.fs.find(path.path, detail=True)
+        sizes = [each["size"] for name, each in found.items() if not is_draft(name)]
         return f"{len(sizes)} files, {sum(sizes)} bytes"
     size = path.stat().st_size
     return fingerprint(file_identity(path)) if size < _HASH_CONTENT_BELOW else f"{size} bytes"

@@ -1,7 +1,7 @@
 """Files that are whole or not there, and listings that are as they are now."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from sdm_ray.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_DRAFTS = (".tmp", ".partial")  # of `replacing`, and of Zarr
+_DRAFTS = (".tmp", ".partial", ".__lock")  # of `replacing`, of Zarr, and of TensorStore
 
 for _protocol in ("s3", "s3a", "gs", "gcs"):
     # fsspec remembers listings for the life of a process, and what other processes write meanwhile is not among them:
@@ -65,8 +65,17 @@ def replacing(path: UPath, *, shared: bool = False) -> Iterator[UPath]:
 
 
 def remove_drafts(folder: UPath) -> None:
-    """Remove the drafts of files that killed workers left in a folder of this machine; object stores hold none."""
-    if folder.protocol in ("", "file", "local") and folder.is_dir():
-        for place in folder.fs.find(folder.path):
-            if place.endswith(_DRAFTS):
-                folder.fs.rm_file(place)
+    """Remove the drafts of files that killed workers left in a folder; of one in an object store, those of a ledger.
+
+    Others are not there: chunks get to an object store whole, and its listing may be long.
+    """
+    place = folder if folder.protocol in ("", "file", "local") else folder / "ledger"
+    if place.is_dir():
+        for file in filter(is_draft, place.fs.find(place.path)):
+            with suppress(FileNotFoundError):  # its writer was still alive
+                place.fs.rm_file(file)
+
+
+def is_draft(name: str) -> bool:
+    """Whether a file is one that is written under another name first."""
+    return name.endswith(_DRAFTS)

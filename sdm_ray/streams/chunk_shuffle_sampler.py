@@ -6,9 +6,9 @@ same number of rows from each. Within its sequence a place is delayed by a rando
 batch mixes places of as many regions as there are sequences, while a sequence decodes a chunk once and keeps it only
 for its next few rows of chunks. Ranks that own whole sequences decode no chunk that another rank decodes as well.
 
-The walk through each strip is the same in every epoch (`places_in_chunks`), and for an epoch the order of the strips is
-held. The
-places at some positions follow from the delays around them: draws are taken from the middle of the random stream.
+The walk through each strip is the same in every epoch (`places_in_chunks`); for an epoch the order of the strips is
+held. The places at some positions follow from the delays around them: draws are taken from the middle of the random
+stream.
 """
 
 from dataclasses import dataclass, field

@@ -1,6 +1,7 @@
 """Places by the chunks that they lie in, and the walk through them: strip by strip, from north to south.
 
-For listed places the walk is sorted and held. For those of a grid a part of it is worked out when it is asked for.
+For listed places, and for few of a grid, the walk is sorted and held. Of many of a grid a part is worked out when it is
+asked for.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ from sdm_ray.streams.chunk_strips import FAR, Occupied, occupied
 from sdm_ray.streams.place_grid import PlaceGrid
 from sdm_ray.streams.places import Places
 
-_KEPT = 256  # rows of chunks of a strip whose places are remembered
+_LISTED = 1 << 22  # places of a grid that are listed, which is faster where they are sparse
+_KEPT = 1 << 21  # places of rows of chunks that are remembered
 
 
 class Walk(Protocol):
@@ -152,7 +154,8 @@ class _Computed:
         self._own = own
         self._down, self._left, self._right = down[order[first]], right[order[first]], right[order[last]]
         self._starts = np.append(0, np.cumsum(np.add.reduceat(own.chunks.count[order], first)))
-        self._known: dict[int, Ints] = {}
+        self._known: dict[int, Ints] = {}  # the row that was worked out first comes first
+        self._held = 0
 
     def at(self, positions: Ints) -> Ints:
         row = np.searchsorted(self._starts, positions, side="right") - 1
@@ -168,9 +171,10 @@ class _Computed:
         """Ids of the places of a row of chunks of a strip, from west to east."""
         found = self._known.get(number)
         if found is None:
-            if len(self._known) >= _KEPT:
-                self._known.clear()
             found = self._known[number] = self._work_out(number)
+            self._held += len(found)
+            while self._held > _KEPT and len(self._known) > 1:
+                self._held -= len(self._known.pop(next(iter(self._known))))
         return found
 
     def _work_out(self, number: int) -> Ints:
@@ -195,7 +199,7 @@ def in_chunks(places: Places, grid: Grid, size: int, chunk: int) -> PlacesInChun
         size: side of a window, pixels.
         chunk: side of a chunk, pixels.
     """
-    if isinstance(places, PlaceGrid):
+    if isinstance(places, PlaceGrid) and len(places) > _LISTED:
         rows, _ = centred(grid, places.x[:1], places.y, size)
         _, cols = centred(grid, places.x, places.y[:1], size)
         return GridInChunks(places, rows, cols, chunk)

@@ -2,12 +2,11 @@
 
 import heapq
 import random
-import statistics
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sdm_ray.ray_attempts import LATE, LATE_S
+from sdm_ray.ray_attempts import late_after
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class _Run:
         """Begin late tiles a second time on idle slots."""
         under_way = [tile for tile, _, _ in self.running.values()]
         self.begun |= {tile: now for tile in under_way if tile not in self.begun}
-        limit = max(LATE_S, LATE * statistics.median(self.seconds or [float("inf")]))
+        limit = late_after(self.seconds)
         for tile in sorted({*under_way} - self.second, key=self.begun.__getitem__):
             late = self.begun[tile] + limit
             if now < late < float("inf"):

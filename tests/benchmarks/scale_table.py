@@ -96,14 +96,14 @@ def mapping(metres: int, gpus: int) -> Row:
 
 def _scheduled(tiles: float, cells: float, cores: float) -> float:
     """Seconds by the simulation: few tiles on many cores leave some of them idle, and spot nodes are lost (1 %/h)."""
-    if tiles > 20_000:  # by then the last tiles weigh nothing
+    if tiles > 40_000:  # by then the last tiles weigh nothing
         return 0.0
     rng = random.Random(0)
     shares = [rng.uniform(0.05, 1.0) for _ in range(max(1, round(tiles)))]
     seconds = cells * _SPECIES / MEASURED["map, cells x species a second and core"]
     each = [share * seconds / sum(shares) for share in shares]
     cluster = Cluster(max(1, round(cores / 14)), 14, losses_h=0.01)
-    return makespan(each, cluster, largest_first=True)
+    return makespan(each, cluster, largest_first=True, twice=True)
 
 
 def rows() -> Iterator[Row]:

@@ -41,7 +41,7 @@ def test_two_that_write_one_file_do_not_meet(tmp_path):
 def test_drafts_of_killed_workers_are_removed_and_nothing_else(tmp_path):
     place = UPath(tmp_path) / "map.zarr"
     (place / "ledger").mkdir(parents=True)
-    for name in ("ledger/E1N1.json", "ledger/E1N2.json.0123.tmp", "c.0a1b.partial", "c"):
+    for name in ("ledger/E1N1.json", "ledger/E1N2.json.0123.tmp", "c.0a1b.partial", "0_6ee4.__lock", "c"):
         (place / name).write_text("x")
     remove_drafts(place)
     assert sorted(file.name for file in place.rglob("*") if file.is_file()) == ["E1N1.json", "c"]

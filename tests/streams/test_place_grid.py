@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from sdm_ray.geo.grid import Grid, to_lonlat
+from sdm_ray.streams import places_in_chunks
 from sdm_ray.streams.chunk_shuffle_sampler import ChunkShuffleSampler
 from sdm_ray.streams.place_grid import PlaceGrid
 from sdm_ray.streams.places import ListedPlaces
-from sdm_ray.streams.places_in_chunks import in_chunks
+from sdm_ray.streams.places_in_chunks import GridInChunks, in_chunks
 
 GRID = Grid(4_000_000.0, 2_900_000.0, 10.0, 5000, 4000)
 
@@ -69,7 +70,10 @@ def test_a_grid_without_places_is_empty():
 @pytest.mark.parametrize(
     ("share", "window", "chunk"), [(1.0, 200, 256), (0.1, 64, 100), (0.01, 4000, 256), (1.0, 16, 64)]
 )
-def test_the_order_of_a_grid_is_that_of_its_places_in_a_list(share, window, chunk):
+@pytest.mark.parametrize("kept", [1, 1 << 21])
+def test_the_order_of_a_grid_is_that_of_its_places_in_a_list(monkeypatch, share, window, chunk, kept):
+    monkeypatch.setattr(places_in_chunks, "_LISTED", 0)
+    monkeypatch.setattr(places_in_chunks, "_KEPT", kept)
     places = some_of(share)
     orders = [
         ChunkShuffleSampler(in_chunks(each, GRID, 32, chunk), 5, 24, window, 8) for each in (places, listed(places))
@@ -77,7 +81,7 @@ def test_the_order_of_a_grid_is_that_of_its_places_in_a_list(share, window, chun
     assert orders[0].n == orders[1].n == len(places)
     positions = np.arange(2 * (len(places) // 8 * 8))
     ids, epochs = orders[0].at(positions)
-    assert np.array_equal(ids, orders[1].at(positions)[0])
+    assert isinstance(orders[0].places, GridInChunks) and np.array_equal(ids, orders[1].at(positions)[0])
     groups = [each.groups(ids, epochs, positions % 24, 10) for each in orders]
     assert np.array_equal(*groups)
     some = np.random.default_rng(2).integers(0, len(positions), 100)
@@ -85,7 +89,8 @@ def test_the_order_of_a_grid_is_that_of_its_places_in_a_list(share, window, chun
     assert np.array_equal(pickle.loads(pickle.dumps(orders[0])).at(some)[0], ids[some])
 
 
-def test_what_is_held_is_little_for_each_place():
+def test_what_is_held_is_little_for_each_place(monkeypatch):
+    monkeypatch.setattr(places_in_chunks, "_LISTED", 0)
     tracemalloc.start()
     places = PlaceGrid.over(Grid(0.0, 0.0, 10.0, 200_000, 100_000), 1000.0)
     order = ChunkShuffleSampler(

@@ -159,7 +159,7 @@ def _make(source: Sentinel2, output: UPath, plan: _Plan, ledger: Ledger) -> None
     meter = Meter(len(plan.left), "cube: Zarr shards")
     reads = size = 0
     failed: list[str] = []
-    ended = run_tasks(_make_shard, (source, output, plan.grid, ledger), plan.left, TaskConfig(), twice=True)
+    ended = run_tasks(_make_shard, (source, output, plan.grid, ledger), plan.left, TaskConfig())
     for count, (part, figures, problem) in enumerate(ended, 1):
         if problem is not None:
             failed.append(f"{part.id} ({problem})")

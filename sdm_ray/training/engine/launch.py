@@ -15,7 +15,6 @@ from sdm_ray.ray_runtime import connect
 from sdm_ray.tracking import Tracker
 from sdm_ray.training.engine.checkpointing import FolderCheckpointer, TrainCheckpointer
 from sdm_ray.training.engine.config import WorkersConfig
-from sdm_ray.training.engine.readers_choice import check_readers
 from sdm_ray.training.engine.reporting import Printer, Reporter, driver_reporter
 
 if TYPE_CHECKING:
@@ -94,8 +93,9 @@ def _train_on_ranks(fits: Fits, storage: UPath, workers: WorkersConfig, tracker:
     import ray
 
     if tracker is not None:
-        tracker.require_reachable(nodes=sum(node["Alive"] for node in ray.nodes()))
-    check_readers(workers, ray.nodes(), grows=bool(os.environ.get("RAY_ADDRESS")))
+        ranks = workers.least or workers.count
+        grows = bool(os.environ.get("RAY_ADDRESS"))
+        tracker.require_reachable(ray.nodes(), ranks * workers.cpus if grows else 0)
     with driver_reporter(tracker) as reporter:
         persist(lambda: _trainer(fits, storage, workers, reporter).fit(), storage, workers.retries)
 

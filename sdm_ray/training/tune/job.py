@@ -51,7 +51,7 @@ def run(config: TuneConfig, job: Job) -> dict[str, Any]:
     storage = storage_of(job)
     import ray
 
-    job.tracker.require_reachable(nodes=sum(node["Alive"] for node in ray.nodes()))
+    job.tracker.require_reachable(ray.nodes(), 1 if os.environ.get("RAY_ADDRESS") else 0)
     try:
         results = _tuner(config, base, _shared(config, table), job.tracker, storage, resume=job.resumed).fit()
     finally:

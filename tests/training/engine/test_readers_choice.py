@@ -45,38 +45,43 @@ def test_the_choice_is_printed_and_a_number_is_left_as_it_is(monkeypatch, capsys
     chosen = with_readers(config, config.workers, config.image_places())
     assert chosen.workers.readers == 0
     assert "workers.readers: threads of each rank read images: training runs" in capsys.readouterr().out
-    fixed = PretrainConfig(scales={"plant": {"shards": "shards"}}, workers={"readers": 3})
-    assert with_readers(fixed, fixed.workers, fixed.image_places()) is fixed
+    fixed = PretrainConfig(scales={"plant": {"shards": "shards"}}, workers={"readers": 0})
+    assert with_readers(fixed, fixed.workers, fixed.image_places()) == fixed
 
 
 def nodes(*cpus, **labels):
     return [{"Alive": True, "Resources": {"CPU": each, "object_store_memory": 1e9}, "Labels": labels} for each in cpus]
 
 
-def test_readers_without_cpus_are_refused_before_training(capsys):
+def test_readers_without_room_are_refused_before_training(capsys):
     two = WorkersConfig(count=2, cpus=1, readers=2)
     with pytest.raises(
-        InputError, match=r"^workers\.readers: 2 ranks of 1 CPUs leave 0 of 2 CPUs to read with; expected"
+        InputError, match=r"^workers\.readers: nodes have room for 0 tasks of 0\.25 CPUs beside 2 ranks of 1 CPUs"
     ):
-        check_readers(two, nodes(2), grows=False)
-    check_readers(two, nodes(2, 0.5), grows=False)
-    check_readers(two.model_copy(update={"readers": 0}), nodes(2), grows=False)
+        check_readers(two, 1, nodes(2))
+    with pytest.raises(InputError, match=r"room for 2 tasks .* expected 4 or more, one for each stream and for valida"):
+        check_readers(two, 1, nodes(2.5))
+    check_readers(two, 1, nodes(2, 1))
+    with pytest.raises(InputError, match="room for 0 tasks of 3 CPUs"):  # no node is large enough
+        check_readers(two.model_copy(update={"reader_cpus": 3}), 1, nodes(2, 2, 2, 2, 2, 2))
     assert capsys.readouterr().out == ""
-    check_readers(two, nodes(2), grows=True)
+    check_readers(two, 1, nodes(2), grows=True)
     assert "waiting for more CPUs" in capsys.readouterr().out
 
 
 def test_readers_of_a_pool_need_its_cpus_alone():
     pool = WorkersConfig(count=2, cpus=1, gpus=1, readers=1, reader_labels={"ray.io/node-group": "data"})
-    check_readers(pool, nodes(2) + nodes(1, **pool.reader_labels), grows=False)
-    with pytest.raises(InputError, match=r"nodes of ray\.io/node-group: data have 0 CPUs; expected 0\.5 or more"):
-        check_readers(pool, nodes(2, 8), grows=False)
-    assert choose(pool, REMOTE, [CPU], pool=0.0).tasks == 0
+    check_readers(pool, 1, nodes(2) + nodes(1, **pool.reader_labels))
+    with pytest.raises(InputError, match=r"nodes of ray\.io/node-group: data have room for 0 tasks"):
+        check_readers(pool, 1, nodes(2, 8))
+    found = choose(pool, REMOTE, [CPU], pool=0.0)
+    assert found.tasks == 0 and "0 CPUs are on nodes with `reader_labels`" in found.reason
     assert choose(pool, REMOTE, [{"CPU": 2.0}, CPU], pool=16.0).tasks == 2
+    assert choose(pool, REMOTE, [CPU], pool=0.0, grows=True).tasks == 2  # a pool that starts from no node
 
 
 def test_all_streams_together_fill_half_of_the_object_stores_at_most():
-    held = [{"object_store_memory": 4e9}] * 2
+    held = [{"object_store_memory": 4e9, "CPU": 8.0}] * 2 + [{"object_store_memory": 9e9}]  # the head has no readers
     assert store_share(held, 1) == store_share(held, 8) == 384 << 20
     assert store_share(held, 16) * 16 <= 4e9 < store_share(held, 16) * 17
     assert store_share(held, 1000) == store_share([], 1) == 96 << 20  # a few blocks, without which none could read
@@ -85,6 +90,7 @@ def test_all_streams_together_fill_half_of_the_object_stores_at_most():
 def test_tasks_take_what_the_configuration_says(monkeypatch):
     import ray
 
+    monkeypatch.setattr(readers_choice, "connect", lambda: None)
     monkeypatch.setattr(ray, "nodes", lambda: nodes(4) + nodes(4, pool="data"))
     given = {"reader_cpus": 2, "reader_reserve_mb": 500, "reader_labels": {"pool": "data"}}
     found = reader_tasks(WorkersConfig(count=8, readers=3, **given), 1)
