@@ -59,7 +59,7 @@ def _blocks(read: Read, schedule: Schedule) -> Generator[Batch[Array]]:
     data.context.target_max_block_size = _BLOCK_BYTES  # each block goes on as soon as it is made
     data.context._max_num_blocks_in_streaming_gen_buffer = _TASK_BLOCKS  # and no task waits for the one before it
     data = data.map_batches(
-        _Task(read, schedule, size, total),
+        ReadRows(read, schedule, size, total),
         batch_size=None,
         compute=ray.data.TaskPoolStrategy(size=min(schedule.readers.count, len(first))),
         **schedule.readers.options(),
@@ -71,7 +71,7 @@ def _blocks(read: Read, schedule: Schedule) -> Generator[Batch[Array]]:
 
 
 @dataclass(frozen=True)
-class _Task:
+class ReadRows:  # the name that Ray's dashboard shows
     """Reads the next blocks of `size` of a rank's `total` rows, from one of them on."""
 
     read: Read

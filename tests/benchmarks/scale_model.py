@@ -49,6 +49,7 @@ class _Run:
     done: set[int] = field(default_factory=set)
     seconds: list[float] = field(default_factory=list)  # that tiles took
     begun: dict[int, float] = field(default_factory=dict)  # tiles under way since the last one began
+    look: float = 0.0  # before which no tile is late
     second: set[int] = field(default_factory=set)  # tiles begun a second time
     driver: float = 0.0
     count: int = 0
@@ -70,21 +71,24 @@ class _Run:
         """Give idle slots work."""
         while self.idle and self.todo:
             self.start(self.todo.popleft(), now)
-        if self.twice and not self.todo:
+        if self.twice and not self.todo and now >= self.look:
             self.start_late_ones(now)
 
     def start_late_ones(self, now: float) -> None:
         """Begin late tiles a second time on idle slots."""
-        under_way = [tile for tile, _, _ in self.running.values()]
+        under_way = {tile for tile, _, _ in self.running.values()} - self.second
         self.begun |= {tile: now for tile in under_way if tile not in self.begun}
         limit = late_after(self.seconds)
-        for tile in sorted({*under_way} - self.second, key=self.begun.__getitem__):
-            late = self.begun[tile] + limit
-            if now < late < float("inf"):
-                self.plan(late, "look", tile)
-            elif self.idle and now >= late:
-                self.second.add(tile)
-                self.start(tile, now)
+        late = sorted((tile for tile in under_way if now - self.begun[tile] >= limit), key=self.begun.__getitem__)
+        room = len(self.idle)
+        for tile in late[:room]:
+            self.second.add(tile)
+            self.start(tile, now)
+        soon = [self.begun[tile] + limit for tile in under_way - set(late)]
+        self.look = now
+        if self.seconds and soon and len(late) <= room:
+            self.look = min(soon)
+            self.plan(self.look, "look", 0)
 
     def end(self, attempt: int, tile: int) -> None:
         """A tile ends, and with it a second attempt at it."""

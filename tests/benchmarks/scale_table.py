@@ -96,7 +96,7 @@ def mapping(metres: int, gpus: int) -> Row:
 
 def _scheduled(tiles: float, cells: float, cores: float) -> float:
     """Seconds by the simulation: few tiles on many cores leave some of them idle, and spot nodes are lost (1 %/h)."""
-    if tiles > 40_000:  # by then the last tiles weigh nothing
+    if tiles > 20_000:  # by then the last tiles weigh nothing
         return 0.0
     rng = random.Random(0)
     shares = [rng.uniform(0.05, 1.0) for _ in range(max(1, round(tiles)))]
