@@ -32,7 +32,8 @@ class Batch(dict[str, A], Generic[A]):
         Metres from each place to the place of its image, 0 where it has none, float32 (N,); where images are of the
         nearest place.
     `draws_<scale>`
-        Uniform random numbers in [0, 1) for the augmentation of each row's image, float32 (N, 8).
+        Uniform random numbers in [0, 1) for the augmentation of each row's image, float32 (N, 8); a model is given
+        those of the rows that have one.
     `features_<scale>`
         What the tower of a scale made of the images, in their place, float32 (N, dim).
     `covariates`

@@ -163,8 +163,8 @@ class SpeciesPredictor:
             measured = {name: each[rows] for name, each in series.items()}
             batch = inputs_of(about.config, places[rows], values[rows], known[rows], seen, measured)
             for each in images:
-                found = {name: torch.from_numpy(part) for name, part in each.read(rows, np.zeros_like(rows)).items()}
-                batch |= compact(found)
+                found = compact(each.read(rows, np.zeros_like(rows)))
+                batch |= {name: torch.from_numpy(part) for name, part in found.items()}
             yield batch
 
     def _windows(self, places: Floats, path: Place) -> Windows:

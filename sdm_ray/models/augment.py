@@ -39,15 +39,17 @@ class Augmentation:
 
 
 def dihedral(images: Tensor, draw: Tensor, choices: int = 8) -> Tensor:
-    """One of the turns and flips of a square for each image (N, B, S, S); with 2 choices, a flip or none."""
-    number = (draw * choices).long()
-    out = images.clone()
-    for each in range(1, choices):
-        chosen = torch.nonzero(number == each).squeeze(1)
-        flips, turns = divmod(each, choices // 2)
-        turned = torch.rot90(images[chosen], turns, (2, 3))
-        out[chosen] = turned.flip(3) if flips else turned
-    return out
+    """One of the turns and flips of a square for each image (N, B, S, S); with 2 choices, a flip or none.
+
+    Every image is transposed and flipped, and the result taken where it was drawn: to ask which images those are would
+    make a process wait for its GPU.
+    """
+    number = (draw * choices).long()[:, None, None, None]
+    turns, mirrored = number % (choices // 2), number >= choices // 2
+    if choices > 2:  # a quarter turn transposes and flips up and down, two flip both ways, three transpose and flip
+        images = torch.where(turns % 2 == 1, images.transpose(2, 3), images)
+        images = torch.where((turns == 1) | (turns == 2), images.flip(2), images)
+    return torch.where((turns >= 2) ^ mirrored, images.flip(3), images)
 
 
 def _jittered(values: Tensor, factors: Tensor) -> Tensor:

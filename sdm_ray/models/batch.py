@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sdm_ray.batch import Array, Batch
 from sdm_ray.models.config import SpeciesConfig
 
 
@@ -52,12 +53,16 @@ def uses_covariates(config: SpeciesConfig, known: np.ndarray) -> np.ndarray:
     return np.asarray(known.any(axis=1) if config.partial_covariates else known.all(axis=1) & bool(known.shape[1]))
 
 
-def compact(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keep only the images that there are, as the model takes them."""
-    found = dict(batch)
-    for name in batch:
-        if name.startswith("image_"):
-            found[name] = batch[name][batch[f"has_{name.removeprefix('image_')}"]]
+def compact(batch: Batch[Array]) -> Batch[Array]:
+    """Keep only the images that there are, as the model takes them, and the draws of their augmentation.
+
+    Before they are moved to a device: there, their number would have to be read from it.
+    """
+    found = Batch(batch)
+    for name, has in batch.items():
+        scale = name.removeprefix("has_")
+        for key in {f"image_{scale}", f"draws_{scale}"} & batch.keys() if name != scale and not has.all() else ():
+            found[key] = batch[key][has]
     return found
 
 

@@ -30,7 +30,9 @@ class HashGrid(Annealed):
     def __init__(self, longest_m: float, shortest_m: float, config: HashConfig) -> None:
         super().__init__(config.levels)
         steps = torch.linspace(0, 1, config.levels, dtype=torch.float64)
-        self.register_buffer("cells", longest_m * (shortest_m / longest_m) ** steps)
+        cells = longest_m * (shortest_m / longest_m) ** steps
+        self.register_buffer("cells", cells)
+        self._corners = [[math.floor(extent / cell) + 2 for extent in _EXTENT_M] for cell in cells.tolist()]
         self.rows = config.table
         self.tables = nn.Parameter(torch.empty(config.levels, config.table, config.features).uniform_(-1e-2, 1e-2))
         self.dim = config.levels * config.features
@@ -38,8 +40,7 @@ class HashGrid(Annealed):
     def forward(self, lonlat: Tensor) -> Tensor:
         """Degrees (N, 2) float64 to features (N, dim) float32."""
         xy = to_xy(lonlat)
-        extent = torch.tensor(_EXTENT_M, dtype=torch.float64, device=xy.device)
-        xy = torch.minimum(xy.clamp(min=0), extent)
+        xy = torch.stack([each.clamp(0, extent) for each, extent in zip(xy.unbind(-1), _EXTENT_M, strict=True)], -1)
         shares = self.shares()
         levels = [share * self._level(number, xy) for number, share in enumerate(shares)]
         return torch.cat(levels, -1)
@@ -49,8 +50,7 @@ class HashGrid(Annealed):
         position = xy / self.cells[number]
         corner = torch.floor(position)
         within = (position - corner).float()
-        across = math.floor(_EXTENT_M[0] / float(self.cells[number])) + 2
-        down = math.floor(_EXTENT_M[1] / float(self.cells[number])) + 2
+        across, down = self._corners[number]
         total = torch.zeros(len(xy), self.tables.shape[-1], device=xy.device)
         for east in (0, 1):
             for north in (0, 1):

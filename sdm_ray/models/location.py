@@ -48,8 +48,8 @@ class Ladder(Annealed):
         xy = to_xy(lonlat)
         lon, lat = torch.deg2rad(lonlat.double()).unbind(-1)
         sphere = torch.stack([torch.cos(lat) * torch.cos(lon), torch.cos(lat) * torch.sin(lon), torch.sin(lat)], -1)
-        centre = torch.tensor(_CENTRE, dtype=torch.float64, device=xy.device)
-        context = torch.cat([sphere, (xy - centre) / (1000 * _EUROPE_KM)], -1).float()
+        offset = torch.stack([each - centre for each, centre in zip(xy.unbind(-1), _CENTRE, strict=True)], -1)
+        context = torch.cat([sphere, offset / (1000 * _EUROPE_KM)], -1).float()
         phase = (2 * math.pi * torch.remainder(xy @ self.directions.T, 1.0)).float()
         waves = torch.cat([torch.cos(phase), torch.sin(phase)], -1)
         if self.config.anneal:
@@ -64,7 +64,8 @@ class SinCos(nn.Module):
 
     def forward(self, lonlat: Tensor) -> Tensor:
         """Degrees (N, 2) float64 to features (N, 4) float32."""
-        scaled = math.pi * (lonlat.double() / torch.tensor([180.0, 90.0], dtype=torch.float64, device=lonlat.device))
+        lon, lat = lonlat.double().unbind(-1)
+        scaled = math.pi * torch.stack([lon / 180, lat / 90], -1)
         return torch.cat([torch.sin(scaled), torch.cos(scaled)], -1).float()
 
 

@@ -27,7 +27,7 @@ class NearbyImages(nn.Module):
 
     def __init__(self, config: NearbyImagesConfig) -> None:
         super().__init__()
-        self.ranges = torch.tensor([1000.0 * each for each in config.ranges_km])
+        self.ranges_m = [1000.0 * each for each in config.ranges_km]
         self.register_buffer("xy", torch.zeros(config.places, 2, dtype=torch.float64))
         self.register_buffer("features", torch.zeros(config.places, config.components))
         self.dim = len(config.ranges_km) * (config.components + 1)
@@ -43,12 +43,12 @@ class NearbyImages(nn.Module):
         return torch.cat([self._of(part) for part in to_xy(lonlat).split(_ROWS)]) if len(lonlat) else self._nothing()
 
     def _of(self, places: Tensor) -> Tensor:
-        reach = _REACH * float(self.ranges.max())
+        reach = _REACH * max(self.ranges_m)
         low, high = places.amin(0) - reach, places.amax(0) + reach
-        near = ((self.xy >= low) & (self.xy <= high)).all(-1)
+        near = torch.nonzero(((self.xy >= low) & (self.xy <= high)).all(-1)).squeeze(1)  # read from the device, once
         squared = (places[:, None] - self.xy[near]).square().sum(-1).float()
         found = []
-        for each in self.ranges.tolist():
+        for each in self.ranges_m:
             weights = torch.exp(-squared / (2 * each**2))
             total = weights.sum(1, keepdim=True)
             found += [weights @ self.features[near] / (1 + total), torch.log1p(total)]

@@ -20,7 +20,7 @@ def to_xy(lonlat: Tensor) -> Tensor:
     """
     lon, lat = torch.deg2rad(lonlat.double()).unbind(-1)
     q_pole = _q(torch.ones((), dtype=torch.float64, device=lonlat.device))
-    sin_lat0 = torch.tensor(math.sin(_LAT0), dtype=torch.float64, device=lonlat.device)
+    sin_lat0 = torch.full((), math.sin(_LAT0), dtype=torch.float64, device=lonlat.device)
     beta0 = torch.asin(_q(sin_lat0) / q_pole)
     radius = _A * torch.sqrt(q_pole / 2)
     m0 = math.cos(_LAT0) / math.sqrt(1 - _E2 * math.sin(_LAT0) ** 2)

@@ -232,10 +232,11 @@ class SpeciesModel(nn.Module):
             has, images = batch.get(f"has_{scale}"), batch.get(f"image_{scale}")
             if has is None or images is None:
                 return self.missing[scale].expand(len(batch["lonlat"]), -1)
-            values = torch.zeros(len(has), self.config.towers[scale].dim, device=has.device)
-            if has.any() or self.training:  # the tower takes part on every rank
+            embedded = torch.zeros(0, self.config.towers[scale].dim, device=has.device)
+            if len(images) or self.training:  # the tower takes part on every rank
                 embedded = self.get_submodule(scale)(images)
-                values = values.to(embedded.dtype).index_copy(0, torch.nonzero(has).squeeze(1), embedded)
+            given = torch.cat([embedded, embedded.new_zeros(1, embedded.shape[1])])
+            values = given.index_select(0, torch.where(has, has.cumsum(0) - 1, len(images)))
         if scale in self.config.image_distances:
             metres = batch.get(f"distance_{scale}", torch.zeros(len(values), device=values.device))
             values = torch.cat([values, torch.log1p(metres / _NEAR_M)[:, None].to(values.dtype)], -1)

@@ -1,7 +1,8 @@
 """Counts what would make a process wait for its GPU: values that are read from a device.
 
 On a CPU the same operations run, and are counted there: single numbers (`item`, `bool`, `int`), whole tensors
-(`tolist`, `numpy`, `cpu`), and operations whose result has a size that depends on values.
+(`tolist`, `numpy`, `cpu`), operations whose result has a size that depends on values, and numbers of the process
+that become a tensor (`tensor`), which a GPU's process waits for as well.
 """
 
 from contextlib import contextmanager
@@ -35,14 +36,14 @@ def reads():
     """Count while a block runs."""
     counted = Reads()
 
-    def noted(name):
-        original = getattr(torch.Tensor, name)
+    def noted(name, owner=torch.Tensor):
+        original = getattr(owner, name)
 
-        def read(self, *args, **kwargs):
+        def read(*args, **kwargs):
             counted.names.append(name)
-            return original(self, *args, **kwargs)
+            return original(*args, **kwargs)
 
-        return mock.patch.object(torch.Tensor, name, read)
+        return mock.patch.object(owner, name, read)
 
-    with noted("tolist"), noted("numpy"), noted("cpu"), counted:
+    with noted("tolist"), noted("numpy"), noted("cpu"), noted("tensor", torch), counted:
         yield counted

@@ -46,3 +46,12 @@ def test_one_band_is_lost_at_the_given_rate():
     found = Augmentation(band_dropout=0.2)(torch.ones(1000, 4, 2, 2), draws)
     lost = (found == 0).all(dim=(2, 3))
     assert lost.sum(1).max() == 1 and lost.sum(0).tolist() == [50] * 4
+
+
+def test_an_image_is_turned_then_flipped_by_its_draw():
+    torch.manual_seed(2)
+    images, draws = torch.rand(40, 2, 5, 5), torch.rand(40)
+    for image, draw, found in zip(images, draws, dihedral(images, draws), strict=True):
+        flips, turns = divmod(int(draw * 8), 4)
+        turned = torch.rot90(image, turns, (1, 2))
+        assert torch.equal(found, turned.flip(2) if flips else turned)

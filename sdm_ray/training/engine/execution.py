@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sdm_ray.batch import Array, Batch
+from sdm_ray.models.batch import compact
 from sdm_ray.models.distributed import Ranks
 from sdm_ray.training.engine.config import WorkersConfig
 
@@ -123,9 +124,10 @@ def seed(number: int, device: str) -> None:
 
 
 def tensors(batch: Batch[Array], ranks: Ranks) -> Batch[torch.Tensor]:
-    """Arrays of a stream as tensors on the rank's device; views of Ray's store are copied."""
+    """What a model is given of a stream, as tensors on the rank's device; views of Ray's store are copied."""
+    given = compact(batch)
     found = {
-        name: torch.from_numpy(values if values.flags.writeable else values.copy()) for name, values in batch.items()
+        name: torch.from_numpy(values if values.flags.writeable else values.copy()) for name, values in given.items()
     }
     if on_gpu(ranks.device):  # from pinned memory a copy goes on while the process and the GPU do other things
         return Batch({name: each.pin_memory().to(ranks.device, non_blocking=True) for name, each in found.items()})

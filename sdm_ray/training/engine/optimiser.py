@@ -1,10 +1,13 @@
 """Optimisation: parameter groups, the learning rate of each step, and a moving average of the weights."""
 
+import copy
 import math
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from sdm_ray.training.engine.config import OptimConfig
 
@@ -26,17 +29,42 @@ def parameter_groups(objective: nn.Module, decay: float) -> list[dict[str, Any]]
     ]
 
 
-def moving_average(objective: nn.Module, decay: float | None) -> AveragedModel | None:
+class MovingAverage:
     """A moving average of the weights; with each step its buffers become those of the objective.
 
     The decay warms up, `min(decay, (1 + t) / (10 + t))` at step t, as TensorFlow's ExponentialMovingAverage has it: the
     average spans a tenth of the steps so far at the most, so that it follows the weights in short trainings too.
+
+    Torch's `AveragedModel` keeps t in a tensor, which would have to be read from the device at each step.
+
+    Args:
+        objective: whose weights are averaged.
+        decay: of the average in long trainings.
+
+    Attributes:
+        module: with the averaged weights.
     """
-    if decay is None:
-        return None
 
-    def update(averaged: Any, current: Any, count: Any) -> None:  # noqa: ANN401 - lists of tensors, a tensor
-        step = int(count)
-        get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))(averaged, current, count)
+    def __init__(self, objective: nn.Module, decay: float) -> None:
+        self.module = copy.deepcopy(objective)
+        self._decay = decay
+        self._steps = 0
 
-    return AveragedModel(objective, multi_avg_fn=update)
+    @torch.no_grad()
+    def update(self, objective: nn.Module) -> None:
+        """Take the weights after a step into the average; the first ones are the average."""
+        decay = min(self._decay, (1 + self._steps) / (10 + self._steps)) if self._steps else 0.0
+        averaged, current = list(self.module.parameters()), list(objective.parameters())
+        get_ema_multi_avg_fn(decay)(averaged, current, self._steps)
+        for own, each in zip(self.module.buffers(), objective.buffers(), strict=True):
+            own.copy_(each)
+        self._steps += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` continues from."""
+        return {"steps": self._steps, "module": self.module.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state."""
+        self._steps = state["steps"]
+        self.module.load_state_dict(state["module"])

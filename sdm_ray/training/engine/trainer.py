@@ -22,7 +22,7 @@ from sdm_ray.streams.loader import Stream, batches
 from sdm_ray.training.engine.config import OptimConfig
 from sdm_ray.training.engine.diagnosis import suspects
 from sdm_ray.training.engine.execution import Execution, one_ahead, parts, seed, tensors, without_exchange
-from sdm_ray.training.engine.optimiser import learning_rate, moving_average, parameter_groups
+from sdm_ray.training.engine.optimiser import MovingAverage, learning_rate, parameter_groups
 from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.engine.step_meter import StepMeter
 
@@ -158,7 +158,7 @@ def epochs(
     torch.manual_seed(fit.seed)
     trained = how.placed(fit.objective(), ranks.device)
     optimiser = torch.optim.AdamW(parameter_groups(trained, fit.optim.weight_decay), lr=fit.optim.lr, fused=True)
-    average = moving_average(trained, fit.optim.ema)
+    average = None if fit.optim.ema is None else MovingAverage(trained, fit.optim.ema)
     objective = trained if average is None else average.module  # what is validated and saved
     progress = Progress()
     if (kept := checkpointer.load(fit.name)) is not None:
@@ -190,7 +190,7 @@ def epochs(
                 fit.prepare(trained, progress.step / fit.steps)
             losses.add(_step(fit, stepper, optimiser, moved, ranks, progress.step))
             if average is not None:
-                average.update_parameters(trained)
+                average.update(trained)
             progress.step += 1
             profiler.step()
             meter.step(cut, progress.step)

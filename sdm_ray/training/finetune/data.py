@@ -13,7 +13,6 @@ from sdm_ray.batch import rows_at_once
 from sdm_ray.errors import InputError
 from sdm_ray.geo.blocks import Role, block_id
 from sdm_ray.geo.grid import to_xy
-from sdm_ray.models.batch import compact
 from sdm_ray.models.config import SeriesConfig
 from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.species_model import SpeciesModel
@@ -271,7 +270,7 @@ def _of_surveys(
     parts = [np.empty((0, width), np.float32)]
     with torch.inference_mode(), closing(in_order(dataset, rows_at_once(dataset.image_bytes), readers)) as batches:
         for batch in batches:
-            parts.append(compute(compact(tensors(batch, ranks))).float().cpu().numpy())
+            parts.append(compute(tensors(batch, ranks)).float().cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from sdm_ray.models import species_losses
 from sdm_ray.models.augment import Augmentation
-from sdm_ray.models.batch import compact
 from sdm_ray.models.distributed import Ranks
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.training.engine.trainer import Batches
@@ -64,13 +63,12 @@ class PresenceLoss(nn.Module):
         return species_losses.bce(logits, labels, self.weight) * share
 
     def _logits(self, batch: dict[str, Tensor]) -> Tensor:
-        batch = compact(batch)
+        augmented = {}
         for scale in self.model.config.towers:
             if f"draws_{scale}" in batch:
                 augmentation = _TURNED if scale == "satellite" else _FLIPPED
-                drawn = batch[f"draws_{scale}"][batch[f"has_{scale}"]]
-                batch[f"image_{scale}"] = augmentation(batch[f"image_{scale}"], drawn)
-        logits: Tensor = self.model(batch)
+                augmented[f"image_{scale}"] = augmentation(batch[f"image_{scale}"], batch[f"draws_{scale}"])
+        logits: Tensor = self.model(batch | augmented)
         return logits
 
 

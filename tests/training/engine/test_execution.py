@@ -1,29 +1,21 @@
 """How steps are carried out: it changes what a step costs, and no result beyond rounding."""
 
 import json
-from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from helpers import toy
-from helpers.device_reads import reads
 from upath import UPath
 
 from sdm_ray.batch import Batch
 from sdm_ray.errors import InputError
-from sdm_ray.models.config import SpeciesConfig
-from sdm_ray.models.contrastive_losses import info_nce, sigmoid
 from sdm_ray.models.distributed import ALONE, Ranks
-from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import FolderCheckpointer, NoCheckpointer
 from sdm_ray.training.engine.config import WorkersConfig
 from sdm_ray.training.engine.execution import Execution, one_ahead, parts
 from sdm_ray.training.engine.reporting import Reporter
-from sdm_ray.training.finetune.objective import SURVEYS, PresenceLoss, Setting
-from sdm_ray.training.finetune.presence_config import PresenceConfig
 
 
 def train(folder, execution, **settings):
@@ -33,39 +25,6 @@ def train(folder, execution, **settings):
     trained = trainer.run(fit, ALONE, NoCheckpointer(), Reporter(), execution)
     fit.save(trained)
     return one, trained.history
-
-
-def test_a_step_reads_nothing_from_the_device(tmp_path):
-    """Between two looks at the losses: one read for 16 steps, and the figures of an epoch."""
-    (fit,) = toy.Toy(str(tmp_path), steps_per_epoch=64, epochs=1)()
-    fit = replace(fit, objective=toy.Squares, validate=lambda objective, ranks: {})
-    with reads() as counted:
-        trainer.run(fit, ALONE, NoCheckpointer(), Reporter(), Execution(check_steps=16))
-    assert counted.names == ["tolist"] * (64 // 16)
-
-
-@pytest.mark.parametrize("loss", [info_nce, partial(sigmoid, logit_bias=torch.tensor(-10.0))])
-def test_a_contrast_reads_nothing_from_the_device(loss):
-    rng = torch.Generator().manual_seed(0)
-    image, location = (torch.randn(12, 8, generator=rng, requires_grad=True) for _ in range(2))
-    with reads() as counted:
-        value = loss(image, location, torch.tensor(10.0, requires_grad=True), place=torch.arange(12) // 2)
-        value.backward()
-    assert counted.names == []
-
-
-def test_species_from_coordinates_and_covariates_read_nothing_from_the_device():
-    model = SpeciesModel(SpeciesConfig(covariates=("rain",), hidden=8), 5)
-    objective = PresenceLoss(model, Setting(PresenceConfig(), batch=6))
-    batch = {
-        "lonlat": torch.tensor([[8.0, 47.0]] * 6, dtype=torch.float64),
-        "covariates": torch.ones(6, 1),
-        "has_covariates": torch.ones(6, 1, dtype=torch.bool),
-        "labels": torch.ones(6, 5, dtype=torch.uint8),
-    }
-    with reads() as counted:
-        objective({SURVEYS: batch}, ALONE).backward()
-    assert counted.names == []
 
 
 def test_looking_seldom_or_in_parts_changes_no_result(tmp_path):
