@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from helpers.device_reads import reads
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, normalize
 
@@ -47,10 +48,12 @@ def plain(loss: str, made: dict[str, Tensor], radius: float) -> Tensor:
     return -(rows.mean() + cols.mean()) / 2 + 0 * made["bias"]
 
 
-def ours(loss: str, made: dict[str, Tensor], radius: float, ranks: Ranks, share: slice) -> Tensor:
+def ours(
+    loss: str, made: dict[str, Tensor], radius: float, ranks: Ranks, share: slice, batch_rows: int | None = None
+) -> Tensor:
     a = normalize(made["x"][share] @ made["weight"], dim=1)
     b = normalize(made["y"][share] @ made["weight"], dim=1)
-    more = {"xy": made["xy"][share], "radius_m": radius, "ranks": ranks, "tile": 4}
+    more = {"xy": made["xy"][share], "radius_m": radius, "ranks": ranks, "tile": 4, "batch_rows": batch_rows}
     if loss == "sigmoid":
         return sigmoid(a, b, made["scale"], made["bias"], made["place"][share], **more)
     return info_nce(a, b, made["scale"], made["place"][share], **more) + 0 * made["bias"]
@@ -104,9 +107,19 @@ def _worker(rank: int, world: int, file: str, out: str) -> None:
         errors[f"{loss} {radius} {dtype}"] = wrong([found, *grads], [expected, *gradients(expected, exact)])
     if world == 2:
         errors["model"] = _through_a_model(rank)
+        errors["reads"] = _reads(rank)
     with open(f"{out}-{rank}.json", "w") as file_:
         json.dump(errors, file_)
     dist.destroy_process_group()
+
+
+def _reads(rank: int) -> int:
+    """How often both losses and their gradients read from the device where each rank has its share of the batch."""
+    made, ranks = inputs(torch.float32, near=True), Ranks(rank, 2)
+    with reads() as found:
+        for loss in LOSSES:
+            gradients(ours(loss, made, RADIUS, ranks, ranks.share(N), batch_rows=N), made)
+    return len(found.names)
 
 
 def _through_a_model(rank: int) -> float:
@@ -153,7 +166,7 @@ def test_ranks_with_uneven_shares_give_the_global_loss_and_gradient(tmp_path, wo
     mp.spawn(_worker, (world, str(tmp_path / "rendezvous"), str(tmp_path / "rank")), nprocs=world)
     for rank in range(world):
         errors = json.loads((tmp_path / f"rank-{rank}.json").read_text())
-        assert len(errors) == len(cases()) + (world == 2)
+        assert len(errors) == len(cases()) + 2 * (world == 2)
         for case, error in errors.items():
             tolerance = 1e-10 if "float64" in case else 1e-5 if case == "model" else 1e-6
             assert error < tolerance, (rank, case)
