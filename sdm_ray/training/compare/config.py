@@ -117,8 +117,13 @@ class CompareConfig(FinetuneVariants):
                 )
 
     def method(self, label: str) -> FinetuneConfig:
-        """What a method trains by."""
-        return self.candidate(self.methods[label])
+        """What a method trains by.
+
+        Threads of the training read images, whatever `workers.readers` of `finetune` says: trainings fill the CPUs of
+        the cluster as they come, and nothing sees to it that some are left for Ray Data.
+        """
+        found = self.candidate(self.methods[label])
+        return found.model_copy(update={"workers": found.workers.model_copy(update={"readers": 0})})
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""

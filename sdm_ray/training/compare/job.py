@@ -27,6 +27,7 @@ from sdm_ray.training.compare.few_shot import FewLabels, commonest, draw
 from sdm_ray.training.compare.tables import pretraining, read_tables, species_to_count, surveys_to_test
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.execution import Execution
 from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune import data as finetune_data
 from sdm_ray.training.finetune.config import FinetuneConfig
@@ -174,9 +175,9 @@ def _method(own: Shared, training: Training, test: np.ndarray) -> Predicted:
         settings = settings.model_copy(update={"forest": None})  # a forest of few occurrences adds nothing
     table = drawn_by(table, settings)
     ranks = Ranks(device="cuda" if config.compute.gpus and torch.cuda.is_available() else "cpu")
-    fits = FineTuning(settings, table, "")
+    fits, how = FineTuning(settings, table, ""), Execution.of(settings.workers)
     if training.shots is None:
-        model = trainer.run(fits.fit(training.fold), ranks, NoCheckpointer(), Reporter()).objective.model
+        model = trainer.run(fits.fit(training.fold), ranks, NoCheckpointer(), Reporter(), how).objective.model
         logits = finetune_data.predict(model, table.dataset, test, ranks)
         return logits, occupancy.of_method(fits, model, logits, table.split(training.fold).train)
     if training.way in config.transfer:
@@ -188,7 +189,7 @@ def _method(own: Shared, training: Training, test: np.ndarray) -> Predicted:
         settings = settings.model_copy(update={"optim": config.few.optim, "presence": presence})
         known = replace(table, dataset=replace(table.dataset, labels=labels), background=None)
         fit = FineTuning(settings, known, "").fit_rows(training.fold, rows)
-        model = trainer.run(fit, ranks, NoCheckpointer(), Reporter()).objective.model
+        model = trainer.run(fit, ranks, NoCheckpointer(), Reporter(), how).objective.model
         logits = finetune_data.predict(model, table.dataset, test, ranks)
     return logits, None
 

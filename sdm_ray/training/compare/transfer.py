@@ -11,6 +11,7 @@ from sdm_ray.stores.labels import SparseLabels
 from sdm_ray.training.compare.few_shot import FewLabels
 from sdm_ray.training.engine import trainer
 from sdm_ray.training.engine.checkpointing import NoCheckpointer
+from sdm_ray.training.engine.execution import Execution
 from sdm_ray.training.engine.reporting import Reporter
 from sdm_ray.training.finetune.data import Table, embed
 from sdm_ray.training.finetune.fits import FineTuning
@@ -37,7 +38,8 @@ def embedding(fits: FineTuning, fold: int, common: np.ndarray, ranks: Ranks) -> 
         presence = config.presence.model_copy(update={"loss": "bce", "background": None})
         config = config.model_copy(update={"presence": presence})
     fit = replace(fits, config=config, table=known).fit_rows(fold, table.split(fold).train)
-    model = trainer.run(fit, ranks, NoCheckpointer(), Reporter()).objective.model
+    how = Execution.of(config.workers)
+    model = trainer.run(fit, ranks, NoCheckpointer(), Reporter(), how).objective.model
     return embed(model, table.dataset, np.arange(count), ranks)
 
 

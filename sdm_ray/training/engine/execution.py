@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sdm_ray.batch import Array, Batch
+from sdm_ray.cores import usable_cores
 from sdm_ray.models.batch import compact
 from sdm_ray.models.distributed import Ranks
 from sdm_ray.training.engine.config import WorkersConfig
@@ -59,7 +60,12 @@ class Execution:
         return step % (self.check_steps or (_CHECK_STEPS if on_gpu(device) else 1)) == 0
 
     def placed(self, objective: nn.Module, device: str) -> nn.Module:
-        """The module on its device, in the wanted memory format, with the wanted precision of products."""
+        """The module on its device, in the wanted memory format, with the wanted precision of products.
+
+        Torch counts the cores of the machine: its threads are lowered to those that this process may use, in a pod.
+        """
+        if torch.get_num_threads() > usable_cores():
+            torch.set_num_threads(usable_cores())
         if on_gpu(device):
             torch.backends.cuda.matmul.fp32_precision = "tf32" if self.tf32 else "ieee"
             torch.backends.cudnn.conv.fp32_precision = "tf32" if self.tf32 else "ieee"  # type: ignore[attr-defined]

@@ -22,7 +22,7 @@ class StepMeter:
         self._fit, self._reporter = fit, reporter
         self._since = time.monotonic()
         self._waited = self._rows = self._bytes = 0.0
-        self._steps = 0
+        self._steps = self._step = 0
 
     def timed(self, batches: Iterable[dict[str, Batch[Array]]]) -> Iterator[dict[str, Batch[Array]]]:
         """The batches; the time until each is there counts as waiting."""
@@ -41,10 +41,16 @@ class StepMeter:
         self._rows += sum(len(next(iter(batch.values()))) for part in cut for batch in part.values())
         self._bytes += sum(values.nbytes for values in arrays)
         self._steps += 1
+        self._step = step
         if time.monotonic() - self._since > _EVERY_S:
-            self._report(step)
+            self._report()
 
-    def _report(self, step: int) -> None:
+    def close(self) -> None:
+        """Report the steps since the last report; all of those of a short fit."""
+        if self._steps:
+            self._report()
+
+    def _report(self) -> None:
         passed = time.monotonic() - self._since
         count("sdm_ray_samples", self._rows, fit=self._fit)
         count("sdm_ray_steps", self._steps, fit=self._fit)
@@ -53,7 +59,8 @@ class StepMeter:
         count("sdm_ray_seconds", passed - self._waited, fit=self._fit, spent_on="steps")
         if self._reporter.tracker is not None:
             figures = {"waiting_for_data": self._waited / passed, "samples_per_s": self._rows / passed}
-            self._reporter.tracker.metrics({f"{self._fit}/{name}": value for name, value in figures.items()}, step)
+            named = {f"{self._fit}/{name}": value for name, value in figures.items()}
+            self._reporter.tracker.metrics(named, self._step)
         self._since = time.monotonic()
         self._waited = self._rows = self._bytes = 0.0
         self._steps = 0

@@ -208,6 +208,7 @@ def epochs(
             if how.checks(progress.step, ranks.device) and ranks.agree(checkpointer.due()):
                 checkpointer.save(state())
     profiler.close()
+    meter.close()
     if progress.best is not None:
         objective.load_state_dict(progress.best)
     if fit.finish is not None:

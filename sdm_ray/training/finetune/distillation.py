@@ -20,8 +20,11 @@ from numpy.typing import NDArray
 
 from sdm_ray.baselines.base import feature_matrix
 from sdm_ray.baselines.config import Features
+from sdm_ray.cores import usable_cores
 from sdm_ray.errors import InputError
+from sdm_ray.models.distributed import ALONE, Ranks
 from sdm_ray.models.forest import Forest, Tree
+from sdm_ray.progress import say
 from sdm_ray.streams.prefetch import prefetch
 from sdm_ray.streams.survey_dataset import Labels, SurveyDataset
 from sdm_ray.training.finetune.head_config import MOST_LABELS, MOST_SPECIES, EnsembleConfig
@@ -142,8 +145,14 @@ class Forests:
         self._most = most
         self._grown: dict[bytes, Grown] = {}
 
-    def grown(self, x: NDArray[np.float32], labels: NDArray[np.float32], config: EnsembleConfig, seed: int) -> Grown:
-        """As `grown`; what it gives is shared, and must not be changed."""
+    def grown(
+        self, x: NDArray[np.float32], labels: NDArray[np.float32], config: EnsembleConfig, seed: int,
+        ranks: Ranks = ALONE,
+    ) -> Grown:  # fmt: skip
+        """As `grown_by_first`; what it gives is shared, and must not be changed.
+
+        All ranks ask for the same forests one after the other, so that they agree on which are grown already.
+        """
         trees = config.model_dump(exclude={"distillation_weight", "ensemble_weight"}) | {
             "kept": config.ensemble_weight > 0
         }
@@ -154,8 +163,17 @@ class Forests:
         if key not in self._grown:
             while len(self._grown) >= self._most:
                 del self._grown[next(iter(self._grown))]
-            self._grown[key] = grown(x, labels, config, seed)
+            self._grown[key] = grown_by_first(x, labels, config, seed, ranks)
         return self._grown[key]
+
+
+def grown_by_first(
+    x: NDArray[np.float32], labels: NDArray[np.float32], config: EnsembleConfig, seed: int, ranks: Ranks = ALONE
+) -> Grown:
+    """As `grown`, on every rank, by rank 0 alone: the others wait and are sent the forest."""
+    if ranks.world > 1 and ranks.rank == 0:
+        say(f"  rank 0 grows a forest of {config.trees} trees for all {ranks.world} ranks")
+    return ranks.first(partial(grown, x, labels, config, seed))
 
 
 def grown(
@@ -170,9 +188,10 @@ def grown(
         labels: of the surveys, 0 and 1, (n, S); background places hold no species.
         config: the forest.
         seed: of the rows and features that a tree sees.
-        threads: that grow trees side by side, by default as many as torch has; the result does not depend on it.
+        threads: that grow trees side by side, by default as many as torch has, but no more than the cores that this
+            process may use; the result does not depend on it.
     """
-    threads = threads or torch.get_num_threads()
+    threads = threads or min(torch.get_num_threads(), usable_cores())
     total, count = np.zeros(labels.shape, np.float32), np.zeros((len(labels), 1), np.float32)
 
     def trees() -> Iterator[Tree]:

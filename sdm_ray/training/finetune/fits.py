@@ -14,7 +14,7 @@ from sdm_ray.model_io import Imagery, Photos, SpeciesFolder, describe_species
 from sdm_ray.models import weight_transfer
 from sdm_ray.models.calibration import Calibration, calibrations_of, means_of
 from sdm_ray.models.config import SpeciesConfig
-from sdm_ray.models.distributed import Ranks
+from sdm_ray.models.distributed import ALONE, Ranks
 from sdm_ray.models.species_model import SpeciesModel
 from sdm_ray.stores.weights import is_whole, load_weights, save_weights
 from sdm_ray.streams.loader import Stream
@@ -42,12 +42,14 @@ class FineTuning:
         table: the surveys.
         output: the model folder.
         grow: how forests are grown; by default each anew (see `distillation.Forests`).
+        ranks: this process among those that train together, which are sent the forests that rank 0 grows.
     """
 
     config: FinetuneConfig
     table: finetune_data.Table
     output: str
     grow: Callable[..., Any] | None = None
+    ranks: Ranks = ALONE
 
     def __post_init__(self) -> None:
         config = data_defaults.resolved(self.config, self.table.holdout.blocks, len(self.table.labels))
@@ -57,13 +59,14 @@ class FineTuning:
 
     def __call__(self, ranks: Ranks) -> Iterator[Fit]:
         """The fits that are not finished: the folds, then the one of everything; rank 0 alone looks at the store."""
+        fits = replace(self, ranks=ranks)
         for fold in self.folds if self.config.crossfit else []:
             if not ranks.first(partial(is_whole, self.folder(fold))):
-                yield self.fit(fold)
+                yield fits.fit(fold)
         if self.table.pooled:
-            yield from self._fits_of_chosen_epochs(ranks.first(self._metrics))
+            yield from fits._fits_of_chosen_epochs(ranks.first(self._metrics))
         if not ranks.first(partial(is_whole, self.folder(None))):
-            yield self.refit(ranks.first(self._metrics)) if self.config.crossfit else self.fit(None)
+            yield fits.refit(ranks.first(self._metrics)) if self.config.crossfit else fits.fit(None)
 
     @property
     def folds(self) -> Sequence[int | None]:
@@ -150,7 +153,7 @@ class FineTuning:
 
     def _common(self, fold: int | None, split: finetune_data.Split) -> dict[str, Any]:
         config, optim = self.config, self._optim
-        dataset, finish = training_data(config, self.table, split, self.grow)
+        dataset, finish = training_data(config, self.table, split, self.grow, self.ranks)
         steps = optim.steps_per_epoch or max(1, round(len(split.train) / optim.batch))
         return {
             "name": "all" if fold is None else f"fold-{fold}",

@@ -69,5 +69,10 @@ class TuneConfig(FinetuneVariants):
         return self
 
     def trial(self, chosen: Mapping[str, Any]) -> FinetuneConfig:
-        """The configuration of a trial, which is judged on the `validation` blocks."""
-        return self.candidate(chosen).model_copy(update={"pooled": False})
+        """The configuration of a trial, which is judged on the `validation` blocks.
+
+        Threads of its ranks read images, whatever `workers.readers` of `finetune` says: trials fill the CPUs of the
+        cluster as they come, and nothing sees to it that some are left for Ray Data.
+        """
+        found = self.candidate(chosen)
+        return found.model_copy(update={"pooled": False, "workers": found.workers.model_copy(update={"readers": 0})})

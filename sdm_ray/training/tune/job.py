@@ -177,11 +177,13 @@ def _epochs(
 ) -> Iterator[None]:  # fmt: skip
     """Train the folds of a trial side by side; yields after an epoch of each."""
     from sdm_ray.training.engine import trainer
+    from sdm_ray.training.engine.execution import Execution
     from sdm_ray.training.finetune.fits import FineTuning
 
     settings = config.trial(chosen)
-    study = FineTuning(settings, read_table(settings), "", _forests(shared[0]).grown)
-    fits = [trainer.epochs(study.fit(fold), ranks, checkpointer, reporter) for fold in config.folds]
+    study = FineTuning(settings, read_table(settings), "", _forests(shared[0]).grown, ranks)
+    how = Execution.of(settings.workers)
+    fits = [trainer.epochs(study.fit(fold), ranks, checkpointer, reporter, how) for fold in config.folds]
     while any([next(fit, None) for fit in fits]):  # a list: every fit has its epoch
         yield
 

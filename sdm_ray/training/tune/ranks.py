@@ -28,7 +28,7 @@ def train(epochs: Epochs, config: TuneConfig, storage: str, tracker: Tracker) ->
     """
     from ray import tune
     from ray.train import CheckpointConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
     passed_on: Any = TuneReportCallback()
@@ -37,6 +37,7 @@ def train(epochs: Epochs, config: TuneConfig, storage: str, tracker: Tracker) ->
     TorchTrainer(
         _work,
         train_loop_config=settings,
+        torch_config=TorchConfig(timeout_s=max(1, round(config.trial({}).workers.collective_timeout_s))),
         scaling_config=ScalingConfig(num_workers=config.ranks, use_gpu=config.gpus > 0, resources_per_worker=resources),
         run_config=RunConfig(
             name=f"trial-{tune.get_context().get_trial_id()}",

@@ -1,17 +1,22 @@
 """What a training draws: the same few occurrences for every way, and everything else by the seed of the training."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from helpers.small import TOWER, settings
 
 from sdm_ray.training.compare.config import CompareConfig
-from sdm_ray.training.compare.job import Shared, Training, drawn_by, few_labels
+from sdm_ray.training.compare.job import Shared, Training, _method, drawn_by, few_labels
 from sdm_ray.training.compare.tables import read_tables
+from sdm_ray.training.engine import trainer
+from sdm_ray.training.engine.execution import Execution
 from sdm_ray.training.finetune.data import Table
 
 
 def shared(world, **changes) -> Shared:
     values = {"finetune": settings(presence={"thin_m": 16_000}), "methods": {"a": {}}, "shots": [5, None]} | changes
-    config = CompareConfig(run_dir=str(world), few={"background": 30}, **values)
+    config = CompareConfig(run_dir=str(world), **{"few": {"background": 30}, **values})
     base, tables = read_tables(config)
     return Shared(config, base, tables, [], np.zeros(0), "")
 
@@ -43,3 +48,21 @@ def test_each_seed_of_a_placebo_exchanges_other_images(world):
         assert (which["placebo", first] == which["placebo", second]).mean() < 0.1
         assert (which["placebo", first] == which["own", 0]).mean() < 0.1
     assert all(sorted(each) == sorted(which["own", 0]) for each in which.values())
+
+
+@pytest.mark.parametrize(("shots", "transfer"), [(None, []), (5, []), (5, ["a"])])
+def test_trainings_are_carried_out_as_configured_and_read_by_threads(world, monkeypatch, tmp_path, shots, transfer):
+    workers = {"count": 0, "tf32": True, "accumulate": 2, "readers": 3}
+    few = {"background": 30, "n_common_species": 1}
+    own = shared(world, finetune=settings(workers=workers), few=few, transfer=transfer)
+    own = replace(own, parts=str(tmp_path))
+    seen = []
+
+    def run(fit, ranks, checkpointer, reporter, execution=None):
+        seen.append((execution, fit.streams["surveys"].readers.count))
+        raise InterruptedError
+
+    monkeypatch.setattr(trainer, "run", run)
+    with pytest.raises(InterruptedError):
+        _method(own, Training("a", shots, 0, 0), np.arange(3))
+    assert seen == [(Execution(tf32=True, accumulate=2), 0)]

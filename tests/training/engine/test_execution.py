@@ -11,18 +11,18 @@ from upath import UPath
 from sdm_ray.batch import Batch
 from sdm_ray.errors import InputError
 from sdm_ray.models.distributed import ALONE, Ranks
-from sdm_ray.training.engine import trainer
+from sdm_ray.training.engine import execution, trainer
 from sdm_ray.training.engine.checkpointing import FolderCheckpointer, NoCheckpointer
 from sdm_ray.training.engine.config import WorkersConfig
 from sdm_ray.training.engine.execution import Execution, one_ahead, parts
 from sdm_ray.training.engine.reporting import Reporter
 
 
-def train(folder, execution, **settings):
+def train(folder, how, **settings):
     folder.mkdir()
     one = toy.Toy(str(folder), **settings)
     (fit,) = one()
-    trained = trainer.run(fit, ALONE, NoCheckpointer(), Reporter(), execution)
+    trained = trainer.run(fit, ALONE, NoCheckpointer(), Reporter(), how)
     fit.save(trained)
     return one, trained.history
 
@@ -89,3 +89,16 @@ def test_settings_are_those_of_the_workers():
     assert found == Execution(compiled=True, accumulate=4, tf32=True, channels_last=True)
     assert Execution.of(WorkersConfig(profile_steps=5), "trace.json").profile == "trace.json"
     assert Execution().checks(7, "cpu") and not Execution().checks(7, "cuda:0") and Execution().checks(32, "cuda:0")
+
+
+@pytest.mark.parametrize(("granted", "expected"), [(1, 1), (8, 2)])
+def test_training_takes_no_more_threads_than_the_process_has_cores(tmp_path, monkeypatch, granted, expected):
+    """As in a pod with a quota, where torch counts the cores of the machine; it is never given more than it had."""
+    monkeypatch.setattr(execution, "usable_cores", lambda: granted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        train(tmp_path / "toy", Execution(), epochs=1)
+        assert torch.get_num_threads() == expected
+    finally:
+        torch.set_num_threads(before)

@@ -240,3 +240,42 @@ def test_covariates_alone_are_enough(world):
     assert auc(made.table.labels.dense(made.table.held_out(0))[:, :2], logits[:, :2]).min() > 0.75
     with pytest.raises(ValidationError, match="model: has no input; expected `location`"):
         FinetuneConfig(run_dir="", **{**values, "covariates": None})
+
+
+class One(Ranks):
+    """A rank of two without a process group: what rank 0 sends is given."""
+
+    def first(self, make):
+        return self.group.pop(0) if self.rank else make()
+
+
+def test_rank_0_grows_a_forest_and_the_others_are_sent_it(world, monkeypatch, capsys):
+    made = study(world)
+    grown = []
+    monkeypatch.setattr(
+        distillation, "grown", lambda *given, original=distillation.grown: grown.append(original(*given)) or grown[-1]
+    )
+    next(made(One(0, 2)))
+    assert len(grown) == 1 and "  rank 0 grows a forest of 50 trees for all 2 ranks\n" in capsys.readouterr().out
+    fit = next(made(One(1, 2, group=[False, grown[0]])))  # that the fold is not finished, and its forest
+    assert len(grown) == 1 and capsys.readouterr().out == ""
+    forest = trainer.run(replace(fit, stop_after=1), Ranks(), NoCheckpointer(), Reporter()).objective
+    assert forest.model.forest is grown[0][1]
+
+
+def test_forests_are_shared_by_ranks_that_grow_none_twice(noisy):
+    x, labels, _ = noisy
+    sent = distillation.grown(x, labels, CONFIG, 0, 1)
+    forests = distillation.Forests(2)
+    assert forests.grown(x, labels, CONFIG, 0, One(1, 2, group=[sent])) is sent
+    assert forests.grown(x, labels, CONFIG, 0, One(1, 2, group=[])) is sent
+
+
+def test_a_forest_grows_on_no_more_threads_than_the_process_has_cores(noisy, monkeypatch):
+    x, labels, _ = noisy
+    seen = []
+    monkeypatch.setattr(distillation, "usable_cores", lambda: 3)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    monkeypatch.setattr(distillation, "_grown", lambda *given: seen.append(given[-1]) or iter(()))
+    distillation.grown(x, labels, EnsembleConfig(trees=50, ensemble_weight=0), 0)
+    assert seen == [3]
