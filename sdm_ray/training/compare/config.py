@@ -119,8 +119,8 @@ class CompareConfig(FinetuneVariants):
     def method(self, label: str) -> FinetuneConfig:
         """What a method trains by.
 
-        Threads of the training read images, whatever `workers.readers` of `finetune` says: trainings fill the CPUs of
-        the cluster as they come, and nothing sees to it that some are left for Ray Data.
+        Threads of the training read images, whatever `workers.readers` of `finetune` says: trainings take the CPUs
+        of the cluster, and no check leaves some to Ray Data.
         """
         found = self.candidate(self.methods[label])
         return found.model_copy(update={"workers": found.workers.model_copy(update={"readers": 0})})

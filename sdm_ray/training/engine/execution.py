@@ -130,7 +130,10 @@ def seed(number: int, device: str) -> None:
 
 
 def tensors(batch: Batch[Array], ranks: Ranks) -> Batch[torch.Tensor]:
-    """What a model is given of a stream, as tensors on the rank's device; views of Ray's store are copied."""
+    """Arrays of a stream as tensors on the rank's device, with the images that there are (`models.batch.compact`).
+
+    Views of Ray's store, which must not be written to, are copied.
+    """
     given = compact(batch)
     found = {
         name: torch.from_numpy(values if values.flags.writeable else values.copy()) for name, values in given.items()

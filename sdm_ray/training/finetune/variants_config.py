@@ -15,7 +15,8 @@ class FinetuneVariants(JobConfig):
     """A job over variants of one configuration of `finetune`."""
 
     finetune: dict[str, Any]
-    """A configuration of `finetune`, or the path of its file."""
+    """A configuration of `finetune`, or the path of its file. Of its `workers` what concerns the steps applies (`tf32`,
+    `compile` and the like); images are read by threads, whatever `readers` says."""
 
     @field_validator("finetune", mode="before")
     @classmethod

@@ -71,8 +71,8 @@ class TuneConfig(FinetuneVariants):
     def trial(self, chosen: Mapping[str, Any]) -> FinetuneConfig:
         """The configuration of a trial, which is judged on the `validation` blocks.
 
-        Threads of its ranks read images, whatever `workers.readers` of `finetune` says: trials fill the CPUs of the
-        cluster as they come, and nothing sees to it that some are left for Ray Data.
+        Threads of its ranks read images, whatever `workers.readers` of `finetune` says: trials take the CPUs of the
+        cluster, and no check leaves some to Ray Data.
         """
         found = self.candidate(chosen)
         return found.model_copy(update={"pooled": False, "workers": found.workers.model_copy(update={"readers": 0})})
