@@ -1,5 +1,12 @@
-"""Whether two artefacts have the same content: arrays as they are decoded, tables, weights, members of archives."""
+"""Whether two artefacts have the same content.
 
+Arrays as they are decoded, tables and members of archives must be equal; weights and figures, as the loss of each
+epoch in `metrics.json`, within 1e-5.
+"""
+
+import csv
+import json
+import math
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +19,7 @@ from upath import UPath
 
 from sdm_ray.stores import raster
 
-WEIGHTS_ATOL = 1e-5
+TOLERANCE = 1e-5  # of weights, and of figures also in relation to their size
 
 
 def differences(first: UPath, second: UPath) -> list[str]:
@@ -69,6 +76,10 @@ def _files(first: UPath, second: UPath) -> list[str]:
         return _weights(Path(str(first)), Path(str(second)))
     elif first.suffix == ".tar":
         same = _members(first) == _members(second)
+    elif first.name == "metrics.json":
+        return [f"metrics.json: {line}" for line in _figures(_json(first), _json(second))]
+    elif first.name == "trials.csv":  # of a sweep: figures of trainings
+        return [f"trials.csv: {line}" for line in _figures(_rows(first), _rows(second))]
     elif first.suffix == ".csv":
         same = first.read_bytes() == second.read_bytes()
     return [] if same else [f"{first.name} differs"]
@@ -82,7 +93,50 @@ def _weights(first: Path, second: Path) -> list[str]:
         return [f"{first.name}: only one has {sorted(a.keys() ^ b.keys())[0]}"]
     apart = {name: float(np.abs(a[name].astype(float) - b[name]).max(initial=0.0)) for name in a}
     worst = max(apart, key=lambda name: apart[name])
-    return [f"{first.name}: {worst} differs by {apart[worst]:.2g}"] if apart[worst] > WEIGHTS_ATOL else []
+    return [f"{first.name}: {worst} differs by {apart[worst]:.2g}"] if apart[worst] > TOLERANCE else []
+
+
+def _json(file: UPath) -> Any:
+    return json.loads(file.read_text())
+
+
+def _rows(file: UPath) -> list[dict[str, Any]]:
+    """The rows of a table, whose numbers are numbers."""
+    return [
+        {key: _number(value) for key, value in row.items()} for row in csv.DictReader(file.read_text().splitlines())
+    ]
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _figures(first: Any, second: Any, name: str = "") -> Iterator[str]:
+    """What differs between two values of JSON, with their names."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(first.keys() ^ second.keys()):
+            yield f"only one has {name}.{key}".replace(" .", " ")
+        for key in first:
+            if key in second:
+                yield from _figures(first[key], second[key], f"{name}.{key}".lstrip("."))
+    elif isinstance(first, list) and isinstance(second, list):
+        if len(first) != len(second):
+            yield f"{name} has {len(first)} and {len(second)} entries"
+        for number, pair in enumerate(zip(first, second, strict=False)):
+            yield from _figures(*pair, f"{name}[{number}]")
+    elif not _alike(first, second):
+        yield f"{name} is {first} and {second}"
+
+
+def _alike(first: Any, second: Any) -> bool:
+    numbers = isinstance(first, int | float) and isinstance(second, int | float)
+    if not numbers or isinstance(first, bool) or isinstance(second, bool):
+        return type(first) is type(second) and first == second
+    both_nan = math.isnan(first) and math.isnan(second)
+    return both_nan or math.isclose(first, second, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
 
 
 def _members(file: UPath) -> dict[str, bytes]:

@@ -1,16 +1,20 @@
 """Many small jobs in one cluster, one after the other: nothing may be left behind by any of them.
 
-    PYTHONPATH=.:tests python tests/faults/soak.py [--maps 100] [--resumes 10]
+    PYTHONPATH=.:tests python tests/faults/soak.py [--maps 100] [--resumes 10] [--epochs 200]
     PYTHONPATH=.:tests python tests/faults/soak.py --quick
 
-Maps are made anew in folders of their own; a training is ended by SIGKILL after some seconds and continued, again and
-again, until it has been as often as asked. Counted after each job: actors and placement groups alive, bytes in the
-object store, drafts and temporary files. At the end every map must be equal to the first.
+Maps are made anew in folders of their own; at the end every map must be equal to the first. A training is ended by
+SIGKILL some time after it has saved a new checkpoint, and started again, as often as asked. Each start must continue at
+a step that is later than that of the start before. Then it runs to its end, and must be equal to one that was never
+interrupted. Counted after each job: actors and placement groups alive, bytes in the object store, drafts and temporary
+files; of a training that is to be continued also its checkpoints, which must not grow in number.
 """
 
 import argparse
 import json
 import os
+import random
+import re
 import signal
 import sys
 import tempfile
@@ -20,13 +24,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults import small_chain
-from faults.kill_jobs import Place, tracked
+from faults.running import Place, Running, tracked
 from faults.same_content import differences
 from helpers import many_nodes
 from upath import UPath
 
 _SETTLE_S = 20.0  # in which Ray ends what belonged to a driver
-_KILL_AFTER_S = 25.0
+_LATER_S = 4.0  # at most, from a new checkpoint to SIGKILL
+_CHECKPOINTS = 2  # of a training at once: the last one, and one that was being written or was about to be removed
+_CONTINUES = r": continues at step (\d+) of (\d+)"
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ class Left:
         actors: alive.
         groups: placement groups alive.
         store_mb: of the object stores of all nodes, in use.
-        files: drafts and temporary files in the jobs' folder.
+        files: drafts, temporary files, and what belongs to trainings that have not ended.
     """
 
     actors: int
@@ -51,17 +57,22 @@ class Left:
         return self.actors == self.groups == self.files == 0 and self.store_mb < 1
 
 
-def left(folder: Path) -> Left:
-    """What is there now, once Ray has had time to end what it ends."""
+def left(folder: Path, *, training: bool = False) -> Left:
+    """What is there now, once Ray has had time to end what it ends.
+
+    Args:
+        folder: of the jobs' outputs.
+        training: whether a training is to be continued, whose checkpoints are not counted.
+    """
     end = time.monotonic() + _SETTLE_S
     while True:
-        found = _left(folder)
+        found = _left(folder, training)
         if found.nothing or time.monotonic() > end:
             return found
         time.sleep(0.5)
 
 
-def _left(folder: Path) -> Left:
+def _left(folder: Path, training: bool) -> Left:
     import ray
     from ray._private.state import actors
 
@@ -69,8 +80,21 @@ def _left(folder: Path) -> Left:
     groups = [each for each in ray.util.placement_group_table().values() if each["state"] != "REMOVED"]
     total, free = ray.cluster_resources(), ray.available_resources()
     used = total.get("object_store_memory", 0) - free.get("object_store_memory", 0)
-    drafts = [file for file in folder.rglob("*") if file.name.endswith((".tmp", ".partial")) or ".train" in file.parts]
-    return Left(len(alive), len(groups), used / 2**20, len(drafts))
+    return Left(len(alive), len(groups), used / 2**20, len(orphans(folder, training=training)))
+
+
+def orphans(folder: Path, *, training: bool = False) -> list[Path]:
+    """Drafts and temporary files, and files of trainings that have not ended; without the latter if `training`."""
+    return [
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and (file.name.endswith((".tmp", ".partial")) or (".train" in file.parts and not training))
+    ]
+
+
+def checkpoints(folder: Path) -> list[str]:
+    """Names of the checkpoints of trainings that have not ended; the last one is the newest."""
+    return sorted(each.name for each in folder.glob(".train/*/checkpoint_2*"))
 
 
 def maps(count: int, at: Place) -> list[str]:
@@ -88,21 +112,46 @@ def maps(count: int, at: Place) -> list[str]:
     return wrong
 
 
-def resumes(count: int, at: Place) -> list[str]:
-    """Continue a training so many times; returns what is wrong."""
-    changes = {"output": at.folder / "resumed", "optim.epochs": 400, "workers.checkpoint_s": 1}
-    wrong: list[str] = []
-    for number in range(count):
-        job = at.start("finetune", **changes)
-        time.sleep(_KILL_AFTER_S)
-        early = job.poll() is not None
-        job.send_signal(signal.SIGKILL)
-        job.wait()
-        found = left(at.folder / "soak")
-        print(f"resume {number}: ended by {'itself' if early else 'SIGKILL'}; {found}", flush=True)
-        wrong += [f"resume {number}: {found}"] if not found.nothing else []
-        wrong += [f"resume {number}: {at.last_line()}"] if early else []
-    return wrong
+def resumes(count: int, epochs: int, at: Place) -> list[str]:
+    """Interrupt and continue a training so many times, then let it end; returns what is wrong."""
+    rng, wrong, reached = random.Random(0), list[str](), 0
+    folder = at.folder / "resumes"
+    changes = {"encoder": "null", "patience": "null", "optim.epochs": epochs, "workers.checkpoint_s": 1}
+    for number in range(count + 1):
+        job = at.start("finetune", output=folder / "interrupted" / "model", **changes)
+        if number < count:
+            kill_later(job, folder / "interrupted", rng)
+        status = job.process.wait()
+        step = continued_at(job.output())
+        found = left(folder, training=number < count)
+        kept = len(checkpoints(folder / "interrupted"))
+        print(f"start {number}: from step {step}; exit status {status}; {found}, {kept} checkpoints", flush=True)
+        problems = [str(found)] if not found.nothing else []
+        problems += [f"{kept} checkpoints"] if kept > _CHECKPOINTS else []
+        problems += [f"began at step {step}, not later than {reached}"] if number and step <= reached else []
+        if (status == 0) != (number == count):
+            problems.append(f"ended with status {status}: {job.last_line()}")
+        wrong += [f"start {number}: {each}" for each in problems]
+        reached = max(step, reached)
+    at.finish("finetune", output=folder / "untouched" / "model", **changes)
+    apart = differences(UPath(folder / "untouched" / "model"), UPath(folder / "interrupted" / "model"))
+    print(f"the continued training and one that was never interrupted: {apart[:3] or 'equal'}", flush=True)
+    return wrong + [f"continued training: {line}" for line in apart]
+
+
+def kill_later(job: Running, folder: Path, rng: random.Random) -> None:
+    """End a training by SIGKILL at a random moment after it has saved a new checkpoint."""
+    before = checkpoints(folder)[-1:]
+    while not job.ended and checkpoints(folder)[-1:] == before:
+        time.sleep(0.1)
+    time.sleep(rng.uniform(0, _LATER_S))
+    job.process.send_signal(signal.SIGKILL)
+
+
+def continued_at(output: str) -> int:
+    """Step at which a training says that it continues; 0 where it says nothing of that."""
+    found = re.search(_CONTINUES, output)
+    return int(found[1]) if found else 0
 
 
 def main() -> int:
@@ -110,6 +159,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--maps", type=int, default=100)
     parser.add_argument("--resumes", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=200, help="of the training, long enough for all resumes")
     parser.add_argument("--folder", type=Path, help="of kill_jobs.py, whose inputs the training uses")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
@@ -120,9 +170,11 @@ def main() -> int:
         made = stack.enter_context(many_nodes.cluster())
         many_nodes.join(made, 2)
         os.environ |= {"RAY_ADDRESS": made.address, "MLFLOW_TRACKING_URI": address}
+        wrong: list[str] = []
         if again:
             small_chain.write(at.folder)
-        wrong = resumes(again, at)
+            at.finish("prepare")  # kept where the folder has it
+            wrong += resumes(again, given.epochs, at)
         if count:
             apart = Place(at.folder / "maps")
             apart.folder.mkdir(exist_ok=True)
@@ -130,7 +182,7 @@ def main() -> int:
             wrong += maps(count, apart)
     for line in wrong:
         print(line)
-    figure = {"figure": "jobs that left something behind", "value": len(wrong), "unit": "jobs", "goal": 0}
+    figure = {"figure": "faults of jobs one after the other", "value": len(wrong), "unit": "faults", "goal": 0}
     print(json.dumps({**figure, "holds": not wrong}))
     return int(bool(wrong))
 
