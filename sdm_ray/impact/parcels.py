@@ -32,18 +32,22 @@ def holds_polygons(path: str) -> bool:
         return False
     if not UPath(path).exists():
         raise InputError(f"{path}: no such file")
-    if suffix == ".parquet":
-        with UPath(path).open("rb") as file:
-            about = json.loads((pq.read_schema(file).metadata or {}).get(b"geo", b"{}"))
-        kinds = about["columns"][about["primary_column"]].get("geometry_types", []) if about else []
-        return bool(kinds) and all("Polygon" in kind for kind in kinds)
-    try:
-        kind = pyogrio.read_info(path)["geometry_type"] or ""
-        if kind in ("", "Unknown"):
-            shapes = pyogrio.raw.read(path, columns=[], max_features=1)[2]
-            return bool(len(shapes)) and bool((shapely.get_dimensions(shapely.from_wkb(shapes)) == 2).all())
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(f"{path}: cannot be read as polygons ({str(error).splitlines()[0]})") from None
+    with vectors.usable(path):
+        return _parquet_of_polygons(path) if suffix == ".parquet" else _features_are_polygons(path)
+
+
+def _parquet_of_polygons(path: str) -> bool:
+    with UPath(path).open("rb") as file:
+        about = json.loads((pq.read_schema(file).metadata or {}).get(b"geo", b"{}"))
+    kinds = about["columns"][about["primary_column"]].get("geometry_types", []) if about else []
+    return bool(kinds) and all("Polygon" in kind for kind in kinds)
+
+
+def _features_are_polygons(path: str) -> bool:
+    kind = pyogrio.read_info(path)["geometry_type"] or ""
+    if kind in ("", "Unknown"):
+        shapes = pyogrio.raw.read(path, columns=[], max_features=1)[2]
+        return bool(len(shapes)) and bool((shapely.get_dimensions(shapely.from_wkb(shapes)) == 2).all())
     return "Polygon" in kind
 
 

@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from upath import UPath
 
 from sdm_ray.errors import InputError, few
+from sdm_ray.stores.files import first_line
 
 _ARRAYS, _ABOUT = "error_model.safetensors", "error_model.json"
 Array = NDArray[np.float32]
@@ -101,15 +103,35 @@ def read_error_model(folder: UPath) -> tuple[ErrorModel, dict[str, Any]]:
     """An error model, and what is said about it.
 
     Raises:
-        InputError: the folder holds none.
+        InputError: the folder holds none, or one that is damaged.
     """
     try:
         about = json.loads((folder / _ABOUT).read_text())
         arrays = safetensors.numpy.load((folder / _ARRAYS).read_bytes())
+        return _checked(about, arrays), about
     except FileNotFoundError:
         raise InputError(f"{folder}: holds no error model; expected an artefact of `sdm-ray errors`") from None
-    ranges = tuple(float(each) for each in about.pop("ranges_m"))
-    return ErrorModel(tuple(about.pop("species")), ranges, **arrays), about
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, SafetensorError) as error:
+        found = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"{folder}: is damaged, or no error model ({found}); make or copy it again") from None
+
+
+def _checked(about: dict[str, Any], arrays: dict[str, Array]) -> ErrorModel:
+    """The model of arrays, whose species and ranges are taken out of what is said about it.
+
+    Raises:
+        KeyError, TypeError, ValueError: something is missing, or does not fit the rest.
+    """
+    ranges, species = tuple(float(each) for each in about.pop("ranges_m")), tuple(about.pop("species"))
+    model = ErrorModel(species, ranges, **arrays)
+    if not all(isinstance(each, str) for each in species) or not all(each > 0 for each in ranges):
+        raise ValueError("expected names of species, and ranges above 0")
+    factors = model.site.shape[-1:]
+    shapes = [model.loadings.shape, model.own.shape, model.site.shape]
+    size = len(ranges), len(species)
+    if shapes != [(*size, *factors), size, (len(species), *factors)]:
+        raise ValueError(f"arrays of shapes {shapes} do not fit {len(ranges)} ranges and {len(species)} species")
+    return model
 
 
 def summary(model: ErrorModel) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Tables of points: what GDAL's vector drivers read (GeoPackage, GeoJSON, FlatGeobuf, shapefile), and GeoParquet."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,14 +13,34 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
+from shapely.errors import GEOSException
 from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.readers.config import TableFormat
+from sdm_ray.stores.files import first_line
 
 SUFFIXES = (".gpkg", ".geojson", ".json", ".fgb", ".shp")
 _GEOMETRY = "wkb_geometry"
+_UNUSABLE = (
+    RuntimeError, OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError,
+    GEOSException, pa.ArrowException,
+)  # fmt: skip
+"""What readers of files and geometries raise for content that is damaged; errors of GDAL and PROJ are RuntimeErrors."""
 _GEO = b"geo"  # GeoParquet's key in the metadata of a schema
+
+
+@contextmanager
+def usable(path: str, what: str = "polygons") -> Iterator[None]:
+    """Report in one line a file whose geometries cannot be used.
+
+    Raises:
+        InputError: it is damaged, or holds something else.
+    """
+    try:
+        yield
+    except _UNUSABLE as error:
+        raise InputError(f"{path}: cannot be read as {what} ({first_line(error)})") from None
 
 
 def read_points(path: str, form: TableFormat) -> pd.DataFrame:

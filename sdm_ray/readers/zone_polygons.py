@@ -18,6 +18,7 @@ from sdm_ray.readers import vectors
 
 _LONGEST_EDGE_M = 5000  # a straight line in another projection is a curve on the grid
 _METRES_PER_DEGREE = 111_000
+_FARTHEST_DEGREES, _FARTHEST_M = 360.0, 1e8  # what lies beyond is on no map, and would be cut into edges without end
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,13 @@ def read_zones(file: str, layer: str | None = None) -> Zones:
         InputError: the file is missing, cannot be read, has several layers of which none is named, has no projection,
             or holds no polygon.
     """
+    if "://" not in file and not Path(file).exists():
+        raise InputError(f"{file}: no such file")
+    with vectors.usable(file):
+        return _zones(file, layer)
+
+
+def _zones(file: str, layer: str | None) -> Zones:
     table, shapes, crs = _parquet(file) if file.endswith(".parquet") else _vectors(file, layer)
     if not crs:
         raise InputError(f"{file}: has no projection (CRS), so its place is not known")
@@ -55,20 +63,13 @@ def read_zones(file: str, layer: str | None = None) -> Zones:
 
 
 def _vectors(file: str, layer: str | None) -> tuple[pd.DataFrame, NDArray[Any], str | None]:
-    if "://" not in file and not Path(file).exists():
-        raise InputError(f"{file}: no such file")
-    try:
-        meta, table = pyogrio.read_arrow(file, layer=vectors.find_layer(file, layer))
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(f"{file}: cannot be read as polygons ({str(error).splitlines()[0]})") from None
+    meta, table = pyogrio.read_arrow(file, layer=vectors.find_layer(file, layer))
     rows = vectors.to_frame(table)
     wkb = rows.pop(meta["geometry_name"] or "wkb_geometry")
     return rows, np.asarray(shapely.from_wkb(wkb.to_numpy())), meta["crs"]
 
 
 def _parquet(file: str) -> tuple[pd.DataFrame, NDArray[Any], str | None]:
-    if "://" not in file and not Path(file).exists():
-        raise InputError(f"{file}: no such file")
     table = pq.read_table(file)
     geometry = vectors.geometry_of(table.schema)
     if geometry is None:
@@ -83,7 +84,9 @@ def _on_grid(shapes: NDArray[Any], crs: str) -> NDArray[Any]:
     if known == CRS.from_user_input(geo_grid.CRS):
         return shapes
     longest = _LONGEST_EDGE_M / _METRES_PER_DEGREE if known.is_geographic else _LONGEST_EDGE_M
-    dense = shapely.segmentize(shapes, longest)
+    farthest = _FARTHEST_DEGREES if known.is_geographic else _FARTHEST_M
+    near = (np.abs(shapely.bounds(shapes)) <= farthest).all(axis=1)
+    dense = shapely.segmentize(np.where(near, shapes, shapely.Polygon()), longest)
     to_grid = Transformer.from_crs(known, geo_grid.CRS, always_xy=True)
     moved = shapely.transform(dense, lambda points: np.column_stack(to_grid.transform(*points.T)))
     reached = np.isfinite(shapely.bounds(moved)).all(axis=1)

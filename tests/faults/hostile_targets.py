@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyogrio
 import shapely
+from faults import hostile_products
 from faults.hostile import Target
 from upath import UPath
 
@@ -42,9 +43,10 @@ def made(golden: Path, folder: Path) -> dict[str, Target]:
     """All targets; what is not among the golden artefacts is written to a folder."""
     v1, v2 = golden / "v1", golden / "v2"
     return {
-        **_configurations(),
+        **_configurations(folder),
         **_tables(folder),
         **_polygons(folder),
+        **hostile_products.made(golden, folder),
         "surveys": Target(v1 / "surveys" / "surveys.parquet", lambda place: read_surveys(UPath(place))),
         "record": Target(v2 / "map" / "map.zarr" / "artefact.json", _record),
         "ledger": Target(v2 / "map" / "map.zarr", _ledger),
@@ -60,10 +62,16 @@ def made(golden: Path, folder: Path) -> dict[str, Target]:
     }
 
 
-def _configurations() -> dict[str, Target]:
-    examples = jobs.shipped_configs() / "examples"
-    names = ("prepare", "pretrain", "finetune", "tune", "map", "evaluate")
-    return {f"{name}.yaml": Target(examples / f"{name}.yaml", _configuration(name)) for name in names}
+def _configurations(folder: Path) -> dict[str, Target]:
+    """Every example, and the demo's for a job that has none, with the configuration that it names."""
+    configs = jobs.shipped_configs()
+    found = {file.name: file for file in sorted((configs / "examples").glob("*.yaml"))}
+    for name in jobs.JOBS:
+        if f"{name}.yaml" not in found:
+            text = (configs / "demo" / f"{name}.yaml").read_text()
+            found[f"{name}.yaml"] = folder / f"{name}.yaml"
+            found[f"{name}.yaml"].write_text(text.replace("finetune.yaml", str(configs / "demo" / "finetune.yaml")))
+    return {name: Target(file, _configuration(file.stem.partition("-")[0])) for name, file in found.items()}
 
 
 def _configuration(name: str):

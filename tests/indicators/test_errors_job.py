@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from upath import UPath
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid, to_lonlat
 from sdm_ray.geo.windows import whole
-from sdm_ray.indicators.error_model import ErrorModel, read_error_model
+from sdm_ray.indicators.error_model import ErrorModel, read_error_model, write_error_model
 from sdm_ray.indicators.errors_config import ErrorsConfig
 from sdm_ray.indicators.errors_job import run
 from sdm_ray.job import execute
@@ -87,3 +88,30 @@ def test_species_without_errors_and_folders_without_a_model_are_named(tmp_path):
     with pytest.raises(InputError, match=r"holds no error model; expected an artefact of `sdm-ray errors`"):
         read_error_model(UPath(tmp_path))
     assert isinstance(planted().select([SPECIES[3]], "errors"), ErrorModel)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("error_model.json", b"[]"),
+        ("error_model.json", b'{"species": ["a"], "ranges_m": [[]]}'),
+        ("error_model.json", b'{"species": true, "ranges_m": [1]}'),
+        ("error_model.json", b"\xeb"),
+        ("error_model.safetensors", b"\x00"),
+    ],
+)
+def test_a_damaged_error_model_is_one_line(tmp_path, file, content):
+    folder = UPath(tmp_path / "errors")
+    folder.mkdir()
+    write_error_model(folder, planted(), {"levels": [0.9]})
+    assert read_error_model(folder)[0].species == planted().species
+    (folder / file).write_bytes(content)
+    with pytest.raises(InputError, match=r"errors: is damaged, or no error model"):
+        read_error_model(folder)
+
+
+def test_an_error_model_whose_arrays_do_not_fit_its_species_is_one_line(tmp_path):
+    model = planted()
+    write_error_model(UPath(tmp_path), replace(model, species=model.species[1:]), {})
+    with pytest.raises(InputError, match=r"do not fit \d+ ranges and \d+ species"):
+        read_error_model(UPath(tmp_path))

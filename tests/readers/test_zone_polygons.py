@@ -70,3 +70,21 @@ def test_missing_broken_and_many_layered_files_are_one_line(tmp_path):
     with pytest.raises(InputError, match=r"two\.gpkg: has 2 layers, sites, parcels; name one as `layer`"):
         read_zones(place)
     assert len(read_zones(place, "sites").shapes) == 1
+
+
+def test_damaged_geoparquet_is_one_line(tmp_path):
+    place = tmp_path / "zones.parquet"
+    write_geoparquet(UPath(place), pd.DataFrame({"code": ["a"]}), np.array([SQUARE]))
+    content = place.read_bytes()
+    for damaged in (b"", content[:-20], content[: len(content) // 2], content.replace(b"geo", b"g\xff\xff")):
+        place.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"zones\.parquet: (cannot be read as polygons|has no geometry)"):
+            read_zones(str(place))
+
+
+def test_a_polygon_beyond_its_reference_system_is_empty_and_not_cut_into_edges_without_end(tmp_path):
+    square = shapely.box(8, 47, 9, 48)
+    for far in (1e9, 1e300):
+        corner = shapely.Polygon([(8, 47), (far, 47), (8, 48)])
+        found = read_zones(write(tmp_path / f"{far:g}.gpkg", [square, corner], "EPSG:4326"))
+        assert [each.is_empty for each in found.shapes] == [False, True]

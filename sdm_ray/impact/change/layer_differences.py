@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo.grid import Grid
-from sdm_ray.geo.windows import tiles
+from sdm_ray.geo.windows import Window, tiles
 from sdm_ray.impact.change.config import ChangeConfig
 from sdm_ray.progress import say
 from sdm_ray.stores import raster
@@ -53,17 +54,22 @@ def plan(config: ChangeConfig, maps: Sequence[str], grid: Grid) -> Differences |
         raise InputError(f"indicators: those of {first!r}, the first map, are missing")
     labels = tuple(label for label in config.indicators if label != first)
     places = tuple(config.path(config.indicators[label]) for label in (first, *labels))
-    groups = [raster.open_group(place / "0") for place in places]
-    for place, group in zip(places, groups, strict=True):
-        if raster.read_grid(group) != grid:
-            raise InputError(f"{place}: lies on another grid than the maps; expected the same")
-    names = [{name for name, each in group.arrays() if _is_number(each)} for group in groups]
+    names = [_layers(place, grid) for place in places]
     layers = tuple(sorted(set.intersection(*names)))
     if not layers:
         raise InputError(f"{places[1]}: has no layer of numbers that {places[0]} has as well")
     if left_out := sorted(set.union(*names) - set(layers)):
         say(f"change: {len(left_out)} layers that not all indicators have are left out, such as {left_out[0]}")
     return Differences(grid, labels, places, layers)
+
+
+def _layers(place: UPath, grid: Grid) -> set[str]:
+    """Names of the layers of indicators that are of numbers."""
+    group = raster.open_group(place / "0")
+    with raster.readable(place, "indicators"):
+        if raster.read_grid(group) != grid:
+            raise InputError(f"{place}: lies on another grid than the maps; expected the same")
+        return {name for name, each in group.arrays() if _is_number(each)}
 
 
 def create(output: UPath, differences: Differences | None, tile: int) -> None:
@@ -84,13 +90,20 @@ def write(output: UPath, differences: Differences | None, tile: int) -> None:
     if differences is None:
         return
     group = raster.open_group(output / "indicators", "r+")
-    first, *others = [raster.open_group(place / "0") for place in differences.places]
+    first, *others = [(place, raster.open_group(place / "0")) for place in differences.places]
     for each in tiles(differences.grid, tile):
         for name in differences.layers:
-            before = np.asarray(first[name][each.window.slices], np.float32)
+            before = _read(*first, name, each.window)
             for number, other in enumerate(others):
-                after = np.asarray(other[name][each.window.slices], np.float32)
-                group[name][(number, *each.window.slices)] = after - before
+                group[name][(number, *each.window.slices)] = _read(*other, name, each.window) - before
+
+
+def _read(place: UPath, group: raster.Group, name: str, window: Window) -> NDArray[np.float32]:
+    with raster.readable(place, "indicators"):
+        values = np.asarray(group[name][window.slices], np.float32)
+        if values.shape != (window.height, window.width):
+            raise ValueError(f"{name} is smaller than its grid")
+        return values
 
 
 def _is_number(array: raster.Group) -> bool:
