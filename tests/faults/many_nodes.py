@@ -7,8 +7,11 @@ Prints one JSON document: what each part reported.
 
 import json
 import os
+import re
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from helpers import many_nodes
@@ -18,7 +21,8 @@ from sdm_ray.geo.windows import Tile, Window
 from sdm_ray.ray_tasks import run_tasks
 
 POOL = {"pool": "data"}
-loaded: dict[str, int] = {}  # of this process: how often it loaded a model
+_FLUSHED_S = 20.0  # at most, until a log shows what was written
+_PROCESSES, _COMPANY_S = 2, 90.0  # of a node, which a busy machine starts one long after the other
 
 
 def parts(count: int) -> list[Tile]:
@@ -26,23 +30,38 @@ def parts(count: int) -> list[Tile]:
     return [Tile(str(number), Window(0, 0, 1, 1)) for number in range(count)]
 
 
-def report(seconds: float, part: Tile) -> dict[str, Any]:
-    """Take some time; returns when and where."""
+def report(shared: tuple[float, str], part: Tile) -> dict[str, Any]:
+    """Wait for another process that does parts, where none was seen before, and take some time; returns when and where.
+
+    Args:
+        shared: seconds to take, and a folder in which processes leave their ids.
+        part: which part it is.
+    """
     import ray
 
-    begun = time.time()
-    if not loaded:
-        loaded["model"] = loaded.get("model", 0) + 1
+    begun, end = time.time(), time.monotonic() + _COMPANY_S
+    seconds, folder = shared
+    (Path(folder) / str(os.getpid())).touch()
+    while len(os.listdir(folder)) < _PROCESSES and time.monotonic() < end:
+        time.sleep(0.05)
     time.sleep(seconds)
     where = {"node": ray.get_runtime_context().get_node_id(), "pid": os.getpid()}
-    gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return {**where, "gpu": gpu, "loads": loaded["model"], "begun": begun, "ended": time.time()}
+    return {**where, "gpu": os.environ.get("CUDA_VISIBLE_DEVICES"), "begun": begun, "ended": time.time()}
+
+
+def stumble(shared: str, part: Tile) -> None:
+    """Raise an error of several lines."""
+    raise ArithmeticError(f"{shared} {part.id} cannot be done\nas its second line says")
+
+
+def _folder() -> str:
+    return tempfile.mkdtemp(dir=os.environ["RAY_TMPDIR"])
 
 
 def grows(made: Any, first: Any) -> list[dict[str, Any]]:
     """Nodes join while parts wait, and the first leaves again."""
     ended = []
-    for number, (part, result, problem) in enumerate(run_tasks(report, 0.4, parts(40), TaskConfig())):
+    for number, (part, result, problem) in enumerate(run_tasks(report, (0.4, _folder()), parts(40), TaskConfig())):
         print(part.id, number, problem, file=sys.stderr) if problem or number % 10 == 0 else None
         ended.append({"part": part.id, "problem": problem, **(result or {})})
         if number in (6, 7):
@@ -86,9 +105,28 @@ class Places:
         return [Decoded(self.read)]
 
 
+def fails() -> dict[str, Any]:
+    """Parts whose work raises an error: what the driver gets, and the logs of the workers that hold the tracebacks."""
+    problems = {part.id: problem for part, _, problem in run_tasks(stumble, "the part", parts(3), TaskConfig())}
+    end = time.monotonic() + _FLUSHED_S
+    while len(logs := tracebacks()) < len(problems) and time.monotonic() < end:
+        time.sleep(0.2)
+    return {"problems": problems, "logs": logs}
+
+
+def tracebacks() -> dict[str, str]:
+    """Id of a part -> the traceback of its error, from the workers' logs in the session's folder."""
+    found = {}
+    for file in Path(os.environ["RAY_TMPDIR"]).glob("ray/session_*/logs/worker-*.err"):
+        for each in file.read_text(errors="replace").split("Traceback (most recent call last):")[1:]:
+            if match := re.search(r"ArithmeticError: the part (\d+) cannot be done", each):
+                found[match[1]] = each
+    return found
+
+
 def gpus() -> list[dict[str, Any]]:
     """Two pretended GPUs, and more parts than fit at once."""
-    ended = run_tasks(report, 0.05, parts(40), TaskConfig(cpus=0.5, gpus=1))
+    ended = run_tasks(report, (0.05, _folder()), parts(40), TaskConfig(cpus=0.5, gpus=1))
     return [{"part": part.id, "problem": problem, **(result or {})} for part, result, problem in ended]
 
 
@@ -97,7 +135,7 @@ def main() -> None:
     with many_nodes.cluster() as made:
         first = many_nodes.join(made, 2, gpus=2)
         print("the work begins", file=sys.stderr)
-        found = {"gpus": gpus(), "grows": grows(made, first)}
+        found = {"fails": fails(), "gpus": gpus(), "grows": grows(made, first)}
         many_nodes.join(made, 1, labels=POOL)
         print(json.dumps(found | {"pool": pool()}))
 

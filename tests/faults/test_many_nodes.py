@@ -39,12 +39,19 @@ def test_the_work_grows_with_the_cluster(found):
     assert at_once(found["grows"]) > 2  # what one node has CPUs for
 
 
-def test_an_actor_keeps_the_gpu_and_the_model_that_it_began_with(found):
+def test_an_actor_keeps_the_process_and_the_gpu_that_it_began_with(found):
     ended = found["gpus"]
     assert sorted(int(each["part"]) for each in ended if not each["problem"]) == list(range(40))
     held = {(each["pid"], each["gpu"]) for each in ended}
     assert len(held) == len({pid for pid, _ in held}) == 2 and {gpu for _, gpu in held} == {"0", "1"}
-    assert {each["loads"] for each in ended} == {1}
+
+
+def test_an_error_of_the_work_is_one_line_at_the_driver_and_a_traceback_in_the_log_of_the_worker(found):
+    expected = {str(number): f"ArithmeticError: the part {number} cannot be done" for number in range(3)}
+    assert found["fails"]["problems"] == expected
+    assert sorted(found["fails"]["logs"]) == ["0", "1", "2"]
+    for text in found["fails"]["logs"].values():
+        assert "in stumble" in text and "as its second line says" in text
 
 
 def test_readers_run_on_the_nodes_of_their_pool(found):
