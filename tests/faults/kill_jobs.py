@@ -76,8 +76,10 @@ def one_kill(
                 moment = moments.wait(name, job, output, untouched, rng)
                 harm = strike(what, job, cluster, rng)
                 if harm is None:
-                    job.process.wait()
-                    print(f"{name}: {moment}: not harmed by {what}, it had ended", flush=True)
+                    status = job.process.wait()
+                    print(f"{name}: {moment}: not harmed by {what}, ended before with status {status}", flush=True)
+                    if status:
+                        return [f"ended badly without harm: {job.last_line()}"]
                     continue
                 again = 0 if job.process.wait() == 0 else at.finish(name, **changes)[1]
                 told = f"{moment}: {harm}; started {again} more times"
