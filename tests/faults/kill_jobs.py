@@ -25,7 +25,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from faults import moments, small_chain
-from faults.harm import Cluster, small_disk, strike
+from faults.harm import Cluster, small_disk, strike, wait_for_work
 from faults.moments import Untouched
 from faults.running import Place, tracked
 from faults.same_content import differences
@@ -33,6 +33,7 @@ from helpers import many_nodes, proxied_store
 from upath import UPath
 
 TRAINING = ("pretrain", "finetune", "tune")
+IN_THE_DRIVER = ("prepare", "evaluate", "errors")  # which have no workers
 _DRAWS = 3  # of a moment, until one comes before the job's end
 
 
@@ -73,6 +74,8 @@ def one_kill(
                 # `prepare` writes a whole run folder
                 changes = {"run_dir": root} if name == "prepare" else {"output": output}
                 job = at.start(name, **changes)
+                if name not in IN_THE_DRIVER:
+                    wait_for_work(job)
                 moment = moments.wait(name, job, output, untouched, rng)
                 harm = strike(what, job, cluster, rng)
                 if harm is None:
@@ -92,7 +95,7 @@ def one_kill(
 def ways(name: str, wanted: list[str]) -> list[str]:
     """What can be done to a job, of what is wanted."""
     able = {"worker", "driver", "node"}
-    if name in ("prepare", "evaluate", "errors"):  # which work in the driver
+    if name in IN_THE_DRIVER:
         able = {"driver"}
     if name in ("map", "embed", "indicators", "change"):
         able |= {"store", "disk"} if os.geteuid() == 0 else {"store"}
