@@ -80,6 +80,7 @@ class ReadRows:  # the name that Ray's dashboard shows
     total: int
 
     def __call__(self, block: Batch[Array]) -> Iterator[dict[str, Array]]:
+        """The rows' batches, from the row on that `block` names."""
         (start,) = block["start"]
         for first in range(start, min(start + _TASK_BLOCKS * self.size, self.total), self.size):
             try:
