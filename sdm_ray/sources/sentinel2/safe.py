@@ -1,6 +1,7 @@
 """L2A products (SAFE): a folder, or a zip of one."""
 
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -101,7 +102,7 @@ def scenes(product: Product, report: Report) -> Iterator[SceneParts]:
     match = _NAME.match(product.name)
     try:
         stated = _metadata(product)
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
         report.drop("unreadable", [f"{product.name} ({_METADATA}: {error})"])
         return
     day = day_of(stated.get("PRODUCT_START_TIME", [match[2] if match else ""])[0])

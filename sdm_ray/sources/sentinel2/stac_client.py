@@ -6,6 +6,7 @@ after an empty one, and links that lead in a circle.
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,7 @@ from upath import UPath
 
 from sdm_ray.errors import InputError
 from sdm_ray.sources.sentinel2.retries import RetryPolicy
+from sdm_ray.stores.files import first_line
 
 Json = dict[str, Any]
 _TRANSIENT = (None, 408, 429, 500, 502, 503, 504)  # None: no answer at all
@@ -123,9 +125,11 @@ def items(client: Client, url: str, query: Query) -> Iterator[Json]:
     root = client.get(url)
     if "stac_version" not in root and "conformsTo" not in root and root.get("type") != "FeatureCollection":
         raise InputError(f"{url}: is no STAC catalogue (it has no stac_version)")
-    search = links(root, "search")
+    with _specified(url):
+        search = links(root, "search")
     if search and is_http(url):
-        yield from _search(client, join(url, search[0]["href"]), root.get("conformsTo", []), query)
+        with _specified(url):
+            yield from _search(client, join(url, search[0]["href"]), root.get("conformsTo", []), query)
     else:
         yield from _walk(client, url, root, query)
 
@@ -179,32 +183,59 @@ def _walk(client: Client, url: str, root: Json, query: Query) -> Iterator[Json]:
     while waiting:
         address, document = waiting.pop(0)
         document = document if document is not None else client.get(address)
-        kind = document.get("type")
-        if kind == "Feature":
-            if document.get("collection") in (None, *query.collections):
-                yield _absolute(document, address)
-            continue
-        if kind == "FeatureCollection":
-            yield from (_absolute(item, address) for item in document.get("features", []))
-        if kind == "Collection" and document.get("id") not in query.collections:
-            continue
-        for link in [*links(document, "child"), *links(document, "item"), *links(document, "items")]:
-            there = join(address, link["href"])
-            if there not in seen:
-                seen.add(there)
-                waiting.append((there, None))
+        with _specified(address):
+            yield from _items_of(document, address, query)
+            for there in _below(document, address, query):
+                if there not in seen:
+                    seen.add(there)
+                    waiting.append((there, None))
+
+
+def _items_of(document: Json, address: str, query: Query) -> Iterator[Json]:
+    if document.get("type") == "Feature" and document.get("collection") in (None, *query.collections):
+        yield _absolute(document, address)
+    if document.get("type") == "FeatureCollection":
+        yield from (_absolute(item, address) for item in document.get("features", []))
+
+
+def _below(document: Json, address: str, query: Query) -> Iterator[str]:
+    """Addresses of what a catalogue or collection links to."""
+    kind = document.get("type")
+    if kind == "Feature" or (kind == "Collection" and document.get("id") not in query.collections):
+        return
+    for link in [*links(document, "child"), *links(document, "item"), *links(document, "items")]:
+        yield join(address, link["href"])
+
+
+@contextmanager
+def _specified(address: str) -> Iterator[None]:
+    """Report in one line a document whose parts are not of the types that the specification names.
+
+    Raises:
+        InputError: naming its address.
+    """
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError, LookupError) as error:
+        raise InputError(f"{address}: is not as STAC specifies ({type(error).__name__}: {first_line(error)})") from None
 
 
 def _absolute(item: Json, address: str) -> Json:
-    """An item whose assets have absolute addresses; relative ones start from its own address."""
-    own = links(item, "self")
-    base = join(address, own[0]["href"]) if own and is_http(address) else address
-    assets = {
-        key: {**asset, "href": join(base, asset["href"])}
-        for key, asset in item.get("assets", {}).items()
-        if "href" in asset
-    }
-    return {**item, "assets": assets}
+    """An item whose assets have absolute addresses; relative ones start from its own address.
+
+    One that is not as specified stays as it is: who reads it reports it.
+    """
+    try:
+        own = links(item, "self")
+        base = join(address, own[0]["href"]) if own and is_http(address) else address
+        assets = {
+            key: {**asset, "href": join(base, asset["href"])}
+            for key, asset in item.get("assets", {}).items()
+            if "href" in asset
+        }
+        return {**item, "assets": assets}
+    except (AttributeError, TypeError, ValueError):
+        return item
 
 
 def _transient(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from jsonschema.exceptions import ValidationError
 from pyproj import Transformer
 from pystac import Item, STACObjectType, STACValidationError
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
+from shapely.errors import GEOSException
 
 from sdm_ray.errors import InputError
 from sdm_ray.geo import grid as geo_grid
@@ -28,6 +29,9 @@ _BASELINE = ("s2:processing_baseline", "processing:baseline", "sentinel:processi
 _PRODUCT = ("s2:product_uri", "sentinel:product_id", "s2:granule_id")
 _APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 _TILE = re.compile(r"(?:^|_|-)T?(\d{1,2}[C-X][A-Z]{2})(?:_|$)")
+
+_UNUSABLE = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RuntimeError, GEOSException)
+"""What an item raises whose properties are of other types than STAC specifies, or are no place."""
 
 
 def client_of(source: Sentinel2, settings: Stac) -> stac_client.Client:
@@ -55,28 +59,38 @@ def find(source: Sentinel2, settings: Stac, bounds: Bounds) -> tuple[list[Scene]
         page=settings.page,
     )
     listed = stac_client.items(client_of(source, settings), settings.url, query)
-    found = {str(document.get("id", f"item {number}")): document for number, document in enumerate(listed, 1)}
+    found = {_name(document, number): document for number, document in enumerate(listed, 1)}
     report = Report(settings.url, len(found))
     items = _read(found, report)
     scenes = []
     without: dict[str, str] = {}
     for name, item in items.items():
-        rasters = {band: locate(band, settings.assets, item) for band in needed(source)}
-        missing = next((band for band, raster in rasters.items() if raster is None), None)
-        bounds_of_item = _bounds(item)
+        try:
+            rasters = {band: locate(band, settings.assets, item) for band in needed(source)}
+            missing = next((band for band, raster in rasters.items() if raster is None), None)
+            bounds_of_item = _bounds(item)
+            located = {band: raster for band, raster in rasters.items() if raster is not None}
+            scene = None if missing or bounds_of_item is None else _scene(item, settings, located, bounds_of_item)
+        except _UNUSABLE as error:
+            report.drop("invalid_item", [f"{name} ({_line(error)})"])
+            continue
         if missing:
             without[name] = missing
             report.drop("without_band", [f"{name} ({missing})"])
-        elif bounds_of_item is None:
+        elif scene is None:
             report.drop("without_place", [name])
         else:
-            located = {band: raster for band, raster in rasters.items() if raster is not None}
-            scenes.append(_scene(item, settings, located, bounds_of_item))
+            scenes.append(scene)
     if items and len(without) == len(items):
         name, missing = next(iter(without.items()))
         keys = ", ".join(sorted(items[name].assets)[:20])
         raise InputError(f"{name}: has no asset for {missing}; name it under scenes.assets; found {keys}")
     return scenes, report
+
+
+def _name(document: stac_client.Json, number: int) -> str:
+    """The id of an item, or its number where it has none or is no object."""
+    return str(document.get("id", f"item {number}")) if isinstance(document, dict) else f"item {number}"
 
 
 def _read(found: dict[str, stac_client.Json], report: Report) -> dict[str, Item]:

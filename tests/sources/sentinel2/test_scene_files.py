@@ -197,3 +197,12 @@ def test_zips_that_hold_no_product_are_reported(data, tmp_path):
     assert len(scenes) == 1 and report.rows == 2
     assert "broken.zip" in report.dropped["unreadable"][0]
     assert report.noted["zip_without_a_product"] == [str(tmp_path / "other.zip")]
+
+
+def test_a_zip_whose_metadata_are_damaged_is_reported(tmp_path):
+    with ZipFile(tmp_path / "scene.zip", "w") as archive:
+        archive.writestr(f"{SAFE}/MTD_MSIL2A.xml", METADATA.format(baseline="04.00", offsets=OFFSETS))
+    content = (tmp_path / "scene.zip").read_bytes()
+    (tmp_path / "scene.zip").write_bytes(content.replace(b"12.5", b"99.9", 1))  # which its checksum does not fit
+    with pytest.raises(InputError, match=r"unreadable.*Bad CRC-32"):
+        find(tmp_path)

@@ -1,5 +1,7 @@
 """Scenes from STAC items."""
 
+import json
+
 import numpy as np
 import pytest
 from helpers.satellite import item, static, tile
@@ -160,3 +162,27 @@ def test_days_are_those_of_universal_time(tmp_path, profile):
     late = item("late", "2019-06-02", ASSETS, profile, datetime="2019-06-02T23:30:00-02:00")
     (scene,), _ = found_in(tmp_path, [late])
     assert scene.date == "2019-06-03"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"assets": None}, {"assets": {"B02": None}}, {"bbox": ["west", 47, 9, 48]}, {"links": [None]},
+        {"assets": {name: {"href": None} for name in ASSETS}}, {"geometry": {"type": "Polygon"}, "bbox": None},
+    ],
+)  # fmt: skip
+def test_an_item_that_is_not_as_specified_is_reported_and_the_others_are_read(tmp_path, profile, change):
+    whole = item("whole", "2019-06-12", ASSETS, profile)
+    scenes, report = found_in(tmp_path, [item("broken", "2019-06-02", ASSETS, profile) | change, whole])
+    assert "whole" in [each.name for each in scenes]
+    assert len(scenes) == 2 or report.lost == 1
+
+
+@pytest.mark.parametrize("links", [None, 3, [None], [{"rel": "item", "href": None}], [{"rel": "child", "href": {}}]])
+def test_a_catalogue_whose_links_are_not_as_specified_is_one_line(tmp_path, profile, links):
+    place = static(tmp_path, [item("whole", "2019-06-12", ASSETS, profile)])
+    collection = place.parent / "sentinel-2-l2a" / "collection.json"
+    collection.write_text(json.dumps(json.loads(collection.read_text()) | {"links": links}))
+    source = settings(scenes={"kind": "stac", "url": str(place)}, years=[2019])
+    with pytest.raises(InputError, match=r"collection\.json: is not as STAC specifies"):
+        stac_items.find(source, source.scenes, (3_400_000, 3_100_000, 3_500_000, 3_200_000))
