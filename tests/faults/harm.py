@@ -56,7 +56,7 @@ def busy_workers() -> list[tuple[str, psutil.Process]]:
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            words = " ".join(process.cmdline())
+            words = " ".join(process.cmdline()).strip()  # Ray pads the name of a worker
         except psutil.Error:
             continue
         if is_at_work(words):

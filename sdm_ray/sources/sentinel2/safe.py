@@ -102,6 +102,8 @@ def scenes(product: Product, report: Report) -> Iterator[SceneParts]:
     match = _NAME.match(product.name)
     try:
         stated = _metadata(product)
+        cloud = [float(value) for value in stated.get("Cloud_Coverage_Assessment", [])]
+        offsets = sorted({float(value) for value in stated.get("BOA_ADD_OFFSET", [])})
     except (ElementTree.ParseError, ValueError, BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
         report.drop("unreadable", [f"{product.name} ({_METADATA}: {error})"])
         return
@@ -117,8 +119,6 @@ def scenes(product: Product, report: Report) -> Iterator[SceneParts]:
             bands[kind[1]] = min(bands.get(kind[1], (1000, "")), (int(kind[2]), file))
         elif granule:
             granules.setdefault(granule[1], {})
-    cloud = stated.get("Cloud_Coverage_Assessment")
-    offsets = sorted({float(value) for value in stated.get("BOA_ADD_OFFSET", [])})
     platform = stated.get("SPACECRAFT_NAME", [f"Sentinel-{match[1][1:]}" if match else product.name])[0].lower()
     for name, bands in sorted(granules.items()):
         yield SceneParts(
@@ -127,7 +127,7 @@ def scenes(product: Product, report: Report) -> Iterator[SceneParts]:
             rasters={band: Raster(href=product.href(file)) for band, (_, file) in bands.items()},
             observation=f"{day} {platform}",
             tile=match[3] if match else name,
-            cloud=float(cloud[0]) if cloud else None,
+            cloud=cloud[0] if cloud else None,
             baseline=parse_baseline(stated.get("PROCESSING_BASELINE", [""])[0]) or baseline_in_name(product.name),
             offset=-int(offsets[0]) if len(offsets) == 1 else None,
         )

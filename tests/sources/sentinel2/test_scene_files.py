@@ -206,3 +206,11 @@ def test_a_zip_whose_metadata_are_damaged_is_reported(tmp_path):
     (tmp_path / "scene.zip").write_bytes(content.replace(b"12.5", b"99.9", 1))  # which its checksum does not fit
     with pytest.raises(InputError, match=r"unreadable.*Bad CRC-32"):
         find(tmp_path)
+
+
+def test_a_product_whose_metadata_hold_no_number_is_reported(tmp_path):
+    (tmp_path / SAFE).mkdir()
+    text = METADATA.format(baseline="04.00", offsets=OFFSETS).replace("12.5", "1\n\n2.5")
+    (tmp_path / SAFE / "MTD_MSIL2A.xml").write_text(text)
+    with pytest.raises(InputError, match=r"unreadable.*could not convert string to float"):
+        find(tmp_path)
