@@ -43,9 +43,11 @@ class WorkersConfig(Config):
     checkpoint_s: float = Field(60.0, ge=0)
     """Seconds between checkpoints, from which an interrupted run continues."""
     retries: int = Field(2, ge=0)
-    """How often a run continues by itself after a lost worker; counted anew since each checkpoint that is reached."""
+    """How often a run continues by itself after a lost worker; counted anew since each checkpoint that is reached. Of a
+    sweep: how often each trial does, in all."""
     collective_timeout_s: float = Field(1800.0, gt=0)
-    """Seconds that ranks wait for each other in one step, or for rank 0 while it calibrates and writes a model."""
+    """Seconds that ranks wait for each other in one step, or for rank 0 while it grows a forest, calibrates and
+    writes a model."""
     least: PositiveInt | None = None
     """Least number of ranks to go on with while the cluster has fewer than `count` (elastic training)."""
     compile: bool = False
@@ -67,7 +69,6 @@ class WorkersConfig(Config):
     rank itself read them, which is faster where its machine has idle cores. One task decodes on every core of its
     machine. `auto`: tasks where images lie at a URL, where there are nodes without a GPU beside ranks that have one,
     or where ranks have fewer cores than streams of images and others are idle; what was chosen is printed."""
-
     reader_cpus: float = Field(0.25, gt=0)
     """CPUs that Ray sets aside for one of `readers`."""
     reader_reserve_mb: float = Field(0, ge=0)

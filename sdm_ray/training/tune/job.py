@@ -134,6 +134,7 @@ def _tuner(
             verbose=0,
             callbacks=[_reporter(config.trials, base.goal)],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            failure_config=tune.FailureConfig(max_failures=base.workers.retries),  # from a trial's last checkpoint
         ),
     )
 
