@@ -14,7 +14,7 @@ TILES = [SimpleNamespace(id=name) for name in "abc"]
 def do(monkeypatch, outcomes):
     """What `do_all` returns where tiles end in the order of `outcomes`: (id, result, problem)."""
     ended = [(SimpleNamespace(id=name), result, problem) for name, result, problem in outcomes]
-    monkeypatch.setattr(all_tiles, "run_tasks", lambda work, shared, parts, compute: iter(ended))
+    monkeypatch.setattr(all_tiles, "run_tasks", lambda work, shared, parts, compute, twice: iter(ended))
     return all_tiles.do_all(print, None, TILES, TaskConfig(), name="change", place="change.zarr")
 
 

@@ -99,8 +99,8 @@ def test_tiles_and_workers_change_nothing(make):
 def test_an_interrupted_map_is_continued(make, monkeypatch, tmp_path, world):
     whole_map = make("whole.zarr")
 
-    def ends(*args):
-        for count, each in enumerate(genuine(*args)):
+    def ends(*args, **settings):
+        for count, each in enumerate(genuine(*args, **settings)):
             if count == 4:
                 raise KeyboardInterrupt
             yield each
@@ -125,8 +125,8 @@ def test_a_map_in_a_repository_is_the_plain_one(make, monkeypatch, tmp_path):
     plain = make("plain.zarr")
     settings = {"repository": str(tmp_path / "repository"), "compute": ComputeConfig(workers=1, commit_tiles=2)}
 
-    def ends(*args):
-        for count, each in enumerate(genuine(*args)):
+    def ends(*args, **settings):
+        for count, each in enumerate(genuine(*args, **settings)):
             yield each
             if count == 4:
                 raise KeyboardInterrupt
