@@ -11,9 +11,9 @@ import argparse
 import json
 import random
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,19 +74,20 @@ class Trial:
         self.start_s = measured([0.0] * 2 * _SLOTS)
         self._held = True
 
-    def meanwhile(self, after_s: float, change: Callable[[], object]) -> tuple[threading.Thread, list[float]]:
-        """Have something change while tiles are done; the seconds at which it began and had happened are noted."""
-        noted: list[float] = []
+    def changed(
+        self, tiles: list[float], after_s: float, change: Callable[[], object]
+    ) -> tuple[float, tuple[float, float]]:
+        """Seconds that a run takes during which something changes, and those at which it began and had happened.
 
-        def later() -> None:
+        Nodes start and stop in the main thread alone, so that the run is in another.
+        """
+        with ThreadPoolExecutor(1) as thread:
+            begun, run = time.monotonic(), thread.submit(measured, tiles)
             time.sleep(after_s)
-            noted.append(time.monotonic() - begun)
+            at = time.monotonic() - begun
             change()
-            noted.append(time.monotonic() - begun)
-
-        begun, thread = time.monotonic(), threading.Thread(target=later)
-        thread.start()
-        return thread, noted
+            happened = time.monotonic() - begun
+            return run.result(), (at, happened)
 
     def compare(self, name: str, took: float, expected: float) -> None:
         """Print a run beside its simulation."""
@@ -100,9 +101,7 @@ class Trial:
         """All runs; whether every simulation is near enough."""
         one, many = scale_model.Cluster(1, _SLOTS), drawn(0)
         self.compare(f"{_TILES} tiles on 1 node", measured(many), scale_model.makespan(many, one))
-        thread, at = self.meanwhile(4.0, lambda: self.nodes.append(many_nodes.join(self._made, _SLOTS)))
-        took = measured(many)
-        thread.join()
+        took, at = self.changed(many, 4.0, lambda: self.nodes.append(many_nodes.join(self._made, _SLOTS)))
         joining = scale_model.Cluster(2, _SLOTS, ready_s=(0.0, at[1] + self.start_s))
         self.compare(f"a node that joins after {at[1]:.0f} s", took, scale_model.makespan(many, joining))
         measured([0.3] * 12 * _SLOTS)
@@ -115,9 +114,7 @@ class Trial:
         hung = scale_model.Cluster(2, _SLOTS, slowness=(1.0, 100.0))
         took = measured(many, slow, twice=True)
         self.compare("a node that hangs, late tiles twice", took, scale_model.makespan(many, hung, twice=True))
-        thread, at = self.meanwhile(6.0, lambda: self._made.remove_node(self.nodes.pop(), allow_graceful=False))
-        took = measured(many)
-        thread.join()
+        took, at = self.changed(many, 6.0, lambda: self._made.remove_node(self.nodes.pop(), allow_graceful=False))
         lost = scale_model.Cluster(2, _SLOTS, lost_s={at[0]: 1}, replaced_s=1e6)
         self.compare(f"one of 2 nodes lost after {at[0]:.0f} s", took, scale_model.makespan(many, lost))
         return self._held
