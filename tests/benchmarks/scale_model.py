@@ -19,6 +19,7 @@ class Cluster:
         ready_s: seconds from which on each node can work, the last value for further ones.
         dispatch_s: of the driver for each tile, one after the other.
         losses_h: chance of each node to be lost within an hour.
+        noticed_s: seconds until Ray notices that a node is lost, and what it was doing begins again.
         replaced_s: seconds until a lost node has a successor.
         slowness: by which the tiles of each node take longer, the last value for further ones.
         lost_s: seconds at which a node is lost -> its number, beside those lost by chance.
@@ -29,6 +30,7 @@ class Cluster:
     ready_s: Sequence[float] = (0.0,)
     dispatch_s: float = 0.0016
     losses_h: float = 0.0
+    noticed_s: float = 15.0
     replaced_s: float = 180.0
     slowness: Sequence[float] = (1.0,)
     lost_s: Mapping[float, int] = field(default_factory=dict)
@@ -101,13 +103,12 @@ class _Run:
                     self.idle.append(node)
 
     def lose(self, node: int, now: float) -> None:
-        """A node is lost with what runs on it, which waits again."""
+        """A node is lost with what runs on it, which waits again once that is noticed."""
         self.idle = deque(each for each in self.idle if each != node)
         for each, (tile, where, _) in list(self.running.items()):
             if where == node:
                 del self.running[each]
-                if tile not in [other for other, _, _ in self.running.values()]:
-                    self.todo.appendleft(tile)
+                self.plan(now + self.cluster.noticed_s, "again", tile)
         self.up(node, now + self.cluster.replaced_s)
 
     def up(self, node: int, at: float) -> None:
@@ -148,5 +149,7 @@ def makespan(
             run.lose(what, now)
         elif kind == "end":
             run.end(attempt, what)
+        elif kind == "again" and what not in run.done | {tile for tile, _, _ in run.running.values()}:
+            run.todo.appendleft(what)
         run.fill(now)
     return now
