@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from urllib.request import urlopen
 
 import pytest
@@ -17,7 +18,9 @@ SCRIPT = "from sdm_ray.cli import main; main()"
 
 def test_it_serves_until_it_is_interrupted(run_folder):
     words = [sys.executable, "-c", SCRIPT, "view", str(run_folder / "map.zarr"), "--port", "0"]
-    served = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    # Of what a shell starts in the background, as it may these tests, interrupts are ignored
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    served = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=heard)
     line = served.stdout.readline()
     address = re.match(r"view: (http://localhost:\d+/) shows map\.zarr; Ctrl-C ends it", line)[1]
     assert urlopen(f"{address}viewer.json").status == 200
