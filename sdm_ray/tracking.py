@@ -21,6 +21,7 @@ from sdm_ray.config import JobConfig, require_kept
 from sdm_ray.errors import InputError
 from sdm_ray.model_registry import quiet, register
 from sdm_ray.redaction import redacted, redacted_values
+from sdm_ray.stores.files import first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -119,7 +120,7 @@ class Tracker:
             tags = {"mlflow.parentRunId": self.run_id, "mlflow.runName": name, "mlflow.source.name": "sdm-ray"}
             own = Tracker(self.uri, client.create_run(parent.info.experiment_id, tags=tags).info.run_id)
         except Exception as error:
-            _log.warning("%s", redacted(f"MLflow at {self.uri} opened no nested run: {_line(error)}"))
+            _log.warning("%s", redacted(f"MLflow at {self.uri} opened no nested run: {first_line(error)}"))
             yield self
             return
         status = "FAILED"
@@ -176,7 +177,7 @@ class Tracker:
         try:
             action(_client(self.uri))
         except Exception as error:
-            _log.warning("%s", redacted(f"MLflow at {self.uri} did not take an entry: {_line(error)}"))
+            _log.warning("%s", redacted(f"MLflow at {self.uri} did not take an entry: {first_line(error)}"))
 
 
 @contextlib.contextmanager
@@ -271,8 +272,3 @@ def _yaml(values: Mapping[str, Any]) -> str:
     import yaml
 
     return yaml.safe_dump(dict(values), sort_keys=False)
-
-
-def _line(error: BaseException) -> str:
-    """The first line of an error."""
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -117,13 +117,8 @@ class CompareConfig(FinetuneVariants):
                 )
 
     def method(self, label: str) -> FinetuneConfig:
-        """What a method trains by.
-
-        Threads of the training read images, whatever `workers.readers` of `finetune` says: trainings take the CPUs
-        of the cluster, and no check leaves some to Ray Data.
-        """
-        found = self.candidate(self.methods[label])
-        return found.model_copy(update={"workers": found.workers.model_copy(update={"readers": 0})})
+        """What a method trains by."""
+        return self.trained(self.methods[label])
 
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""

@@ -51,6 +51,14 @@ class FinetuneVariants(JobConfig):
             where = ".".join(map(str, first["loc"]))
             raise ValueError(f"finetune with {dict(chosen)}: {where}: {first['msg']}") from None
 
+    def trained(self, chosen: Mapping[str, Any]) -> FinetuneConfig:
+        """As `candidate`, where threads of the training read images, whatever `workers.readers` of `finetune` says.
+
+        Trainings take the CPUs of the cluster, and no check leaves some to Ray Data.
+        """
+        found = self.candidate(chosen)
+        return found.model_copy(update={"workers": found.workers.model_copy(update={"readers": 0})})
+
     def reads(self) -> list[str]:
         """Names of the artefacts that the job reads."""
         return self.candidate({}).reads()

@@ -69,10 +69,5 @@ class TuneConfig(FinetuneVariants):
         return self
 
     def trial(self, chosen: Mapping[str, Any]) -> FinetuneConfig:
-        """The configuration of a trial, which is judged on the `validation` blocks.
-
-        Threads of its ranks read images, whatever `workers.readers` of `finetune` says: trials take the CPUs of the
-        cluster, and no check leaves some to Ray Data.
-        """
-        found = self.candidate(chosen)
-        return found.model_copy(update={"pooled": False, "workers": found.workers.model_copy(update={"readers": 0})})
+        """The configuration of a trial, which is judged on the `validation` blocks."""
+        return self.trained(chosen).model_copy(update={"pooled": False})
