@@ -63,7 +63,7 @@ def ours(cube: str, count: int, epochs: int, readers: int) -> dict[str, float]:
             start, rows = time.perf_counter(), 0
         elif step == last:
             rate = rows / (time.perf_counter() - start)
-    ids = stream.rows(np.arange(steps))[0].ravel()
+    ids = stream.rows(range(steps))[0].ravel()
     return {"rate": rate, "mixing": float(np.corrcoef(x[ids[:-1]], x[ids[1:]])[0, 1])}
 
 
