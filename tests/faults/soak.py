@@ -32,6 +32,7 @@ from upath import UPath
 _SETTLE_S = 20.0  # in which Ray ends what belonged to a driver
 _LATER_S = 4.0  # at most, from a new checkpoint to SIGKILL
 _CHECKPOINTS = 2  # of a training at once: the last one, and one that was being written or was about to be removed
+_RAY_KEEPS = ("_AutoscalingCoordinatorActor", "TrainStateActor")
 _CONTINUES = r": continues at step (\d+) of (\d+)"
 
 
@@ -40,7 +41,7 @@ class Left:
     """What is there between two jobs.
 
     Attributes:
-        actors: alive.
+        actors: alive, but for those that Ray keeps, one of each kind, as long as a cluster lives.
         groups: placement groups alive.
         store_mb: of the object stores of all nodes, in use.
         files: drafts, temporary files, and what belongs to trainings that have not ended.
@@ -53,7 +54,7 @@ class Left:
 
     @property
     def nothing(self) -> bool:
-        """Whether it is nothing, but for what Ray itself keeps."""
+        """Whether it is nothing."""
         return self.actors == self.groups == self.files == 0 and self.store_mb < 1
 
 
@@ -76,7 +77,8 @@ def _left(folder: Path, training: bool) -> Left:
     import ray
     from ray._private.state import actors
 
-    alive = [each for each in actors().values() if each["State"] not in ("DEAD",)]
+    alive = [each["ActorClassName"] for each in actors().values() if each["State"] != "DEAD"]
+    alive = [each for each in alive if each not in _RAY_KEEPS or alive.count(each) > 1]
     groups = [each for each in ray.util.placement_group_table().values() if each["state"] != "REMOVED"]
     total, free = ray.cluster_resources(), ray.available_resources()
     used = total.get("object_store_memory", 0) - free.get("object_store_memory", 0)
@@ -167,7 +169,7 @@ def main() -> int:
     with ExitStack() as stack:
         at = Place(given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory())))
         address = stack.enter_context(tracked(at.folder, "http" if again else "sqlite"))
-        made = stack.enter_context(many_nodes.cluster())
+        made = stack.enter_context(many_nodes.cluster(dashboard=True))
         many_nodes.join(made, 2)
         os.environ |= {"RAY_ADDRESS": made.address, "MLFLOW_TRACKING_URI": address}
         wrong: list[str] = []

@@ -24,12 +24,14 @@ _START_S = 120.0  # until a node counts as one that does not start; Ray itself w
 
 
 @contextlib.contextmanager
-def cluster(*, connected: bool = True, head_cpus: int = 0) -> Iterator[Any]:
+def cluster(*, connected: bool = True, head_cpus: int = 0, dashboard: bool = False) -> Iterator[Any]:
     """A cluster with a head alone, without work for it, to which `join` adds nodes.
 
     Args:
         connected: whether this process is a driver of it.
         head_cpus: of the head, where it is to work.
+        dashboard: whether the head has Ray's dashboard, as that of every real cluster, without which Ray Train does not
+            notice that a driver was killed.
     """
     with tempfile.TemporaryDirectory(prefix="nodes-", dir="/tmp") as folder:
         # Ray notes the address of the cluster in its folder, where any other start of Ray here would find it
@@ -45,7 +47,7 @@ def cluster(*, connected: bool = True, head_cpus: int = 0) -> Iterator[Any]:
         wait_for_nodes_to_start()
         made = Cluster()
         try:
-            join(made, head_cpus)
+            join(made, head_cpus, dashboard=dashboard)
             if connected:
                 ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
             yield made
@@ -77,7 +79,9 @@ def wait_for_nodes_to_start() -> None:
     services.get_node = wait
 
 
-def join(made: Any, cpus: float, gpus: int = 0, labels: Mapping[str, str] | None = None) -> Any:
+def join(
+    made: Any, cpus: float, gpus: int = 0, labels: Mapping[str, str] | None = None, *, dashboard: bool = False
+) -> Any:
     """Add a node; returns it once it has joined."""
     for attempt in range(1, _TRIES + 1):
         before = made.list_all_nodes()
@@ -89,7 +93,7 @@ def join(made: Any, cpus: float, gpus: int = 0, labels: Mapping[str, str] | None
                 "object_store_memory": STORE_BYTES,
                 "labels": dict(labels or {}),
             }
-            node = made.add_node(**held, include_dashboard=False)
+            node = made.add_node(**held, include_dashboard=dashboard)
             print(f"a node of {cpus} CPUs started in {time.monotonic() - begun:.1f} s", file=sys.stderr)
             return node
         except Exception as error:
