@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from sdm_ray import jobs
-from sdm_ray.errors import find_input_error
+from sdm_ray.errors import find_input_error, store_error
 
 app = typer.Typer(
     help="From satellite tiles and field photos to species maps of a continent.",
@@ -37,14 +37,14 @@ Overwrite = Annotated[
 
 @contextmanager
 def one_line_errors(command: str) -> Iterator[None]:
-    """Report an InputError in one line with exit status 2, and an interrupt with 130."""
+    """Report an InputError or a store out of reach in one line with exit status 2, and an interrupt with 130."""
     try:
         yield
     except KeyboardInterrupt:
         typer.echo(f"sdm-ray {command}: interrupted; what was finished is kept", err=True)
         raise typer.Exit(130) from None
     except Exception as error:
-        mistake = find_input_error(error)
+        mistake = find_input_error(error) or store_error(error)
         if mistake is None:
             raise
         typer.echo(f"sdm-ray {command}: {mistake}", err=True)

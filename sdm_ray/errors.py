@@ -1,8 +1,10 @@
 """The exception for input that cannot be used."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sdm_ray.redaction import redacted
+
+_STORE_CLIENTS = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google"}  # packages whose errors are of a store
 
 
 class InputError(Exception):
@@ -20,6 +22,20 @@ class InputError(Exception):
 
 def find_input_error(error: BaseException | None) -> InputError | None:
     """The InputError inside an error that Ray may have wrapped on its way from a worker; None where there is none."""
+    return next((each for each in _inside(error) if type(each) is InputError), None)
+
+
+def store_error(error: BaseException | None) -> str | None:
+    """One line about a store at a URL that cannot be reached or may not be used; None where that is not the cause."""
+    for each in _inside(error):
+        if isinstance(each, PermissionError) or type(each).__module__.partition(".")[0] in _STORE_CLIENTS:
+            told = str(InputError(str(each) or type(each).__name__))
+            return f"a store cannot be used ({told}); what is finished is kept, run the job again for the rest"
+    return None
+
+
+def _inside(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and those that it was raised for or that Ray wrapped in it."""
     seen: list[BaseException] = []
     waiting = [error]
     while waiting:
@@ -27,11 +43,9 @@ def find_input_error(error: BaseException | None) -> InputError | None:
         if current is None or current in seen:
             continue
         seen.append(current)
-        if type(current) is InputError:
-            return current
+        yield current
         waiting += [current.__cause__, current.__context__, getattr(current, "cause", None)]
         waiting += list(getattr(current, "worker_failures", {}).values())
-    return None
 
 
 def few(names: Sequence[str], most: int = 6) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.proxied_store import KEYS
 from typer.testing import CliRunner
 
 from sdm_ray.cli import app, as_overrides
@@ -98,6 +99,14 @@ def test_a_wrong_value_is_named(call, tmp_path, job, key, value, expected):
 def test_an_artefact_that_is_not_there_is_named_and_nothing_is_written(call, tmp_path, job, missing):
     one_line(call(job, config(tmp_path, job, "")), missing, "missing; run the job that writes it first")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("job", "key"), [("finetune", "surveys"), ("indicators", "map")])
+def test_a_store_out_of_reach_is_one_line(call, tmp_path, monkeypatch, job, key):
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    expected = "a store cannot be used (Could not connect to the endpoint URL: "
+    one_line(call(job, config(tmp_path, job, f"{key}: s3://cli/there.zarr")), expected)
 
 
 def table(folder: Path, **changed: object) -> Path:
