@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from sdm_ray.stores.zarr_shards import Chunk, Chunks, Layout
 
-_IN_FLIGHT = 64  # chunks that are requested while one group is waited for, about
+_IN_FLIGHT = 64  # chunks that are requested while one group is waited for, about; four a thread at a URL
 _AHEAD = 8  # groups that are requested at most: which chunks later groups need must be known
 _RUN = 8  # chunks that a thread decodes and cuts at a time
 _HELD_BYTES = 160 << 20  # of chunks kept for later groups; beyond it they are decoded again
@@ -128,7 +128,7 @@ class _Cutting:
             if group.out is None:
                 group.out = self._begin(group)
             in_flight += len(group.overlaps)
-            if in_flight >= _IN_FLIGHT and group is not self.pending[0]:
+            if in_flight >= max(_IN_FLIGHT, 4 * self._chunks.threads) and group is not self.pending[0]:
                 break
         group = self.pending.popleft()
         for job in group.jobs:

@@ -23,7 +23,7 @@ from sdm_ray.errors import InputError
 from sdm_ray.stores.files import first_line, read_parquet, replacing
 
 _INDEX = "index.parquet"
-_GAP_BYTES = 1 << 20  # that are read for nothing rather than by another request
+GAP_BYTES = 1 << 20  # that are read for nothing rather than by another request
 _REQUEST_BYTES = 16 << 20  # of one request: more of them go side by side
 _COLUMNS = ("key", "shard", "offset", "size", "ext", "scale", "lon", "lat", "place_id", "date")
 
@@ -199,22 +199,25 @@ class Shards:
         return out
 
 
-def together(shard: NDArray[np.int64], offset: NDArray[np.int64], size: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def together(
+    shard: NDArray[np.int64], offset: NDArray[np.int64], size: NDArray[np.int64], gap_bytes: int = GAP_BYTES
+) -> list[NDArray[np.int64]]:
     """Numbers of the files that one request fetches, each group from front to back: those of a shard that lie close.
 
-    A request costs 3 ms of CPU and a round trip, as much as a megabyte that is read for nothing.
+    A request by s3fs costs 3 ms of CPU and a round trip, as much as a megabyte that is read for nothing.
 
     Args:
         shard: of each file, (N,).
         offset: where it begins, (N,).
         size: bytes, (N,).
+        gap_bytes: that are read for nothing rather than by another request.
     """
     if not len(shard):
         return []
     order = np.lexsort((offset, shard))
     groups, begun = [[order[0]]], int(offset[order[0]])
     for before, i in pairwise(order):
-        near = offset[i] - (offset[before] + size[before]) <= _GAP_BYTES
+        near = offset[i] - (offset[before] + size[before]) <= gap_bytes
         if shard[i] == shard[before] and near and offset[i] + size[i] - begun <= _REQUEST_BYTES:
             groups[-1].append(i)
         else:

@@ -16,7 +16,6 @@ from io import FileIO
 from itertools import groupby
 from typing import Any, Protocol
 
-import fsspec
 import google_crc32c
 import numpy as np
 from numcodecs import zstd
@@ -25,10 +24,11 @@ from zarr.storage import FsspecStore, LocalStore
 
 from sdm_ray.buffers import keep_freed_memory
 from sdm_ray.cores import usable_cores
+from sdm_ray.stores.ranges import Content, ranges_of
 from sdm_ray.stores.shards import together
 from sdm_ray.stores.zarr_io import engine_of
 
-_REQUESTS = 16  # threads that wait for a store at a URL
+_REQUESTS = 32  # threads that wait for a store at a URL
 _MISSING = 2**64 - 1  # marks a chunk that is all fill value in the index of a Zarr shard
 _CHECKSUM_BYTES = 4
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
@@ -156,8 +156,9 @@ class _RemoteShards:
     """Reads Zarr shards of a finished cube at a URL."""
 
     def __init__(self, array: Any, layout: Layout) -> None:  # noqa: ANN401
+        keep_freed_memory()
         self.layout, self.threads = layout, max(_REQUESTS, usable_cores())
-        self._files = _synchronous(array.store)
+        self._ranges = ranges_of(array.store.fs)
         self._folder = f"{array.store.path.rstrip('/')}/{array.path}/c"
         self._pixels = _Pixels(array)
         self._indexes: dict[str, NDArray[np.uint64] | None] = {}  # None for a shard that is all fill value
@@ -177,20 +178,20 @@ class _RemoteShards:
 
     def _index(self, path: str) -> NDArray[np.uint64] | None:
         try:
-            return _index_of(self._files.cat_file(path, start=-_index_bytes(self.layout)), self.layout, path)
+            return _index_of(self._ranges.tail(path, _index_bytes(self.layout)), self.layout, path)
         except FileNotFoundError:
             return None
 
-    def _fetched(self, path: str, index: NDArray[np.uint64], chunks: NDArray[np.int64]) -> list[bytes | None]:
+    def _fetched(self, path: str, index: NDArray[np.uint64], chunks: NDArray[np.int64]) -> list[Content | None]:
         """The stored bytes of chunks of a shard, None for those that are all fill value."""
         offset, size = index[chunks[:, 0], chunks[:, 1]].T
         stored = np.flatnonzero(offset != _MISSING)
         starts, sizes = offset[stored].astype(np.int64), size[stored].astype(np.int64)
-        groups = together(np.zeros(len(stored), np.int64), starts, sizes)
+        groups = together(np.zeros(len(stored), np.int64), starts, sizes, self._ranges.gap_bytes)
         begun = [int(starts[group[0]]) for group in groups]
         ends = [int((starts[group] + sizes[group]).max()) for group in groups]
-        parts = self._files.cat_ranges([path] * len(groups), begun, ends, on_error="raise") if groups else []
-        out: list[bytes | None] = [None] * len(chunks)
+        parts = self._ranges.parts(path, begun, ends)
+        out: list[Content | None] = [None] * len(chunks)
         for group, first, part in zip(groups, begun, parts, strict=True):
             for i in group:
                 out[stored[i]] = part[starts[i] - first : starts[i] + sizes[i] - first]
@@ -204,7 +205,7 @@ class _Pixels:
         self._shape = array.chunks[1:]
         self.nothing = np.full(self._shape, array.fill_value, np.uint16)
 
-    def of(self, stored: bytes) -> NDArray[np.uint16]:
+    def of(self, stored: Content) -> NDArray[np.uint16]:
         """The pixels of a chunk, (band, rows, columns)."""
         return np.frombuffer(zstd.decompress(stored), "<u2").reshape(self._shape)
 
@@ -213,22 +214,12 @@ def _index_bytes(layout: Layout) -> int:
     return 16 * math.prod(layout.shard) + _CHECKSUM_BYTES
 
 
-def _index_of(stored: bytes, layout: Layout, name: object) -> NDArray[np.uint64]:
+def _index_of(stored: Content, layout: Layout, name: object) -> NDArray[np.uint64]:
     """Offset and length of each chunk of a Zarr shard, bytes, (down, right, 2)."""
     index, checksum = stored[:-_CHECKSUM_BYTES], stored[-_CHECKSUM_BYTES:]
     if len(stored) != _index_bytes(layout) or google_crc32c.value(index) != int.from_bytes(checksum, "little"):
         raise ValueError(f"the index of the Zarr shard {name} is damaged")
     return np.frombuffer(index, "<u8").reshape(*layout.shard, 2)
-
-
-def _synchronous(store: FsspecStore) -> Any:  # noqa: ANN401 - a file system
-    """The file system of a store, for threads that each wait for their answer."""
-    wrapped = getattr(store.fs, "sync_fs", None)
-    if wrapped is not None:
-        return wrapped
-    protocol = store.fs.protocol if isinstance(store.fs.protocol, str) else store.fs.protocol[0]
-    options = {name: value for name, value in store.fs.storage_options.items() if name not in ("asynchronous", "loop")}
-    return fsspec.filesystem(protocol, **options)
 
 
 class _Parts:

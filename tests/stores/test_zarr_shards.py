@@ -99,9 +99,9 @@ def test_at_a_url_an_index_is_asked_for_once_and_neighbours_by_one_request(partl
     assert isinstance(chunks, _RemoteShards) and chunks.threads >= 16
     asked = []
     for name in ("cat_file", "cat_ranges"):
-        whole_call = getattr(chunks._files, name)
+        whole_call = getattr(chunks._ranges._files, name)
         monkeypatch.setattr(
-            chunks._files,
+            chunks._ranges._files,
             name,
             lambda *args, _call=whole_call, _name=name, **kw: asked.append(_name) or _call(*args, **kw),
         )
