@@ -167,6 +167,8 @@ def main() -> int:
     given = parser.parse_args()
     count, again = (3, 0) if given.quick else (given.maps, given.resumes)
     with ExitStack() as stack:
+        if given.folder:
+            given.folder.mkdir(parents=True, exist_ok=True)
         at = Place(given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory())))
         address = stack.enter_context(tracked(at.folder, "http" if again else "sqlite"))
         made = stack.enter_context(many_nodes.cluster(dashboard=True))
