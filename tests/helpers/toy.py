@@ -1,5 +1,6 @@
 """A small regression with everything the loop needs, in memory."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -94,11 +95,16 @@ class Toy:
 
     def save(self, trained: Trained) -> None:
         torch.save(trained.objective.state_dict(), Path(self.folder) / "weights.pt")
+        (Path(self.folder) / "history.json").write_text(json.dumps(trained.history))
 
     def places(self, world: int) -> list[list[int]]:
         """The places of each step, all ranks together."""
         ranks = [(Path(self.folder) / f"places-{rank}.txt").read_text().splitlines() for rank in range(world)]
         return [[int(place) for part in step for place in part.split()] for step in zip(*ranks, strict=True)]
+
+    def losses(self) -> list[float]:
+        """The mean loss of each epoch."""
+        return [epoch["loss"] for epoch in json.loads((Path(self.folder) / "history.json").read_text())]
 
     def weights(self) -> dict[str, torch.Tensor]:
         return torch.load(Path(self.folder) / "weights.pt", weights_only=True)

@@ -206,6 +206,7 @@ def epochs(
                 checkpointer.epoch(state, figures)
                 yield figures
             if how.checks(progress.step, ranks.device) and ranks.agree(checkpointer.due()):
+                progress.loss_sum = ranks.mean({"sum": progress.loss_sum})["sum"]  # of rank 0 alone, all would go on
                 checkpointer.save(state())
     profiler.close()
     meter.close()
