@@ -15,7 +15,8 @@ from faults.running import Running
 from helpers import many_nodes, proxied_store
 
 _OUT_OF_REACH_S = 6.0
-_NO_WORK = ("IDLE", "Agent", "AutoscalingCoordinator")  # a node's agents and Ray Data's actor stay between jobs
+# They stay between jobs: a node's agents, an actor of Ray Data, and one of Ray Train that no dashboard tells to end
+_NO_WORK = ("IDLE", "Agent", "AutoscalingCoordinator", "PlacementGroupCleaner")
 
 
 @dataclass

@@ -83,7 +83,8 @@ def test_tiles_are_counted_by_their_records_or_by_their_files(tmp_path):
 
 def test_what_stays_between_jobs_is_no_worker_at_work():
     assert is_at_work("ray::tile E4224000N2896000") and is_at_work("ray::RayTrainWorker.execute")
-    for words in ("ray::IDLE", "ray::DashboardAgent", "ray::_AutoscalingCoordinatorActor", "python kill_jobs.py"):
+    idle = ("ray::IDLE", "ray::DashboardAgent", "ray::_AutoscalingCoordinatorActor", "ray::PlacementGroupCleaner")
+    for words in (*idle, "python kill_jobs.py"):
         assert not is_at_work(words)
 
 
