@@ -112,9 +112,9 @@ class _S3:
         if not self._works:
             return None
         name, key = path.split("/", 1)
-        if name not in self._buckets:
-            self._buckets[name] = _bucket(self._files, name)
         try:
+            if name not in self._buckets:
+                self._buckets[name] = _bucket(self._files, name)
             return read(self._buckets[name], key)
         except FileNotFoundError as error:
             raise FileNotFoundError(path) from error
