@@ -15,9 +15,7 @@ class InputError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(
-            " ".join(redacted(str(message)).split("\n"))
-        )  # what it quotes of others may have several lines
+        super().__init__(_one_line(str(message)))
 
 
 def find_input_error(error: BaseException | None) -> InputError | None:
@@ -29,9 +27,14 @@ def store_error(error: BaseException | None) -> str | None:
     """One line about a store at a URL that cannot be reached or may not be used; None where that is not the cause."""
     for each in _inside(error):
         if isinstance(each, PermissionError) or type(each).__module__.partition(".")[0] in _STORE_CLIENTS:
-            told = str(InputError(str(each) or type(each).__name__))
+            told = _one_line(str(each) or type(each).__name__)
             return f"a store cannot be used ({told}); what is finished is kept, run the job again for the rest"
     return None
+
+
+def _one_line(message: str) -> str:
+    """A message without secrets; what it quotes of others may have several lines."""
+    return " ".join(redacted(message).split("\n"))
 
 
 def _inside(error: BaseException | None) -> Iterator[BaseException]:

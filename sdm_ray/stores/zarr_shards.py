@@ -214,7 +214,7 @@ def _index_bytes(layout: Layout) -> int:
     return 16 * math.prod(layout.shard) + _CHECKSUM_BYTES
 
 
-def _index_of(stored: Content, layout: Layout, name: object) -> NDArray[np.uint64]:
+def _index_of(stored: bytes, layout: Layout, name: object) -> NDArray[np.uint64]:
     """Offset and length of each chunk of a Zarr shard, bytes, (down, right, 2)."""
     index, checksum = stored[:-_CHECKSUM_BYTES], stored[-_CHECKSUM_BYTES:]
     if len(stored) != _index_bytes(layout) or google_crc32c.value(index) != int.from_bytes(checksum, "little"):

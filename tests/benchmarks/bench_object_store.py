@@ -57,8 +57,8 @@ def main() -> int:
             server.latency_s = latency / 1000
             requests, sent, cpu = server.requests, server.sent, time.process_time()
             found = rates(f"s3://streams/{cube.name}", f"s3://streams/{photos.name}", count)
-            told = f"{server.requests - requests} requests, {(server.sent - sent) / 1e9:.2f} GB"
-            print(f"S3 server, {latency:g} ms: {shown(found)}; {told}, {time.process_time() - cpu:.1f} s of its CPU")
+            moved = f"{server.requests - requests} requests, {(server.sent - sent) / 1e9:.2f} GB"
+            print(f"S3 server, {latency:g} ms: {shown(found)}; {moved}, {time.process_time() - cpu:.1f} s of its CPU")
             for name, rate in found.items():
                 told = figure(
                     f"{name} from S3, {latency:g} ms away: of the local rate", rate / local[name], "ratio", GOAL

@@ -15,8 +15,9 @@ from faults.running import Running
 from helpers import many_nodes, proxied_store
 
 _OUT_OF_REACH_S = 6.0
-# They stay between jobs: a node's agents, an actor of Ray Data, and one of Ray Train that no dashboard tells to end
-_NO_WORK = ("IDLE", "Agent", "AutoscalingCoordinator", "PlacementGroupCleaner")
+RAY_KEEPS = ("_AutoscalingCoordinatorActor", "TrainStateActor")  # one of each kind as long as a cluster lives
+# They stay between jobs: also a node's agents, and an actor of Ray Train that no dashboard tells to end
+_NO_WORK = ("IDLE", "Agent", "PlacementGroupCleaner", *RAY_KEEPS)
 
 
 @dataclass

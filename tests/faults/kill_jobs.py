@@ -126,8 +126,6 @@ def main() -> int:
     rng = random.Random(given.seed)
     results: list[list[str] | None] = []
     with ExitStack() as stack:
-        if kept:
-            kept.mkdir(parents=True, exist_ok=True)
         at = Place(kept or Path(stack.enter_context(tempfile.TemporaryDirectory())))
         tracking = "http" if set(jobs) & set(TRAINING) else "sqlite"
         address = stack.enter_context(tracked(at.folder, tracking))

@@ -52,9 +52,12 @@ class Running:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the jobs' configurations, inputs and logs lie."""
+    """Where the jobs' configurations, inputs and logs lie; the folder is made."""
 
     folder: Path
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, name: str, **changes: object) -> Running:
         """Begin a job on the cluster, with other values of some keys; `map-crossfit` is a variant of `map`."""

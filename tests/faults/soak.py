@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults import small_chain
+from faults.harm import RAY_KEEPS
 from faults.running import Place, Running, tracked
 from faults.same_content import differences
 from helpers import many_nodes
@@ -32,7 +33,6 @@ from upath import UPath
 _SETTLE_S = 20.0  # in which Ray ends what belonged to a driver
 _LATER_S = 4.0  # at most, from a new checkpoint to SIGKILL
 _CHECKPOINTS = 2  # of a training at once: the last one, and one that was being written or was about to be removed
-_RAY_KEEPS = ("_AutoscalingCoordinatorActor", "TrainStateActor")
 _CONTINUES = r": continues at step (\d+) of (\d+)"
 
 
@@ -78,7 +78,7 @@ def _left(folder: Path, training: bool) -> Left:
     from ray._private.state import actors
 
     alive = [each["ActorClassName"] for each in actors().values() if each["State"] != "DEAD"]
-    alive = [each for each in alive if each not in _RAY_KEEPS or alive.count(each) > 1]
+    alive = [each for each in alive if each not in RAY_KEEPS or alive.count(each) > 1]
     groups = [each for each in ray.util.placement_group_table().values() if each["state"] != "REMOVED"]
     total, free = ray.cluster_resources(), ray.available_resources()
     used = total.get("object_store_memory", 0) - free.get("object_store_memory", 0)
@@ -167,8 +167,6 @@ def main() -> int:
     given = parser.parse_args()
     count, again = (3, 0) if given.quick else (given.maps, given.resumes)
     with ExitStack() as stack:
-        if given.folder:
-            given.folder.mkdir(parents=True, exist_ok=True)
         at = Place(given.folder or Path(stack.enter_context(tempfile.TemporaryDirectory())))
         address = stack.enter_context(tracked(at.folder, "http" if again else "sqlite"))
         made = stack.enter_context(many_nodes.cluster(dashboard=True))
@@ -181,7 +179,6 @@ def main() -> int:
             wrong += resumes(again, given.epochs, at)
         if count:
             apart = Place(at.folder / "maps")
-            apart.folder.mkdir(exist_ok=True)
             small_chain.write_quick(apart.folder)
             wrong += maps(count, apart)
     for line in wrong:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 from urllib.request import Request, urlopen
 
 KEYS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -140,22 +141,17 @@ def store(bucket: str, latency_s: float = 0.0, *, restarts: bool = False) -> Ite
         latency_s: added to every answer.
         restarts: whether the server keeps what it has when it is started anew, which makes it slower.
     """
-    before = dict(os.environ)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = Server(folder / "requests" if restarts else None)
         stack.callback(server.stop)
         proxy = Proxy(server, latency_s)
         stack.callback(proxy.stop)
-        try:
-            os.environ |= {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}
-            from upath import UPath
+        stack.enter_context(patch.dict(os.environ, {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.port}"}))
+        from upath import UPath
 
-            UPath(f"s3://{bucket}").fs.mkdir(bucket)
-            yield proxy
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+        UPath(f"s3://{bucket}").fs.mkdir(bucket)
+        yield proxy
 
 
 def wait_for(address: str, seconds: float = 240) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
@@ -85,7 +86,6 @@ class _Answer(BaseHTTPRequestHandler):
 
     def _head(self, status: int, length: int, path: Path | None = None, **headers: str) -> None:
         self.send_response(status)
-        headers = {key.replace("_", "-"): value for key, value in headers.items()}
         modified = formatdate(path.stat().st_mtime if path else None, usegmt=True)
         headers |= {"Content-Length": str(length), "Last-Modified": modified, "ETag": f'"{hash(path)}-{length}"'}
         for name, value in headers.items():
@@ -125,13 +125,10 @@ def _folder(rest: str) -> str:
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[RangeServer]:
     """A server of the folders inside `folder` as buckets, found through the environment."""
-    before = dict(os.environ)
     with RangeServer(folder) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            os.environ |= {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}
-            yield server
-        finally:
-            server.shutdown()
-            os.environ.clear()
-            os.environ.update(before)
+        with patch.dict(os.environ, {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}):
+            try:
+                yield server
+            finally:
+                server.shutdown()

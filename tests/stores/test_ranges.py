@@ -69,7 +69,7 @@ def test_where_obstore_is_refused_s3fs_reads_from_then_on(server):
     assert server.requests == before + len(STARTS)
 
 
-def test_a_file_that_ends_too_early_is_an_error_of_the_store(server):
+def test_parts_of_a_missing_file_are_an_error_of_the_store(server):
     with pytest.raises(OSError, match="none"):
         ranges_of(on_s3()).parts("bucket/folder/none", STARTS, ENDS)
 
